@@ -1,0 +1,135 @@
+"""Skeleton layouts: the one place where joint indices are written down.
+
+A layout names its joints and says how they hang together. Backbones, streams, augmentations, mixing and drawing
+all read it from here, so a new kind of skeleton is a new layout (a dict in a config will do) and nothing else.
+"""
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mmskelssl.errors import UserError
+
+
+@dataclass(frozen=True)
+class SkeletonLayout:
+    """A tree of joints.
+
+    Args:
+        name: Name under which stores and configs refer to it.
+        joints: Joint names; their order is the order of the V axis.
+        parents: Parent of each joint; the root is its own parent. The root is the centre joint.
+        hip: Joint whose track is the body's trajectory.
+        shoulders: (left, right) joints; their horizontal direction is the body's heading.
+        pairs: (left, right) joints exchanged by a spatial flip.
+        parts: Body parts, a partition of the joints, in a fixed order.
+    """
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    hip: int
+    shoulders: tuple[int, int]
+    pairs: tuple[tuple[int, int], ...] = ()
+    parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        joints = range(len(self.joints))
+        if len(self.parents) != len(self.joints):
+            raise UserError(f'layout {self.name}: {len(self.joints)} joints but {len(self.parents)} parents')
+        used = [*self.parents, self.hip, *self.shoulders, *(j for pair in self.pairs for j in pair)]
+        if any(j not in joints for j in used):
+            raise UserError(f'layout {self.name}: a joint index is outside 0..{len(self.joints) - 1}')
+        if sum(parent == joint for joint, parent in enumerate(self.parents)) != 1:
+            raise UserError(f'layout {self.name}: exactly one joint must be its own parent (the root)')
+        if len(self.order) != len(self.joints):
+            raise UserError(f'layout {self.name}: parents form a cycle')
+        if self.parts and sorted(j for part in self.parts.values() for j in part) != list(joints):
+            raise UserError(f'layout {self.name}: parts must hold every joint exactly once')
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.joints)
+
+    @property
+    def centre(self) -> int:
+        """The root of the tree."""
+        return next(j for j, parent in enumerate(self.parents) if j == parent)
+
+    @property
+    def bones(self) -> list[tuple[int, int]]:
+        """(child, parent) of every joint but the root."""
+        return [(j, parent) for j, parent in enumerate(self.parents) if j != parent]
+
+    @property
+    def order(self) -> list[int]:
+        """Joints from the root outwards, parents before children."""
+        seen = [self.centre]
+        for joint in seen:
+            seen += [j for j, parent in enumerate(self.parents) if parent == joint and j != joint]
+        return seen
+
+    @property
+    def mirror(self) -> list[int]:
+        """Permutation of the joints that exchanges left and right."""
+        permutation = list(range(self.num_joints))
+        for left, right in self.pairs:
+            permutation[left], permutation[right] = right, left
+        return permutation
+
+
+def _pairs(*spans: tuple[int, int, int]) -> tuple[tuple[int, int], ...]:
+    return tuple((left + i, right + i) for left, right, length in spans for i in range(length))
+
+
+LAYOUTS = {layout.name: layout for layout in (
+    SkeletonLayout(  # Kinect v2; tree and parts as in the ST-GCN lineage (methods.md 0.2, 0.3)
+        name='ntu25',
+        joints=('hip_centre', 'spine', 'neck', 'head',
+                'left_shoulder', 'left_elbow', 'left_wrist', 'left_hand',
+                'right_shoulder', 'right_elbow', 'right_wrist', 'right_hand',
+                'left_hip', 'left_knee', 'left_ankle', 'left_foot',
+                'right_hip', 'right_knee', 'right_ankle', 'right_foot', 'shoulder_centre',
+                'left_hand_tip', 'left_thumb', 'right_hand_tip', 'right_thumb'),
+        parents=(1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11),
+        hip=0, shoulders=(4, 8), pairs=_pairs((4, 8, 4), (12, 16, 4), (21, 23, 2)),
+        parts=dict(trunk=(3, 2, 20, 1, 0), right_arm=(8, 9, 10, 11, 23, 24), left_arm=(4, 5, 6, 7, 21, 22),
+                   right_leg=(16, 17, 18, 19), left_leg=(12, 13, 14, 15))),
+    SkeletonLayout(  # Kinect v1: NW-UCLA, MSR Action3D (re-indexed), UTD-MHAD, UTKinect
+        name='kinect20',
+        joints=('hip_centre', 'spine', 'shoulder_centre', 'head',
+                'left_shoulder', 'left_elbow', 'left_wrist', 'left_hand',
+                'right_shoulder', 'right_elbow', 'right_wrist', 'right_hand',
+                'left_hip', 'left_knee', 'left_ankle', 'left_foot',
+                'right_hip', 'right_knee', 'right_ankle', 'right_foot'),
+        parents=(1, 2, 2, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18),
+        hip=0, shoulders=(4, 8), pairs=_pairs((4, 8, 4), (12, 16, 4)),
+        parts=dict(trunk=(0, 1, 2, 3), right_arm=(8, 9, 10, 11), left_arm=(4, 5, 6, 7),
+                   right_leg=(16, 17, 18, 19), left_leg=(12, 13, 14, 15))),
+    SkeletonLayout(  # SBU Kinect Interaction
+        name='sbu15',
+        joints=('head', 'neck', 'torso', 'left_shoulder', 'left_elbow', 'left_hand',
+                'right_shoulder', 'right_elbow', 'right_hand', 'left_hip', 'left_knee', 'left_foot',
+                'right_hip', 'right_knee', 'right_foot'),
+        parents=(1, 1, 1, 1, 3, 4, 1, 6, 7, 2, 9, 10, 2, 12, 13),
+        hip=2, shoulders=(3, 6), pairs=_pairs((3, 6, 3), (9, 12, 3)),
+        parts=dict(trunk=(0, 1, 2), right_arm=(6, 7, 8), left_arm=(3, 4, 5),
+                   right_leg=(12, 13, 14), left_leg=(9, 10, 11))),
+)}
+
+
+def get_layout(layout: str | Mapping | SkeletonLayout) -> SkeletonLayout:
+    """Look a layout up by name, or make one from a dict of :class:`SkeletonLayout`'s arguments."""
+    if isinstance(layout, SkeletonLayout):
+        return layout
+    if isinstance(layout, str):
+        if layout not in LAYOUTS:
+            raise UserError(f'unknown layout {layout!r}: choose one of {", ".join(sorted(LAYOUTS))}, or give a dict '
+                            'with name, joints, parents, hip, shoulders, pairs, parts')
+        return LAYOUTS[layout]
+    try:
+        fields = dict(layout)
+        for key in ('joints', 'parents', 'shoulders'):
+            fields[key] = tuple(fields[key])
+        fields['pairs'] = tuple(tuple(pair) for pair in fields.get('pairs', ()))
+        fields['parts'] = {name: tuple(part) for name, part in fields.get('parts', {}).items()}
+        return SkeletonLayout(**fields)
+    except (KeyError, TypeError) as error:
+        raise UserError(f'layout dict: {error}; it needs name, joints, parents, hip, shoulders') from error

@@ -1,0 +1,49 @@
+"""Registries of the scope ``mmskelssl``: a child of every mmengine root, and one of our own.
+
+A root without a child makes mmengine warn at every build, hence all of them. ``locations`` says where
+a type is registered, so that an unknown one imports the right package before it is refused.
+"""
+from mmengine import registry as _root
+from mmengine.registry import Registry
+
+_LOCATIONS = dict(
+    MODELS=['mmskelssl.models'],
+    DATASETS=['mmskelssl.datasets'],
+    TRANSFORMS=['mmskelssl.datasets.transforms'],
+    FUNCTIONS=['mmskelssl.datasets'],
+    HOOKS=['mmskelssl.engine.hooks'],
+    OPTIM_WRAPPERS=['mmskelssl.engine'],
+    VISBACKENDS=['mmskelssl.engine'],
+)
+
+
+def _child(name: str) -> Registry:
+    parent = getattr(_root, name)
+    return Registry(parent.name, parent=parent, scope='mmskelssl', locations=_LOCATIONS.get(name, []))
+
+
+RUNNERS = _child('RUNNERS')
+RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS')
+LOOPS = _child('LOOPS')
+HOOKS = _child('HOOKS')
+STRATEGIES = _child('STRATEGIES')
+DATASETS = _child('DATASETS')
+DATA_SAMPLERS = _child('DATA_SAMPLERS')
+TRANSFORMS = _child('TRANSFORMS')
+FUNCTIONS = _child('FUNCTIONS')
+MODELS = _child('MODELS')
+MODEL_WRAPPERS = _child('MODEL_WRAPPERS')
+WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
+OPTIMIZERS = _child('OPTIMIZERS')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS')
+METRICS = _child('METRICS')
+EVALUATOR = _child('EVALUATOR')
+TASK_UTILS = _child('TASK_UTILS')
+VISUALIZERS = _child('VISUALIZERS')
+VISBACKENDS = _child('VISBACKENDS')
+LOG_PROCESSORS = _child('LOG_PROCESSORS')
+INFERENCERS = _child('INFERENCERS')
+# Random, batched augmentations on the device; mmengine has no such kind.
+BATCH_AUGMENTS = Registry('batch_augment', scope='mmskelssl', locations=['mmskelssl.augment'])
