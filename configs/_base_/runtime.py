@@ -1,0 +1,20 @@
+# What every run shares: hooks, logs, checkpoints.
+default_scope = 'mmskelssl'
+custom_imports = dict(imports=['mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine'])
+
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    logger=dict(type='LoggerHook', interval=10),
+    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2))
+custom_hooks = [
+    dict(type='ProgressHook'),
+    dict(type='KNNHook', interval=10),
+    dict(type='ProgressBarHook'),
+    dict(type='PlainCheckpointHook')]
+log_processor = dict(window_size=10)
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
+env_cfg = dict(dist_cfg=dict(backend='nccl'), mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
+log_level = 'INFO'

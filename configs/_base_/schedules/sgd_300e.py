@@ -1,0 +1,6 @@
+# The lineage's schedule (methods.md 1.4): batch 128 on one device; for another global batch change the rate with it.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4))
+param_scheduler = [dict(type='MultiStepLR', by_epoch=True, milestones=[250], gamma=0.1)]
+train_cfg = dict(by_epoch=True, max_epochs=300)

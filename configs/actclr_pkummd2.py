@@ -1,0 +1,7 @@
+# python tools/train.py configs/actclr_pkummd2.py [--amp] [--cfg-options data.split=xview]
+_base_ = [
+    '_base_/runtime.py',
+    '_base_/datasets/pkummd2.py',
+    '_base_/models/actclr.py',
+    '_base_/schedules/sgd_350e_curriculum.py']
+stages = [dict(name='aimclr', config='aimclr_pkummd2.py', carry=['backbone.', 'projector.'])]

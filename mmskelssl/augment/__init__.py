@@ -1,0 +1,44 @@
+"""Random augmentation of whole batches on the device, mixing, streams. Clips are (N, C, T, V, M) throughout."""
+from collections.abc import Iterable
+
+from mmskelssl.augment.base import BatchAugment
+from mmskelssl.augment.mixing import MixPlan, draw_mix, draw_shift, mix, swap_parts
+from mmskelssl.augment.skeletal import Rescale, SpatialFlip
+from mmskelssl.augment.spatial import (
+    AxisMask,
+    CoordinateDropout,
+    GaussianNoise,
+    JointMask,
+    LinearJitter,
+    Rotate,
+    Scale,
+    Shear,
+    YawRotate,
+)
+from mmskelssl.augment.streams import STREAMS, to_stream
+from mmskelssl.augment.style import blend, transfer_style, upsample_mask
+from mmskelssl.augment.temporal import CropResize, GaussianBlur, Interpolate, TemporalCrop, TimeReverse
+from mmskelssl.errors import UserError
+from mmskelssl.registry import BATCH_AUGMENTS
+
+__all__ = [
+    'AxisMask', 'BatchAugment', 'CoordinateDropout', 'CropResize', 'GaussianBlur', 'GaussianNoise', 'Interpolate',
+    'JointMask', 'LinearJitter', 'MixPlan', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear', 'SpatialFlip',
+    'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix', 'draw_shift', 'mix',
+    'swap_parts', 'to_stream', 'transfer_style', 'upsample_mask',
+]
+
+
+def build_augments(configs: Iterable[dict | BatchAugment], layout=None) -> list[BatchAugment]:
+    """Build a view's operators and give the model's layout to those that have none of their own."""
+    augments = []
+    for config in configs:
+        try:
+            augment = BATCH_AUGMENTS.build(config) if isinstance(config, dict) else config
+        except UserError:
+            raise
+        except (KeyError, TypeError) as error:
+            known = ', '.join(sorted(BATCH_AUGMENTS.module_dict))
+            raise UserError(f'augmentation {dict(config)}: {" ".join(str(error).split())} (known: {known})') from error
+        augments.append(augment if layout is None else augment.bind(layout))
+    return augments

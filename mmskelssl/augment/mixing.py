@@ -1,0 +1,130 @@
+"""Mixing each clip of a batch with a partner, by body parts, on a coarse grid of time cells.
+
+Source: ActCLR's three kinds (methods.md 1.3, 1.4) and, as CutMix alone, SkeAttnCLR's part swap (2.1). One plan serves
+the whole batch: the partner of clip i is clip (i + shift) mod N.
+"""
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mmskelssl.augment.tree import check_joints
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout
+
+KINDS = ('cutmix', 'resizemix', 'mixup')
+
+
+@dataclass(frozen=True)
+class MixPlan:
+    """What to mix, for the whole batch.
+
+    Args:
+        shift: Distance to the partner in the batch.
+        kind: 'cutmix', 'resizemix' or 'mixup'.
+        parts: Indices of body parts, in the order of ``layout.parts``.
+        start: First time cell.
+        length: Number of time cells.
+        cell: Frames in a cell.
+        lam: Share of the partner (mixup only).
+    """
+    shift: int
+    kind: str
+    parts: tuple[int, ...]
+    start: int
+    length: int
+    cell: int = 4
+    lam: float = 1.0
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise UserError(f'unknown kind of mixing {self.kind!r}: choose one of {", ".join(KINDS)}')
+
+    def joints(self, layout: SkeletonLayout) -> Tensor:
+        """(V,) bool: joints of the chosen parts."""
+        if not layout.parts:
+            raise UserError(f'mixing needs body parts, but layout {layout.name} has none: add `parts` to it')
+        if max(self.parts, default=0) >= len(layout.parts):
+            raise UserError(f'mixing plan: part {max(self.parts)}, but layout {layout.name} has {len(layout.parts)}')
+        chosen = torch.zeros(layout.num_joints, dtype=torch.bool)
+        parts = list(layout.parts.values())
+        for part in self.parts:
+            chosen[list(parts[part])] = True
+        return chosen
+
+    def masks(self, frames: int, layout: SkeletonLayout, device=None, dtype=torch.float32) -> tuple[Tensor, Tensor]:
+        """(pasted, replaced), each (T', V) with T' = ceil(T / cell).
+
+        ``pasted`` weighs what of the partner came in, on the partner's own grid: for ResizeMix all its frames.
+        ``replaced`` weighs what of the clip is gone. Both are ``lam`` everywhere for Mixup.
+        """
+        joints = self.joints(layout).to(device, dtype)
+        cells = -(-frames // self.cell)
+        if self.kind == 'mixup':
+            both = torch.full((cells, layout.num_joints), self.lam, device=device, dtype=dtype)
+            return both, both
+        cell = torch.arange(cells, device=device)
+        inside = ((cell >= self.start) & (cell < self.start + self.length)).to(dtype)
+        replaced = inside[:, None] * joints
+        return (joints.expand(cells, -1).clone() if self.kind == 'resizemix' else replaced), replaced
+
+
+def draw_shift(n: int, share: float) -> int:
+    """Distance to the partner for a uniform ``share`` in [0, 1): 1 .. N-2, as published.
+
+    Two clips can only be each other's partner (1); a clip alone is its own (0).
+    """
+    return 0 if n < 2 else 1 + min(int(share * max(n - 2, 1)), max(n - 3, 0))
+
+
+def draw_mix(n: int, frames: int, num_parts: int, generator: torch.Generator, parts: tuple[int, int] = (2, 3),
+             cells: tuple[int, int] = (3, 5), cell: int = 4, kind: str | None = None) -> MixPlan:
+    """Draw the plan of a batch of ``n`` clips of ``frames`` frames.
+
+    Args:
+        parts: Fewest and most body parts. Fewer where the layout has fewer.
+        cells: Fewest and most time cells. Fewer where the clip is shorter.
+        kind: Fixed kind; otherwise CutMix with probability 1/2, ResizeMix and Mixup with 1/4 each.
+    """
+    if num_parts < 1:
+        raise UserError('mixing needs body parts, but the layout has none: add `parts` to it')
+    # All at once: one wait for the device if the generator lives there.
+    shift, count, length, start, which, lam, *order = torch.rand(
+        6 + num_parts, generator=generator, device=generator.device, dtype=torch.float64).tolist()
+
+    def between(share: float, low: int, high: int) -> int:
+        return low + int(share * (high - low + 1))
+
+    count = min(between(count, *parts), num_parts)
+    chosen = tuple(sorted(sorted(range(num_parts), key=order.__getitem__)[:count]))
+    whole = max(frames // cell, 1)
+    length = min(between(length, *cells), whole)
+    kind = kind or ('cutmix' if which > 0.5 else 'resizemix' if which > 0.25 else 'mixup')
+    return MixPlan(draw_shift(n, shift), kind, chosen, between(start, 0, whole - length), length, cell,
+                   lam if kind == 'mixup' else 1.0)
+
+
+def mix(x: Tensor, plan: MixPlan, layout: SkeletonLayout) -> Tensor:
+    """Clips (N, C, T, V, M) with the partners' material in place, as a new tensor.
+
+    CutMix pastes the partner's chosen parts at the same place; ResizeMix pastes its first 2 * length cells at double
+    speed (nearest frame); Mixup takes lam of the partner and 1 - lam of the clip, everywhere.
+    """
+    check_joints(x, layout)
+    if plan.kind == 'mixup':
+        return torch.lerp(x, x.roll(-plan.shift, 0), plan.lam)
+    frames = x.shape[2]
+    first, last = plan.start * plan.cell, min((plan.start + plan.length) * plan.cell, frames)
+    if plan.kind == 'cutmix':
+        donor = x[:, :, first:last]
+    else:
+        span, source = last - first, min(2 * (last - first), frames)
+        donor = x[:, :, torch.arange(span, device=x.device) * source // span]
+    joints = plan.joints(layout).to(x.device).unsqueeze(1)
+    pasted = torch.where(joints, donor.roll(-plan.shift, 0), x[:, :, first:last])
+    return torch.cat((x[:, :, :first], pasted, x[:, :, last:]), dim=2)
+
+
+def swap_parts(x: Tensor, plan: MixPlan, layout: SkeletonLayout) -> Tensor:
+    """SkeAttnCLR's part swap: CutMix, whatever kind the plan has. Draw it with parts=(3, 4), cells=(4, 7)."""
+    return mix(x, replace(plan, kind='cutmix'), layout)

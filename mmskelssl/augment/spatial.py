@@ -1,0 +1,197 @@
+"""Augmentations of the coordinates that need no skeleton: linear maps, noise, masks."""
+import math
+
+import torch
+from torch import Tensor
+
+from mmskelssl.augment.base import BatchAugment, integers, split_axes, uniform
+from mmskelssl.augment.tree import scale_joints
+from mmskelssl.errors import UserError
+from mmskelssl.registry import BATCH_AUGMENTS
+
+
+def linear_map(x: Tensor, matrix: Tensor, name: str) -> Tensor:
+    """Map every point of a sample by its matrix: p -> matrix @ p.  (N, C, T, V, M), (N, D, D) -> (N, C, T, V, M)."""
+    dim = matrix.shape[-1]
+    return (matrix[:, None] @ split_axes(x, name, (dim,))).view(x.shape)
+
+
+def axes_of(x: Tensor, name: str) -> int:
+    """D, the coordinates of a point: 3 where the channels allow it, else 2."""
+    return split_axes(x, name).shape[2]
+
+
+def rotation(angles: Tensor) -> Tensor:
+    """Right-handed rotations about x, then y, then z: (N, 3) radians -> (N, 3, 3), to be multiplied from the left."""
+    (cx, cy, cz), (sx, sy, sz) = angles.cos().unbind(1), angles.sin().unbind(1)
+    rows = (cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx,
+            sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx,
+            -sy, cy * sx, cy * cx)
+    return torch.stack(rows, dim=1).view(-1, 3, 3)
+
+
+@BATCH_AUGMENTS.register_module()
+class Shear(BatchAugment):
+    """Off-diagonal entries U(-amplitude, amplitude) beside a unit diagonal. Source: methods.md 0.5 (published: .5).
+
+    The official ActCLR puts the centre joint back afterwards; a linear map leaves a centred one where it is.
+    """
+
+    def __init__(self, amplitude: float = 0.5, p: float = 1.0, layout=None):
+        super().__init__(p, layout)
+        self.amplitude = amplitude
+
+    def draw(self, x, generator):
+        """matrix (N, D, D)."""
+        dim = axes_of(x, 'Shear')
+        unit = torch.eye(dim, device=x.device, dtype=x.dtype)
+        return dict(matrix=unit + (1 - unit) * uniform(x, generator, -self.amplitude, self.amplitude, dim, dim))
+
+    def apply(self, x, matrix):
+        return linear_map(x, matrix, 'Shear')
+
+
+@BATCH_AUGMENTS.register_module()
+class Rotate(BatchAugment):
+    """About one axis, chosen uniformly, by U(0, main) degrees, about the other two by U(0, minor); x first, z last.
+
+    Source: AimCLR's random rotation (methods.md 0.5). Its matrices turn against the right-hand rule, and the range is
+    one-sided, so the right-handed angles drawn here are negative.
+    """
+
+    def __init__(self, main: float = 30.0, minor: float = 1.0, p: float = 1.0, layout=None):
+        super().__init__(p, layout)
+        self.main, self.minor = main, minor
+
+    def draw(self, x, generator):
+        """angles (N, 3): right-handed, radians, about x, y and z."""
+        axis = integers(x, generator, 3)
+        is_main = torch.arange(3, device=x.device) == axis[:, None]
+        limit = torch.where(is_main, -math.radians(self.main), -math.radians(self.minor)).to(x.dtype)
+        return dict(angles=limit * uniform(x, generator, 0, 1, 3))
+
+    def apply(self, x, angles):
+        return linear_map(x, rotation(angles), 'Rotate')
+
+
+@BATCH_AUGMENTS.register_module()
+class YawRotate(BatchAugment):
+    """Turn about the vertical (y) axis by U(-degrees, degrees): another view point. 3D only."""
+
+    def __init__(self, degrees: float = 45.0, p: float = 1.0, layout=None):
+        super().__init__(p, layout)
+        self.degrees = degrees
+
+    def draw(self, x, generator):
+        """angle (N,): right-handed, radians."""
+        limit = math.radians(self.degrees)
+        return dict(angle=uniform(x, generator, -limit, limit))
+
+    def apply(self, x, angle):
+        still = torch.zeros_like(angle)
+        return linear_map(x, rotation(torch.stack((still, angle, still), dim=1)), 'YawRotate')
+
+
+@BATCH_AUGMENTS.register_module()
+class Scale(BatchAugment):
+    """One factor 1 + U(-amplitude, amplitude) for the whole clip."""
+
+    def __init__(self, amplitude: float = 0.2, p: float = 1.0, layout=None):
+        super().__init__(p, layout)
+        self.amplitude = amplitude
+
+    def draw(self, x, generator):
+        """factor (N,)."""
+        return dict(factor=uniform(x, generator, 1 - self.amplitude, 1 + self.amplitude))
+
+    def apply(self, x, factor):
+        return x * factor.view(-1, 1, 1, 1, 1)
+
+
+@BATCH_AUGMENTS.register_module()
+class LinearJitter(BatchAugment):
+    """The identity plus a full matrix of N(0, std): a little of shear, scale and rotation at once."""
+
+    def __init__(self, std: float = 0.1, p: float = 1.0, layout=None):
+        super().__init__(p, layout)
+        self.std = std
+
+    def draw(self, x, generator):
+        """matrix (N, D, D)."""
+        dim = axes_of(x, 'LinearJitter')
+        jitter = torch.randn(len(x), dim, dim, generator=generator, device=x.device, dtype=x.dtype)
+        return dict(matrix=torch.eye(dim, device=x.device, dtype=x.dtype) + self.std * jitter)
+
+    def apply(self, x, matrix):
+        return linear_map(x, matrix, 'LinearJitter')
+
+
+@BATCH_AUGMENTS.register_module()
+class GaussianNoise(BatchAugment):
+    """Add N(0, std) to every coordinate, absent persons included. Published: .01, strong view of ActCLR .05."""
+
+    def __init__(self, p: float = 0.5, std: float = 0.01, layout=None):
+        super().__init__(p, layout)
+        self.std = std
+
+    def draw(self, x, generator):
+        """noise (N, C, T, V, M), in the unit of ``x``."""
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return dict(noise=noise.mul_(self.std))
+
+    def apply(self, x, noise):
+        return x + noise
+
+
+@BATCH_AUGMENTS.register_module()
+class AxisMask(BatchAugment):
+    """Set one axis, chosen uniformly, to zero."""
+
+    def __init__(self, p: float = 0.5, layout=None):
+        super().__init__(p, layout)
+
+    def draw(self, x, generator):
+        """axis (N,)."""
+        return dict(axis=integers(x, generator, axes_of(x, 'AxisMask')))
+
+    def apply(self, x, axis):
+        points = split_axes(x, 'AxisMask')
+        keep = torch.arange(points.shape[2], device=x.device) != axis[:, None]
+        return (points * keep[:, None, :, None]).view(x.shape)
+
+
+@BATCH_AUGMENTS.register_module()
+class JointMask(BatchAugment):
+    """Set a share ``ratio`` of the joints, others in every clip, to zero in all frames and persons."""
+
+    def __init__(self, p: float = 1.0, ratio: float = 0.15, layout=None):
+        super().__init__(p, layout)
+        if not 0 <= ratio < 1:
+            raise UserError(f'JointMask: ratio must be in [0, 1), got {ratio}')
+        self.ratio = ratio
+
+    def draw(self, x, generator):
+        """keep (N, V), bool; round(ratio * V) of V are False."""
+        rank = uniform(x, generator, 0, 1, x.shape[3]).argsort(1).argsort(1)
+        return dict(keep=rank >= round(self.ratio * x.shape[3]))
+
+    def apply(self, x, keep):
+        return scale_joints(x, keep)
+
+
+@BATCH_AUGMENTS.register_module()
+class CoordinateDropout(BatchAugment):
+    """Set each coordinate to zero with probability ``rate``, without rescaling the others."""
+
+    def __init__(self, rate: float = 0.5, p: float = 1.0, layout=None):
+        super().__init__(p, layout)
+        if not 0 <= rate <= 1:
+            raise UserError(f'CoordinateDropout: rate is a probability, got {rate}')
+        self.rate = rate
+
+    def draw(self, x, generator):
+        """keep (N, C, T, V, M), bool."""
+        return dict(keep=torch.rand(x.shape, generator=generator, device=x.device) >= self.rate)
+
+    def apply(self, x, keep):
+        return x * keep

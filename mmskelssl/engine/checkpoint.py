@@ -1,0 +1,129 @@
+"""Reading checkpoints: nothing in the file is run, and nothing is loaded by half.
+
+Importing this module puts :func:`load_checkpoint` behind every load of mmengine (``load_from``, ``resume``,
+``init_cfg=dict(type='Pretrained')``).
+"""
+import os.path as osp
+import pickle
+import zipfile
+from os import PathLike
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from mmskelssl.engine.unpickle import STAND_INS, restore, to_plain
+from mmskelssl.errors import UserError
+
+__all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'to_plain']
+
+
+def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
+    """Read a checkpoint of ours or of stock mmengine without running anything that it holds.
+
+    ``meta['config']`` is dropped: mmengine executes it when it resumes.
+
+    Args:
+        path: A local file; addresses are refused.
+        map_location: As for ``torch.load``.
+
+    Returns:
+        The dict in the file, with mmengine's histories restored.
+    """
+    path = osp.expanduser(path)
+    if '://' in path:
+        raise UserError(f'{path}: remote checkpoints are not loaded; download the file, check it, and give its path')
+    if not osp.isfile(path):
+        raise UserError(f'{path}: no such checkpoint file')
+    try:
+        with torch.serialization.safe_globals(STAND_INS):
+            checkpoint = restore(torch.load(path, map_location=map_location, weights_only=True))
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read: {error.strerror or error}') from error
+    except Exception as error:  # a damaged or crafted file can fail in any way
+        raise UserError(f'{path}: {_reason(path, error)}') from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f'{path}: holds a {type(checkpoint).__name__}, not a checkpoint')
+    if isinstance(checkpoint.get('meta'), dict):
+        checkpoint['meta'].pop('config', None)
+    return checkpoint
+
+
+def _reason(path: str, error: Exception) -> str:
+    refused = [line for line in str(error).splitlines() if 'GLOBAL' in line]
+    if isinstance(error, pickle.UnpicklingError) and refused:
+        name = refused[0].split('GLOBAL', 1)[1].split()[0]
+        return f'refused, since it holds {name}, which is not plain data and could run code'
+    if osp.getsize(path) == 0 or not zipfile.is_zipfile(path):
+        return 'not a readable checkpoint (truncated, or another kind of file); take another one'
+    return f'damaged checkpoint ({type(error).__name__}); take another one'
+
+
+# mmengine logs the loader's name without its first ten letters, hence `load_from_`.
+def load_from_disk(filename: str, map_location=None) -> dict:
+    return load_checkpoint(filename, map_location or 'cpu')
+
+
+for _scheme in {'', *CheckpointLoader._schemes}:
+    CheckpointLoader.register_scheme(_scheme, load_from_disk, force=True)
+
+
+def _state_dict(checkpoint: dict) -> dict:
+    state = checkpoint.get('state_dict', checkpoint)
+    return {name.removeprefix('module.'): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbone.') -> dict:
+    """Load the encoder of ``model`` from a checkpoint: all of it, or an error.
+
+    Args:
+        model: A model with a ``backbone``, or the backbone itself.
+        path: The checkpoint.
+        prefix: What the encoder's keys begin with in the file.
+
+    Returns:
+        The checkpoint.
+    """
+    checkpoint = load_checkpoint(path)
+    _load_backbone(model, checkpoint, path, prefix)
+    return checkpoint
+
+
+def _load_backbone(model: nn.Module, checkpoint: dict, path, prefix: str) -> None:
+    backbone = getattr(model, 'backbone', model)
+    wanted = backbone.state_dict()
+    found = {name.removeprefix(prefix): value for name, value in _state_dict(checkpoint).items()
+             if name.startswith(prefix)}
+    fit = [name for name in wanted if name in found and found[name].shape == wanted[name].shape]
+    surplus = [name for name in found if name not in wanted]
+    if len(fit) < len(wanted) or surplus:
+        problems = [f'{prefix}{name} is missing' if name not in found else
+                    f'{prefix}{name} is {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}'
+                    for name in wanted if name not in set(fit)]
+        problems += [f'{prefix}{name} is not in the model' for name in surplus]
+        more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
+        raise UserError(f'{path}: {len(fit)} of the {len(wanted)} keys of the backbone fit '
+                        f'({100 * len(fit) // max(len(wanted), 1)} %): {"; ".join(problems[:3])}{more}. '
+                        'It is the checkpoint of another model: use the config it was trained with')
+    bad = [name for name in wanted if found[name].is_floating_point() and not found[name].isfinite().all()]
+    if bad:
+        raise UserError(f'{path}: {prefix}{bad[0]} holds NaN or infinite values; take an earlier checkpoint')
+    backbone.load_state_dict(found)
+
+
+def build_from_checkpoint(path: str | PathLike) -> tuple[nn.Module, dict]:
+    """Rebuild a model from the description inside its checkpoint, and load its weights.
+
+    Returns:
+        The model, in eval mode, and ``meta['mmskelssl']`` with ``model`` and ``dataset`` decoded. ``not_loaded`` lists
+        the keys beside the backbone's that did not fit.
+    """
+    from mmskelssl.engine.rebuild import build_model, decode_info
+    checkpoint = load_checkpoint(path)
+    info = decode_info(checkpoint, path)
+    model = build_model(info['model'], path)
+    _load_backbone(model, checkpoint, path, 'backbone.')
+    wanted, state = model.state_dict(), _state_dict(checkpoint)
+    fit = {name: value for name, value in state.items() if name in wanted and wanted[name].shape == value.shape}
+    model.load_state_dict(fit, strict=False)
+    return model.eval(), {**info, 'not_loaded': sorted({*wanted, *state} - {*fit})}

@@ -1,0 +1,152 @@
+"""From a config file to configs that mmengine's Runner can run: checks, data, stages."""
+import difflib
+import hashlib
+import json
+import os.path as osp
+from collections.abc import Mapping
+
+from mmengine.config import Config
+
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout, get_layout
+
+
+def load_config(path: str, options: dict | None = None) -> list[tuple[str, Config]]:
+    """Read a config and the earlier stages that it names.
+
+    Args:
+        path: Config file. ``stages = [dict(name, config, carry)]`` lists what runs before it.
+        options: Dotted keys to change. ``stages.NAME.key`` changes one stage, any other key all stages that have it.
+
+    Returns:
+        (name, config) in the order of training, ready for :func:`complete`. The last is the file itself.
+    """
+    if not osp.isfile(path):
+        raise UserError(f'{path}: no such config; see configs/')
+    try:
+        cfg = Config.fromfile(path, lazy_import=False)
+    except (SyntaxError, NameError, KeyError, FileNotFoundError, OSError) as error:
+        raise UserError(f'{path}: {type(error).__name__}: {error}') from error
+    stages = [(stage['name'], Config.fromfile(osp.join(osp.dirname(path), stage['config']), lazy_import=False))
+              for stage in cfg.get('stages', [])]
+    name = osp.splitext(osp.basename(path))[0]
+    stages.append((name.split('_')[0] if stages else name, cfg))
+    for key, value in (options or {}).items():
+        _apply(stages, key, value)
+    return stages
+
+
+def _apply(stages: list[tuple[str, Config]], key: str, value) -> None:
+    targets = stages
+    if key.startswith('stages.'):
+        _, name, key = key.split('.', 2)
+        targets = [stage for stage in stages if stage[0] == name]
+        if not targets:
+            raise UserError(f'--cfg-options: no stage {name!r}; there are {", ".join(n for n, _ in stages)}')
+    known = [_find(cfg._cfg_dict, key) for _, cfg in targets]
+    if not any(found is None for found in known):
+        raise UserError(f'--cfg-options: no key {key!r} in the config: {known[-1]}')
+    for (_, cfg), missing in zip(targets, known, strict=True):
+        if missing is None:
+            cfg.merge_from_dict({key: value})
+
+
+def _find(node, key: str) -> str | None:
+    """None if the dotted key may be set, else what is wrong. Arguments of a ``type`` are checked when it is built."""
+    *parents, leaf = key.split('.')
+    for i, part in enumerate(parents):
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, Mapping) and part in node:
+            node = node[part]
+        else:
+            return _nearest('.'.join(parents[:i + 1]), part, node)
+    if isinstance(node, list) and leaf.isdigit() and int(leaf) < len(node):
+        return None
+    if isinstance(node, Mapping) and (leaf in node or 'type' in node):
+        return None
+    return _nearest(key, leaf, node)
+
+
+def _nearest(where: str, part: str, node) -> str:
+    names = list(node) if isinstance(node, Mapping) else []
+    close = difflib.get_close_matches(part, names, 1)
+    hint = f'did you mean {close[0]!r}?' if close else f'there are {", ".join(map(str, names)) or "no keys"}'
+    return f'{where!r} does not exist; {hint}'
+
+
+def split_pair(split: str) -> tuple[str, str]:
+    """Names of a protocol's training and test split: ``standard`` is train/test, ``xsub`` is xsub_train/xsub_test."""
+    return ('train', 'test') if split == 'standard' else (f'{split}_train', f'{split}_test')
+
+
+def complete(cfg: Config, seed: int) -> Config:
+    """Fill in what follows from the rest: data sets from ``data``, layout and channels from the store, the seed.
+
+    ``data = dict(store, split, pipeline, prepare)`` is the single place that names the data. ``prepare`` is the command
+    that makes the store, shown where there is none.
+    """
+    data = cfg.get('data')
+    if not data:
+        raise UserError('the config has no `data = dict(store=..., split=..., pipeline=[...])`')
+    store = open_store(data)
+    train_split, test_split = split_pair(data.get('split', 'standard'))
+    store.split(train_split)
+    dataset = dict(type='SkeletonDataset', store=data.store, pipeline=data.pipeline)
+    cfg.train_dataloader.dataset = dict(**dataset, split=train_split)
+    cfg.evaluation = dict(store=data.store, pipeline=data.pipeline, train_split=train_split, test_split=test_split)
+
+    model = cfg.model
+    model.data_preprocessor.seed = seed
+    channels = store.channels * (2 if model.data_preprocessor.get('alignment') == 'both' else 1)
+    for part, key, value in ((model.data_preprocessor, 'layout', store.layout), (model.backbone, 'layout', store.layout),
+                             (model.backbone, 'in_channels', channels)):
+        given = part.setdefault(key, value if key == 'in_channels' else layout_config(value))
+        _match(key, given, value, data.store)
+    cfg.randomness = dict(seed=seed, diff_rank_seed=True)
+    info = dict(model=to_json(model), method=model.type, seed=seed, stream=model.data_preprocessor.get('stream', 'joint'),
+                dataset=to_json(dict(cfg.evaluation, data_hash=store.data_hash, layout=layout_config(store.layout))),
+                config_hash=config_hash(cfg))
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), *cfg.get('method_hooks', []), dict(type='RunInfoHook', **info)]
+    return cfg
+
+
+def open_store(data: Mapping) -> SkeletonStore:
+    """The store that a config's ``data`` names, or an error with the command that makes it."""
+    if not osp.isdir(data['store']):
+        command = data.get('prepare', f'python tools/prepare_data.py SOURCE PATH --out {data["store"]}')
+        raise UserError(f'no store at {data["store"]}; make it with: {command}')
+    return SkeletonStore(data['store'])
+
+
+def layout_config(layout: SkeletonLayout):
+    """A layout as a config value: its name if that is known, else its fields."""
+    try:
+        if get_layout(layout.name) == layout:
+            return layout.name
+    except UserError:
+        pass
+    return dict(vars(layout))
+
+
+def _match(key: str, given, expected, store: str) -> None:
+    if key == 'layout':
+        given, expected = get_layout(given), get_layout(expected)
+        if given != expected:
+            raise UserError(f'{store} has layout {expected.name!r} ({expected.num_joints} joints), but the config '
+                            f'expects {given.name!r} ({given.num_joints} joints): change one of them')
+    elif given != expected:
+        raise UserError(f'model.backbone.in_channels is {given}, but {store} with this alignment gives {expected}')
+
+
+def to_json(value) -> str:
+    """Canonical JSON of a plain config value."""
+    return json.dumps(value.to_dict() if hasattr(value, 'to_dict') else value, sort_keys=True, default=list)
+
+
+def config_hash(cfg: Config) -> str:
+    """Hash of what decides a run's result: model, data, optimiser, schedule, length and seed."""
+    keys = ('model', 'data', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
+    decisive = {key: cfg._cfg_dict.get(key) for key in keys}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()[:16]

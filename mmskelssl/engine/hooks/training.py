@@ -1,0 +1,114 @@
+"""Hooks that carry a run's progress and schedules into model and preprocessor."""
+import numpy as np
+import torch
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmskelssl.errors import UserError
+from mmskelssl.models.base import Progress
+from mmskelssl.registry import HOOKS
+
+
+def unwrap(model: torch.nn.Module) -> torch.nn.Module:
+    """The model inside a distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Tells the model, before each iteration, where the run is: random draws and schedules depend on that alone."""
+    priority = 'VERY_HIGH'
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        unwrap(runner.model).set_progress(Progress(runner.epoch, runner.iter, runner.max_iters))
+
+
+@HOOKS.register_module()
+class AugmentCurriculumHook(Hook):
+    """ActCLR's curriculum (methods.md 1.1): each epoch keeps a random subset of a view's augmentations.
+
+    Args:
+        phases: In order of ``begin`` (epochs done), each ``dict(begin, keep={view: count}, core=bool)``. ``keep`` says
+            how many of the view's augmentations outside the core remain, ``core=False`` drops the core too.
+        core: Types of augmentation that are not subject to the draw.
+    """
+
+    def __init__(self, phases: list[dict], core: tuple[str, ...] = ('TemporalCrop', 'Shear')):
+        self.phases, self.core = sorted(phases, key=lambda phase: phase['begin']), tuple(core)
+
+    def before_train_epoch(self, runner):
+        preprocessor = unwrap(runner.model).data_preprocessor
+        phase = [p for p in self.phases if p['begin'] <= runner.epoch][-1:] or [dict(begin=0)]
+        unknown = set(phase[0].get('keep', {})) - set(preprocessor.views)
+        if unknown:
+            raise UserError(f'AugmentCurriculumHook: no view named {", ".join(sorted(unknown))}; the model has '
+                            f'{", ".join(preprocessor.views)}')
+        for name, ops in preprocessor.views.items():
+            preprocessor.active[name] = self.draw(name, ops, phase[0], preprocessor.seed, runner.epoch)
+
+    def draw(self, name: str, ops: list, phase: dict, seed: int, epoch: int) -> tuple[int, ...]:
+        """Indices of the augmentations that stay, in order; the same for the same seed and epoch."""
+        core = [i for i, op in enumerate(ops) if type(op).__name__ in self.core]
+        extra = [i for i in range(len(ops)) if i not in core]
+        count = min(phase.get('keep', {}).get(name, len(extra)), len(extra))
+        rng = np.random.default_rng((seed, epoch, *name.encode()))
+        kept = rng.choice(extra, count, replace=False).tolist() if count else []
+        return tuple(sorted(kept + (core if phase.get('core', True) else [])))
+
+
+@HOOKS.register_module()
+class FillQueueHook(Hook):
+    """Fills the queue with real keys before the first step; random directions are trivially easy negatives."""
+
+    def before_train(self, runner):
+        model = unwrap(runner.model)
+        if runner.iter or not getattr(model, 'queue', None):
+            return
+        model.key.start()
+        filled = 0
+        while filled < len(model.queue):
+            for batch in runner.train_dataloader:
+                views = model.data_preprocessor(batch, True)['inputs']
+                model.queue.enqueue(model.encode_key(views['key']))
+                filled += len(views['key']) * get_world_size()
+                if filled >= len(model.queue):
+                    break
+
+
+@HOOKS.register_module()
+class InitFromHook(Hook):
+    """Starts the online network from another run's checkpoint, and refuses one that does not fit it entirely.
+
+    Args:
+        checkpoint: File of an earlier stage, or of another run.
+        carry: Prefixes of the parameters taken over; all of the model's keys below them must be there.
+    """
+    priority = 'VERY_HIGH'
+
+    def __init__(self, checkpoint: str, carry: tuple[str, ...] = ('backbone.', 'projector.')):
+        self.checkpoint, self.carry = checkpoint, tuple(carry)
+
+    def before_train(self, runner):
+        if runner.iter:
+            return  # a resumed run has its own weights
+        from mmskelssl.engine.checkpoint import load_part
+        for prefix in self.carry:
+            load_part(unwrap(runner.model), self.checkpoint, prefix)
+        if is_main_process():
+            runner.logger.info(f'started from {self.checkpoint} ({", ".join(self.carry)})')
+
+
+@HOOKS.register_module()
+class RunInfoHook(Hook):
+    """Writes into each checkpoint what is needed to rebuild and to trace its model: plain strings and numbers.
+
+    Args:
+        **info: ``model`` and ``dataset`` as JSON, ``config_hash``, ``method``, ``seed``, ``stream``.
+    """
+
+    def __init__(self, **info):
+        self.info = info
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        checkpoint['meta']['mmskelssl'] = dict(self.info, epoch=runner.epoch + 1, iteration=runner.iter)

@@ -1,0 +1,84 @@
+"""Run the stages of a recipe."""
+import glob
+import os.path as osp
+import re
+import time
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmskelssl.engine.config import complete, load_config
+from mmskelssl.engine.distributed import prepare_distributed
+from mmskelssl.errors import UserError
+
+
+def checkpoints(work_dir: str) -> list[str]:
+    """Checkpoints ``epoch_N.pth`` of a work_dir, oldest first."""
+    found = glob.glob(osp.join(glob.escape(work_dir), 'epoch_*.pth'))
+    return sorted((f for f in found if _epoch(f)), key=_epoch)
+
+
+def _epoch(path: str) -> int:
+    match = re.fullmatch(r'epoch_(\d+)\.pth', osp.basename(path))
+    return int(match.group(1)) if match else 0
+
+
+def train(config: str, work_dir: str, resume: str | None = None, init_from: str | None = None, amp: bool = False,
+          seed: int = 0, cfg_options: dict | None = None, launcher: str = 'none') -> str:
+    """Train all stages of a config.
+
+    Each stage of a staged recipe has its own folder ``work_dir/NAME``; a recipe of one stage uses ``work_dir`` itself.
+
+    Args:
+        resume: ``auto``: skip finished stages and continue the interrupted one. A path: continue the last stage
+            from that checkpoint.
+        init_from: Checkpoint that replaces the earlier stages.
+
+    Returns:
+        The last stage's last checkpoint.
+    """
+    stages = load_config(config, cfg_options)
+    carries = {stage['name']: stage.get('carry', ['backbone.', 'projector.']) for stage in stages[-1][1].get('stages', [])}
+    staged = bool(carries)
+    if init_from and not osp.isfile(init_from):
+        raise UserError(f'--init-from {init_from}: no such file')
+    if init_from or (resume and resume != 'auto'):
+        stages = stages[-1:]
+    previous, carry = init_from, ['backbone.', 'projector.'] if init_from and carries else ['backbone.']
+    for name, cfg in stages:
+        cfg.work_dir = osp.join(work_dir, name) if staged else work_dir
+        cfg.launcher = launcher
+        _continue(cfg, resume)
+        last = osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
+        if not (resume == 'auto' and osp.isfile(last)):
+            run_stage(name, cfg, seed, amp, previous and dict(checkpoint=previous, carry=carry))
+        previous, carry = last, carries.get(name, carry)
+    return last
+
+
+def _continue(cfg: Config, resume: str | None) -> None:
+    """Set where a stage starts, and refuse to write over an earlier run."""
+    done = checkpoints(cfg.work_dir)
+    if not resume and done:
+        raise UserError(f'{cfg.work_dir} holds {osp.basename(done[-1])} of an earlier run: add --resume to continue it, '
+                        'or choose another --work-dir')
+    if resume and resume != 'auto' and not osp.isfile(resume):
+        raise UserError(f'--resume {resume}: no such file')
+    cfg.resume = bool(done) if resume == 'auto' else bool(resume)
+    cfg.load_from = (done[-1] if resume == 'auto' else resume) if cfg.resume else None
+
+
+def run_stage(name: str, cfg: Config, seed: int, amp: bool, start: dict | None) -> None:
+    """Train one stage from ``start`` (arguments of InitFromHook) or from scratch."""
+    if amp:
+        cfg.optim_wrapper.type = 'BF16OptimWrapper'
+    complete(cfg, seed)
+    if start:
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='InitFromHook', **start)]
+    prepare_distributed(cfg)
+    cfg.experiment_name = f'{name}_{time.time_ns()}'
+    try:
+        runner = Runner.from_cfg(cfg)
+    except TypeError as error:
+        raise UserError(f'{cfg.filename}: {error}') from error
+    runner.train()

@@ -1,0 +1,70 @@
+"""Nearest neighbours on the unit sphere."""
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from mmskelssl.errors import UserError
+
+_CHUNK_BYTES = 64 << 20  # of similarities held at a time
+
+
+def _tensor(features, what: str) -> torch.Tensor:
+    features = torch.as_tensor(features).float()
+    if features.dim() != 2 or not len(features):
+        raise UserError(f'KNN: {what} has shape {tuple(features.shape)}; it must be (N, D) with N > 0')
+    if not features.isfinite().all():
+        row = int((~features.isfinite()).any(1).nonzero()[0])
+        raise UserError(f'KNN: {what} row {row} is not finite; check that clip and the checkpoint for NaN')
+    return F.normalize(features, dim=1)
+
+
+@torch.no_grad()
+def knn_scores(bank, bank_labels, queries, ks: Sequence[int] = (1,), temperature: float | None = None,
+               num_classes: int | None = None) -> dict[int, np.ndarray]:
+    """Votes of the nearest neighbours, by cosine.
+
+    A feature of length zero has similarity 0 to everything. A ``k`` beyond the bank takes the whole bank.
+
+    Args:
+        bank: (B, D) features of labelled clips.
+        bank_labels: (B,) classes.
+        queries: (N, D).
+        ks: Numbers of neighbours; all are served by one product and one selection.
+        temperature: None: each neighbour has one vote. Else it votes with exp(similarity / temperature) (Wu et al.,
+            "Unsupervised feature learning via non-parametric instance discrimination", 3.4).
+        num_classes: Width of the result; default the highest label + 1.
+
+    Returns:
+        k -> (N, classes) float32 votes.
+    """
+    if not ks or min(ks) < 1:
+        raise UserError(f'KNN: k must be at least 1, got {list(ks)}')
+    bank, queries = _tensor(bank, 'bank'), _tensor(queries, 'queries')
+    labels = torch.as_tensor(np.asarray(bank_labels), dtype=torch.long, device=bank.device)
+    if len(labels) != len(bank) or bank.shape[1] != queries.shape[1]:
+        raise UserError(f'KNN: bank {tuple(bank.shape)} with {len(labels)} labels does not go with queries '
+                        f'{tuple(queries.shape)}')
+    if labels.min() < 0:
+        raise UserError(f'KNN: {int((labels < 0).sum())} clips of the bank have no label; '
+                        'give the store labels, or evaluate on another one')
+    classes = max(num_classes or 0, int(labels.max()) + 1)
+    votes = {k: np.empty((len(queries), classes), np.float32) for k in ks}
+    step = max(1, _CHUNK_BYTES // (4 * len(bank)))
+    for start in range(0, len(queries), step):
+        similarity, near = (queries[start:start + step] @ bank.T).topk(min(max(ks), len(bank)))
+        # Subtracting 1 scales all votes of a query alike and keeps small temperatures from overflowing.
+        weight = torch.ones_like(similarity) if temperature is None else ((similarity - 1) / temperature).exp()
+        for k in ks:
+            vote = similarity.new_zeros(len(similarity), classes)
+            vote.scatter_add_(1, labels[near[:, :k]], weight[:, :k])
+            votes[k][start:start + step] = vote.cpu().numpy()
+    return votes
+
+
+def knn_classify(bank, bank_labels, queries, ks: Sequence[int] = (1,),
+                 temperature: float | None = None) -> dict[int, np.ndarray]:
+    """Classes of the queries: k -> (N,) int64. The lower class wins a tie. Arguments as in :func:`knn_scores`."""
+    votes = knn_scores(bank, bank_labels, queries, ks, temperature)
+    return {k: vote.argmax(1) for k, vote in votes.items()}

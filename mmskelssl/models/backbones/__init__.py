@@ -1,0 +1,4 @@
+"""Encoders."""
+from mmskelssl.models.backbones.stgcn import STGCN
+
+__all__ = ['STGCN']

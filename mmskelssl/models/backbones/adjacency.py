@@ -1,0 +1,57 @@
+"""Named graph adjacencies of ST-GCN: (K, V, V) arrays with ``y[w] = sum_v x[v] A[k, v, w]``.
+
+Two lineages call different arrays ``spatial``; a checkpoint of one is useless with the other, hence names.
+"""
+import numpy as np
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout
+
+
+def _hops_to_centre(layout: SkeletonLayout) -> np.ndarray:
+    hops = np.zeros(layout.num_joints)
+    for joint in layout.order[1:]:
+        hops[joint] = hops[layout.parents[joint]] + 1
+    return hops
+
+
+def _partition(layout: SkeletonLayout, hops: np.ndarray) -> np.ndarray:
+    """Column-normalised A + I, split into self links, links not away from the centre, links away from it."""
+    linked = np.eye(layout.num_joints)
+    for child, parent in layout.bones:
+        linked[child, parent] = linked[parent, child] = 1
+    normalised = linked / linked.sum(0)
+    itself = np.eye(layout.num_joints, dtype=bool)
+    further = ~itself & (hops[:, None] < hops[None, :])  # the source is nearer to the centre than the target
+    return np.stack([normalised * itself, normalised * (~itself & ~further), normalised * further])
+
+
+def stgcn(layout: SkeletonLayout) -> np.ndarray:
+    """ActCLR's, AimCLR's and CrosSCLR's array. They measure hops only up to one, so that beyond the centre's own
+    neighbours every link counts as equally far: the centrifugal slice holds 8 links of NTU's 48."""
+    hops = _hops_to_centre(layout)
+    return _partition(layout, np.where(hops > 1, np.inf, hops))
+
+
+def partition(layout: SkeletonLayout) -> np.ndarray:
+    """The spatial partition as the ST-GCN paper (AAAI 2018, section 3.3) defines it, true distances throughout."""
+    return _partition(layout, _hops_to_centre(layout))
+
+
+def agcn(layout: SkeletonLayout) -> np.ndarray:
+    """2s-AGCN's array, which SkeAttnCLR uses: identity, inward and outward links, the last two column-normalised."""
+    inward = np.zeros((layout.num_joints, layout.num_joints))
+    for child, parent in layout.bones:
+        inward[parent, child] = 1
+    outward = inward.T
+    return np.stack([np.eye(layout.num_joints), *(a / np.maximum(a.sum(0), 1) for a in (inward, outward))])
+
+
+ADJACENCIES = dict(stgcn=stgcn, agcn=agcn, partition=partition)
+
+
+def build_adjacency(name: str, layout: SkeletonLayout) -> np.ndarray:
+    """(K, V, V) float32 array of the named adjacency."""
+    if name not in ADJACENCIES:
+        raise UserError(f'unknown adjacency {name!r}: choose one of {", ".join(ADJACENCIES)}')
+    return ADJACENCIES[name](layout).astype(np.float32)

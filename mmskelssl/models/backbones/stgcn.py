@@ -1,0 +1,123 @@
+"""ST-GCN (Yan et al., AAAI 2018) in the width and depth that the contrastive lineage uses."""
+import torch
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.models.backbones.adjacency import build_adjacency
+from mmskelssl.models.modules.dropout import Dropout
+from mmskelssl.models.modules.init import normal_init
+from mmskelssl.registry import MODELS
+
+
+class GraphConv(nn.Module):
+    """Spatial graph convolution: one 1x1 convolution a slice of the adjacency, summed.
+
+    The neighbours are gathered first and convolved after: the order does not change the result, but there are
+    a third as many channels to move as with the published order, since every block widens or keeps its input.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, slices: int):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels * slices, 1)
+        self.slices = slices
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        """x (B, C, T, V), adjacency (K, V, V) -> (B, C', T, V), channels last in memory."""
+        b, c, t, v = x.shape
+        k = self.slices
+        gather = adjacency.permute(2, 0, 1).reshape(v * k, v)  # row (w, k), column v
+        nodes = x.permute(0, 2, 3, 1).reshape(b * t, v, c)
+        gathered = torch.bmm(gather.expand(b * t, -1, -1).to(nodes.dtype), nodes)
+        gathered = gathered.view(b, t, v, k * c).permute(0, 3, 1, 2)
+        weight = self.conv.weight.view(k, -1, c).transpose(0, 1).reshape(-1, k * c, 1, 1)
+        out = F.conv2d(gathered, weight)
+        # The bias of slice k reaches joint w as often as the slice's column sum says.
+        bias = self.conv.bias.view(k, -1).t() @ adjacency.sum(1)
+        return out + bias.view(1, -1, 1, v).to(out.dtype)
+
+
+class STGCNBlock(nn.Module):
+    """Graph convolution, BN, ReLU, 9x1 temporal convolution, BN, dropout; added to the residual, ReLU."""
+
+    def __init__(self, in_channels, out_channels, slices, stride=1, dropout=0.5, residual=True, norm_cfg=None):
+        super().__init__()
+        norm_cfg = norm_cfg or dict(type='BN')
+
+        def norm() -> nn.Module:
+            return build_norm_layer(norm_cfg, out_channels)[1]
+
+        self.gcn = GraphConv(in_channels, out_channels, slices)
+        self.tcn = nn.Sequential(
+            norm(), nn.ReLU(), nn.Conv2d(out_channels, out_channels, (9, 1), (stride, 1), (4, 0)), norm(),
+            Dropout(dropout))
+        if not residual:
+            self.residual = None
+        elif in_channels == out_channels and stride == 1:
+            self.residual = nn.Identity()
+        else:
+            self.residual = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, (stride, 1)), norm())
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
+        out = self.tcn(self.gcn(x, adjacency))
+        return F.relu(out if self.residual is None else out + self.residual(x))
+
+
+@MODELS.register_module()
+class STGCN(BaseModule):
+    """Ten ST-GCN blocks over any layout (methods.md 0.4: widths, strides and initialisation of the lineage).
+
+    Persons are folded into the batch. An absent person (all zeros) is encoded like any other, as published.
+
+    Args:
+        layout: Name or dict of the skeleton layout.
+        in_channels: Coordinates of a joint.
+        hidden_channels: Width of the first blocks; 16 in AimCLR and ActCLR, 64 in SkeAttnCLR.
+        out_channels: Width of the last block, the feature dimension.
+        adjacency: ``stgcn``, ``agcn`` or ``partition``, see :mod:`.adjacency`.
+        dropout: Rate in every block but the first.
+        norm_cfg: Norm layer; ``dict(type='SyncBN')`` for several GPUs.
+    """
+
+    def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, hidden_channels: int = 16,
+                 out_channels: int = 256, adjacency: str = 'stgcn', dropout: float = 0.5,
+                 norm_cfg: dict | None = None, init_cfg: dict | None = None):
+        super().__init__(init_cfg)
+        self.layout = get_layout(layout)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        array = torch.from_numpy(build_adjacency(adjacency, self.layout))
+        self.register_buffer('A', array)
+        h = hidden_channels
+        widths = [h] * 4 + [2 * h] * 3 + [4 * h] * 2 + [out_channels]
+        self.data_bn = nn.BatchNorm1d(in_channels * self.layout.num_joints)
+        self.blocks = nn.ModuleList(
+            STGCNBlock(widths[i - 1] if i else in_channels, width, len(array), stride=2 if i in (4, 7) else 1,
+                       dropout=dropout if i else 0., residual=i > 0, norm_cfg=norm_cfg)
+            for i, width in enumerate(widths))
+        self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(array)) for _ in widths)
+        self.apply(normal_init)
+
+    def forward(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """Encode clips.
+
+        Args:
+            x: (N, C, T, V, M).
+            num_frames: Unused; clips are resized to a common length.
+
+        Returns:
+            (N, M, D, T', V) feature map with T' = ceil(ceil(T / 2) / 2).
+        """
+        n, c, t, v, m = x.shape
+        if (c, v) != (self.in_channels, self.layout.num_joints):
+            raise UserError(f'the clips have {v} joints of {c} channels, but the backbone is built for layout '
+                            f'{self.layout.name!r} ({self.layout.num_joints} joints) of {self.in_channels} channels: '
+                            'set backbone.layout and backbone.in_channels to match the store')
+        x = x.permute(0, 4, 2, 3, 1).reshape(n * m * t, v * c)
+        x = self.data_bn(x).view(n * m, t, v, c).permute(0, 3, 1, 2)  # channels last
+        for block, importance in zip(self.blocks, self.edge_importance, strict=True):
+            x = block(x, self.A * importance)
+        return x.view(n, m, *x.shape[1:])

@@ -1,0 +1,122 @@
+"""What every self-supervised method is made of."""
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.monitors import in_batch_top1, mean_cosine
+from mmskelssl.models.modules.heads import Projector
+from mmskelssl.models.modules.momentum import MomentumEncoder
+from mmskelssl.models.modules.queue import FeatureQueue
+from mmskelssl.registry import MODELS
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: epoch and iteration count what is already done."""
+    epoch: int = 0
+    iteration: int = 0
+    max_iterations: int = 1
+
+    @property
+    def fraction(self) -> float:
+        return self.iteration / max(self.max_iterations, 1)
+
+
+class SelfSupervisedModel(BaseModel):
+    """An encoder and a pretext task.
+
+    Args:
+        backbone: Config or module under the backbone contract: (N, C, T, V, M) -> (N, M, D, T', V'), attribute
+            ``out_channels`` = D.
+        data_preprocessor: Config of :class:`~mmskelssl.models.preprocessor.SkeletonPreprocessor`; its views must be
+            the method's ``view_names``.
+    """
+    view_names: tuple[str, ...] = ()
+
+    def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
+                 init_cfg: dict | None = None):
+        super().__init__(data_preprocessor, init_cfg)
+        self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
+        self.progress = Progress()
+        views = getattr(self.data_preprocessor, 'views', None)
+        if views is not None and set(views) != set(self.view_names):
+            raise UserError(f'{type(self).__name__} needs the views {", ".join(self.view_names)}; '
+                            f'model.data_preprocessor.views has {", ".join(views) or "none"}')
+
+    def set_progress(self, progress: Progress) -> None:
+        """Tell model and preprocessor where the run is, before each iteration."""
+        self.progress = progress
+        if hasattr(self.data_preprocessor, 'set_progress'):
+            self.data_preprocessor.set_progress(progress.iteration)
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, M, D, T', V') -> (N, D): mean over joints, frames and persons, absent ones included, as published."""
+        return features.mean((3, 4)).mean(1)
+
+    def extract_feat(self, inputs: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """Features of clips (N, C, T, V, M) from the online backbone, pooled, without projector: (N, D)."""
+        return self.pool(self.backbone(inputs, num_frames))
+
+    @abstractmethod
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Scalars of one step. Those with ``loss`` in their name are summed and minimised, the others are logged."""
+
+    def forward(self, inputs, data_samples: dict | None = None, mode: str = 'tensor'):
+        """``loss``: views -> dict of scalars; ``tensor`` or ``predict``: clips -> (N, D) features."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples or {})
+        if mode in ('tensor', 'predict'):
+            return self.extract_feat(inputs, (data_samples or {}).get('num_frames'))
+        raise UserError(f"mode must be 'loss', 'tensor' or 'predict', not {mode!r}")
+
+
+class MomentumContrast(SelfSupervisedModel):
+    """Query encoder, momentum key encoder and queue: MoCo for skeletons, the base of the contrastive methods.
+
+    At one process a batch shuffle for BN would change nothing and is left out; across GPUs use SyncBN.
+
+    Args:
+        projector: Widths ``hidden_channels`` and ``out_channels`` of :class:`Projector`.
+        momentum: Arguments of :class:`MomentumEncoder`.
+        queue_size: Negative keys kept, K; 0 for none.
+        in_batch: Use the batch's other keys as negatives beside the queue.
+        temperature: Of InfoNCE.
+    """
+
+    def __init__(self, backbone: dict | nn.Module, projector: dict | None = None, momentum: dict | None = None,
+                 queue_size: int = 32768, in_batch: bool = False, temperature: float = 0.07,
+                 data_preprocessor: dict | nn.Module | None = None, init_cfg: dict | None = None):
+        super().__init__(backbone, data_preprocessor, init_cfg)
+        if not queue_size and not in_batch:
+            raise UserError('queue_size=0 leaves no negatives: set a queue_size, or in_batch=True')
+        widths = {'hidden_channels': 256, 'out_channels': 128, **(projector or {})}
+        self.projector = Projector(self.backbone.out_channels, **widths)
+        self.key = MomentumEncoder(**(momentum or {}), backbone=self.backbone, projector=self.projector)
+        self.queue = FeatureQueue(widths['out_channels'], queue_size)
+        self.in_batch, self.temperature = in_batch, temperature
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Feature map (N, M, D, T', V') of the query encoder -> L2-normalised embedding (N, E)."""
+        return F.normalize(self.projector(self.pool(features)).float(), dim=1)
+
+    def embed_key(self, features: Tensor) -> Tensor:
+        """The same of the key encoder."""
+        return F.normalize(self.key.projector(self.pool(features)).float(), dim=1)
+
+    @torch.no_grad()
+    def encode_key(self, view: Tensor) -> Tensor:
+        """Key of a view: (N, C, T, V, M) -> (N, E)."""
+        return self.embed_key(self.key.backbone(view))
+
+    @torch.no_grad()
+    def monitors(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:
+        """In-batch top-1 (does a query find its own key?) and mean cosine between different clips' keys.
+
+        A falling loss deceives where these two stand still.
+        """
+        return dict(batch_top1=in_batch_top1(query, key), batch_cosine=mean_cosine(key))

@@ -1,0 +1,93 @@
+"""Losses as pure functions of tensors. N samples, D dimensions, K queue entries.
+
+All of them compute in float32 (float64 stays float64), whatever the autocast context: at temperatures of 0.04 to
+0.2 the eight mantissa bits of bfloat16 would be visible in the logits.
+"""
+import functools
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def full_precision(function):
+    """Run a loss outside autocast, its half-precision arguments widened to float32."""
+    def widen(x):
+        return x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16) else x
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        device = next(a.device.type for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
+        with torch.autocast(device, enabled=False):
+            return function(*map(widen, args), **{key: widen(value) for key, value in kwargs.items()})
+    return wrapper
+
+
+@full_precision
+def contrast_logits(query: Tensor, key: Tensor, negatives: Tensor, temperature: float,
+                    in_batch: bool = False) -> Tensor:
+    """Similarities of each query to its key (column 0) and to the negatives.
+
+    Args:
+        query, key: (N, D), L2-normalised.
+        negatives: (D, K).
+        in_batch: Also take the other samples' keys as negatives: N - 1 more columns. They are as fresh as the
+            positive, so that telling new keys from old ones solves nothing (a small data set's short cut).
+
+    Returns:
+        (N, 1 + K) or (N, 1 + K + N - 1), divided by the temperature.
+    """
+    columns = [(query * key).sum(1, keepdim=True), query @ negatives]
+    if in_batch and len(query) > 1:
+        others = ~torch.eye(len(query), dtype=torch.bool, device=query.device)
+        columns.append((query @ key.t())[others].view(len(query), -1))
+    return torch.cat(columns, 1) / temperature
+
+
+@full_precision
+def info_nce(logits: Tensor, positives: Tensor | None = None) -> Tensor:
+    """InfoNCE with column 0 as the positive, or with every column of the mask ``positives`` (N, columns) as one.
+
+    Several positives share the loss equally (AimCLR, section 3.3).
+    """
+    if positives is None:
+        return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+    log_prob = F.log_softmax(logits, 1)
+    return -((log_prob * positives).sum(1) / positives.sum(1)).mean()
+
+
+@full_precision
+def ddm(logits: Tensor, target_logits: Tensor) -> Tensor:
+    """Distributional divergence minimisation (AimCLR, section 3.2): cross entropy to a detached view's softmax."""
+    return -(F.softmax(target_logits.detach(), 1) * F.log_softmax(logits, 1)).sum(1).mean()
+
+
+@full_precision
+def select_teacher(key: Tensor, negatives: Tensor, topk: int = 8192, exclude_above: float = 0.95):
+    """The queue entries most similar to a teacher embedding.
+
+    Args:
+        key: (N, D), L2-normalised. negatives: (D, K).
+        topk: Entries kept; the whole queue if it is shorter.
+        exclude_above: Similarities above this become -1: near-duplicates of the key.
+
+    Returns:
+        Similarities (N, topk) and their queue indices (N, topk).
+    """
+    similarity = key @ negatives
+    similarity = similarity.masked_fill(similarity > exclude_above, -1.)
+    return similarity.topk(min(topk, similarity.shape[1]), 1)
+
+
+@full_precision
+def similarity_kl(student: Tensor, teacher: Tensor, student_temperature: float = 0.1,
+                  teacher_temperature: float = 0.04, squared: bool = True) -> Tensor:
+    """KL divergence from the teacher's to the student's distribution over the same queue entries (ActCLR, 3.3).
+
+    Args:
+        student: (N, topk) cosines with gradient. teacher: (N, topk) cosines.
+        squared: Square the student's cosines first, as the published code does.
+    """
+    student = student.square() if squared else student
+    return F.kl_div(F.log_softmax(student / student_temperature, 1), F.softmax(teacher / teacher_temperature, 1),
+                    reduction='batchmean')

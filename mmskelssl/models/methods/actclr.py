@@ -1,0 +1,128 @@
+"""ActCLR (Lin et al., CVPR 2023): actionlet-dependent contrast on unlabelled clips."""
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmskelssl.augment import blend, draw_mix, mix, transfer_style
+from mmskelssl.errors import UserError
+from mmskelssl.models.base import MomentumContrast
+from mmskelssl.models.losses import contrast_logits, info_nce, select_teacher, similarity_kl
+from mmskelssl.models.modules.actionlet import actionlet_mask, masked_pool
+from mmskelssl.registry import MODELS
+
+
+@MODELS.register_module()
+class ActCLR(MomentumContrast):
+    """Similarities of a key to the queue are the target of three differently disturbed queries.
+
+    The actionlet, where a clip differs from the static anchor (the average clip), is kept from harm: the motion-
+    adaptive transformation disturbs what is outside it, and the key pools what is inside it. Initialise from AimCLR.
+
+    Where the released versions of the code differ, this one follows the paper and says so: the anchor's similarity
+    runs over the feature axis (:func:`actionlet_mask`), keys are mixed by sample, and nothing is changed in place.
+
+    Args:
+        mask: ``actionlet``, or for ablation ``ones`` (everything is the actionlet) or ``zeros`` (nothing is).
+        threshold: ``published`` or ``relative``, see :func:`actionlet_mask`.
+        anchor: ``batch``: the anchor is the embedding of the batch's mean clip. ``running``: its running mean.
+        topk: Queue entries compared, the teacher's nearest; fewer if the queue is shorter.
+        temperatures: Student's and teacher's.
+        late_epoch: From here on the second branch pastes smaller regions.
+        contrast_weight: Weight of an InfoNCE term of the first two branches with the key, at ``temperature``.
+            The paper has none (0): similarities that are all alike satisfy its loss too, and with a short queue and
+            few clips the embedding drifts there.
+    """
+    view_names = ('strong', 'normal', 'weak', 'key')
+
+    def __init__(self, *args, mask: str = 'actionlet', threshold: str = 'published', anchor: str = 'batch',
+                 topk: int = 8192, temperatures: tuple[float, float] = (0.1, 0.04), late_epoch: int = 200,
+                 contrast_weight: float = 0., **kwargs):
+        super().__init__(*args, **kwargs)
+        for name, value, choices in (('mask', mask, ('actionlet', 'ones', 'zeros')),
+                                     ('anchor', anchor, ('batch', 'running'))):
+            if value not in choices:
+                raise UserError(f'ActCLR: {name} is {value!r}: choose one of {", ".join(choices)}')
+        self.layout, self.stream = self.data_preprocessor.layout, self.data_preprocessor.stream
+        if mask == 'actionlet' and not self.layout.parts:
+            raise UserError(f'ActCLR: layout {self.layout.name!r} has no body parts: give it `parts`')
+        self.mask, self.threshold, self.anchor, self.topk = mask, threshold, anchor, topk
+        self.temperatures, self.late_epoch, self.contrast_weight = temperatures, late_epoch, contrast_weight
+        if anchor == 'running':
+            self.register_buffer('running_anchor', torch.zeros(1, self.queue.keys.shape[1]))
+
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        normal, strong, weak = views['normal'], views['strong'], views['weak']
+        frames, draw = normal.shape[2], self.data_preprocessor.generator(normal.device)
+        self.key.update(self.progress.fraction)
+        anchor = self.static_anchor(views['key'])
+        key = self.semantic_key(views['key'], anchor)
+
+        # Branch 1, intra-instance: the actionlet stays normal, the rest is strongly augmented.
+        normal_mask, weak_mask = self.masks(normal, anchor), self.masks(weak, anchor)
+        adapted = blend(normal_mask.flatten(0, 1).unsqueeze(1), normal, strong)
+        # Branch 2, inter-instance: another body's style, another clip's regions, the actionlet kept.
+        late = self.progress.epoch >= self.late_epoch
+        plan = draw_mix(len(weak), frames, len(self.layout.parts), draw,
+                        parts=(1, 2) if late else (2, 3), cells=(1, 3) if late else (3, 5))
+        styled = transfer_style(weak, plan.shift, self.stream, self.layout)
+        kept = blend(weak_mask.flatten(0, 1).unsqueeze(1), styled, mix(styled, plan, self.layout))
+        # Branch 3, inter-instance, plain: the target is mixed as the clip was, weighed by attention.
+        plan = draw_mix(len(weak), frames, len(self.layout.parts), draw)
+        mixed, mixed_key = mix(weak, plan, self.layout), self.mix_keys(key, weak_mask, plan, frames)
+
+        queries = [self.embed(self.backbone(view)) for view in (adapted, kept, mixed)]
+        negatives = self.queue.negatives()
+        single, pair = (select_teacher(k, negatives, self.topk) for k in (key, mixed_key))
+        losses = {f'loss_{name}': similarity_kl((query @ negatives).gather(1, chosen), teacher, *self.temperatures)
+                  for name, query, (teacher, chosen) in zip(('intra', 'inter', 'mixed'), queries,
+                                                            (single, single, pair), strict=True)}
+        if self.contrast_weight:
+            losses['loss_contrast'] = self.contrast_weight * sum(
+                info_nce(contrast_logits(q, key, negatives, self.temperature, self.in_batch))
+                for q in queries[:2]) / 2
+        self.queue.enqueue(key)
+        return dict(**losses, mask_mean=normal_mask.mean(), **self.monitors(queries[0], key))
+
+    @torch.no_grad()
+    def static_anchor(self, key_view: Tensor) -> Tensor:
+        """(1, E) embedding of the batch's average clip by the key encoder, not normalised."""
+        average = key_view.mean(0, keepdim=True)
+        anchor = self.key.projector(self.pool(self.key.backbone(average))).float()
+        if self.anchor == 'running':
+            first = self.running_anchor.abs().sum() == 0
+            self.running_anchor.copy_(torch.where(first, anchor, self.running_anchor.lerp(anchor, 0.1)))
+            anchor = self.running_anchor.clone()
+        return anchor
+
+    @torch.no_grad()
+    def mask_of(self, features: Tensor, projector, anchor: Tensor) -> Tensor:
+        """(N, M, T', V) actionlet of a feature map, or its ablation."""
+        if self.mask == 'actionlet':
+            return actionlet_mask(features, projector, anchor, self.layout, self.threshold)
+        n, m, _, t, v = features.shape
+        return features.new_full((n, m, t, v), float(self.mask == 'ones'), dtype=torch.float32)
+
+    @torch.no_grad()
+    def masks(self, view: Tensor, anchor: Tensor) -> Tensor:
+        """Actionlet of a query view, from the query encoder."""
+        return self.mask_of(self.backbone(view), self.projector, anchor)
+
+    @torch.no_grad()
+    def semantic_key(self, view: Tensor, anchor: Tensor) -> Tensor:
+        """Key embedding: half the whole clip, half its actionlet, then L2-normalised (N, E)."""
+        features = self.key.backbone(view)
+        mask = self.mask_of(features, self.key.projector, anchor)
+        whole = self.key.projector(self.pool(features)).float()
+        salient = self.key.projector(masked_pool(features, mask)).float()
+        return F.normalize((whole + salient) / 2, dim=1)
+
+    @torch.no_grad()
+    def mix_keys(self, key: Tensor, mask: Tensor, plan, frames: int) -> Tensor:
+        """Key of a mixed clip: both clips' keys, by the share of their attention that is left in it (N, E)."""
+        attention = (mask / 0.1).exp()
+        attention = attention / attention.sum((2, 3), keepdim=True)
+        pasted, replaced = plan.masks(frames, self.layout, attention.device, attention.dtype)
+        from_partner = (attention.roll(-plan.shift, 0) * pasted).sum((2, 3)).mean(1)
+        from_itself = (attention * (1 - replaced)).sum((2, 3)).mean(1)
+        share = (from_partner / (from_partner + from_itself)).unsqueeze(1)
+        return F.normalize((1 - share) * key + share * key.roll(-plan.shift, 0), dim=1)

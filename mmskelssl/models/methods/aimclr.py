@@ -1,0 +1,75 @@
+"""AimCLR (Guo et al., AAAI 2022): extreme augmentations, attention drop, nearest neighbours as positives."""
+import torch
+from torch import Tensor
+
+from mmskelssl.models.base import MomentumContrast
+from mmskelssl.models.losses import contrast_logits, ddm, info_nce
+from mmskelssl.registry import MODELS
+
+
+def energy_drop(features: Tensor, keep: float = 0.7, epsilon: float = 1e-4) -> Tensor:
+    """Energy-based attention drop (AimCLR, section 3.2): silence what stands out from the map's mean.
+
+    First the joints whose attention, the sigmoid of SimAM's inverse energy averaged over channels and frames, reaches
+    ``keep``; then the single activations that do. What is left is scaled up to keep the sum of the mask.
+
+    Args:
+        features: (N, M, D, T', V).
+
+    Returns:
+        A map of the same shape, with gradient to the kept activations.
+    """
+    with torch.no_grad():
+        deviation = (features.float() - features.float().mean((3, 4), keepdim=True)).square()
+        count = features.shape[3] * features.shape[4] - 1
+        variance = deviation.sum((3, 4), keepdim=True) / max(count, 1)
+        attention = torch.sigmoid(deviation / (4 * (variance + epsilon)) + 0.5)
+        joints = (attention.mean((2, 3), keepdim=True) < keep).to(features.dtype)
+        cells = (attention < keep).to(features.dtype)
+        scale = joints.float().mean().clamp_min(1e-6) * cells.float().mean().clamp_min(1e-6)
+    return features * (joints * cells / scale.to(features.dtype))
+
+
+@MODELS.register_module()
+class AimCLR(MomentumContrast):
+    """Contrast of a normal view; its similarity distribution is the target of two extreme ones.
+
+    Args:
+        ddm_weight: Weight of the two divergence losses together with 1 for InfoNCE (0.5 published).
+        mining_epoch: Epoch from which each query's nearest queue entry counts as a positive; None for never.
+        topk: Nearest neighbours mined a query.
+    """
+    view_names = ('extreme', 'query', 'key')
+
+    def __init__(self, *args, ddm_weight: float = 0.5, mining_epoch: int | None = 150, topk: int = 1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.ddm_weight, self.mining_epoch, self.topk = ddm_weight, mining_epoch, topk
+
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.key.update(self.progress.fraction)
+        query = self.embed(self.backbone(views['query']))
+        extreme_map = self.backbone(views['extreme'])
+        extreme, dropped = self.embed(extreme_map), self.embed(energy_drop(extreme_map))
+        key = self.encode_key(views['key'])
+
+        negatives = self.queue.negatives()
+        logits, logits_e, logits_d = (contrast_logits(x, key, negatives, self.temperature, self.in_batch)
+                                      for x in (query, extreme, dropped))
+        positives = None
+        if self.mining_epoch is not None and self.progress.epoch >= self.mining_epoch:
+            positives = self.mine(logits, logits_e, logits_d)
+        self.queue.enqueue(key)
+        return dict(loss_contrast=info_nce(logits, positives),
+                    loss_extreme=self.ddm_weight * ddm(logits_e, logits),
+                    loss_dropped=self.ddm_weight * ddm(logits_d, logits),
+                    **self.monitors(query, key))
+
+    @torch.no_grad()
+    def mine(self, *all_logits: Tensor) -> Tensor:
+        """Mask (N, columns): the key itself, and the nearest queue entries of any of the queries (section 3.3)."""
+        positives = torch.zeros_like(all_logits[0])
+        positives[:, 0] = 1
+        for logits in all_logits:
+            nearest = logits[:, 1:1 + len(self.queue)].topk(min(self.topk, len(self.queue)), 1).indices
+            positives.scatter_(1, nearest + 1, 1)
+        return positives

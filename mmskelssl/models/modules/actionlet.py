@@ -1,0 +1,67 @@
+"""Actionlets (ActCLR, CVPR 2023, sections 3.2 and 3.3): where a clip differs from the static anchor."""
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout
+
+# The published code divides by this before it clips at 1, which makes it the threshold of an actionlet.
+PUBLISHED_THRESHOLD = 1e-8
+
+
+def actionlet_mask(features: Tensor, projector: nn.Module, anchor: Tensor, layout: SkeletonLayout,
+                   threshold: str = 'published') -> Tensor:
+    """Soft mask of the joints and frames that set a clip apart from the anchor.
+
+    The gradient of ``1 - cos(projector(pool(features)), anchor)`` weighs the channels of the map. It needs no
+    backward pass over the map: average pooling spreads the pooled feature's gradient evenly over it. The cosine is
+    taken over the feature axis (the official head of December 2024 takes it over an axis of length one, which
+    makes the mask vanish).
+
+    Args:
+        features: (N, M, D, T', V) map.
+        projector: (N, D) -> (N, E).
+        anchor: (1, E) embedding of the static clip.
+        threshold: ``published`` scales with 1/N, so that the mask depends on the batch size; ``relative`` compares
+            with the clip's own mean response, whatever the batch.
+
+    Returns:
+        (N, M, T', V) in [0, 1], without gradient; a body part's joints share one value a frame.
+    """
+    features = features.detach()
+    if features.dtype in (torch.bfloat16, torch.float16):
+        features = features.float()
+    n, m, _, t, v = features.shape
+    if v != layout.num_joints:
+        raise UserError('an actionlet needs a feature map over joints; this backbone has none (a sequence encoder): '
+                        "use STGCN, or mask='ones'")
+    with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
+        pooled = features.mean((3, 4)).mean(1).requires_grad_()
+        distance = 1 - F.cosine_similarity(projector(pooled), anchor.to(pooled.dtype).detach(), dim=1)
+        gradient, = torch.autograd.grad(distance.mean(), pooled)
+    weights = gradient / (m * t * v)
+    raw = torch.einsum('nd,nmdtv->nmtv', weights, features).div(features.shape[2]).relu()
+    by_part = pool_parts(raw, layout)
+    if threshold == 'published':
+        return (by_part / PUBLISHED_THRESHOLD).clamp(0, 1)
+    if threshold == 'relative':
+        return (by_part / by_part.mean((2, 3), keepdim=True).clamp_min(torch.finfo(by_part.dtype).tiny)).clamp(0, 1)
+    raise UserError(f"threshold must be 'published' or 'relative', not {threshold!r}")
+
+
+def pool_parts(x: Tensor, layout: SkeletonLayout) -> Tensor:
+    """Replace the last axis, joints, by the mean over each joint's body part."""
+    if not layout.parts:
+        raise UserError(f'layout {layout.name!r} has no body parts: give it `parts`')
+    pooling = x.new_zeros(layout.num_joints, layout.num_joints)
+    for part in layout.parts.values():
+        part = torch.tensor(part, device=x.device)
+        pooling[part[:, None], part] = 1 / len(part)
+    return x @ pooling
+
+
+def masked_pool(features: Tensor, mask: Tensor) -> Tensor:
+    """Semantic-aware pooling: (N, M, D, T', V) and (N, M, T', V) -> (N, D), the map's mean under the mask."""
+    mass = mask.sum((2, 3)).unsqueeze(2) + 1e-5
+    return (torch.einsum('nmdtv,nmtv->nmd', features, mask.to(features.dtype)) / mass.to(features.dtype)).mean(1)

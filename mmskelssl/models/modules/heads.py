@@ -1,0 +1,25 @@
+"""Projection heads."""
+from torch import Tensor, nn
+
+from mmskelssl.models.modules.init import normal_init
+
+
+class Projector(nn.Module):
+    """Two-layer MLP from the pooled feature to the embedding.
+
+    Args:
+        in_channels, hidden_channels, out_channels: Widths.
+        norm: Batch norm after the first layer, and no biases then (SkeAttnCLR); off in the MoCo lineage.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, norm: bool = False):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(in_channels, hidden_channels, bias=not norm),
+            nn.BatchNorm1d(hidden_channels) if norm else nn.Identity(), nn.ReLU(),
+            nn.Linear(hidden_channels, out_channels, bias=not norm))
+        self.apply(normal_init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels) -> (N, out_channels), not normalised."""
+        return self.mlp(x)

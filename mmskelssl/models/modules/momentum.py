@@ -1,0 +1,79 @@
+"""Momentum (key) encoder."""
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mmskelssl.errors import UserError
+
+
+class MomentumEncoder(nn.Module):
+    """A copy of online modules that follows them by an exponential moving average.
+
+    The copy starts equal to the online modules whatever initialises or loads those: it is taken anew at the
+    first :meth:`update`. A resumed run has updates behind it and keeps the copy that it stored.
+
+    Args:
+        momentum: In the papers' convention: ``key = momentum * key + (1 - momentum) * online``.
+        final_momentum: When given, the momentum rises to it along a cosine over the training.
+        buffers: What happens to BN statistics: ``own`` lets the key encoder gather its own, ``copy`` takes the
+            online ones, ``ema`` averages them too.
+        **modules: The online modules by name; their copies become attributes of that name.
+    """
+
+    def __init__(self, momentum: float = 0.999, final_momentum: float | None = None, buffers: str = 'own',
+                 **modules: nn.Module):
+        super().__init__()
+        if buffers not in ('own', 'copy', 'ema'):
+            raise UserError(f"buffers must be 'own', 'copy' or 'ema', not {buffers!r}")
+        if not 0 <= momentum <= 1:
+            raise UserError(f"momentum {momentum} is not in [0, 1]; mind that mmengine's EMA counts 1 - momentum")
+        self.momentum, self.final_momentum, self.buffer_policy = momentum, final_momentum, buffers
+        self._online = (modules,)  # in a tuple, so that the online modules are not registered a second time
+        for name, module in modules.items():
+            self.add_module(name, copy.deepcopy(module).requires_grad_(False))
+        self.register_buffer('updates', torch.zeros((), dtype=torch.long))
+        self._started = False
+
+    def momentum_at(self, progress: float) -> float:
+        """Momentum when the fraction ``progress`` of the training is done."""
+        if self.final_momentum is None:
+            return self.momentum
+        gap = self.final_momentum - self.momentum
+        return self.final_momentum - gap * (math.cos(math.pi * min(progress, 1.)) + 1) / 2
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Become the online modules, unless there are updates behind this copy; :meth:`update` calls it."""
+        if not self._started and int(self.updates) == 0:
+            torch._foreach_copy_(self._tensors('parameters'), self._online_tensors('parameters'))
+            self._follow_buffers(1.)
+        self._started = True
+
+    @torch.no_grad()
+    def update(self, progress: float = 0.) -> None:
+        """Move towards the online modules.
+
+        Args:
+            progress: Fraction of the training that is done, for a rising momentum.
+        """
+        self.start()
+        self.updates += 1
+        weight = 1 - self.momentum_at(progress)
+        torch._foreach_lerp_(self._tensors('parameters'), self._online_tensors('parameters'), weight)
+        if self.buffer_policy != 'own':
+            self._follow_buffers(1. if self.buffer_policy == 'copy' else weight)
+
+    def _online_tensors(self, kind: str) -> list[Tensor]:
+        return [t for module in self._online[0].values() for t in getattr(module, kind)()]
+
+    def _tensors(self, kind: str) -> list[Tensor]:
+        return [t for name in self._online[0] for t in getattr(getattr(self, name), kind)()]
+
+    def _follow_buffers(self, weight: float) -> None:
+        for key, query in zip(self._tensors('buffers'), self._online_tensors('buffers'), strict=True):
+            if key.is_floating_point():
+                key.lerp_(query, weight)
+            else:
+                key.copy_(query)

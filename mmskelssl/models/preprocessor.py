@@ -1,0 +1,89 @@
+"""From a batch of clips to what a model eats: views, alignment, stream; all on the device."""
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mmskelssl.alignment import align_shoulders, centre_frames
+from mmskelssl.augment import build_augments, to_stream
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.registry import MODELS
+
+
+@MODELS.register_module()
+class SkeletonPreprocessor(BaseDataPreprocessor):
+    """Moves a batch to the device, draws the views, aligns, and turns joints into the chosen stream.
+
+    Random draws come from a generator seeded by (seed, rank, iteration), see :meth:`set_progress`: workers, restarts
+    and other code's random numbers change nothing.
+
+    Args:
+        layout: Skeleton layout of the clips.
+        stream: ``joint``, ``bone`` or ``motion``; the one switch between the streams.
+        alignment: ``none`` takes the clips as the data set made them; ``frame`` centres every frame and turns it to
+            the front; ``both`` stacks the two, trajectory and local pose, as input channels (C becomes 2C).
+        views: Augmentations of each named view, in order. Views are drawn in training only.
+        seed: Base of the random draws.
+    """
+
+    def __init__(self, layout: str | dict | SkeletonLayout, stream: str = 'joint', alignment: str = 'none',
+                 views: dict[str, list] | None = None, seed: int = 0, non_blocking: bool = True):
+        super().__init__(non_blocking)
+        for name, value, choices in (('stream', stream, ('joint', 'bone', 'motion')),
+                                     ('alignment', alignment, ('none', 'frame', 'both'))):
+            if value not in choices:
+                raise UserError(f'data_preprocessor.{name} is {value!r}: choose one of {", ".join(choices)}')
+        self.layout = get_layout(layout)
+        self.stream, self.alignment, self.seed = stream, alignment, seed
+        self.views = {name: build_augments(ops or [], self.layout) for name, ops in (views or {}).items()}
+        self.active = {name: tuple(range(len(ops))) for name, ops in self.views.items()}
+        self._generator: torch.Generator | None = None
+        self._draw = (get_rank(), 0)
+
+    def set_progress(self, iteration: int) -> None:
+        """Name the iteration about to run: its draws depend on nothing else."""
+        self._draw = (get_rank(), iteration)
+        self._generator = None
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """Generator of this iteration, on the clips' device."""
+        if self._generator is None or self._generator.device != device:
+            state = np.random.SeedSequence((self.seed, *self._draw)).generate_state(1, np.uint64)[0]
+            self._generator = torch.Generator(device).manual_seed(int(state >> 1))
+        return self._generator
+
+    def represent(self, x: Tensor) -> Tensor:
+        """Alignment and stream of clips (N, C, T, V, M), which the augmentations have already changed."""
+        if self.alignment != 'none':
+            local = align_shoulders(centre_frames(x, self.layout), self.layout)
+            x = local if self.alignment == 'frame' else torch.cat([x, local], 1)
+        return to_stream(x, self.stream, self.layout)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch.
+
+        Args:
+            data: ``inputs`` (N, C, T, V, M) and ``data_samples``, a dict of tensors of length N.
+            training: Draw the views.
+
+        Returns:
+            The same keys; ``inputs`` is a dict of views in training, else the clips.
+        """
+        data = self.cast_data(data)
+        x = data['inputs']
+        if x.dim() != 5 or x.shape[3] != self.layout.num_joints:
+            raise UserError(f'the clips have shape {tuple(x.shape)}; expected (N, C, T, V, M) with V = '
+                            f'{self.layout.num_joints}, the joints of layout {self.layout.name!r}: '
+                            'set data_preprocessor.layout to that of the store')
+        if not (training and self.views):
+            return {**data, 'inputs': self.represent(x)}
+        generator = self.generator(x.device)
+        views = {}
+        for name, ops in self.views.items():
+            view = x
+            for index in self.active[name]:
+                view = ops[index](view, generator)
+            views[name] = self.represent(view)
+        return {**data, 'inputs': views}

@@ -1,0 +1,270 @@
+"""Pictures of skeleton clips with OpenCV: film strips, contact sheets, animations.
+
+The view is orthographic and fits the whole clip, so movement through the scene stays visible. As in Kinect's own
+pictures x grows to the right of the picture, whatever it is called in the data.
+"""
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout, get_layout
+
+# BGR
+LEFT, RIGHT, TRUNK = (196, 120, 30), (48, 84, 216), (72, 64, 60)
+_INK, _GROUND, _EDGE, _WHITE = (60, 56, 52), (206, 204, 200), (232, 230, 228), (255, 255, 255)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class View:
+    """Where the joints of a clip fall in a picture.
+
+    Args:
+        keypoints: (M,T,V,C) with C >= 2; from three dimensions on the third is the depth, further ones are ignored.
+        height: Height of the picture in pixels.
+        width: Its width; by default what the clip needs, between 0.6 and 2 heights.
+        angles: (azimuth, elevation) of the onlooker in degrees, for 3-D clips.
+        y_up: Whether y grows upwards; by default it does in 3-D (cameras), not in 2-D (pixels).
+        margin: Share of the height left free on every side.
+        follow: Keep the persons in the middle of the picture instead of showing where they go.
+    """
+
+    def __init__(self, keypoints: np.ndarray, height: int = 240, width: int | None = None,
+                 angles: tuple[float, float] = (0., 0.), y_up: bool | None = None, margin: float = .1,
+                 follow: bool = False):
+        keypoints = check_clip(keypoints)
+        self.present = np.any(keypoints != 0, axis=(2, 3))  # (M,T): an absent person is all zeros
+        flat = keypoints.shape[-1] == 2
+        points = keypoints[..., :3].astype(np.float64)
+        if not (not flat if y_up is None else y_up):
+            points = points * ((1, -1) if flat else (1, -1, 1))
+        if not flat:
+            azimuth, elevation = np.radians(angles)
+            x, y, z = np.moveaxis(points, -1, 0)
+            x, z = x * np.cos(azimuth) + z * np.sin(azimuth), z * np.cos(azimuth) - x * np.sin(azimuth)
+            points = np.stack([x, y * np.cos(elevation) + z * np.sin(elevation)], axis=-1)
+        points = points[..., :2]
+        if follow:
+            count = np.maximum(self.present.sum(0), 1)
+            points[..., 0] -= (points[..., 0].mean(-1) * self.present).sum(0)[None, :, None] / count[None, :, None]
+        shown = points[self.present] if self.present.any() else np.zeros((1, 1, 2))
+        low, high = shown.min((0, 1)), shown.max((0, 1))
+        size = np.maximum(high - low, 1e-6 + .05 * (high - low).max())
+        free, pad = height * (1 - 2 * margin), height * margin
+        if width is None:
+            width = int(np.clip(size[0] / size[1] * free + 2 * pad, .6 * height, 2 * height))
+        scale = min(free / size[1], (width - 2 * pad) / size[0])
+        middle = (low + high) / 2
+        width, height = width - width % 4, height - height % 4  # halved once, and video codecs want even sides
+        self.width, self.height = width, height
+        self.points = (points - middle) * (scale, -scale) + (width / 2, height / 2)  # (M,T,V,2) in pixels
+        extent = np.ptp(self.points[self.present][..., 1], axis=-1) if self.present.any() else np.ones(1)
+        self.body_height = float(np.quantile(extent, .9))  # pixels, of a person who stands
+        self.ground = height / 2 + (middle[1] - low[1]) * scale
+
+
+def check_clip(keypoints: np.ndarray, layout: SkeletonLayout | None = None) -> np.ndarray:
+    """Keypoints as an (M,T,V,C) array, or a :class:`UserError` that says what is wrong with them."""
+    keypoints = np.asarray(keypoints)
+    if keypoints.ndim != 4 or keypoints.shape[-1] < 2 or 0 in keypoints.shape:
+        raise UserError(f'drawing: keypoints have shape {keypoints.shape}; (persons, frames, joints, 2 or 3) is needed')
+    if layout is not None and keypoints.shape[2] != layout.num_joints:
+        raise UserError(f'drawing: {keypoints.shape[2]} joints, but layout {layout.name} has {layout.num_joints}')
+    if not np.isfinite(keypoints).all():
+        raise UserError('drawing: keypoints contain NaN or infinity; mend them when the store is made')
+    return keypoints
+
+
+def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, weights: np.ndarray | None = None):
+    """Draw frame ``t`` into ``image`` (H,W,3) uint8, in place.
+
+    ``weights`` (M,T,V) in 0..1 colours joints and bones by value instead of by side.
+    """
+    thick = max(1, round(view.height / 90))
+    head = next((v for v, name in enumerate(layout.joints) if name in ('head', 'nose')), None)
+    head_radius = .06 * view.body_height
+    left, right = {pair[0] for pair in layout.pairs}, {pair[1] for pair in layout.pairs}
+    cv2.line(image, *_fixed((view.height * .04, view.ground), (view.width - view.height * .04, view.ground)),
+             _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
+    for m in range(len(view.points)):
+        if not view.present[m, t]:
+            continue
+        points = view.points[m, t]
+        colours = [LEFT if v in left else RIGHT if v in right else TRUNK for v in range(layout.num_joints)]
+        if weights is not None:
+            colours = _heat(weights[m, t])
+        for child, parent in layout.bones:
+            cv2.line(image, *_fixed(points[child], points[parent]), colours[child], thick, cv2.LINE_AA, _SHIFT)
+        for v, point in enumerate(points):
+            if v == head:
+                _dot(image, point, head_radius, colours[v])
+                _dot(image, point, head_radius - .8 * thick, _WHITE)
+                continue
+            radius = view.height / 110 * (1 if weights is None else .8 + weights[m, t, v])
+            _dot(image, point, radius + .8, _WHITE)
+            _dot(image, point, radius, colours[v])
+
+
+_SHIFT = 4  # OpenCV's sub-pixel positions: 4 binary digits
+
+
+def _fixed(*points) -> list[tuple[int, int]]:
+    return [tuple(int(round(float(c) * 2**_SHIFT)) for c in point) for point in points]
+
+
+def _dot(image, point, radius: float, colour):
+    cv2.circle(image, _fixed(point)[0], max(1, round(radius * 2**_SHIFT)), colour, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _heat(values: np.ndarray) -> list[tuple[int, int, int]]:
+    """Grey (0) to a strong orange (1)."""
+    values = np.clip(values, 0, 1)[:, None]
+    return [tuple(int(c) for c in row) for row in (1 - values) * (205, 203, 200) + values * (20, 70, 235)]
+
+
+def _picture(view: View, t: int, layout: SkeletonLayout, weights: np.ndarray | None) -> np.ndarray:
+    """Frame ``t`` at half the size of ``view``: drawn large and averaged down, small joints come out round."""
+    canvas = np.full((view.height, view.width, 3), 255, np.uint8)
+    draw_frame(canvas, view, t, layout, weights)
+    return cv2.resize(canvas, (view.width // 2, view.height // 2), interpolation=cv2.INTER_AREA)
+
+
+def _weights(weights, shape) -> np.ndarray | None:
+    """(V,), (T,V) or (M,T,V) weights as (M,T,V), scaled to 0..1 over the clip."""
+    if weights is None:
+        return None
+    weights = np.asarray(weights, dtype=np.float64)
+    try:
+        weights = np.broadcast_to(weights, shape[:3])
+    except ValueError:
+        raise UserError(f'drawing: weights have shape {weights.shape}; (V,), (T,V) or (M,T,V) of clip '
+                        f'{tuple(shape)} is needed') from None
+    low, high = weights.min(), weights.max()
+    return (weights - low) / (high - low) if high > low else np.clip(weights, 0, 1)
+
+
+def _title(image: np.ndarray, text: str, note: str = '') -> np.ndarray:
+    """``image`` under a line of text."""
+    bar = np.full((30, image.shape[1], 3), 255, np.uint8)
+    cv2.putText(bar, text, (10, 21), _FONT, .5, _INK, 1, cv2.LINE_AA)
+    if note:
+        width = cv2.getTextSize(note, _FONT, .4, 1)[0][0]
+        cv2.putText(bar, note, (image.shape[1] - width - 10, 21), _FONT, .4, (150, 146, 142), 1, cv2.LINE_AA)
+    return np.concatenate([bar, image])
+
+
+def strip(keypoints: np.ndarray, layout, frames: int = 8, height: int = 240, weights=None, title: str = '',
+          angles: tuple[float, float] = (0., 0.), y_up: bool | None = None, width: int | None = None,
+          follow: bool = False) -> np.ndarray:
+    """A film strip of ``frames`` evenly spaced frames side by side, uint8 BGR; arguments as :func:`draw_clip`."""
+    layout = get_layout(layout)
+    keypoints = check_clip(keypoints, layout)
+    weights = _weights(weights, keypoints.shape)
+    view = View(keypoints, 2 * height, 2 * width if width else None, angles, y_up, follow=follow)
+    cells = []
+    for t in np.linspace(0, keypoints.shape[1] - 1, frames).round().astype(int):
+        cell = _picture(view, t, layout, weights)
+        cell[:, -1] = _EDGE
+        cells.append(cell)
+    image = np.concatenate(cells, axis=1)
+    return _title(image, title, f'{keypoints.shape[1]} frames') if title else image
+
+
+def contact_sheet(clips: Sequence[tuple[str, np.ndarray]], layout, out: str | os.PathLike | None = None,
+                  frames: int = 7, height: int = 140, columns: int = 2,
+                  angles: tuple[float, float] = (0., 0.), y_up: bool | None = None) -> np.ndarray:
+    """One strip per clip on one sheet.
+
+    Args:
+        clips: (title, keypoints (M,T,V,C)) pairs, for instance one per class.
+        layout: Layout, its name or dict.
+        out: PNG to write.
+        frames: Frames per strip.
+        height: Height of a strip in pixels.
+        columns: Strips side by side.
+        angles: As in :class:`View`.
+        y_up: As in :class:`View`.
+
+    Returns:
+        The picture, uint8 BGR.
+    """
+    if not clips:
+        raise UserError('drawing: a contact sheet of no clips')
+    cells = [strip(clip, layout, frames, height, None, title, angles, y_up, width=round(.75 * height), follow=True)
+             for title, clip in clips]
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
+    gap = np.full((cells[0].shape[0], 12, 3), 255, np.uint8)
+    rows = []
+    for i in range(0, len(cells), columns):
+        row = [part for cell in cells[i:i + columns] for part in (cell, gap)][:-1]
+        row = np.concatenate(row, axis=1)
+        rows += [row, np.full((1, row.shape[1], 3), _EDGE[0], np.uint8)]
+    sheet = cv2.copyMakeBorder(np.concatenate(rows), 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=_WHITE)
+    if out is not None:
+        _write_png(sheet, out)
+    return sheet
+
+
+def draw_clip(keypoints: np.ndarray, layout, out: str | os.PathLike, weights=None, title: str = '', fps: float = 30,
+              frames: int = 8, height: int | None = None, angles: tuple[float, float] = (0., 0.),
+              y_up: bool | None = None) -> str:
+    """Draw a clip as a ``.png`` strip, or as a ``.gif`` or ``.mp4`` animation, by the suffix of ``out``.
+
+    Args:
+        keypoints: (M,T,V,C), C = 2 or 3; a person who is all zeros is not drawn.
+        layout: Layout, its name or dict.
+        out: File to write; its folder is made.
+        weights: (V,), (T,V) or (M,T,V) values to colour joints by, such as an actionlet mask; any range.
+        title: A line of text above the picture.
+        fps: Frames a second of an animation.
+        frames: Frames of a strip.
+        height: Pixels; 240 for a strip, 480 for an animation.
+        angles: (azimuth, elevation) in degrees.
+        y_up: As in :class:`View`.
+
+    Returns:
+        The path.
+    """
+    out, layout = os.fspath(out), get_layout(layout)
+    suffix = os.path.splitext(out)[1].lower()
+    if suffix not in ('.png', '.gif', '.mp4'):
+        raise UserError(f'drawing: {out}: the suffix must be .png, .gif or .mp4')
+    if suffix == '.png':
+        _write_png(strip(keypoints, layout, frames, height or 240, weights, title, angles, y_up), out)
+        return out
+    keypoints = check_clip(keypoints, layout)
+    weights = _weights(weights, keypoints.shape)
+    view = View(keypoints, 2 * (height or 480), None, angles, y_up)
+    pictures = []
+    for t in range(keypoints.shape[1]):
+        picture = _picture(view, t, layout, weights)
+        pictures.append(_title(picture, title, f'{t + 1} / {keypoints.shape[1]}'))
+    _write_animation(pictures, out, fps)
+    return out
+
+
+def _write_png(image: np.ndarray, out: str | os.PathLike):
+    out = os.fspath(out)
+    os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
+    if not cv2.imwrite(out, image):
+        raise UserError(f'drawing: {out} could not be written; is the suffix .png and the folder writable?')
+
+
+def _write_animation(pictures: list[np.ndarray], out: str, fps: float):
+    os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
+    if out.lower().endswith('.gif'):
+        animation = cv2.Animation()
+        animation.frames = pictures
+        animation.durations = np.full(len(pictures), round(1000 / fps), np.int32)
+        done = cv2.imwriteanimation(out, animation)
+    else:
+        height, width = pictures[0].shape[:2]
+        writer = cv2.VideoWriter(out, cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
+        done = writer.isOpened()
+        for picture in pictures:
+            writer.write(picture)
+        writer.release()
+    if not done:
+        raise UserError(f'drawing: {out} could not be written by OpenCV {cv2.__version__}')

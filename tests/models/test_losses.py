@@ -1,0 +1,84 @@
+"""Each loss against a slow oracle written from its definition, sample by sample, in float64."""
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmskelssl.models import losses
+
+
+def unit(*shape, seed=0):
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
+
+
+def softmax(values):
+    top = max(values)
+    exp = [math.exp(v - top) for v in values]
+    return [e / sum(exp) for e in exp]
+
+
+def dot(a, b):
+    return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize('in_batch', [False, True])
+@pytest.mark.parametrize('n, k', [(1, 7), (4, 11), (5, 0)])
+def test_info_nce(n, k, in_batch):
+    query, key, queue = unit(n, 6), unit(n, 6, seed=1), unit(k, 6, seed=2)
+    expected = 0.
+    for i in range(n):
+        row = [dot(query[i], key[i])] + [dot(query[i], entry) for entry in queue]
+        row += [dot(query[i], key[j]) for j in range(n) if j != i] if in_batch else []
+        expected -= math.log(softmax([v / .2 for v in row])[0]) / n
+    logits = losses.contrast_logits(query, key, queue.t(), .2, in_batch)
+    assert losses.info_nce(logits).item() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_info_nce_with_several_positives():
+    logits = torch.tensor([[1., 2., 0.], [0., -1., 3.]], dtype=torch.float64)
+    positives = torch.tensor([[1., 0., 1.], [1., 1., 0.]], dtype=torch.float64)
+    expected = 0.
+    for row, mask in zip(logits.tolist(), positives.tolist(), strict=True):
+        chosen = [math.log(p) for p, m in zip(softmax(row), mask, strict=True) if m]
+        expected -= sum(chosen) / len(chosen) / 2
+    assert losses.info_nce(logits, positives).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_ddm_is_cross_entropy_to_a_detached_target():
+    logits, target = unit(3, 5).requires_grad_(), unit(3, 5, seed=1).requires_grad_()
+    expected = 0.
+    for row, goal in zip(logits.tolist(), target.tolist(), strict=True):
+        expected -= sum(g * math.log(p) for g, p in zip(softmax(goal), softmax(row), strict=True)) / 3
+    loss = losses.ddm(logits, target)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+    assert target.grad is None and logits.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('topk', [3, 9, 100])
+@pytest.mark.parametrize('squared', [True, False])
+def test_similarity_kl(topk, squared):
+    query, key, queue = unit(4, 6), unit(4, 6, seed=1), unit(9, 6, seed=2)
+    queue[2] = key[1]  # a near-duplicate, to be excluded
+    expected = 0.
+    for i in range(4):
+        teacher = [dot(key[i], entry) for entry in queue]
+        teacher = [-1. if value > .95 else value for value in teacher]
+        order = sorted(range(9), key=lambda j: -teacher[j])[:topk]
+        student = [dot(query[i], queue[j]) for j in order]
+        p = softmax([teacher[j] / .04 for j in order])
+        q = softmax([(s * s if squared else s) / .1 for s in student])
+        expected += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0) / 4
+    teacher, chosen = losses.select_teacher(key, queue.t(), topk)
+    loss = losses.similarity_kl((query @ queue.t()).gather(1, chosen), teacher, squared=squared)
+    assert loss.item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_losses_leave_autocast():
+    query, key = unit(4, 6).float(), unit(4, 6, seed=1).float()
+    plain = losses.contrast_logits(query, key, key.t(), .07)
+    with torch.autocast('cpu', torch.bfloat16):
+        inside = losses.contrast_logits(query, key, key.t(), .07)
+    assert inside.dtype == torch.float32
+    torch.testing.assert_close(inside, plain, rtol=0, atol=0)

@@ -1,0 +1,185 @@
+"""Momentum encoder, queue, dropout, graph convolution, actionlet."""
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import LAYOUTS, get_layout
+from mmskelssl.models.backbones import STGCN
+from mmskelssl.models.modules.actionlet import actionlet_mask, masked_pool, pool_parts
+from mmskelssl.models.modules.dropout import Dropout
+from mmskelssl.models.modules.heads import Projector
+from mmskelssl.models.modules.momentum import MomentumEncoder
+from mmskelssl.models.modules.queue import FeatureQueue
+
+
+def test_key_equals_query_at_the_start_whatever_initialises_them():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    key = MomentumEncoder(0.9, net=net)
+    nn.init.constant_(net[0].weight, 2.)  # after the copy was made
+    net[1].running_mean.fill_(5.)
+    key.update()
+    assert torch.equal(key.net[0].weight, net[0].weight) and torch.equal(key.net[1].running_mean, net[1].running_mean)
+    before = key.net[0].weight.clone()
+    nn.init.constant_(net[0].weight, 3.)
+    key.update()
+    torch.testing.assert_close(key.net[0].weight, .9 * before + .1 * 3)
+    assert not any(p.requires_grad for p in key.parameters())
+
+
+def test_a_resumed_key_encoder_keeps_its_weights():
+    net = nn.Linear(2, 2)
+    key = MomentumEncoder(0.5, net=net)
+    key.update()
+    nn.init.zeros_(net.weight)
+    key.update()
+    fresh = MomentumEncoder(0.5, net=net)
+    fresh.load_state_dict(key.state_dict())
+    fresh.start()
+    assert torch.equal(fresh.net.weight, key.net.weight) and not torch.equal(fresh.net.weight, net.weight)
+
+
+@pytest.mark.parametrize('policy', ['own', 'copy', 'ema'])
+def test_buffers(policy):
+    net = nn.BatchNorm1d(2)
+    key = MomentumEncoder(0.75, buffers=policy, net=net)
+    key.update()
+    net.running_mean.fill_(4.)
+    key.update()
+    assert key.net.running_mean[0].item() == dict(own=0., copy=4., ema=1.)[policy]
+
+
+def test_momentum_rises_along_a_cosine():
+    key = MomentumEncoder(0.996, final_momentum=1., net=nn.Linear(1, 1))
+    assert key.momentum_at(0.) == pytest.approx(.996) and key.momentum_at(1.) == pytest.approx(1.)
+    assert key.momentum_at(.5) == pytest.approx(.998)
+
+
+@pytest.mark.parametrize('batches', [[3, 3, 3], [5], [7], [12], [2, 9, 1]])
+def test_queue_is_a_ring(batches):
+    queue, ring, pointer = FeatureQueue(2, 5), None, 0
+    ring, count = queue.keys.clone().tolist(), 0
+    for n in batches:
+        keys = torch.arange(count, count + n, dtype=torch.float32)[:, None].repeat(1, 2)
+        count += n
+        queue.enqueue(keys)
+        for row in keys[-5:].tolist():
+            ring[pointer] = row
+            pointer = (pointer + 1) % 5
+    assert queue.keys.tolist() == ring and int(queue.pointer) == pointer
+
+
+def test_negatives_survive_an_enqueue():
+    queue = FeatureQueue(4, 6)
+    query = torch.randn(3, 4, requires_grad=True)
+    negatives = queue.negatives()
+    before, loss = negatives.clone(), (query @ negatives).sum()
+    queue.enqueue(F.normalize(torch.randn(4, 4)))
+    loss.backward()
+    assert torch.equal(negatives, before) and torch.allclose(query.grad, before.sum(1).expand(3, -1))
+
+
+def test_dropout_is_fair_and_unbiased():
+    torch.manual_seed(0)
+    x = torch.ones(8, 16, 25, 25).to(memory_format=torch.channels_last)
+    y = Dropout(.5)(x)
+    assert set(y.unique().tolist()) == {0., 2.} and y.stride() == x.stride()
+    assert abs(y.mean().item() - 1) < 4 / math.sqrt(x.numel())
+    correlation = ((y - 1) * (y.roll(1, 1) - 1)).mean().item()
+    assert abs(correlation) < 4 / math.sqrt(x.numel())
+    assert torch.equal(Dropout(.5).eval()(x), x)
+
+
+@pytest.mark.parametrize('layout', sorted(LAYOUTS))
+@pytest.mark.parametrize('adjacency', ['stgcn', 'agcn', 'partition'])
+def test_graph_convolution_is_the_published_sum(layout, adjacency):
+    """Gathering first equals the 1x1 convolution to K slices followed by the einsum over joints."""
+    net = STGCN(layout, adjacency=adjacency, dropout=0).double()
+    gcn, importance = net.blocks[4].gcn, torch.rand_like(net.A) + .5
+    x = torch.randn(2, 16, 5, net.layout.num_joints, dtype=torch.float64, requires_grad=True)
+    slices = gcn.conv(x).view(2, 3, 32, 5, -1)
+    expected = torch.einsum('nkctv,kvw->nctw', slices, net.A * importance)
+    ours = gcn(x, net.A * importance)
+    torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+    theirs_grad = torch.autograd.grad(expected.square().sum(), (x, gcn.conv.weight, gcn.conv.bias))
+    ours_grad = torch.autograd.grad(ours.square().sum(), (x, gcn.conv.weight, gcn.conv.bias))
+    for a, b in zip(ours_grad, theirs_grad, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize('t, v_layout, m', [(50, 'ntu25', 2), (1, 'kinect20', 1), (7, 'sbu15', 3)])
+def test_backbone_contract(t, v_layout, m):
+    net = STGCN(v_layout, hidden_channels=4, out_channels=8).eval()
+    x = torch.randn(2, 3, t, net.layout.num_joints, m)
+    out = net(x)
+    assert out.shape == (2, m, 8, math.ceil(math.ceil(t / 2) / 2), net.layout.num_joints)
+    torch.testing.assert_close(out[1:], net(x[1:]), rtol=1e-4, atol=1e-6)  # independent of the batch
+
+
+def test_backbone_refuses_another_skeleton():
+    with pytest.raises(UserError, match='20 joints of 3 channels.*ntu25'):
+        STGCN('ntu25', hidden_channels=4)(torch.zeros(1, 3, 8, 20, 1))
+
+
+def test_parameter_counts_of_the_papers():
+    """methods.md 0.4: parameters without the classifier."""
+    def count(**kwargs):
+        return sum(p.numel() for p in STGCN('ntu25', **kwargs).parameters())
+    assert count() == 821_380 and count(hidden_channels=64) == 3_083_412
+
+
+def actionlet_oracle(features, projector, anchor, layout):
+    """Gradient through the whole map, as published, then loops over body parts."""
+    features = features.clone().requires_grad_()
+    embedding = projector(features.mean((3, 4)).mean(1))
+    distance = 1 - torch.stack([F.cosine_similarity(e, anchor[0], dim=0) for e in embedding]).mean()
+    gradient, = torch.autograd.grad(distance, features)
+    weights = gradient.mean((3, 4), keepdim=True)
+    raw = (weights * features).mean(2).relu().detach()
+    out = raw.clone()
+    for part in layout.parts.values():
+        for joint in part:
+            out[..., joint] = sum(raw[..., other] for other in part) / len(part)
+    return (out / 1e-8).clamp(0, 1)
+
+
+@pytest.mark.parametrize('n', [1, 3])
+def test_actionlet_against_the_gradient_of_the_map(n):
+    layout, projector = get_layout('ntu25'), Projector(6, 5, 4).double()
+    torch.manual_seed(n)
+    features = torch.randn(n, 2, 6, 3, 25, dtype=torch.float64) * 1e-5
+    anchor = torch.randn(1, 4, dtype=torch.float64)
+    mask = actionlet_mask(features, projector, anchor, layout)
+    expected = actionlet_oracle(features, projector, anchor, layout)
+    assert 0 < expected.mean() < 1
+    torch.testing.assert_close(mask, expected, rtol=1e-8, atol=1e-8)
+    assert all(p.grad is None for p in projector.parameters())  # nothing leaks into the real backward
+
+
+def test_relative_threshold_does_not_depend_on_the_batch():
+    layout, projector = get_layout('kinect20'), Projector(6, 5, 4).double()
+    features, anchor = torch.randn(8, 1, 6, 3, 20, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
+    whole = actionlet_mask(features, projector, anchor, layout, 'relative')
+    torch.testing.assert_close(whole[:2], actionlet_mask(features[:2], projector, anchor, layout, 'relative'))
+    published = actionlet_mask(features * 1e-6, projector, anchor, layout)
+    assert not torch.allclose(published[:2], actionlet_mask(features[:2] * 1e-6, projector, anchor, layout))
+
+
+def test_actionlet_needs_joints_and_parts():
+    layout, anchor = get_layout('kinect20'), torch.randn(1, 4)
+    with pytest.raises(UserError, match='sequence encoder'):
+        actionlet_mask(torch.randn(2, 1, 6, 3, 1), Projector(6, 5, 4), anchor, layout)
+
+
+def test_masked_pool_of_ones_is_the_mean():
+    features = torch.randn(2, 2, 4, 3, 5, dtype=torch.float64)
+    pooled = masked_pool(features, torch.ones(2, 2, 3, 5, dtype=torch.float64))
+    torch.testing.assert_close(pooled, features.mean((3, 4)).mean(1), rtol=1e-5, atol=1e-6)
+
+
+def test_pool_parts_keeps_the_sum():
+    x = torch.rand(2, 3, 15, dtype=torch.float64)
+    torch.testing.assert_close(pool_parts(x, get_layout('sbu15')).sum(-1), x.sum(-1))

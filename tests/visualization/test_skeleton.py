@@ -1,0 +1,121 @@
+"""Pictures: ink where the joints are, none where nobody is, files that open."""
+import cv2
+import numpy as np
+import pytest
+
+from mmskelssl.datasets.toy import ACTIONS, make_sample
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import get_layout
+from mmskelssl.visualization import contact_sheet, draw_clip, strip
+from mmskelssl.visualization.skeleton import LEFT, RIGHT, View, draw_frame
+
+LAYOUT = get_layout('ntu25')
+
+
+@pytest.fixture
+def pair():
+    return make_sample(np.random.default_rng(0), ACTIONS.index('handshake'), 1, 2)
+
+
+def canvas(view):
+    return np.full((view.height, view.width, 3), 255, np.uint8)
+
+
+def test_ink_is_where_the_joints_project(pair):
+    view = View(pair, 400)
+    for t in (0, 20):
+        image = canvas(view)
+        draw_frame(image, view, t, LAYOUT)
+        for x, y in view.points[:, t].reshape(-1, 2).round().astype(int):
+            assert image[y - 3:y + 4, x - 3:x + 4].min() < 250
+    inside = (view.points >= 0) & (view.points < (view.width, view.height))
+    assert inside.all()
+
+
+def test_left_and_right_have_their_colours(pair):
+    view = View(pair[:1], 400)
+    image = canvas(view)
+    draw_frame(image, view, 0, LAYOUT)
+    for joints, colour in (((12, 13), LEFT), ((16, 17), RIGHT)):
+        x, y = view.points[0, 0, list(joints)].mean(0).round().astype(int)
+        assert (np.abs(image[y - 4:y + 5, x - 4:x + 5].astype(int) - colour).sum(-1) < 12).any()
+
+
+def test_an_absent_person_leaves_no_pixels(pair):
+    alone = np.concatenate([pair[:1], np.zeros_like(pair[:1])])
+    np.testing.assert_array_equal(strip(alone, LAYOUT), strip(pair[:1], LAYOUT))
+    empty = View(np.zeros_like(pair), 200)
+    blank, image = canvas(empty), canvas(empty)
+    draw_frame(image, empty, 0, LAYOUT)
+    assert (image != blank).any(axis=-1).sum(axis=0).max() <= 6  # the ground line alone
+
+
+def test_the_highest_joint_is_the_highest_pixel(pair):
+    view = View(pair, 300)
+    m, t, v = np.unravel_index(pair[..., 1].argmax(), pair.shape[:3])
+    assert view.points[m, t, v, 1] == view.points[..., 1].min()
+    flat = View(pair[..., :2], 300)  # image coordinates grow downwards
+    assert flat.points[m, t, v, 1] == flat.points[..., 1].max()
+
+
+def test_turning_the_view_by_a_quarter_shows_the_depth(pair):
+    plain, turned = View(pair, 300, 300), View(pair, 300, 300, angles=(90, 0))
+    depth, shown = pair[..., 2].ravel(), turned.points[..., 0].ravel()
+    assert np.corrcoef(depth, shown)[0, 1] == pytest.approx(1)
+    np.testing.assert_allclose(np.corrcoef(plain.points[..., 0].ravel(), pair[..., 0].ravel())[0, 1], 1)
+
+
+def test_weights_colour_the_joints(pair):
+    weights = np.zeros(25)
+    weights[11] = 5.
+    image = strip(pair, LAYOUT, frames=1, weights=weights)
+    blue, red = image[..., 0].astype(int), image[..., 2].astype(int)
+    assert 0 < (red - blue > 150).sum() < 400
+
+
+@pytest.mark.parametrize('channels', [2, 3])
+@pytest.mark.parametrize('suffix', ['png', 'gif', 'mp4'])
+def test_files_open(pair, tmp_path, suffix, channels):
+    path = draw_clip(pair[:, :12, :, :channels], 'ntu25', tmp_path / f'new/clip.{suffix}', title='handshake', height=120)
+    if suffix == 'png':
+        image = cv2.imread(path)
+        assert image.shape[0] == 150 and image.min() < 100
+    elif suffix == 'gif':
+        ok, animation = cv2.imreadanimation(path)
+        assert ok and len(animation.frames) == 12
+    else:
+        video = cv2.VideoCapture(path)
+        assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12
+        ok, image = video.read()
+        assert ok and image.min() < 120
+
+
+def test_contact_sheet_has_every_clip(tmp_path):
+    clips = [(name, make_sample(np.random.default_rng(i), i, 1, 2)) for i, name in enumerate(ACTIONS[:3])]
+    sheet = contact_sheet(clips, 'ntu25', tmp_path / 'sheet.png')
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'sheet.png')), sheet)
+    rows = sheet[12:-12, 12:-12]
+    half = len(rows) // 2
+    assert rows[:half].min() < 120 and rows[half:, :500].min() < 120
+
+
+def test_a_still_clip_of_one_frame_and_other_layouts_are_drawn(tmp_path):
+    keypoints = np.random.default_rng(0).normal(size=(1, 1, 15, 3))
+    assert strip(keypoints, 'sbu15', frames=2).min() < 120
+    nobody = strip(np.zeros((1, 4, 20, 3)), 'kinect20')
+    assert nobody.min() > 150
+
+
+def test_errors_say_what_is_wrong(pair, tmp_path):
+    with pytest.raises(UserError, match='25 joints, but layout kinect20 has 20'):
+        draw_clip(pair, 'kinect20', tmp_path / 'a.png')
+    with pytest.raises(UserError, match='suffix'):
+        draw_clip(pair, 'ntu25', tmp_path / 'a.bmp')
+    with pytest.raises(UserError, match='shape'):
+        draw_clip(pair[0], 'ntu25', tmp_path / 'a.png')
+    with pytest.raises(UserError, match='NaN'):
+        draw_clip(np.where(pair > 3, np.nan, pair), 'ntu25', tmp_path / 'a.png')
+    with pytest.raises(UserError, match='weights have shape'):
+        draw_clip(pair, 'ntu25', tmp_path / 'a.png', weights=np.zeros(7))
+    with pytest.raises(UserError, match='no clips'):
+        contact_sheet([], 'ntu25')
