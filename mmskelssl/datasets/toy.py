@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from mmskelssl.datasets.store import StoreWriter
 from mmskelssl.datasets.toy_actions import PAIR, SOLO, pair_gap
 from mmskelssl.datasets.toy_actor import Actor
 from mmskelssl.datasets.toy_body import LAYOUT, Body, body_joints, rotation
@@ -69,7 +70,7 @@ def _sensor(joints: np.ndarray, rng: np.random.Generator, noise: float) -> np.nd
     joints = joints @ rotation(0, rng.normal(0, .04 * noise, 1))[0].T
     white = rng.normal(0, 1, joints.shape)
     slow = (white + np.roll(white, 1, 1) + np.roll(white, 2, 1) + np.roll(white, 3, 1)) / 2
-    sigma = noise * rng.uniform(.007, .016) * _NOISE[:, None]
+    sigma = noise * rng.uniform(.008, .02) * _NOISE[:, None]
     persons, frames = joints.shape[:2]
     for _ in range(rng.poisson(1.6 * persons)):
         person, limb = rng.integers(persons), _LIMBS[rng.integers(len(_LIMBS))]
@@ -101,18 +102,17 @@ def write_toy_store(path: str | os.PathLike, num_samples: int = 1600, seed: int 
     Returns:
         The path.
     """
-    from mmskelssl.datasets.store import StoreWriter
-
     if subjects < 2 or num_samples < 1:
         raise UserError(f'toy data: num_samples={num_samples}, subjects={subjects}; at least 1 clip and 2 subjects')
     splits = {name: [] for name in ('train', 'test', 'xsub_train', 'xsub_test', 'xview_train', 'xview_test')}
     taken = {}
     with StoreWriter(path, layout='ntu25', channels=3, units='m', classes=list(ACTIONS), source='toy',
+                     options=dict(num_samples=num_samples, seed=seed, subjects=subjects, noise=noise),
                      overwrite=overwrite) as writer:
         for index in range(num_samples):
             rng = np.random.default_rng([seed, index])
             action, turn = index % len(ACTIONS), index // len(ACTIONS)
-            subject, camera = turn % subjects + 1, int(rng.integers(1, 4))
+            subject, camera = (turn + action) % subjects + 1, int(rng.integers(1, 4))
             take = taken[action, subject, camera] = taken.get((action, subject, camera), 0) + 1
             name = f'S001C{camera:03d}P{subject:03d}R{take:03d}A{action + 1:03d}'
             writer.add(name, make_sample(rng, action, subject, camera, noise), label=action, subject=subject,

@@ -91,7 +91,7 @@ def jump(a: Actor):
         up = a.hold(begin + .3 * span, begin + 1.2 * span, .35 * span)
         target = a.vary((.2, -.35, .65))
         for side in (LEFT, RIGHT):
-            a.reach(side, .8 * a.hold(begin, begin + .5 * span, .25 * span), np.array([.2, -.8, -.35]))
+            a.reach(side, .8 * a.hold(begin, begin + .6 * span, .3 * span), np.array([.2, -.8, -.25]))
             a.reach(side, .8 * up, target)
         begin += 1.25 * span
 

@@ -34,7 +34,7 @@ class Actor:
         self.main = int(body.right_handed ^ (rng.random() < .25))
         self.amp = body.amplitude * rng.normal(1, .2)
         self.tempo = body.tempo * rng.uniform(.8, 1.25)
-        self.start = self.length * rng.uniform(.05, .5)
+        self.start = (self.length - .4) * rng.uniform(.06, .5)
         idle = rng.uniform(.5, 1.6)
         noise = self._wander(16) * idle
         self.path, self.pelvis = np.zeros((frames, 3)), noise[:, :3] * (.02, .004, .015) - (0, .004 * idle, 0)
@@ -55,15 +55,15 @@ class Actor:
     def distract(self, hands=(), steps: bool = True):
         """What people do meanwhile: fidget with a free hand, shift a foot, turn a little, look around."""
         for side in hands:
-            if self.rng.random() < .6:
+            if self.rng.random() < .3:
                 start = self.rng.uniform(.02, .8) * self.length
                 target = self.rng.uniform((-.35, -.75, .1), (.45, .5, .75))
                 self.reach(side, self.hold(start, start + self.rng.uniform(.7, 1.8)), target)
-        if steps and self.rng.random() < .35:
+        if steps and self.rng.random() < .25:
             self.step(self.rng.uniform(-.2, .2, 2), self.rng.uniform(0, .7) * self.length)
-        if steps and self.rng.random() < .35:
+        if steps and self.rng.random() < .25:
             self.turn(self.rng.uniform(-.6, .6), self.rng.uniform(0, .7) * self.length, .7)
-        if self.rng.random() < .3:
+        if self.rng.random() < .2:
             start = self.rng.uniform(0, .8) * self.length
             self.bend = self.bend + self.rng.uniform(-.1, .35) * self.hold(start, start + self.rng.uniform(.6, 1.6))
 

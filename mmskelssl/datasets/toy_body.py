@@ -134,6 +134,9 @@ def body_joints(body: Body, pose) -> np.ndarray:
     for side, sign in enumerate(SIDES):
         turn = rotation(1, pose.foot_yaw[side])
         offset = pose.foot[side] * (sign, 1, -1) + (sign * body.stance, body.ankle, 0)
+        # A pointed foot lifts its heel instead of going through the floor.
+        heel = body.foot * np.sin(pose.toe[side]) - (body.ankle - .02) * (1 - np.cos(pose.toe[side]))
+        offset[:, 1] = np.maximum(offset[:, 1], body.ankle + heel)
         feet.append(pose.path + np.einsum('tij,tj->ti', turn, offset))
         foot_turns.append(turn)
         hip = root + pelvis[:, :, 0] * (sign * body.hip)
@@ -160,6 +163,7 @@ def body_joints(body: Body, pose) -> np.ndarray:
         shoulder = joints[:, shoulder_j] = joints[:, _J['shoulder_centre']] + chest @ (
             sign * body.shoulder, -.1 * body.shoulder, 0)
         target = shoulder + np.einsum('tij,tj->ti', arms, pose.hand[side] * (sign, 1, -1)) * body.arm
+        target[:, 1] = np.maximum(target[:, 1], 2.2 * body.hand)  # fingertips end at the floor
         pole = arms @ (sign * .45, -.7, .55) + arms[:, :, 0] * (sign * pose.elbow[side])[:, None]
         elbow, wrist, bend = two_bones(shoulder, target, body.upper_arm, body.forearm, pole)
         forearm = _unit(wrist - elbow)

@@ -15,7 +15,7 @@ from torch import nn
 from mmskelssl.engine.unpickle import STAND_INS, restore, to_plain
 from mmskelssl.errors import UserError
 
-__all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'to_plain']
+__all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'load_part', 'load_whole', 'to_plain']
 
 
 def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
@@ -38,8 +38,8 @@ def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
     try:
         with torch.serialization.safe_globals(STAND_INS):
             checkpoint = restore(torch.load(path, map_location=map_location, weights_only=True))
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read: {error.strerror or error}') from error
+    except PermissionError as error:
+        raise UserError(f'{path}: cannot be read: {error.strerror}') from error
     except Exception as error:  # a damaged or crafted file can fail in any way
         raise UserError(f'{path}: {_reason(path, error)}') from error
     if not isinstance(checkpoint, dict):
@@ -85,30 +85,38 @@ def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbon
         The checkpoint.
     """
     checkpoint = load_checkpoint(path)
-    _load_backbone(model, checkpoint, path, prefix)
+    load_whole(getattr(model, 'backbone', model), checkpoint, path, prefix)
     return checkpoint
 
 
-def _load_backbone(model: nn.Module, checkpoint: dict, path, prefix: str) -> None:
-    backbone = getattr(model, 'backbone', model)
-    wanted = backbone.state_dict()
+def load_part(model: nn.Module, path: str | PathLike, prefix: str) -> None:
+    """Load one part of ``model``, such as ``projector.``, from a checkpoint: all of it, or an error."""
+    name = prefix.rstrip('.')
+    if not hasattr(model, name):
+        raise UserError(f'{type(model).__name__} has no part {name!r} to load from {path}; '
+                        'correct the prefixes carried over')
+    load_whole(getattr(model, name), load_checkpoint(path), path, f'{name}.')
+
+
+def load_whole(module: nn.Module, checkpoint: dict, path, prefix: str) -> None:
+    """Give ``module`` the checkpoint's tensors below ``prefix``; the two must agree key by key, shape by shape."""
+    wanted = module.state_dict()
     found = {name.removeprefix(prefix): value for name, value in _state_dict(checkpoint).items()
              if name.startswith(prefix)}
-    fit = [name for name in wanted if name in found and found[name].shape == wanted[name].shape]
-    surplus = [name for name in found if name not in wanted]
-    if len(fit) < len(wanted) or surplus:
-        problems = [f'{prefix}{name} is missing' if name not in found else
-                    f'{prefix}{name} is {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}'
-                    for name in wanted if name not in set(fit)]
-        problems += [f'{prefix}{name} is not in the model' for name in surplus]
+    misfits = {name: f'{prefix}{name} is missing' if name not in found else
+               f'{prefix}{name} is {tuple(found[name].shape)} instead of {tuple(value.shape)}'
+               for name, value in wanted.items() if name not in found or found[name].shape != value.shape}
+    problems = [*misfits.values(), *(f'{prefix}{name} is not in the model' for name in found if name not in wanted)]
+    if problems:
+        fit = len(wanted) - len(misfits)
         more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
-        raise UserError(f'{path}: {len(fit)} of the {len(wanted)} keys of the backbone fit '
-                        f'({100 * len(fit) // max(len(wanted), 1)} %): {"; ".join(problems[:3])}{more}. '
+        raise UserError(f'{path}: {fit} of the {len(wanted)} keys of the {prefix.rstrip(".")} fit '
+                        f'({100 * fit // max(len(wanted), 1)} %): {"; ".join(problems[:3])}{more}. '
                         'It is the checkpoint of another model: use the config it was trained with')
     bad = [name for name in wanted if found[name].is_floating_point() and not found[name].isfinite().all()]
     if bad:
         raise UserError(f'{path}: {prefix}{bad[0]} holds NaN or infinite values; take an earlier checkpoint')
-    backbone.load_state_dict(found)
+    module.load_state_dict(found)
 
 
 def build_from_checkpoint(path: str | PathLike) -> tuple[nn.Module, dict]:
@@ -122,7 +130,7 @@ def build_from_checkpoint(path: str | PathLike) -> tuple[nn.Module, dict]:
     checkpoint = load_checkpoint(path)
     info = decode_info(checkpoint, path)
     model = build_model(info['model'], path)
-    _load_backbone(model, checkpoint, path, 'backbone.')
+    load_whole(model.backbone, checkpoint, path, 'backbone.')
     wanted, state = model.state_dict(), _state_dict(checkpoint)
     fit = {name: value for name, value in state.items() if name in wanted and wanted[name].shape == value.shape}
     model.load_state_dict(fit, strict=False)

@@ -68,7 +68,12 @@ def _nothing(*_):
     return None
 
 
+def _no_bytes(*_):
+    return b''  # how pickle writes the bytes of an empty array
+
+
 STAND_INS = [(_History, 'mmengine.logging.history_buffer.HistoryBuffer'), (_nothing, 'builtins.getattr'),
+             (_no_bytes, 'builtins.bytes'),
              (_Array, 'numpy.ndarray'), (_Dtype, 'numpy.dtype'),
              *((stand_in, f'numpy.{core}.multiarray.{name}') for core in ('core', '_core')
                for stand_in, name in ((_new_array, '_reconstruct'), (_Scalar, 'scalar')))]

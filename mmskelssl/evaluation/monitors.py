@@ -27,7 +27,7 @@ def mean_cosine(features: Tensor) -> Tensor:
 def in_batch_top1(queries: Tensor, keys: Tensor) -> Tensor:
     """Percent of the queries (N, D) whose nearest key, by cosine, is their own among keys (N, D). Chance is 100 / N.
 
-    A tie counts half a hit for each rival, so that collapsed features do not score 100.
+    A tie of r keys counts 1/r, so that collapsed features do not score 100.
     """
     q, k = F.normalize(queries.detach().float(), dim=1), F.normalize(keys.detach().float(), dim=1)
     similarity = q @ k.T

@@ -40,6 +40,8 @@ class SelfSupervisedModel(BaseModel):
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
                  init_cfg: dict | None = None):
+        if isinstance(data_preprocessor, dict):  # mmengine's root registry would not find ours
+            data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
         self.progress = Progress()

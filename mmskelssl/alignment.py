@@ -1,0 +1,61 @@
+"""View-invariance without learning: centring and turning of whole batches, on any device.
+
+Clips are (N, 3, T, V, M), y up. An absent person or frame is all zeros and stays so.
+"""
+import torch
+from torch import Tensor
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout
+
+
+def _check(x: Tensor, name: str) -> None:
+    if x.dim() != 5 or x.shape[1] != 3:
+        raise UserError(f'{name} needs clips of 3 coordinates, (N, 3, T, V, M); got {tuple(x.shape)}')
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate about y: x' = cos x - sin z, z' = sin x + cos z; ``cos`` and ``sin`` broadcast against (N, T, V, M)."""
+    return torch.stack((cos * x[:, 0] - sin * x[:, 2], x[:, 1], sin * x[:, 0] + cos * x[:, 2]), 1)
+
+
+def centre_frames(x: Tensor, layout: SkeletonLayout) -> Tensor:
+    """Subtract the centre joint, each frame and person by itself (AimCLR lineage, methods.md 0.1 step 3)."""
+    return x - x[:, :, :, layout.centre:layout.centre + 1]
+
+
+def align_shoulders(x: Tensor, layout: SkeletonLayout) -> Tensor:
+    """Turn each frame of each person so that its shoulders lie along x (AimCLR lineage, methods.md 0.1 step 5).
+
+    As published, one sign of the angle serves a person's whole clip: frames that disagree turn the wrong way.
+    """
+    _check(x, 'align_shoulders')
+    left, right = layout.shoulders
+    across = x[:, ::2, :, right] - x[:, ::2, :, left]  # (N, 2, T, M): x and z
+    length = across.square().sum(1).sqrt()
+    cos = across[:, 0] / (length + 1e-4)
+    angle = torch.arccos(cos.clamp(-1, 1))
+    backwards = across[:, 1].sum(1, keepdim=True) >= 0
+    angle = torch.where(backwards, -angle, angle)
+    return _turn(x, angle.cos().unsqueeze(2), angle.sin().unsqueeze(2))
+
+
+def align_sequence(x: Tensor, layout: SkeletonLayout) -> Tensor:
+    """Move and turn a whole clip rigidly: the first person's first hip to the origin, their median shoulders along x.
+
+    The trajectory, the heading over time and the distance between two persons remain. Frames are turned about y alone.
+    """
+    _check(x, 'align_sequence')
+    seen = (x != 0).any(3).any(1)  # (N, T, M)
+    n = torch.arange(len(x), device=x.device)
+    main = seen.any(1).to(torch.uint8).argmax(1)  # the first person who is there at all
+    first = seen[n, :, main].to(torch.uint8).argmax(1)
+    origin = x[n, :, first, layout.hip, main].view(-1, 3, 1, 1, 1)
+    left, right = layout.shoulders
+    across = x[n, :, :, right, main] - x[n, :, :, left, main]  # (N, 3, T)
+    across = torch.where(seen[n, :, main].unsqueeze(1), across, torch.nan).nanmedian(2).values.nan_to_num()
+    length = (across[:, 0].square() + across[:, 2].square()).sqrt()
+    known = length > 1e-6
+    cos = torch.where(known, across[:, 0] / length, torch.ones_like(length)).view(-1, 1, 1, 1)
+    sin = torch.where(known, -across[:, 2] / length, torch.zeros_like(length)).view(-1, 1, 1, 1)
+    return _turn(x - origin, cos, sin) * seen.view(len(x), 1, *seen.shape[1:2], 1, seen.shape[2])

@@ -1,0 +1,6 @@
+"""Stores, data sets, deterministic transforms, importers."""
+from mmskelssl.datasets import transforms
+from mmskelssl.datasets.skeleton_dataset import SkeletonDataset, whole_batch
+from mmskelssl.datasets.store import SkeletonStore, StoreWriter
+
+__all__ = ['SkeletonDataset', 'SkeletonStore', 'StoreWriter', 'transforms', 'whole_batch']

@@ -1,0 +1,149 @@
+"""Data set over a store: preprocessing once, whole-batch reads afterwards."""
+import hashlib
+import json
+import os
+import os.path as osp
+import tempfile
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from rich.progress import track
+from torch.utils.data import Dataset
+
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.errors import UserError
+from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
+
+# Part of the cache's key: raise it when a transform's result changes.
+PREPROCESSING_VERSION = 1
+
+
+@FUNCTIONS.register_module()
+def whole_batch(batch: dict) -> dict:
+    """Collate function for data sets whose ``__getitems__`` already returns a batch."""
+    return batch
+
+
+@DATASETS.register_module()
+class SkeletonDataset(Dataset):
+    """Samples of one split, preprocessed.
+
+    The deterministic pipeline runs over the whole store once. Its result is kept beside the store as one array under
+    the hash of store and pipeline, memory-mapped and shared by all workers and ranks; a batch is one indexed read.
+
+    Args:
+        store: Folder of a :class:`SkeletonStore`.
+        split: Name of a split, or ``all``.
+        pipeline: Configs of transforms; the last is PackSkeleton.
+        label_fraction: Share of the split's samples kept, the same of each class (at least one), fixed by ``seed``.
+        seed: Of that choice.
+        cache_dir: Where the preprocessed array is kept; default: the store's folder ``cache``.
+    """
+
+    def __init__(self, store: str, split: str, pipeline: list[dict], label_fraction: float | None = None,
+                 seed: int = 0, cache_dir: str | None = None):
+        self.store, self.split = SkeletonStore(store), split
+        self.positions = self.store.split(split)
+        if label_fraction is not None:
+            self.positions = self._fraction(label_fraction, seed)
+        self.labels = self.store.labels[self.positions]
+        self.ids = [self.store.ids[i] for i in self.positions]
+        self.num_classes = len(self.store.classes) or int(self.store.labels.max()) + 1
+        if self.labels.max(initial=-1) >= self.num_classes:
+            worst = int(self.labels.argmax())
+            raise UserError(f'{store}: sample {self.ids[worst]} has label {self.labels[worst]}, but there are '
+                            f'{self.num_classes} classes')
+        self.clips, self.num_frames = preprocessed(self.store, pipeline, cache_dir)
+        self.metainfo = dict(classes=self.store.classes, layout=self.store.layout.name,
+                             data_hash=self.store.data_hash, split=split)
+
+    def _fraction(self, fraction: float, seed: int) -> np.ndarray:
+        labels = self.store.labels[self.positions]
+        if (labels < 0).any():
+            raise UserError(f'{self.store.path}: label_fraction needs labels, and split {self.split!r} has samples '
+                            'without one')
+        rng, kept = np.random.default_rng(seed), []
+        for label in np.unique(labels):
+            members = self.positions[labels == label]
+            kept.append(rng.choice(members, max(1, round(fraction * len(members))), replace=False))
+        return np.sort(np.concatenate(kept))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitems__(self, indices: list[int]) -> dict:
+        """A batch: ``inputs`` (B, C, T, V, M) float32; ``data_samples`` with index, num_frames and, if known, label."""
+        indices = np.asarray(indices)
+        rows = self.positions[indices]
+        samples = dict(index=torch.from_numpy(rows), num_frames=torch.from_numpy(self.num_frames[rows]))
+        if (self.labels >= 0).all():
+            samples['label'] = torch.from_numpy(self.labels[indices])
+        return dict(inputs=torch.from_numpy(self.clips[rows]), data_samples=samples)
+
+    def __getitem__(self, index: int) -> dict:
+        """One sample, as in a batch but without the first axis."""
+        batch = self.__getitems__([index])
+        return dict(inputs=batch['inputs'][0], data_samples={k: v[0] for k, v in batch['data_samples'].items()})
+
+
+def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | None = None):
+    """Clips of the whole store (N, C, T, V, M), memory-mapped, and their true lengths (N,).
+
+    Two processes may build the same cache at once: each writes a file of its own and renames it.
+    """
+    plain = json.dumps(pipeline, sort_keys=True, default=list)
+    key = hashlib.sha256(f'{PREPROCESSING_VERSION} {store.data_hash} {plain}'.encode()).hexdigest()[:16]
+    folder = _writable(cache_dir or osp.join(store.path, 'cache'), key)
+    clips, lengths = osp.join(folder, f'{key}.npy'), osp.join(folder, f'{key}.frames.npy')
+    if not (osp.isfile(clips) and osp.isfile(lengths)):
+        _build(store, pipeline, clips, lengths)
+    return np.load(clips, mmap_mode='r', allow_pickle=False), np.load(lengths, allow_pickle=False)
+
+
+def _writable(folder: str, key: str) -> str:
+    if osp.isfile(osp.join(folder, f'{key}.npy')):
+        return folder
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        return folder
+    except OSError:  # a read-only store
+        fallback = osp.join(tempfile.gettempdir(), f'mmskelssl-cache-{os.getuid()}')
+        os.makedirs(fallback, mode=0o700, exist_ok=True)
+        return fallback
+
+
+def _build(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: str) -> None:
+    # Built here: mmcv's Compose looks in the root registry, which does not know our transforms.
+    transform, out = Compose([TRANSFORMS.build(step) for step in pipeline]), None
+    frames = np.empty(len(store), np.int64)
+    temporary = [tempfile.mktemp(suffix='.tmp', dir=osp.dirname(path)) for path in (clips, lengths)]
+    try:
+        for i in track(range(len(store)), f'preprocessing {store.path}', disable=len(store) < 5000):
+            sample = _run(store, i, transform)
+            if out is None:
+                shape = (len(store), *sample['inputs'].shape)
+                out = np.lib.format.open_memmap(temporary[0], 'w+', np.float32, shape)
+            out[i], frames[i] = sample['inputs'], sample['num_frames']
+        out.flush()
+        with open(temporary[1], 'wb') as file:
+            np.save(file, frames)
+        os.replace(temporary[1], lengths)
+        os.replace(temporary[0], clips)  # last: its presence says that both are there
+    finally:
+        for path in temporary:
+            if osp.exists(path):
+                os.remove(path)
+
+
+def _run(store: SkeletonStore, i: int, transform: Compose) -> dict:
+    name, keypoint = store.ids[i], np.array(store.keypoints(i))
+    if not np.isfinite(keypoint).all():
+        raise UserError(f'{store.path}: sample {name} holds NaN or Inf')
+    sample = transform(dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=store.layout))
+    if not isinstance(sample, dict) or 'inputs' not in sample:
+        raise UserError('data.pipeline must end with dict(type="PackSkeleton")')
+    if not np.isfinite(sample['inputs']).all():
+        raise UserError(f'{store.path}: sample {name} is not finite after preprocessing')
+    return sample

@@ -1,0 +1,12 @@
+"""Deterministic transforms of single samples, run once per data set."""
+from mmskelssl.datasets.transforms.skeleton import (
+    AlignSequence,
+    AlignShoulders,
+    Center,
+    PackSkeleton,
+    PadFrames,
+    ResizeFrames,
+    SelectPersons,
+)
+
+__all__ = ['AlignSequence', 'AlignShoulders', 'Center', 'PackSkeleton', 'PadFrames', 'ResizeFrames', 'SelectPersons']

@@ -1,0 +1,143 @@
+"""Deterministic transforms. A sample is a dict with
+
+    keypoint (M, T, V, C) float32, total_frames (int), frame_dir (its id), layout (SkeletonLayout).
+"""
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from torch import Tensor
+
+from mmskelssl.alignment import align_sequence, align_shoulders, centre_frames
+from mmskelssl.errors import UserError
+from mmskelssl.registry import TRANSFORMS
+
+
+def _as_clip(keypoint: np.ndarray) -> Tensor:
+    """(M, T, V, C) array -> (1, C, T, V, M) tensor."""
+    return torch.from_numpy(np.ascontiguousarray(keypoint)).permute(3, 1, 2, 0).unsqueeze(0)
+
+
+def _as_keypoint(clip: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(clip[0].permute(3, 1, 2, 0).numpy())
+
+
+@TRANSFORMS.register_module()
+class SelectPersons(BaseTransform):
+    """Keep a fixed number of persons, adding all-zero ones where there are fewer.
+
+    Required and modified keys: keypoint.
+
+    Args:
+        max_persons: M.
+        by: ``file-order`` takes the first ones (AimCLR lineage); ``energy`` those who move most.
+    """
+
+    def __init__(self, max_persons: int = 2, by: str = 'file-order'):
+        if by not in ('file-order', 'energy'):
+            raise UserError(f"SelectPersons: by must be 'file-order' or 'energy', not {by!r}")
+        self.max_persons, self.by = max_persons, by
+
+    def transform(self, results: dict) -> dict:
+        keypoint = results['keypoint']
+        if self.by == 'energy':
+            energy = keypoint.std(1).sum((1, 2))
+            keypoint = keypoint[np.argsort(-energy, kind='stable')]
+        keypoint = keypoint[:self.max_persons]
+        missing = self.max_persons - len(keypoint)
+        results['keypoint'] = np.pad(keypoint, ((0, missing), (0, 0), (0, 0), (0, 0)))
+        return results
+
+
+@TRANSFORMS.register_module()
+class Center(BaseTransform):
+    """Subtract the layout's centre joint from each frame and person (:func:`centre_frames`).
+
+    Required and modified keys: keypoint.
+    """
+
+    def transform(self, results: dict) -> dict:
+        results.setdefault('num_frames', valid_frames(results))  # a centred joint 0 could be zero by chance
+        results['keypoint'] = _as_keypoint(centre_frames(_as_clip(results['keypoint']), results['layout']))
+        return results
+
+
+@TRANSFORMS.register_module()
+class AlignShoulders(BaseTransform):
+    """Turn every frame to the front (:func:`align_shoulders`). Required and modified keys: keypoint."""
+
+    def transform(self, results: dict) -> dict:
+        results['keypoint'] = _as_keypoint(align_shoulders(_as_clip(results['keypoint']), results['layout']))
+        return results
+
+
+@TRANSFORMS.register_module()
+class AlignSequence(BaseTransform):
+    """Move and turn the whole clip rigidly (:func:`align_sequence`). Required and modified keys: keypoint."""
+
+    def transform(self, results: dict) -> dict:
+        results.setdefault('num_frames', valid_frames(results))
+        results['keypoint'] = _as_keypoint(align_sequence(_as_clip(results['keypoint']), results['layout']))
+        return results
+
+
+def valid_frames(results: dict) -> int:
+    """Frames in which joint 0 of the first person is not at the origin, counted as in the published preprocessing.
+
+    A gap inside a clip therefore shortens it. Where that joint is never seen, all frames count.
+    """
+    count = int((np.abs(results['keypoint'][0, :, 0]).sum(-1) != 0).sum())
+    if not results['keypoint'].any():
+        raise UserError(f'sample {results.get("frame_dir")}: every coordinate is zero, there is no body in it')
+    return count or results['keypoint'].shape[1]
+
+
+@TRANSFORMS.register_module()
+class ResizeFrames(BaseTransform):
+    """Resize the valid frames to T by linear interpolation at half-pixel centres (methods.md 0.1 step 4).
+
+    Required keys: keypoint. Modified: keypoint, total_frames. Added: num_frames, the frames there were.
+    """
+
+    def __init__(self, frames: int = 50):
+        self.frames = frames
+
+    def transform(self, results: dict) -> dict:
+        keypoint = results['keypoint']
+        length = results.setdefault('num_frames', valid_frames(results))
+        position = ((np.arange(self.frames) + 0.5) * length / self.frames - 0.5).clip(0, length - 1)
+        low = np.floor(position).astype(int)
+        high = np.minimum(low + 1, length - 1)
+        weight = (position - low).astype(keypoint.dtype)[None, :, None, None]
+        results['keypoint'] = keypoint[:, low] * (1 - weight) + keypoint[:, high] * weight
+        results['total_frames'] = self.frames
+        return results
+
+
+@TRANSFORMS.register_module()
+class PadFrames(BaseTransform):
+    """Keep the first T frames, adding zero frames where there are fewer, for encoders that take the true length.
+
+    Required keys: keypoint. Modified: keypoint, total_frames. Added: num_frames, at most T.
+    """
+
+    def __init__(self, frames: int = 300):
+        self.frames = frames
+
+    def transform(self, results: dict) -> dict:
+        keypoint = results['keypoint'][:, :self.frames]
+        results['num_frames'] = min(results.get('num_frames', keypoint.shape[1]), self.frames)
+        missing = self.frames - keypoint.shape[1]
+        results['keypoint'] = np.pad(keypoint, ((0, 0), (0, missing), (0, 0), (0, 0)))
+        results['total_frames'] = self.frames
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackSkeleton(BaseTransform):
+    """Last of a pipeline. Required keys: keypoint. Added: inputs (C, T, V, M) float32, num_frames."""
+
+    def transform(self, results: dict) -> dict:
+        keypoint = results['keypoint']
+        frames = results.get('num_frames', keypoint.shape[1])
+        inputs = np.ascontiguousarray(keypoint.transpose(3, 1, 2, 0), np.float32)
+        return dict(inputs=inputs, num_frames=min(frames, keypoint.shape[1]))

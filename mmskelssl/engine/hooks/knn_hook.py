@@ -1,0 +1,128 @@
+"""Is the encoder learning something, or collapsing? Measured in the run itself."""
+import math
+
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.features import Features
+from mmskelssl.evaluation.knn import knn_scores
+from mmskelssl.evaluation.metrics import accuracies
+from mmskelssl.evaluation.monitors import feature_std, mean_cosine
+from mmskelssl.evaluation.protocols import KNN_RECIPES, KNN_TEMPERATURE, FeatureBank
+from mmskelssl.registry import DATASETS, HOOKS
+
+
+@HOOKS.register_module()
+class KNNHook(Hook):
+    """Nearest-neighbour accuracy, feature spread and mean cosine as curves of the run, and a collapse alarm.
+
+    Measured before the first step (the initial encoder), every ``interval`` epochs or iterations, and after the last.
+    Curves: ``val/knn_top1`` (1 neighbour), ``val/knn20_top1`` (20, weighted), ``val/feature_std``, ``val/mean_cosine``
+    over the iteration. The loss alone deceives: it falls, too, where all clips grow alike.
+
+    Args:
+        evaluation: ``dict(store, pipeline, train_split, test_split)``; default the config's ``evaluation``.
+        interval: Epochs, or iterations with ``by_epoch=False``, between two measurements.
+        batch_size: Of feature extraction.
+        max_bank: Use at most this many clips of the training split, evenly spaced.
+        max_cosine, min_std: Alarm beyond these.
+        patience: Alarm after so many measurements in a row; also when the model's ``batch_top1`` stays below twice
+            chance, or its ``batch_cosine`` above ``max_cosine``.
+    """
+
+    def __init__(self, evaluation: dict | None = None, interval: int = 10, by_epoch: bool = True,
+                 batch_size: int = 256, max_bank: int | None = None, max_cosine: float = 0.98, min_std: float = 0.05,
+                 patience: int = 3):
+        if interval < 1:
+            raise UserError(f'KNNHook: interval is {interval}; it must be at least 1')
+        self.evaluation, self.interval, self.by_epoch, self.batch_size = evaluation, interval, by_epoch, batch_size
+        self.max_bank, self.max_cosine, self.min_std, self.patience = max_bank, max_cosine, min_std, patience
+        self.datasets: dict = {}
+        self.measured_at = -1
+        self.strikes = {'features': 0, 'contrast': 0}
+
+    def before_train(self, runner):
+        if runner.iter == 0:  # a resumed run has had it
+            self.measure(runner)
+
+    def after_train_epoch(self, runner):
+        if self.by_epoch and self.every_n_epochs(runner, self.interval):
+            self.measure(runner)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if not self.by_epoch and self.every_n_train_iters(runner, self.interval):
+            self.measure(runner, runner.iter + 1)
+
+    def after_train(self, runner):
+        if self.measured_at != runner.iter:
+            self.measure(runner)
+
+    def measure(self, runner, step: int | None = None) -> None:
+        """Measure on the main process; the others wait."""
+        self.measured_at = runner.iter if step is None else step
+        if is_main_process():
+            config = self.evaluation or runner.cfg.get('evaluation')
+            if config is None:
+                if not self.datasets:
+                    runner.logger.info('KNNHook: the config has no `evaluation`, so nothing is measured')
+                    self.datasets['none'] = None
+            else:
+                self._measure(runner, config)
+        barrier()
+
+    def _dataset(self, config, split: str):
+        if split not in self.datasets:
+            self.datasets[split] = DATASETS.build(dict(type='SkeletonDataset', store=config['store'], split=split,
+                                                       pipeline=config['pipeline']))
+        return self.datasets[split]
+
+    def _measure(self, runner, config) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        bank = FeatureBank(model, lambda split: self._dataset(config, split), self.batch_size, progress=False,
+                           max_samples={config['train_split']: self.max_bank})
+        train, test = bank[config['train_split']], bank[config['test_split']]
+        feats = torch.from_numpy(test.feats)
+        curves = {'val/feature_std': float(feature_std(feats)), 'val/mean_cosine': float(mean_cosine(feats)),
+                  **self._knn(runner, train, test, bank.num_classes)}
+        curves = {name: value for name, value in curves.items() if math.isfinite(value)}
+        for name, value in curves.items():
+            runner.message_hub.update_scalar(name, value)
+        runner.visualizer.add_scalars(curves, step=self.measured_at)
+        text = '  '.join(f'{name.removeprefix("val/")} {value:.3g}' for name, value in curves.items())
+        runner.logger.info(f'features after {self.measured_at} iterations: {text}')
+        self._alarm(runner, curves)
+
+    def _knn(self, runner, train: Features, test: Features, classes: int) -> dict[str, float]:
+        if (train.labels < 0).any() or (test.labels < 0).any():
+            if self.measured_at == 0:
+                runner.logger.info('KNNHook: some clips have no label, so there is no KNN accuracy')
+            return {}
+        votes = knn_scores(train.feats, train.labels, test.feats, list(KNN_RECIPES.values()), KNN_TEMPERATURE, classes)
+        return {f'val/knn{k if k > 1 else ""}_top1': accuracies(test.labels, vote.argmax(1))['top1']
+                for k, vote in votes.items()}
+
+    def _alarm(self, runner, curves: dict[str, float]) -> None:
+        if self.measured_at == 0:
+            return  # an untrained encoder may well see all clips alike
+        cosine, std = curves.get('val/mean_cosine', 0.0), curves.get('val/feature_std', 1.0)
+        alike = cosine > self.max_cosine or std < self.min_std
+        self._strike(runner, 'features', alike,
+                     f'different clips look alike to the encoder (mean cosine {cosine:.3f}, feature std {std:.3f})')
+        scalars = runner.message_hub.log_scalars
+        if 'train/batch_top1' not in scalars:
+            return
+        top1 = float(scalars['train/batch_top1'].mean(20))
+        cosine = float(scalars['train/batch_cosine'].mean(20)) if 'train/batch_cosine' in scalars else 0.0
+        chance = 100 / max(runner.train_dataloader.batch_size or 1, 1)
+        self._strike(runner, 'contrast', top1 < min(2 * chance, 50) or cosine > self.max_cosine,
+                     f'views do not find their own clip in the batch (top-1 {top1:.1f} %, chance {chance:.1f} %; '
+                     f'mean cosine between different clips {cosine:.3f})')
+
+    def _strike(self, runner, kind: str, bad: bool, what: str) -> None:
+        self.strikes[kind] = self.strikes[kind] + 1 if bad else 0
+        if self.strikes[kind] >= self.patience:
+            runner.logger.warning(f'COLLAPSE ALARM: {what}, {self.strikes[kind]} measurements in a row. The loss does '
+                                  'not show it. Lower the learning rate, warm up, or raise the key momentum')

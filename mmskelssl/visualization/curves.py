@@ -1,0 +1,73 @@
+"""The curves of a run: loss, accuracy, and what shows a collapse."""
+import glob
+import json
+import os.path as osp
+from collections import defaultdict
+
+from mmskelssl.errors import UserError
+
+# Title, the scalars drawn, what the axis shows.
+PANELS = (('loss', ('loss',), ''),
+          ('nearest neighbours', ('val/knn_top1', 'val/knn20_top1'), 'top-1 %'),
+          ('in-batch top-1', ('batch_top1',), '%'),
+          ('feature std (0: collapsed)', ('val/feature_std',), ''),
+          ('mean cosine, different clips (1: collapsed)', ('val/mean_cosine', 'batch_cosine'), ''))
+
+
+def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
+    """Logged scalars below a work_dir: stage -> name -> iteration -> value.
+
+    A stage is a folder that holds runs; where a run was resumed, the later values count.
+    """
+    files = sorted(glob.glob(osp.join(glob.escape(work_dir), '**', 'vis_data', 'scalars.json'), recursive=True))
+    if not files:
+        raise UserError(f'{work_dir}: no vis_data/scalars.json below it; name the work_dir of a run')
+    stages: dict = defaultdict(lambda: defaultdict(dict))
+    for path in files:
+        # work_dir/STAGE/TIMESTAMP/vis_data/scalars.json
+        stage = osp.relpath(osp.dirname(osp.dirname(osp.dirname(path))), work_dir)
+        with open(path, encoding='utf-8') as file:
+            for line in file:
+                try:
+                    scalars = json.loads(line)
+                    step = int(scalars.pop('step'))
+                except (ValueError, KeyError, AttributeError):
+                    continue  # the last line of a killed run may be cut
+                for name, value in scalars.items():
+                    if isinstance(value, (int, float)):
+                        stages[stage][name][step] = value
+    return {stage: dict(series) for stage, series in stages.items()}
+
+
+def plot_curves(work_dir: str, out: str) -> str:
+    """Draw a run's curves over the iteration, one line a stage, into an image.
+
+    Args:
+        work_dir: Folder of a run, with or without stages.
+        out: Image file to write; its ending decides the kind.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    stages = read_scalars(work_dir)
+    panels = [panel for panel in PANELS if any(name in series for series in stages.values() for name in panel[1])]
+    if not panels:
+        raise UserError(f'{work_dir}: its logs hold none of the known curves yet; let it run longer')
+    figure = Figure(figsize=(4.2 * len(panels), 3.2), layout='constrained')
+    FigureCanvasAgg(figure)
+    for axis, (title, names, unit) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for stage, series in stages.items():
+            for name in names:
+                points = sorted(series.get(name, {}).items())
+                if points:
+                    shown = [stage] * (len(stages) > 1) + [name] * (len(names) > 1)
+                    axis.plot(*zip(*points, strict=True), marker='.' if len(points) < 60 else None, linewidth=1.2,
+                              label=' '.join(shown))
+        axis.set(title=title, xlabel='iteration', ylabel=unit)
+        axis.grid(alpha=0.3)
+        if len(stages) > 1 or len(names) > 1:
+            axis.legend(fontsize='small')
+    try:
+        figure.savefig(out, dpi=110)
+    except (OSError, ValueError) as error:
+        raise UserError(f'{out}: cannot be written: {error}') from error
+    return out

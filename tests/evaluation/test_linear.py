@@ -1,0 +1,91 @@
+"""Linear probes against torch.nn.Linear under torch.optim, and against scikit-learn's pipeline."""
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.linear import RECIPES, linear_probe
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    labels = np.arange(50) % 3
+    feats = rng.normal(size=(3, 5))[labels] + 0.5 * rng.normal(size=(50, 5))
+    return feats[:40].astype('f4'), labels[:40], feats[40:].astype('f4'), labels[40:]
+
+
+def test_recipes_are_frozen():
+    paper = RECIPES['paper']
+    assert (paper.lr, paper.batch_size, paper.epochs, paper.steps, paper.gamma, paper.momentum) == \
+        (3, 128, 100, (80,), 0.1, 0.9)
+    assert (RECIPES['paper-actclr'].lr, RECIPES['paper-actclr'].batch_size) == (24, 1024)
+    assert RECIPES['logreg'].C == 0.1
+
+
+def test_sgd_equals_written_out_momentum(data):
+    """The update rule by hand, in float64, with the gradient of softmax regression by hand."""
+    train, labels, test, _ = data
+    made = linear_probe(train, labels, test, 'paper', seed=3, batch_size=16, lr=0.1, epochs=5, steps=(3,))
+    generator = torch.Generator().manual_seed(3)
+    bound = 5 ** -0.5
+    weight = torch.empty(3, 5).uniform_(-bound, bound, generator=generator).double().numpy()
+    bias = torch.empty(3).uniform_(-bound, bound, generator=generator).double().numpy()
+    velocity = [np.zeros_like(weight), np.zeros_like(bias)]
+    for epoch in range(5):
+        lr = 0.1 if epoch < 3 else 0.01
+        order = torch.randperm(40, generator=generator).numpy()
+        for rows in (order[:16], order[16:32], order[32:]):
+            logits = train[rows] @ weight.T + bias
+            softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+            error = (softmax - np.eye(3)[labels[rows]]) / len(rows)
+            for parameter, v, gradient in zip((weight, bias), velocity, (error.T @ train[rows], error.sum(0)),
+                                              strict=True):
+                v[:] = 0.9 * v + gradient
+                parameter -= lr * v
+    np.testing.assert_allclose(made, test @ weight.T + bias, rtol=1e-4, atol=1e-5)
+
+
+def test_sgd_is_seeded_and_leaves_the_global_generator_alone(data):
+    train, labels, test, _ = data
+    state = torch.random.get_rng_state()
+    first = linear_probe(train, labels, test, 'paper', seed=1)
+    assert (first == linear_probe(train, labels, test, 'paper', seed=1)).all()
+    assert (first != linear_probe(train, labels, test, 'paper', seed=2)).any()
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_logreg_equals_pipeline(data):
+    train, labels, test, truth = data
+    made = linear_probe(train, labels, test, 'logreg')
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(train, labels)
+    np.testing.assert_allclose(made, pipeline.decision_function(test), atol=2e-3)
+    assert (made.argmax(1) == truth).mean() > 0.8
+
+
+@pytest.mark.parametrize('recipe', ['logreg', 'paper'])
+def test_absent_classes_keep_their_columns(data, recipe):
+    train, labels, test, _ = data
+    for kept, shifted in ((labels < 2, labels), (labels >= 0, labels + 2)):
+        scores = linear_probe(train[kept], shifted[kept], test, recipe, num_classes=6)
+        assert scores.shape == (10, 6) and np.isfinite(scores).all()
+        if recipe == 'logreg':
+            assert set(scores.argmax(1)) <= set(shifted[kept])
+
+
+def test_constant_features_are_allowed(data):
+    train, labels, test, _ = data
+    assert np.isfinite(linear_probe(np.ones_like(train), labels, np.ones_like(test), 'logreg')).all()
+
+
+@pytest.mark.parametrize('labels, recipe, message', [
+    ([0, 1, -1, 0], 'logreg', '1 of 4 training clips have no label'),
+    ([1, 1, 1, 1], 'paper', 'all 4 training clips have class 1'),
+    ([0, 1], 'paper', 'do not fit'),
+    ([0, 1, 0, 1], 'best', "unknown linear recipe 'best'")])
+def test_bad_input(labels, recipe, message):
+    with pytest.raises(UserError, match=message):
+        linear_probe(np.eye(4), labels, np.eye(4), recipe)

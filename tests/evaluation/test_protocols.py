@@ -1,0 +1,138 @@
+"""Features, splits, rows and results.json, with a small encoder and a data set in memory."""
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import nn
+
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.features import extract_features
+from mmskelssl.evaluation.protocols import FeatureBank, default_pairs, evaluate, evaluate_encoder, parse_pairs
+from mmskelssl.evaluation.results import print_table, write_results
+
+SPLITS = dict(train=range(40), test=range(40, 60), test_clean=range(40, 50),
+              xsub_train=[i for i in range(60) if i // 6 % 2], xsub_test=[i for i in range(60) if not i // 6 % 2])
+
+
+class Clips:
+    """60 clips of 6 classes, told apart by their mean coordinate."""
+    num_classes = 6
+
+    def __init__(self, rows=range(60), labelled=True):
+        self.rows = np.array(list(rows))
+        self.ids = [f'clip{i}' for i in self.rows]
+        self.labels = self.rows % 6 if labelled else np.full(len(self.rows), -1)
+        noise = np.random.default_rng(0).normal(size=(60, 3, 4, 5, 1)).astype('f4')
+        angle = np.arange(60) % 6
+        noise[:, 0] += 3 * np.cos(angle)[:, None, None, None]
+        noise[:, 1] += 3 * np.sin(angle)[:, None, None, None]
+        self.clips = noise
+
+    def __getitems__(self, indices):
+        rows = self.rows[indices]
+        return dict(inputs=torch.from_numpy(self.clips[rows]),
+                    data_samples=dict(index=torch.from_numpy(rows), num_frames=torch.full((len(rows),), 4)))
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.data_preprocessor = BaseDataPreprocessor()
+        self.dropout, self.frozen = nn.Dropout(0.5), nn.BatchNorm1d(3).eval()
+        self.encoded = 0
+
+    def extract_feat(self, inputs, num_frames=None):
+        assert not torch.is_grad_enabled() and num_frames.tolist() == [4] * len(inputs)
+        self.encoded += len(inputs)
+        return self.dropout(inputs.mean((2, 3, 4)))
+
+
+def test_features_do_not_depend_on_batches_and_put_the_mode_back():
+    model = Encoder().train()
+    model.frozen.eval()
+    whole, pieces = (extract_features(model, Clips(), size, progress=False) for size in (256, 7))
+    assert (whole.feats == pieces.feats).all() and whole.feats.dtype == np.float32
+    assert whole.ids[3] == 'clip3' and whole.labels[3] == 3
+    assert model.training and model.dropout.training and not model.frozen.training
+    part = extract_features(model, Clips(), indices=[5, 3])
+    assert (part.feats == whole.feats[[5, 3]]).all() and part.ids == ['clip5', 'clip3']
+
+
+def test_non_finite_feature_names_the_sample():
+    data = Clips()
+    data.clips[17] = np.nan
+    with pytest.raises(UserError, match='sample clip17'):
+        extract_features(Encoder(), data)
+    with pytest.raises(UserError, match='no samples'):
+        extract_features(Encoder(), Clips([]))
+
+
+def test_bank_encodes_each_clip_once():
+    model = Encoder()
+    bank = FeatureBank(model, lambda split: Clips(SPLITS[split]))
+    for split, rows in SPLITS.items():
+        assert bank[split].ids == [f'clip{i}' for i in rows]
+        assert (bank[split].feats == extract_features(Encoder(), Clips(rows)).feats).all()
+    assert model.encoded == 60
+
+
+def test_bank_takes_evenly_spaced_clips():
+    bank = FeatureBank(Encoder(), lambda split: Clips(), max_samples=dict(train=4))
+    assert bank['train'].ids == ['clip0', 'clip15', 'clip30', 'clip45'] and len(bank['test']) == 60
+
+
+def test_default_pairs():
+    pairs = [(p.name, p.train, p.test) for p in default_pairs(SPLITS)]
+    assert pairs == [('test', 'train', 'test'), ('test_clean', 'train', 'test_clean'),
+                     ('xsub', 'xsub_train', 'xsub_test')]
+    same = dict(train=[1], test=[2], xsub_train=[1], xsub_test=[2])
+    assert len(default_pairs(same)) == 1
+    with pytest.raises(UserError, match='no pair of splits'):
+        default_pairs(dict(train=[1]))
+
+
+def test_named_pairs():
+    assert parse_pairs(['train:xsub_test'], SPLITS)[0].test == 'xsub_test'
+    with pytest.raises(UserError, match="no split 'val'; the store has train, test"):
+        parse_pairs(['train:val'], SPLITS)
+
+
+def test_rows_and_file(tmp_path):
+    bank = FeatureBank(Encoder(), lambda split: Clips(SPLITS[split]))
+    identity = dict(encoder='Fake', method='Fake', data='clips', stream='joint')
+    rows = evaluate_encoder(bank, default_pairs(SPLITS), ('knn', 'linear'), identity)
+    assert len(rows) == 3 * 4
+    keys = {'encoder', 'method', 'data', 'split', 'stream', 'protocol', 'recipe', 'label_fraction', 'seed', 'top1',
+            'top5', 'mean_class', 'ci95', 'seconds', 'num_train', 'num_test', 'feature_dim'}
+    assert all(keys <= set(row) for row in rows)
+    assert {(row['protocol'], row['recipe']) for row in rows} == {
+        ('knn', '1nn'), ('knn', '20nn'), ('linear', 'logreg'), ('linear', 'paper')}
+    # The paper's learning rate is made for 256 small features, not for these.
+    assert all(row['top1'] > 60 for row in rows if row['recipe'] != 'paper')
+    assert rows[0]['top5'] is None and rows[1]['top5'] > 60
+    rows[0]['note'] = float('nan')
+    write_results(str(tmp_path / 'out'), rows, 'c', 'd', 'cmd')
+    content = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert content['results'][0]['note'] is None and content['data_hash'] == 'd' and content['versions']['torch']
+    assert [f.name for f in (tmp_path / 'out').iterdir()] == ['results.json']
+    print_table(rows)
+
+
+@pytest.mark.parametrize('train, test, labelled, message', [
+    (range(40), range(39, 60), True, 'sample clip39 is in the training and the test split'),
+    (range(40), range(40, 60), False, 'sample clip0 of the training split has no label')])
+def test_leaks_and_missing_labels(train, test, labelled, message):
+    feats = [extract_features(Encoder(), Clips(rows, labelled)) for rows in (train, test)]
+    with pytest.raises(UserError, match=message):
+        evaluate(*feats, 'knn')
+
+
+def test_unseen_classes_are_counted():
+    train = [i for i in range(40) if i % 6 != 5]
+    feats = [extract_features(Encoder(), Clips(rows)) for rows in (train, range(40, 60))]
+    for protocol in ('knn', 'linear'):
+        assert all(row['unseen_classes'] == 1 for row in evaluate(*feats, protocol))
+    with pytest.raises(UserError, match='unknown KNN recipe'):
+        evaluate(*feats, 'knn', ['7nn'])

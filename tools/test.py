@@ -1,0 +1,35 @@
+"""Measure a checkpoint with the model and the data of a config (OpenMMLab's habit; see tools/evaluate.py).
+
+Use it for checkpoints that do not describe their model, such as converted ones.
+
+Example:
+  python tools/test.py configs/aimclr_toy.py work_dirs/aimclr_toy/epoch_30.pth
+"""
+import argparse
+import os.path as osp
+
+from evaluate import add_common
+
+from mmskelssl.errors import one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument('checkpoint', metavar='CKPT')
+    add_common(parser)
+    return parser.parse_args()
+
+
+@one_line_errors
+def main() -> None:
+    args = parse_args()
+    from mmskelssl.evaluation.command import evaluate_with_config
+    out = args.out or osp.splitext(args.checkpoint)[0] + '_eval'
+    evaluate_with_config(args.config, args.checkpoint, ['knn', 'linear'], out, data=args.data, recipes=args.recipe,
+                         pairs=args.split_pairs, untrained=args.untrained, seed=args.seed, batch_size=args.batch_size,
+                         device=args.device, imports=args.imports)
+
+
+if __name__ == '__main__':
+    main()
