@@ -19,9 +19,13 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.stack((cos * x[:, 0] - sin * x[:, 2], x[:, 1], sin * x[:, 0] + cos * x[:, 2]), 1)
 
 
-def centre_frames(x: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Subtract the centre joint, each frame and person by itself (AimCLR lineage, methods.md 0.1 step 3)."""
-    return x - x[:, :, :, layout.centre:layout.centre + 1]
+def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None) -> Tensor:
+    """Subtract a joint, the layout's centre by default, from each frame and person by itself.
+
+    As in the AimCLR lineage (methods.md 0.1 step 3): two persons lose their relative position.
+    """
+    joint = layout.centre if joint is None else joint
+    return x - x[:, :, :, joint:joint + 1]
 
 
 def align_shoulders(x: Tensor, layout: SkeletonLayout) -> Tensor:
@@ -44,6 +48,7 @@ def align_sequence(x: Tensor, layout: SkeletonLayout) -> Tensor:
     """Move and turn a whole clip rigidly: the first person's first hip to the origin, their median shoulders along x.
 
     The trajectory, the heading over time and the distance between two persons remain. Frames are turned about y alone.
+    Of an even number of frames the median is the lower of the two in the middle, as torch takes it.
     """
     _check(x, 'align_sequence')
     seen = (x != 0).any(3).any(1)  # (N, T, M)

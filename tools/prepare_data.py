@@ -19,11 +19,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sources = parser.add_subparsers(dest='source', required=True, metavar='SOURCE')
     toy = sources.add_parser('toy', help='procedural motions, the embedded data set')
-    toy.add_argument('--samples', type=int, default=1600)
-    toy.add_argument('--seed', type=int, default=0)
+    toy.add_argument('--samples', type=int, default=1600, help='number of clips (default 1600)')
+    toy.add_argument('--seed', type=int, default=0, help='another seed, other clips (default 0)')
     pyskl = sources.add_parser('pyskl', help='annotation pickle of pyskl or mmaction2')
     pyskl.add_argument('--layout', required=True, choices=sorted(LAYOUTS), help='skeleton layout of the file')
-    pyskl.add_argument('--units', default='m', help='of the coordinates (default m)')
+    pyskl.add_argument('--units', default='m', help='of the coordinates, such as m or normalised (default m)')
     nwucla = sources.add_parser('nwucla', help='folder of NW-UCLA raw JSON files')
     for source in (pyskl, nwucla):
         source.add_argument('path', help='file or folder to import')
@@ -42,7 +42,9 @@ def main() -> None:
         write_toy_store(args.out, num_samples=args.samples, seed=args.seed, overwrite=args.overwrite)
     else:
         with StoreWriter(args.out, layout=getattr(args, 'layout', 'kinect20'), units=getattr(args, 'units', 'm'),
-                         source=f'{args.source} {args.path}', overwrite=args.overwrite) as writer:
+                         source=f'{args.source} {args.path}', overwrite=args.overwrite,
+                         options={key: value for key, value in vars(args).items() if key not in ('out', 'overwrite')},
+                         ) as writer:
             IMPORTERS[args.source](args.path, writer)
     store = SkeletonStore(args.out)
     skipped = store.index['provenance']['skipped']

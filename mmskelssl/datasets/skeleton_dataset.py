@@ -8,8 +8,9 @@ import tempfile
 import numpy as np
 import torch
 from mmcv.transforms import Compose
+from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from rich.progress import track
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.errors import UserError
@@ -19,10 +20,12 @@ from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
 PREPROCESSING_VERSION = 1
 
 
+# In the root too: mmengine looks a collate function up there alone, whatever the default scope.
+@ROOT_FUNCTIONS.register_module(force=True)
 @FUNCTIONS.register_module()
-def whole_batch(batch: dict) -> dict:
-    """Collate function for data sets whose ``__getitems__`` already returns a batch."""
-    return batch
+def whole_batch(batch: dict | list[dict]) -> dict:
+    """Collate function for data sets whose ``__getitems__`` already returns a batch; a wrapper's list is stacked."""
+    return batch if isinstance(batch, dict) else default_collate(batch)
 
 
 @DATASETS.register_module()
@@ -43,6 +46,7 @@ class SkeletonDataset(Dataset):
 
     def __init__(self, store: str, split: str, pipeline: list[dict], label_fraction: float | None = None,
                  seed: int = 0, cache_dir: str | None = None):
+        self._arguments = (store, split, pipeline, label_fraction, seed, cache_dir)
         self.store, self.split = SkeletonStore(store), split
         self.positions = self.store.split(split)
         if label_fraction is not None:
@@ -50,7 +54,7 @@ class SkeletonDataset(Dataset):
         self.labels = self.store.labels[self.positions]
         self.ids = [self.store.ids[i] for i in self.positions]
         self.num_classes = len(self.store.classes) or int(self.store.labels.max()) + 1
-        if self.labels.max(initial=-1) >= self.num_classes:
+        if self.labels.max() >= self.num_classes:
             worst = int(self.labels.argmax())
             raise UserError(f'{store}: sample {self.ids[worst]} has label {self.labels[worst]}, but there are '
                             f'{self.num_classes} classes')
@@ -58,7 +62,13 @@ class SkeletonDataset(Dataset):
         self.metainfo = dict(classes=self.store.classes, layout=self.store.layout.name,
                              data_hash=self.store.data_hash, split=split)
 
+    def __reduce__(self):
+        # By its arguments: a started (not forked) worker would get a copy of the mapped arrays otherwise.
+        return type(self), self._arguments
+
     def _fraction(self, fraction: float, seed: int) -> np.ndarray:
+        if not 0 < fraction <= 1:
+            raise UserError(f'label_fraction is {fraction}; it is a share, above 0 and at most 1')
         labels = self.store.labels[self.positions]
         if (labels < 0).any():
             raise UserError(f'{self.store.path}: label_fraction needs labels, and split {self.split!r} has samples '
@@ -118,13 +128,17 @@ def _build(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: str)
     # Built here: mmcv's Compose looks in the root registry, which does not know our transforms.
     transform, out = Compose([TRANSFORMS.build(step) for step in pipeline]), None
     frames = np.empty(len(store), np.int64)
-    temporary = [tempfile.mktemp(suffix='.tmp', dir=osp.dirname(path)) for path in (clips, lengths)]
+    temporary = [_temporary(path) for path in (clips, lengths)]
     try:
         for i in track(range(len(store)), f'preprocessing {store.path}', disable=len(store) < 5000):
             sample = _run(store, i, transform)
             if out is None:
                 shape = (len(store), *sample['inputs'].shape)
                 out = np.lib.format.open_memmap(temporary[0], 'w+', np.float32, shape)
+            if sample['inputs'].shape != out.shape[1:]:
+                raise UserError(f'{store.path}: sample {store.ids[i]} has shape {sample["inputs"].shape} after '
+                                f'preprocessing, the first one {out.shape[1:]}: put SelectPersons, and ResizeFrames or '
+                                'PadFrames, into data.pipeline')
             out[i], frames[i] = sample['inputs'], sample['num_frames']
         out.flush()
         with open(temporary[1], 'wb') as file:
@@ -135,6 +149,13 @@ def _build(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: str)
         for path in temporary:
             if osp.exists(path):
                 os.remove(path)
+
+
+def _temporary(path: str) -> str:
+    handle, name = tempfile.mkstemp(suffix='.tmp', dir=osp.dirname(path))
+    os.close(handle)
+    os.chmod(name, 0o644)  # mkstemp's 0600 would hide the cache from other users of the store
+    return name
 
 
 def _run(store: SkeletonStore, i: int, transform: Compose) -> dict:

@@ -1,6 +1,7 @@
 """SkeletonStore: a folder of plain arrays and JSON. Opening it reads no frame, and nothing in it can run."""
 import hashlib
 import json
+import operator
 import os
 import os.path as osp
 import shutil
@@ -46,11 +47,25 @@ class SkeletonStore:
             self.rows = np.load(file, mmap_mode='r', allow_pickle=False)
         except (OSError, ValueError) as error:
             raise UserError(f'{file} cannot be read ({error}): import the data again') from error
-        last = self.samples[-1] if self.samples else dict(offset=0, persons=0, frames=0)
-        expected = (last['offset'] + last['persons'] * last['frames'], self.layout.num_joints, self.channels)
-        if self.rows.shape != expected:
-            raise UserError(f'{file} has shape {self.rows.shape}, but index.json describes {expected}: '
-                            'the store is incomplete, import the data again')
+        expected = (self._described_rows(index), self.layout.num_joints, self.channels)
+        if self.rows.shape != expected or self.rows.dtype != np.float32:
+            raise UserError(f'{file} is {self.rows.dtype} of shape {self.rows.shape}, but index.json describes float32 '
+                            f'{expected}: the store is incomplete, import the data again')
+
+    def _described_rows(self, index: str) -> int:
+        rows = 0
+        for i, sample in enumerate(self.samples):
+            try:
+                fits = sample['id'] and sample['offset'] == rows and sample['persons'] > 0 and sample['frames'] > 0
+                rows += sample['persons'] * sample['frames']
+            except (KeyError, TypeError) as error:
+                raise UserError(f'{index}: sample {i} is damaged ({type(error).__name__}: {error}): import the data '
+                                'again') from error
+            if not fits:
+                raise UserError(f'{index}: sample {sample["id"]}: offset {sample["offset"]}, persons '
+                                f'{sample["persons"]}, frames {sample["frames"]} do not follow the sample before: '
+                                'import the data again')
+        return rows
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -111,9 +126,11 @@ class SkeletonStore:
 
 def file_hash(path: str) -> str:
     """sha256 of a file."""
+    digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else \
-            hashlib.sha256(file.read()).hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class StoreWriter:
@@ -128,15 +145,14 @@ class StoreWriter:
         units: Of the coordinates, such as ``m``.
         classes: Class names.
         source, options: Provenance: what was imported, and how.
-        overwrite: Replace a store that is there.
+        overwrite: Replace a store that is there; a folder that is no store is never touched.
     """
 
     def __init__(self, path: str | os.PathLike, layout: str | dict | SkeletonLayout, channels: int = 3,
                  units: str = 'm', classes: list[str] | None = None, source: str = '', options: dict | None = None,
                  overwrite: bool = False):
         self.path, self.overwrite = os.fspath(path), overwrite
-        if osp.lexists(self.path) and not overwrite:
-            raise UserError(f'{self.path} exists: choose another place, or add --overwrite')
+        self._check_place()
         self.layout, self.channels = get_layout(layout), channels
         self.samples, self.splits, self.skipped, self.rows = [], {}, [], 0
         self._ids: set[str] = set()
@@ -165,16 +181,25 @@ class StoreWriter:
                             f'(M, T, {wanted[0]}, {wanted[1]}): choose the layout of the data')
         if 0 in keypoints.shape[:2]:
             raise UserError(f'sample {name}: empty sequence, shape {keypoints.shape}')
-        if not np.isfinite(keypoints).all():
+        with np.errstate(over='ignore'):  # what overflows is refused below
+            frames = np.ascontiguousarray(keypoints, np.float32)
+        if not np.isfinite(frames).all():
             raise UserError(f'sample {name}: keypoints hold NaN or Inf')
         if name in self._ids:
             raise UserError(f'sample {name}: the id stands twice')
+        try:
+            sample = dict(
+                id=name, offset=self.rows, persons=frames.shape[0], frames=frames.shape[1],
+                label=None if label is None else operator.index(label),
+                subject=None if subject is None else operator.index(subject), **extra)
+            json.dumps(sample)
+        except (TypeError, ValueError) as error:
+            raise UserError(f'sample {name}: label and subject must be integers, and the rest plain: {error}') from None
+        if label is not None and label < 0:
+            raise UserError(f'sample {name}: label {label} is negative; leave it out where there is none')
         self._ids.add(name)
-        frames = np.ascontiguousarray(keypoints, np.float32)
-        self._raw.write(frames.tobytes())
-        self.samples.append(dict(
-            id=name, offset=self.rows, persons=frames.shape[0], frames=frames.shape[1],
-            label=None if label is None else int(label), subject=None if subject is None else int(subject), **extra))
+        self._raw.write(frames.data)
+        self.samples.append(sample)
         self.rows += frames.shape[0] * frames.shape[1]
 
     def skip(self, name: str, reason: str) -> None:
@@ -186,14 +211,26 @@ class StoreWriter:
         self.splits[name] = list(ids)
 
     def __exit__(self, error_type, error, traceback) -> None:
-        self._raw.close()
-        if error_type is None and not self.samples:
-            shutil.rmtree(self._folder)
-            raise UserError(f'{self.path}: no sample could be imported, so no store was written'
-                            + (f' (first: {self.skipped[0]["id"]}: {self.skipped[0]["reason"]})' if self.skipped else ''))
-        if error_type is not None:
-            shutil.rmtree(self._folder)
-            return
+        try:
+            self._raw.close()
+            if error_type is None:
+                self._write()
+                self._put_in_place()
+        except OSError as failure:
+            raise UserError(f'cannot write {self.path}: {failure}') from failure
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _check_place(self) -> None:
+        if osp.lexists(self.path) and not self.overwrite:
+            raise UserError(f'{self.path} exists: choose another place, or add --overwrite')
+        if osp.lexists(self.path) and not osp.isfile(osp.join(self.path, 'index.json')):
+            raise UserError(f'{self.path} exists and is no store, so it is not overwritten: choose another place')
+
+    def _write(self) -> None:
+        if not self.samples:
+            first = f' (first: {self.skipped[0]["id"]}: {self.skipped[0]["reason"]})' if self.skipped else ''
+            raise UserError(f'{self.path}: no sample could be imported, so no store was written{first}')
         file = osp.join(self._folder, 'keypoints.npy')
         shape = (self.rows, self.layout.num_joints, self.channels)
         raw = osp.join(self._folder, 'frames.raw')
@@ -207,13 +244,21 @@ class StoreWriter:
             json.dump(dict(self.index, sha256=file_hash(file), splits=self.splits, samples=self.samples), out)
             _sync(out)
         os.chmod(self._folder, 0o755)
-        old = None
-        if osp.lexists(self.path):
-            old = tempfile.mkdtemp(prefix='.old-', dir=osp.dirname(self._folder))
-            os.rename(self.path, osp.join(old, 'store'))
-        os.rename(self._folder, self.path)
-        if old:
-            shutil.rmtree(old)
+
+    def _put_in_place(self) -> None:
+        self._check_place()  # again: another process may have been faster
+        if not osp.lexists(self.path):
+            os.rename(self._folder, self.path)
+            return
+        old = tempfile.mkdtemp(prefix='.old-', dir=osp.dirname(self._folder))
+        os.rename(self.path, osp.join(old, 'store'))
+        try:
+            os.rename(self._folder, self.path)
+        except OSError:
+            os.rename(osp.join(old, 'store'), self.path)
+            raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(file) -> None:

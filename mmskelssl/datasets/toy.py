@@ -22,7 +22,8 @@ _NOISE = np.array([2.2 if 'tip' in name or 'thumb' in name else 1.5 if name.spli
 _LIMBS = [list(joints[1:]) for part, joints in LAYOUT.parts.items() if part != 'trunk']
 
 
-def make_sample(rng: np.random.Generator, action: int, subject: int, camera: int, noise: float = 1.) -> np.ndarray:
+def make_sample(rng: np.random.Generator, action: int, subject: int, camera: int, noise: float = 1.,
+                clutter: float = 1.) -> np.ndarray:
     """One recorded clip.
 
     Args:
@@ -31,6 +32,7 @@ def make_sample(rng: np.random.Generator, action: int, subject: int, camera: int
         subject: Number of the subject; it fixes proportions and habits.
         camera: 1, 2 or 3 (+45, 0, -45 degrees, with jitter).
         noise: Scale of the sensor's errors; 0 gives the exact motion before an upright camera.
+        clutter: Scale of what people do meanwhile: fidgeting hands, small steps and turns.
 
     Returns:
         Keypoints (M,T,25,3) float32 in metres, M = 2 for the two-person actions, else 1; 30 frames a second.
@@ -41,14 +43,14 @@ def make_sample(rng: np.random.Generator, action: int, subject: int, camera: int
         raise UserError(f'toy data: camera {camera} is not one of {sorted(CAMERAS)}')
     frames = int(rng.integers(FRAMES[0], FRAMES[1] + 1))
     habit = np.random.default_rng([26, subject, action]).normal(0, .08, 3)
-    actor = Actor(Body.of_subject(subject), frames, rng, habit)
+    actor = Actor(Body.of_subject(subject), frames, rng, habit, clutter)
     if action < len(SOLO):
         SOLO[action](actor)
         people = [body_joints(actor.body, actor)]
         heading = rng.normal(0, .35)
     else:
         # The partner is anybody: a subject of the pair is the one who acts.
-        partner = Actor(Body.of_subject(int(rng.integers(1000, 1100))), frames, rng)
+        partner = Actor(Body.of_subject(int(rng.integers(1000, 1100))), frames, rng, clutter=clutter)
         PAIR[action - len(SOLO)](actor, partner)
         people = [body_joints(one.body, one) for one in (actor, partner)]
         gap = pair_gap(actor.body, partner.body)
@@ -85,7 +87,7 @@ def _sensor(joints: np.ndarray, rng: np.random.Generator, noise: float) -> np.nd
 
 
 def write_toy_store(path: str | os.PathLike, num_samples: int = 1600, seed: int = 0, subjects: int = 20,
-                    noise: float = 1., overwrite: bool = False) -> str:
+                    noise: float = 1., clutter: float = 1., overwrite: bool = False) -> str:
     """Write a store of toy clips, balanced over actions and subjects.
 
     Splits: ``train``/``test`` (= ``xsub_train``/``xsub_test``: odd/even subjects) and ``xview_train``/``xview_test``
@@ -97,6 +99,7 @@ def write_toy_store(path: str | os.PathLike, num_samples: int = 1600, seed: int 
         seed: Another seed, other clips of the same subjects.
         subjects: Number of subjects, at least 2.
         noise: Scale of the sensor's errors.
+        clutter: Scale of the idle motions.
         overwrite: Replace a store that is there.
 
     Returns:
@@ -107,7 +110,7 @@ def write_toy_store(path: str | os.PathLike, num_samples: int = 1600, seed: int 
     splits = {name: [] for name in ('train', 'test', 'xsub_train', 'xsub_test', 'xview_train', 'xview_test')}
     taken = {}
     with StoreWriter(path, layout='ntu25', channels=3, units='m', classes=list(ACTIONS), source='toy',
-                     options=dict(num_samples=num_samples, seed=seed, subjects=subjects, noise=noise),
+                     options=dict(num_samples=num_samples, seed=seed, subjects=subjects, noise=noise, clutter=clutter),
                      overwrite=overwrite) as writer:
         for index in range(num_samples):
             rng = np.random.default_rng([seed, index])
@@ -115,7 +118,7 @@ def write_toy_store(path: str | os.PathLike, num_samples: int = 1600, seed: int 
             subject, camera = (turn + action) % subjects + 1, int(rng.integers(1, 4))
             take = taken[action, subject, camera] = taken.get((action, subject, camera), 0) + 1
             name = f'S001C{camera:03d}P{subject:03d}R{take:03d}A{action + 1:03d}'
-            writer.add(name, make_sample(rng, action, subject, camera, noise), label=action, subject=subject,
+            writer.add(name, make_sample(rng, action, subject, camera, noise, clutter), label=action, subject=subject,
                        camera=camera)
             side = 'train' if subject % 2 else 'test'
             splits[side].append(name)

@@ -25,10 +25,12 @@ class Actor:
         frames: T, at 30 frames a second.
         rng: Source of everything that differs from clip to clip.
         habit: (3,) offset of this subject's gestures, the same whenever they do this action.
+        clutter: Scale of the probability of idle motions that have nothing to do with the action.
     """
 
-    def __init__(self, body: Body, frames: int, rng: np.random.Generator, habit=(0., 0., 0.)):
-        self.body, self.rng, self.habit = body, rng, np.asarray(habit)
+    def __init__(self, body: Body, frames: int, rng: np.random.Generator, habit=(0., 0., 0.),
+                 clutter: float = 1.):
+        self.body, self.rng, self.habit, self.clutter = body, rng, np.asarray(habit), clutter
         self.time = np.arange(frames) / FPS
         self.length = frames / FPS
         self.main = int(body.right_handed ^ (rng.random() < .25))
@@ -55,15 +57,15 @@ class Actor:
     def distract(self, hands=(), steps: bool = True):
         """What people do meanwhile: fidget with a free hand, shift a foot, turn a little, look around."""
         for side in hands:
-            if self.rng.random() < .3:
+            if self.rng.random() < .6 * self.clutter:
                 start = self.rng.uniform(.02, .8) * self.length
                 target = self.rng.uniform((-.35, -.75, .1), (.45, .5, .75))
                 self.reach(side, self.hold(start, start + self.rng.uniform(.7, 1.8)), target)
-        if steps and self.rng.random() < .25:
+        if steps and self.rng.random() < .35 * self.clutter:
             self.step(self.rng.uniform(-.2, .2, 2), self.rng.uniform(0, .7) * self.length)
-        if steps and self.rng.random() < .25:
+        if steps and self.rng.random() < .35 * self.clutter:
             self.turn(self.rng.uniform(-.6, .6), self.rng.uniform(0, .7) * self.length, .7)
-        if self.rng.random() < .2:
+        if self.rng.random() < .3 * self.clutter:
             start = self.rng.uniform(0, .8) * self.length
             self.bend = self.bend + self.rng.uniform(-.1, .35) * self.hold(start, start + self.rng.uniform(.6, 1.6))
 

@@ -94,7 +94,9 @@ def complete(cfg: Config, seed: int) -> Config:
     train_split, test_split = split_pair(data.get('split', 'standard'))
     store.split(train_split)
     dataset = dict(type='SkeletonDataset', store=data.store, pipeline=data.pipeline)
-    cfg.train_dataloader.dataset = dict(**dataset, split=train_split)
+    # With the scope spelt out, as mmengine looks collate functions up in its root registry alone.
+    cfg.train_dataloader.update(dataset=dict(**dataset, split=train_split),
+                                collate_fn=dict(type='mmskelssl.whole_batch'))
     cfg.evaluation = dict(store=data.store, pipeline=data.pipeline, train_split=train_split, test_split=test_split)
 
     model = cfg.model

@@ -4,6 +4,7 @@ mmengine's registries import and call whatever a dotted ``type`` names (``subpro
 a file may only name what is registered.
 """
 import json
+import logging
 
 import torch
 from torch import nn
@@ -72,7 +73,12 @@ def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
             torch.manual_seed(seed)
             model = registry.MODELS.build(config)
             if hasattr(model, 'init_weights'):
-                model.init_weights()
+                before = logging.root.manager.disable
+                logging.disable(logging.INFO)  # mmengine logs a line for every parameter
+                try:
+                    model.init_weights()
+                finally:
+                    logging.disable(before)
             return model
     except UserError:
         raise

@@ -125,31 +125,44 @@ def evaluate(train: Features, test: Features, protocol: str, recipes: Sequence[s
         (of the probe), ``num_train``, ``num_test``, ``feature_dim``, ``unseen_classes`` (tested,
         but not trained).
     """
+    return evaluate_many(train, {'test': test}, protocol, recipes, seed, num_classes)['test']
+
+
+def evaluate_many(train: Features, tests: Mapping[str, Features], protocol: str, recipes: Sequence[str] | None = None,
+                  seed: int = 0, num_classes: int = 0) -> dict[str, list[dict]]:
+    """:func:`evaluate` on several test splits with one fit: name -> rows."""
     if protocol not in DEFAULT_RECIPES:
         raise UserError(f'unknown protocol {protocol!r}: choose knn or linear')
     _check(train, 'training')
-    _check(test, 'test')
-    shared = set(train.ids) & set(test.ids)
-    if shared:
-        raise UserError(f'sample {min(shared)} is in the training and the test split ({len(shared)} are in both)')
-    classes = max(num_classes, int(train.labels.max()) + 1, int(test.labels.max()) + 1)
-    unseen = len(set(test.labels.tolist()) - set(train.labels.tolist()))
-    rows = []
-    for recipe, scores, seconds in _scores(train, test, protocol, recipes or DEFAULT_RECIPES[protocol], seed, classes):
-        # The votes of one neighbour rank one class only.
-        measured = accuracies(test.labels, scores.argmax(1), None if recipe == '1nn' else scores)
-        rows.append(dict(protocol=protocol, recipe=recipe, **measured, seconds=seconds, num_train=len(train),
-                         num_test=len(test), feature_dim=train.feats.shape[1], unseen_classes=unseen))
+    known = set(train.ids)
+    for name, test in tests.items():
+        _check(test, name)
+        shared = known & set(test.ids)
+        if shared:
+            raise UserError(f'sample {min(shared)} is in the training and the {name} split ({len(shared)} are in both)')
+    classes = 1 + max(num_classes - 1, *(int(part.labels.max()) for part in (train, *tests.values())))
+    queries = np.concatenate([test.feats for test in tests.values()])
+    ends = np.cumsum([len(test) for test in tests.values()])[:-1]
+    rows: dict[str, list[dict]] = {name: [] for name in tests}
+    recipes = recipes or DEFAULT_RECIPES[protocol]
+    for recipe, scores, seconds in _scores(train, queries, protocol, recipes, seed, classes):
+        for (name, test), part in zip(tests.items(), np.split(scores, ends), strict=True):
+            # The votes of one neighbour rank one class only.
+            measured = accuracies(test.labels, part.argmax(1), None if recipe == '1nn' else part)
+            unseen = len(set(test.labels.tolist()) - set(train.labels.tolist()))
+            rows[name].append(dict(protocol=protocol, recipe=recipe, **measured, seconds=seconds, num_train=len(train),
+                                   num_test=len(test), feature_dim=train.feats.shape[1], unseen_classes=unseen))
     return rows
 
 
-def _scores(train, test, protocol, recipes, seed, classes):
+def _scores(train: Features, queries: np.ndarray, protocol: str, recipes: Sequence[str], seed: int, classes: int):
+    """(recipe, scores of the queries, seconds), recipe by recipe; a wrong name is refused before anything runs."""
     start = time.perf_counter()
     if protocol == 'linear':
         for recipe in recipes:
             get_recipe(recipe)
         for recipe in recipes:
-            scores = linear_probe(train.feats, train.labels, test.feats, recipe, seed, classes)
+            scores = linear_probe(train.feats, train.labels, queries, recipe, seed, classes)
             yield recipe, scores, time.perf_counter() - start
             start = time.perf_counter()
         return
@@ -157,26 +170,27 @@ def _scores(train, test, protocol, recipes, seed, classes):
     if unknown:
         raise UserError(f'unknown KNN recipe {unknown[0]!r}: choose one of {", ".join(KNN_RECIPES)}')
     ks = [KNN_RECIPES[recipe] for recipe in recipes]
-    votes = knn_scores(train.feats, train.labels, test.feats, ks, KNN_TEMPERATURE, classes)
+    votes = knn_scores(train.feats, train.labels, queries, ks, KNN_TEMPERATURE, classes)
+    seconds = time.perf_counter() - start
     for recipe, k in zip(recipes, ks, strict=True):
-        yield recipe, votes[k], time.perf_counter() - start
+        yield recipe, votes[k], seconds
 
 
 def evaluate_encoder(bank: FeatureBank, pairs: Sequence[SplitPair], protocols: Sequence[str], identity: Mapping,
                      recipes: Mapping[str, Sequence[str]] | None = None, seed: int = 0) -> list[dict]:
-    """Every protocol and recipe on every pair of splits.
+    """Every protocol and recipe on every pair of splits; pairs with the same training split share the fit.
 
     Args:
         identity: What the rows say about the encoder: ``encoder``, ``method``, ``data``, ``stream``, ...
         recipes: protocol -> recipes; default :data:`DEFAULT_RECIPES`.
     """
-    rows = []
-    for pair in pairs:
-        train, test = bank[pair.train], bank[pair.test]
+    rows: dict[SplitPair, list] = {pair: [] for pair in pairs}
+    for split in dict.fromkeys(pair.train for pair in pairs):
+        alike = [pair for pair in pairs if pair.train == split]
+        train, tests = bank[split], {pair.test: bank[pair.test] for pair in alike}
         for protocol in protocols:
-            for row in evaluate(train, test, protocol, (recipes or {}).get(protocol), seed, bank.num_classes):
-                rows.append(dict(identity, split=pair.name, train_split=pair.train, test_split=pair.test,
-                                 label_fraction=1.0, seed=seed, **row))
-    for row in rows:
-        row['feature_seconds'] = bank.seconds
-    return rows
+            made = evaluate_many(train, tests, protocol, (recipes or {}).get(protocol), seed, bank.num_classes)
+            for pair in alike:
+                rows[pair] += made[pair.test]
+    return [dict(identity, split=pair.name, train_split=pair.train, test_split=pair.test, label_fraction=1.0, seed=seed,
+                 **row, feature_seconds=bank.seconds) for pair in pairs for row in rows[pair]]

@@ -64,22 +64,30 @@ def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = 
     write_atomically(path, (json.dumps(_plain(content), indent=1, allow_nan=False) + '\n').encode())
 
 
-def _number(value) -> str:
-    return '-' if value is None else f'{value:.1f}'
-
-
-def print_table(rows: Sequence[Mapping], title: str | None = None, console: Console | None = None) -> None:
-    """Print one line a result; percent, with the 95 % interval of top 1."""
+def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None:
+    """Print top 1 in percent and half of its 95 % interval: a line an encoder and split, a column a recipe."""
     console = console or Console()
-    table = Table(title=title, title_justify='left')
-    for name in ('encoder', 'data', 'split', 'stream', 'protocol'):
-        table.add_column(name, overflow='fold')
-    for name in ('top-1', '95 %', 'top-5', 'per class'):
-        table.add_column(name, justify='right', no_wrap=True)
-    for i, row in enumerate(rows):
-        low, high = row.get('ci95') or (None, None)
-        table.add_row(str(row['encoder']), str(row['data']), str(row['split']), str(row['stream']),
-                      f'{row["protocol"]} {row["recipe"]}', _number(row['top1']), f'{_number(low)}..{_number(high)}',
-                      _number(row.get('top5')), _number(row.get('mean_class')),
-                      end_section=i + 1 < len(rows) and rows[i + 1]['encoder'] != row['encoder'])
+    recipes = list(dict.fromkeys((row['protocol'], row['recipe']) for row in rows))
+    several = len({(row['data'], row['stream']) for row in rows}) > 1
+    lines: dict[tuple, dict] = {}
+    for row in rows:
+        encoder = row['encoder'] + (f', epoch {row["epoch"]}' if row.get('epoch') else '')
+        where = (f'{row["data"]} {row["stream"]} ' if several else '') + row['split']
+        lines.setdefault((encoder, where), {})[row['protocol'], row['recipe']] = row
+    table = Table(title=None if several else f'{rows[0]["data"]}, {rows[0]["stream"]} stream: top-1 %')
+    for name in ('encoder', 'split'):
+        table.add_column(name, no_wrap=True)
+    for protocol, recipe in recipes:
+        table.add_column(f'{protocol}\n{recipe}', justify='right', no_wrap=True)
+    keys = list(lines)
+    for i, key in enumerate(keys):
+        last_of_encoder = i + 1 < len(keys) and keys[i + 1][0] != key[0]
+        table.add_row(*key, *(_cell(lines[key].get(recipe)) for recipe in recipes), end_section=last_of_encoder)
     console.print(table)
+
+
+def _cell(row: Mapping | None) -> str:
+    if row is None:
+        return '-'
+    low, high = row['ci95']
+    return f'{row["top1"]:.1f} ±{(high - low) / 2:.1f}'

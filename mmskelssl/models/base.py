@@ -35,15 +35,21 @@ class SelfSupervisedModel(BaseModel):
             ``out_channels`` = D.
         data_preprocessor: Config of :class:`~mmskelssl.models.preprocessor.SkeletonPreprocessor`; its views must be
             the method's ``view_names``.
+        pooling: ``mean`` over joints and frames, as published; ``mean_max`` adds the maximum, which keeps a short
+            movement from drowning in a long clip (features twice as long).
     """
     view_names: tuple[str, ...] = ()
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
-                 init_cfg: dict | None = None):
+                 pooling: str = 'mean', init_cfg: dict | None = None):
         if isinstance(data_preprocessor, dict):  # mmengine's root registry would not find ours
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
+        if pooling not in ('mean', 'mean_max'):
+            raise UserError(f"pooling must be 'mean' or 'mean_max', not {pooling!r}")
+        self.pooling = pooling
+        self.feat_channels = self.backbone.out_channels * (2 if pooling == 'mean_max' else 1)
         self.progress = Progress()
         views = getattr(self.data_preprocessor, 'views', None)
         if views is not None and set(views) != set(self.view_names):
@@ -57,8 +63,12 @@ class SelfSupervisedModel(BaseModel):
             self.data_preprocessor.set_progress(progress.iteration)
 
     def pool(self, features: Tensor) -> Tensor:
-        """(N, M, D, T', V') -> (N, D): mean over joints, frames and persons, absent ones included, as published."""
-        return features.mean((3, 4)).mean(1)
+        """(N, M, D, T', V') -> (N, D) or (N, 2D): over joints and frames, then the mean over persons, absent ones
+        included, as published."""
+        pooled = features.mean((3, 4))
+        if self.pooling == 'mean_max':
+            pooled = torch.cat([pooled, features.amax((3, 4))], 2)
+        return pooled.mean(1)
 
     def extract_feat(self, inputs: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """Features of clips (N, C, T, V, M) from the online backbone, pooled, without projector: (N, D)."""
@@ -92,12 +102,13 @@ class MomentumContrast(SelfSupervisedModel):
 
     def __init__(self, backbone: dict | nn.Module, projector: dict | None = None, momentum: dict | None = None,
                  queue_size: int = 32768, in_batch: bool = False, temperature: float = 0.07,
-                 data_preprocessor: dict | nn.Module | None = None, init_cfg: dict | None = None):
-        super().__init__(backbone, data_preprocessor, init_cfg)
+                 data_preprocessor: dict | nn.Module | None = None, pooling: str = 'mean',
+                 init_cfg: dict | None = None):
+        super().__init__(backbone, data_preprocessor, pooling, init_cfg)
         if not queue_size and not in_batch:
             raise UserError('queue_size=0 leaves no negatives: set a queue_size, or in_batch=True')
         widths = {'hidden_channels': 256, 'out_channels': 128, **(projector or {})}
-        self.projector = Projector(self.backbone.out_channels, **widths)
+        self.projector = Projector(self.feat_channels, **widths)
         self.key = MomentumEncoder(**(momentum or {}), backbone=self.backbone, projector=self.projector)
         self.queue = FeatureQueue(widths['out_channels'], queue_size)
         self.in_batch, self.temperature = in_batch, temperature

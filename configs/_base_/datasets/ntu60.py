@@ -11,4 +11,4 @@ data = dict(
     prepare='python tools/prepare_data.py pyskl ntu60_3danno.pkl --layout ntu25 --out data/ntu60')
 train_dataloader = dict(
     batch_size=128, num_workers=2, persistent_workers=True, drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True), collate_fn=dict(type='whole_batch'))
+    sampler=dict(type='DefaultSampler', shuffle=True))

@@ -11,4 +11,4 @@ data = dict(
     prepare='python tools/prepare_data.py pyskl nw_ucla.pkl --layout kinect20 --out data/nwucla')
 train_dataloader = dict(
     batch_size=128, num_workers=0, drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True), collate_fn=dict(type='whole_batch'))
+    sampler=dict(type='DefaultSampler', shuffle=True))

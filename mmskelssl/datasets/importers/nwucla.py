@@ -43,8 +43,11 @@ def import_nwucla(path: str, writer: StoreWriter) -> None:
             if not 0 <= label < len(CLASSES):
                 raise ValueError(f'label {data["label"]} is outside 1..{len(CLASSES)}')
             writer.add(name, frames[None], label, int(match[2]), camera=int(match[4]))
-        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-            writer.skip(name, f'{type(error).__name__}: {error}')
+        except KeyError as error:
+            writer.skip(name, f'no key {error}')
+            continue
+        except (OSError, TypeError, ValueError, RecursionError) as error:
+            writer.skip(name, str(error).removeprefix(f'sample {name}: '))
             continue
         content[name], camera[name] = hashlib.sha256(frames.tobytes()).digest(), int(match[4])
     train = [name for name in content if camera[name] < 3]

@@ -27,17 +27,26 @@ def import_pyskl(path: str, writer: StoreWriter) -> None:
     data = load_pickle(path)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
         raise UserError(f"{path}: no pyskl pickle; it needs the keys 'split' and 'annotations'")
+    if not isinstance(data.get('split') or {}, dict):
+        raise UserError(f"{path}: 'split' must be a dict of lists of frame_dir")
     writer.index['classes'] = [str(name) for name in data.get('classes', [])]
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
         name = str(sample.get('frame_dir', i)) if isinstance(sample, dict) else str(i)
         try:
             keypoint = np.asarray(sample['keypoint'], np.float32)
             writer.add(name, keypoint, sample.get('label'), subject_of(name))
-        except (KeyError, TypeError, ValueError) as error:
-            writer.skip(name, str(error))
-    there = {sample['id']: sample for sample in writer.samples}
+        except KeyError as error:
+            writer.skip(name, f'no key {error}')
+        except (TypeError, ValueError) as error:
+            writer.skip(name, str(error).removeprefix(f'sample {name}: '))
+    there, skipped = {sample['id'] for sample in writer.samples}, {entry['id'] for entry in writer.skipped}
     for split, names in (data.get('split') or {}).items():
-        writer.set_split(re.sub('_val$', '_test', split), [str(name) for name in names if str(name) in there])
+        names = [str(name) for name in names]
+        for name in names:
+            if name not in there and name not in skipped:
+                writer.skip(name, f'split {split} names it, but there is no annotation of it')
+                skipped.add(name)
+        writer.set_split(re.sub('_val$', '_test', split), [name for name in names if name in there])
     if set(writer.splits) >= {'train', 'test'} and not any('xsub' in split for split in writer.splits):
         subject_splits(writer)
 

@@ -16,11 +16,19 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode('latin-1')
 
 
+def _dtype(*args) -> np.dtype:
+    """Stand-in for numpy.dtype: arrays of numbers and text, none of Python objects."""
+    dtype = np.dtype(*args)
+    if dtype.hasobject:
+        raise pickle.UnpicklingError('it holds an array of Python objects')
+    return dtype
+
+
 _ALLOWED = {
     ('collections', 'OrderedDict'): OrderedDict,
     ('_codecs', 'encode'): _encode,
     ('numpy', 'ndarray'): np.ndarray,
-    ('numpy', 'dtype'): np.dtype,
+    ('numpy', 'dtype'): _dtype,
     **{(f'numpy.{core}.multiarray', name): getattr(_multiarray, name)
        for core in ('core', '_core') for name in ('_reconstruct', 'scalar')},
     **{(f'numpy.{core}.numeric', '_frombuffer'): np._core.numeric._frombuffer if hasattr(np, '_core')
@@ -33,7 +41,7 @@ class _ArraysOnly(pickle.Unpickler):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f'it wants to call {module}.{name}') from None
+            raise pickle.UnpicklingError(f'it wants {module!r} {name!r}') from None
 
     def persistent_load(self, pid):
         raise pickle.UnpicklingError('it refers to objects outside the file')

@@ -50,20 +50,26 @@ class SelectPersons(BaseTransform):
 
 @TRANSFORMS.register_module()
 class Center(BaseTransform):
-    """Subtract the layout's centre joint from each frame and person (:func:`centre_frames`).
+    """Subtract a joint from each frame and person (:func:`centre_frames`).
 
-    Required and modified keys: keypoint.
+    Required keys: keypoint, layout. Modified: keypoint. Added: num_frames.
+
+    Args:
+        joint: Index; default the layout's centre joint.
     """
+
+    def __init__(self, joint: int | None = None):
+        self.joint = joint
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))  # a centred joint 0 could be zero by chance
-        results['keypoint'] = _as_keypoint(centre_frames(_as_clip(results['keypoint']), results['layout']))
+        results['keypoint'] = _as_keypoint(centre_frames(_as_clip(results['keypoint']), results['layout'], self.joint))
         return results
 
 
 @TRANSFORMS.register_module()
 class AlignShoulders(BaseTransform):
-    """Turn every frame to the front (:func:`align_shoulders`). Required and modified keys: keypoint."""
+    """Turn every frame to the front (:func:`align_shoulders`). Required keys: keypoint, layout. Modified: keypoint."""
 
     def transform(self, results: dict) -> dict:
         results['keypoint'] = _as_keypoint(align_shoulders(_as_clip(results['keypoint']), results['layout']))
@@ -72,7 +78,10 @@ class AlignShoulders(BaseTransform):
 
 @TRANSFORMS.register_module()
 class AlignSequence(BaseTransform):
-    """Move and turn the whole clip rigidly (:func:`align_sequence`). Required and modified keys: keypoint."""
+    """Move and turn the whole clip rigidly (:func:`align_sequence`).
+
+    Required keys: keypoint, layout. Modified: keypoint. Added: num_frames.
+    """
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))

@@ -37,7 +37,7 @@ class GraphConv(nn.Module):
         out = F.conv2d(gathered, weight)
         # The bias of slice k reaches joint w as often as the slice's column sum says.
         bias = self.conv.bias.view(k, -1).t() @ adjacency.sum(1)
-        return out + bias.view(1, -1, 1, v).to(out.dtype)
+        return out.add_(bias.view(1, -1, 1, v))  # in place: nothing before it needs the convolution's output
 
 
 class STGCNBlock(nn.Module):
@@ -52,7 +52,7 @@ class STGCNBlock(nn.Module):
 
         self.gcn = GraphConv(in_channels, out_channels, slices)
         self.tcn = nn.Sequential(
-            norm(), nn.ReLU(), nn.Conv2d(out_channels, out_channels, (9, 1), (stride, 1), (4, 0)), norm(),
+            norm(), nn.ReLU(inplace=True), nn.Conv2d(out_channels, out_channels, (9, 1), (stride, 1), (4, 0)), norm(),
             Dropout(dropout))
         if not residual:
             self.residual = None
@@ -64,7 +64,7 @@ class STGCNBlock(nn.Module):
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
         out = self.tcn(self.gcn(x, adjacency))
-        return F.relu(out if self.residual is None else out + self.residual(x))
+        return F.relu_(out if self.residual is None else out.add_(self.residual(x)))
 
 
 @MODELS.register_module()

@@ -98,7 +98,12 @@ class ActCLR(MomentumContrast):
     def mask_of(self, features: Tensor, projector, anchor: Tensor) -> Tensor:
         """(N, M, T', V) actionlet of a feature map, or its ablation."""
         if self.mask == 'actionlet':
-            return actionlet_mask(features, projector, anchor, self.layout, self.threshold)
+            def head(pooled: Tensor) -> Tensor:
+                if self.pooling == 'mean':
+                    return projector(pooled)
+                largest = features.detach().float().amax((3, 4)).mean(1)  # no gradient: it has no place on the map
+                return projector(torch.cat([pooled, largest], 1))
+            return actionlet_mask(features, head, anchor, self.layout, self.threshold)
         n, m, _, t, v = features.shape
         return features.new_full((n, m, t, v), float(self.mask == 'ones'), dtype=torch.float32)
 
@@ -113,7 +118,10 @@ class ActCLR(MomentumContrast):
         features = self.key.backbone(view)
         mask = self.mask_of(features, self.key.projector, anchor)
         whole = self.key.projector(self.pool(features)).float()
-        salient = self.key.projector(masked_pool(features, mask)).float()
+        salient = masked_pool(features, mask)
+        if self.pooling == 'mean_max':
+            salient = torch.cat([salient, (features * mask.unsqueeze(2).to(features.dtype)).amax((3, 4))], 2)
+        salient = self.key.projector(salient.mean(1)).float()
         return F.normalize((whole + salient) / 2, dim=1)
 
     @torch.no_grad()

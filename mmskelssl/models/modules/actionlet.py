@@ -1,6 +1,8 @@
 """Actionlets (ActCLR, CVPR 2023, sections 3.2 and 3.3): where a clip differs from the static anchor."""
+from collections.abc import Callable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
@@ -10,7 +12,7 @@ from mmskelssl.layouts import SkeletonLayout
 PUBLISHED_THRESHOLD = 1e-8
 
 
-def actionlet_mask(features: Tensor, projector: nn.Module, anchor: Tensor, layout: SkeletonLayout,
+def actionlet_mask(features: Tensor, projector: Callable[[Tensor], Tensor], anchor: Tensor, layout: SkeletonLayout,
                    threshold: str = 'published') -> Tensor:
     """Soft mask of the joints and frames that set a clip apart from the anchor.
 
@@ -21,7 +23,7 @@ def actionlet_mask(features: Tensor, projector: nn.Module, anchor: Tensor, layou
 
     Args:
         features: (N, M, D, T', V) map.
-        projector: (N, D) -> (N, E).
+        projector: From the mean-pooled feature (N, D) to the embedding (N, E).
         anchor: (1, E) embedding of the static clip.
         threshold: ``published`` scales with 1/N, so that the mask depends on the batch size; ``relative`` compares
             with the clip's own mean response, whatever the batch.
@@ -62,6 +64,6 @@ def pool_parts(x: Tensor, layout: SkeletonLayout) -> Tensor:
 
 
 def masked_pool(features: Tensor, mask: Tensor) -> Tensor:
-    """Semantic-aware pooling: (N, M, D, T', V) and (N, M, T', V) -> (N, D), the map's mean under the mask."""
+    """Semantic-aware pooling: (N, M, D, T', V) and (N, M, T', V) -> (N, M, D), the map's mean under the mask."""
     mass = mask.sum((2, 3)).unsqueeze(2) + 1e-5
-    return (torch.einsum('nmdtv,nmtv->nmd', features, mask.to(features.dtype)) / mass.to(features.dtype)).mean(1)
+    return torch.einsum('nmdtv,nmtv->nmd', features, mask.to(features.dtype)) / mass.to(features.dtype)

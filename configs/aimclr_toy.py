@@ -1,0 +1,3 @@
+# python tools/train.py configs/aimclr_toy.py      (two minutes on two CPU cores)
+_base_ = ['_base_/runtime.py', '_base_/datasets/toy.py', '_base_/models/aimclr_small.py', '_base_/schedules/adamw.py']
+train_cfg = dict(by_epoch=True, max_epochs=12)

@@ -1,0 +1,5 @@
+"""What makes mmengine's Runner train: configs, stages, hooks, safe checkpoints, precision, processes."""
+from mmskelssl.engine import hooks
+from mmskelssl.engine.precision import BF16OptimWrapper
+
+__all__ = ['BF16OptimWrapper', 'hooks']

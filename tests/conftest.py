@@ -1,0 +1,74 @@
+"""Shared fixtures: real data and reference arrays where they are, small synthetic stores everywhere."""
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmskelssl.datasets.store import StoreWriter
+from mmskelssl.layouts import get_layout
+
+
+def _folder(variable: str) -> Path:
+    if not os.environ.get(variable):
+        pytest.skip(f'{variable} is not set')
+    folder = Path(os.environ[variable]).resolve()
+    if not folder.is_dir():
+        pytest.fail(f'{variable}={os.environ[variable]} is no folder')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def reference() -> Path:
+    """Folder with outputs of the official implementations."""
+    return _folder('MMSKELSSL_REFERENCE')
+
+
+@pytest.fixture(scope='session')
+def real_data() -> Path:
+    """Folder with real source files."""
+    return _folder('MMSKELSSL_DATA')
+
+
+def random_clip(rng: np.random.Generator, layout, persons: int, frames: int, label: int = 0) -> np.ndarray:
+    """A body that sways, each class at its own pace: (M, T, V, 3) float32, metres, no coordinate zero by chance."""
+    bones = np.zeros((layout.num_joints, 3))
+    time = np.arange(frames)[:, None] / 30
+    clip = np.empty((persons, frames, layout.num_joints, 3))
+    for person in range(persons):
+        root = np.array([person - .4, .1, 3.]) + rng.normal(0, .1, 3)
+        bones = rng.normal(0, .15, bones.shape)
+        for joint in layout.order:
+            phase = rng.uniform(0, 6, 3)
+            sway = bones[joint] * (1 + .3 * np.sin(2 * np.pi * (label + 1) * .5 * time + phase))
+            parent = layout.parents[joint]
+            clip[person, :, joint] = sway + (root if parent == joint else clip[person, :, parent])
+    return clip.astype(np.float32)
+
+
+def write_tiny_store(path: Path, layout: str, persons: int, samples: int = 48, classes: int = 4) -> str:
+    """A store with splits train (two thirds) and test, clips of 8 to 39 frames, every third one with a person less."""
+    rng, layout = np.random.default_rng(0), get_layout(layout)
+    with StoreWriter(path, layout.name, classes=[f'class {i}' for i in range(classes)], source='test') as writer:
+        splits = dict(train=[], test=[])
+        for i in range(samples):
+            name, label = f'clip{i:03d}', i % classes
+            there = max(1, persons - (i % 3 == 0))
+            clip = random_clip(rng, layout, there, int(rng.integers(8, 40)), label)
+            writer.add(name, clip, label, subject=i % 5)
+            splits['test' if i % 12 >= 8 else 'train'].append(name)
+        for split, names in splits.items():
+            writer.set_split(split, names)
+    return str(path)
+
+
+@pytest.fixture(scope='session')
+def tiny_store(tmp_path_factory) -> str:
+    """25 joints, one or two persons, 4 classes, 32 training and 16 test samples. Copy it before changing it."""
+    return write_tiny_store(tmp_path_factory.mktemp('stores') / 'tiny', 'ntu25', persons=2)
+
+
+@pytest.fixture(scope='session')
+def tiny_kinect_store(tmp_path_factory) -> str:
+    """The same with 20 joints and one person."""
+    return write_tiny_store(tmp_path_factory.mktemp('stores') / 'tiny_kinect', 'kinect20', persons=1)
