@@ -141,7 +141,7 @@ def test_a_failure_leaves_no_cache(store):
 
 
 def test_two_builders_at_once_do_not_disturb_each_other(store, monkeypatch):
-    """Both find no cache and build; the second finishes long after the first one's reader has opened the file."""
+    """Both find no cache, so both build it under the same name."""
     real, barrier, datasets, failures = module._build, threading.Barrier(2), [], []
 
     def together(*args):

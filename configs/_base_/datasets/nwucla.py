@@ -6,9 +6,9 @@ data = dict(
     pipeline=[
         dict(type='SelectPersons', max_persons=1),
         dict(type='AlignSequence'),
-        dict(type='ResizeFrames', frames=50),
+        dict(type='ResizeFrames', frames=32),
         dict(type='PackSkeleton')],
     prepare='python tools/prepare_data.py pyskl nw_ucla.pkl --layout kinect20 --out data/nwucla')
 train_dataloader = dict(
-    batch_size=128, num_workers=0, drop_last=True,
+    batch_size=64, num_workers=0, drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True))

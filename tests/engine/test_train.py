@@ -1,0 +1,143 @@
+"""tools/train.py end to end, in this process: stages, resume, checkpoints, one-line errors."""
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
+from tools import evaluate as evaluate_tool
+from tools import train as train_tool
+
+
+def run(monkeypatch, tool, *args):
+    monkeypatch.setattr(sys, 'argv', ['tool', *map(str, args)])
+    tool.main()
+
+
+def fails(monkeypatch, capsys, tool, *args):
+    """The error's one line."""
+    with pytest.raises(SystemExit) as error:
+        run(monkeypatch, tool, *args)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert error.value.code == 2
+    return [line for line in lines if line.startswith('error: ')][-1]
+
+
+SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=16', 'model.backbone.hidden_channels=4',
+         'model.backbone.out_channels=16']
+
+
+@pytest.fixture(scope='module')
+def ntu(tmp_path_factory):
+    """A store of NTU's shape: 25 joints, two persons, splits xsub and xview."""
+    return write_toy_store(tmp_path_factory.mktemp('ntu') / 'ntu60', num_samples=96, seed=1, subjects=4)
+
+
+@pytest.mark.parametrize('split', ['xsub', 'xview'])
+def test_actclr_ntu60_trains_both_stages(ntu, tmp_path, monkeypatch, split):
+    options = [f'data.store={ntu}', f'data.split={split}', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=8',
+               'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
+    run(monkeypatch, train_tool, 'configs/actclr_ntu60.py', '--work-dir', tmp_path / split, '--cfg-options', *options)
+    first, last = (tmp_path / split / name / 'epoch_1.pth' for name in ('aimclr', 'actclr'))
+    for path in (first, last):
+        assert torch.serialization.get_unsafe_globals_in_checkpoint(str(path)) == []
+    model, info = build_from_checkpoint(last)
+    assert info['method'] == 'ActCLR' and len(model.queue) == 65536 and int(model.queue.pointer) > 0
+    scalars = [json.loads(line) for line in next((tmp_path / split / 'actclr').rglob('scalars.json')).open()]
+    assert {'val/knn_top1', 'loss_intra', 'batch_cosine'} <= {key for line in scalars for key in line}
+    started = next((tmp_path / split / 'actclr').rglob('*.log')).read_text()
+    assert f'started from {first}' in started
+
+
+def test_the_second_stage_starts_from_the_first(ntu, tmp_path, monkeypatch):
+    """With a learning rate of zero the second stage's encoder is the first's."""
+    run(monkeypatch, train_tool, 'configs/actclr_toy.py', '--work-dir', tmp_path, '--cfg-options',
+        f'data.store={ntu}', *SMALL, 'stages.actclr.optim_wrapper.optimizer.lr=0',
+        'stages.actclr.optim_wrapper.optimizer.weight_decay=0')
+    first, last = (load_checkpoint(tmp_path / name / 'epoch_1.pth')['state_dict'] for name in ('aimclr', 'actclr'))
+    weights = [key for key in first if key.startswith(('backbone.', 'projector.')) and key.endswith('weight')]
+    assert len(weights) > 40 and all(torch.equal(first[key], last[key]) for key in weights)
+
+
+def test_resume_continues_the_same_run(ntu, tmp_path, monkeypatch):
+    """Two epochs in one go equal one epoch, an interruption and a second one: weights, queue and optimiser."""
+    options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'train_cfg.max_epochs=2',
+               'default_hooks.checkpoint.interval=1']
+    run(monkeypatch, train_tool, 'configs/aimclr_toy.py', '--work-dir', tmp_path / 'a', *options)
+    run(monkeypatch, train_tool, 'configs/aimclr_toy.py', '--work-dir', tmp_path / 'b', *options)
+    (tmp_path / 'b' / 'epoch_2.pth').unlink()
+    run(monkeypatch, train_tool, 'configs/aimclr_toy.py', '--work-dir', tmp_path / 'b', '--resume', *options)
+    straight, resumed = (load_checkpoint(tmp_path / name / 'epoch_2.pth') for name in 'ab')
+    for key, value in straight['state_dict'].items():
+        assert torch.equal(value, resumed['state_dict'][key]), key
+    for a, b in zip(straight['optimizer']['state'].values(), resumed['optimizer']['state'].values(), strict=True):
+        assert torch.equal(a['exp_avg'], b['exp_avg'])
+    before = (tmp_path / 'b' / 'epoch_2.pth').stat().st_mtime_ns
+    run(monkeypatch, train_tool, 'configs/aimclr_toy.py', '--work-dir', tmp_path / 'b', '--resume', *options)
+    assert (tmp_path / 'b' / 'epoch_2.pth').stat().st_mtime_ns == before  # finished: nothing to do
+
+
+def test_amp_seed_and_stream(ntu, tmp_path, monkeypatch):
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--amp', '--seed', 3,
+        '--cfg-options', f'data.store={ntu}', *SMALL, 'model.data_preprocessor.stream=bone')
+    model, info = build_from_checkpoint(tmp_path / 'epoch_1.pth')
+    assert info['seed'] == 3 and info['stream'] == 'bone' and model.data_preprocessor.stream == 'bone'
+
+
+def test_evaluate_writes_results(ntu, tmp_path, monkeypatch):
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--cfg-options',
+        f'data.store={ntu}', *SMALL)
+    run(monkeypatch, evaluate_tool, 'all', tmp_path / 'epoch_1.pth', '--untrained', '--out', tmp_path, '--recipe',
+        '1nn', 'logreg')
+    results = json.loads((tmp_path / 'results.json').read_text())
+    assert results['data_hash'] == SkeletonStore(ntu).data_hash and results['config_hash']
+    rows = {(row['encoder'], row['protocol']): row for row in results['results'] if row['split'] == 'test'}
+    assert {encoder for encoder, _ in rows} == {'untrained', 'SkeletonCLR'}
+    for row in rows.values():
+        assert 0 <= row['ci95'][0] <= row['top1'] <= row['ci95'][1] <= 100 and row['stream'] == 'joint'
+
+
+def test_one_line_errors(ntu, tmp_path, monkeypatch, capsys, tiny_kinect_store):
+    def error(*options, config='configs/skeletonclr_toy.py', extra=()):
+        return fails(monkeypatch, capsys, train_tool, config, '--work-dir', tmp_path / 'w', *extra,
+                     '--cfg-options', f'data.store={ntu}', *SMALL, *options)
+    assert 'make it with: python tools/prepare_data.py' in error(f'data.store={tmp_path}/none')
+    assert 'has no split' in error('data.split=xset') and 'xview_train' in error('data.split=xset')
+    assert "did you mean 'max_epochs'" in error('train_cfg.max_epoch=3')
+    assert 'no_such' in error('model.no_such=3')
+    assert 'stream' in error('model.data_preprocessor.stream=colour')
+    assert '20 joints' in error(f'data.store={tiny_kinect_store}', 'model.backbone.layout=ntu25')
+    assert 'no such config' in fails(monkeypatch, capsys, train_tool, 'configs/none.py')
+    assert 'needs the views' in error('model.type=AimCLR')
+    assert 'Nope' in error('model.type=Nope')
+    assert 'no such file' in error(extra=['--init-from', str(tmp_path / 'none.pth')])
+
+
+def test_an_earlier_run_is_not_overwritten(ntu, tmp_path, monkeypatch, capsys):
+    args = ['configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--cfg-options', f'data.store={ntu}', *SMALL]
+    run(monkeypatch, train_tool, *args)
+    assert 'add --resume' in fails(monkeypatch, capsys, train_tool, *args)
+
+
+def test_a_checkpoint_of_another_model_is_refused(ntu, tmp_path, monkeypatch, capsys):
+    args = ['configs/skeletonclr_toy.py', '--cfg-options', f'data.store={ntu}', *SMALL]
+    run(monkeypatch, train_tool, *args, '--work-dir', tmp_path / 'a')
+    message = fails(monkeypatch, capsys, train_tool, args[0], '--init-from', tmp_path / 'a' / 'epoch_1.pth',
+                    '--work-dir', tmp_path / 'b', *args[1:], 'model.backbone.hidden_channels=8')
+    assert 'backbone' in message and 'epoch_1.pth' in message
+
+
+def test_no_labels_are_needed(ntu, tmp_path, monkeypatch):
+    from mmskelssl.datasets.store import StoreWriter
+    source = SkeletonStore(ntu)
+    with StoreWriter(tmp_path / 'plain', 'ntu25') as writer:
+        for i, name in enumerate(source.ids):
+            writer.add(name, np.array(source.keypoints(i)))
+        writer.set_split('train', source.splits['train'])
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'w', '--cfg-options', *SMALL,
+        f'data.store={tmp_path}/plain')
+    assert (tmp_path / 'w' / 'epoch_1.pth').exists()
