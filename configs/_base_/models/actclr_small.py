@@ -13,9 +13,12 @@ model = dict(
     mask='actionlet',
     threshold='relative',
     contrast_weight=1.0,
+    momentum=dict(momentum=0.99),
+    queue_size=512,
     late_epoch=1,
     data_preprocessor=dict(views=dict(_delete_=True, weak=_weak, key=_weak, normal=_weak, strong=[
         *_weak,
         dict(type='SpatialFlip', p=0.5, mirror=True),
         dict(type='AxisMask', p=0.3),
         dict(type='GaussianNoise', p=0.5, std=0.03)])))
+method_hooks = [dict(type='FillQueueHook')]

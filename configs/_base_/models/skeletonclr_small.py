@@ -13,9 +13,8 @@ model = dict(
     projector=dict(hidden_channels=128, out_channels=128),
     momentum=dict(momentum=0.9, buffers='own'),
     pooling='mean_max',
-    queue_size=256,
+    queue_size=0,  # only fresh negatives: with a short queue, old against new was learnt first (see docs)
     in_batch=True,
     temperature=0.2,
     data_preprocessor=dict(type='SkeletonPreprocessor', stream='joint', alignment='both',
                            views=dict(query=_weak, key=_weak)))
-method_hooks = [dict(type='FillQueueHook')]
