@@ -97,7 +97,9 @@ def complete(cfg: Config, seed: int) -> Config:
     # With the scope spelt out, as mmengine looks collate functions up in its root registry alone.
     cfg.train_dataloader.update(dataset=dict(**dataset, split=train_split),
                                 collate_fn=dict(type='mmskelssl.whole_batch'))
-    cfg.evaluation = dict(store=data.store, pipeline=data.pipeline, train_split=train_split, test_split=test_split)
+    source = dict(store=data.store, pipeline=data.pipeline, train_split=train_split, test_split=test_split)
+    # Pre-training needs no test split; without one its curves have no nearest neighbours.
+    cfg.evaluation = source if test_split in store.splits else None
 
     model = cfg.model
     model.data_preprocessor.seed = seed
@@ -108,7 +110,7 @@ def complete(cfg: Config, seed: int) -> Config:
         _match(key, given, value, data.store)
     cfg.randomness = dict(seed=seed, diff_rank_seed=True)
     info = dict(model=to_json(model), method=model.type, seed=seed, stream=model.data_preprocessor.get('stream', 'joint'),
-                dataset=to_json(dict(cfg.evaluation, data_hash=store.data_hash, layout=layout_config(store.layout))),
+                dataset=to_json(dict(source, data_hash=store.data_hash, layout=layout_config(store.layout))),
                 config_hash=config_hash(cfg))
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), *cfg.get('method_hooks', []), dict(type='RunInfoHook', **info)]
     return cfg

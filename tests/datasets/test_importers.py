@@ -173,7 +173,8 @@ def test_pyskl_without_subjects_gets_no_subject_split(tmp_path):
 def test_bad_annotations_are_listed_with_a_reason(tmp_path):
     good = annotations(['good'])[0]
     bad = [dict(good, frame_dir='joints', keypoint=clip(joints=25)),
-           dict(good, frame_dir='nan', keypoint=clip() * np.nan), dict(frame_dir='none', label=0), dict(good), dict(good, frame_dir='ragged', keypoint=[[1, 2], [3]]),
+           dict(good, frame_dir='nan', keypoint=clip() * np.nan), dict(frame_dir='none', label=0), dict(good),
+           dict(good, frame_dir='ragged', keypoint=[[1, 2], [3]]),
            dict(good, frame_dir='label', label='walk'), 'no dict']
     content = dict(split=dict(train=['good', 'nan', 'ghost']), annotations=[good, *bad])
     store = import_with('pyskl', dump(tmp_path / 'p.pkl', content), tmp_path / 's')

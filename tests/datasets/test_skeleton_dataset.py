@@ -66,7 +66,8 @@ def test_a_batch_is_the_stores_content(tiny_store):
 def test_what_it_says_about_itself(tiny_store):
     dataset, source = SkeletonDataset(tiny_store, 'train', PIPELINE), SkeletonStore(tiny_store)
     assert len(dataset) == 32 and dataset.ids == source.splits['train'] and dataset.num_classes == 4
-    assert dataset.labels.tolist() == [int(name[4:]) % 4 for name in dataset.ids]
+    known = {sample['id']: sample['label'] for sample in source.samples}
+    assert dataset.labels.tolist() == [known[name] for name in dataset.ids]
     assert dataset.metainfo == dict(classes=source.classes, layout='ntu25', data_hash=source.data_hash, split='train')
     one, batch = dataset[5], dataset.__getitems__([4, 5])
     assert one['inputs'].shape == (3, 12, 25, 2) and one['data_samples'].keys() == batch['data_samples'].keys()
@@ -106,7 +107,9 @@ def test_label_fraction(tiny_store):
         dataset = SkeletonDataset(tiny_store, 'train', PIPELINE, label_fraction=fraction)
         assert np.bincount(dataset.labels).tolist() == [each] * 4 and set(dataset.ids) <= set(everything)
         assert len(set(dataset.ids)) == len(dataset.ids) == len(dataset)
-        assert [int(name[4:]) % 4 for name in dataset.ids] == dataset.labels.tolist()
+        known = {sample['id']: sample['label'] for sample in dataset.store.samples}
+        assert [known[name] for name in dataset.ids] == dataset.labels.tolist()
+        assert dataset.positions.tolist() == sorted(dataset.positions), 'in the order of the store'
     assert ids(.5) == ids(.5) and len({tuple(ids(.5, seed)) for seed in range(4)}) > 1
     for wrong in (0, -.1, 10):
         with pytest.raises(UserError, match=f'label_fraction is {wrong}'):
