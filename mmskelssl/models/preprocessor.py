@@ -25,18 +25,19 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         alignment: ``none`` takes the clips as the data set made them; ``frame`` centres every frame and turns it to
             the front; ``both`` stacks the two, trajectory and local pose, as input channels (C becomes 2C).
         views: Augmentations of each named view, in order. Views are drawn in training only.
+        keep_absent: Leave absent persons, all zeros, absent in every view; the published noise gives them a body.
         seed: Base of the random draws.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, stream: str = 'joint', alignment: str = 'none',
-                 views: dict[str, list] | None = None, seed: int = 0, non_blocking: bool = True):
+                 views: dict[str, list] | None = None, keep_absent: bool = False, seed: int = 0, non_blocking: bool = True):
         super().__init__(non_blocking)
         for name, value, choices in (('stream', stream, ('joint', 'bone', 'motion')),
                                      ('alignment', alignment, ('none', 'frame', 'both'))):
             if value not in choices:
                 raise UserError(f'data_preprocessor.{name} is {value!r}: choose one of {", ".join(choices)}')
         self.layout = get_layout(layout)
-        self.stream, self.alignment, self.seed = stream, alignment, seed
+        self.stream, self.alignment, self.keep_absent, self.seed = stream, alignment, keep_absent, seed
         self.views = {name: build_augments(ops or [], self.layout) for name, ops in (views or {}).items()}
         self.active = {name: tuple(range(len(ops))) for name, ops in self.views.items()}
         self._generator: torch.Generator | None = None
@@ -85,5 +86,7 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             view = x
             for index in self.active[name]:
                 view = ops[index](view, generator)
+            if self.keep_absent:
+                view = view * (x != 0).any(3, keepdim=True).any(2, keepdim=True).any(1, keepdim=True)
             views[name] = self.represent(view)
         return {**data, 'inputs': views}

@@ -165,9 +165,9 @@ def test_relative_threshold_does_not_depend_on_the_batch():
     features, anchor = torch.randn(8, 1, 6, 3, 20, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
     whole = actionlet_mask(features, projector, anchor, layout, 'relative')
     torch.testing.assert_close(whole[:2], actionlet_mask(features[:2], projector, anchor, layout, 'relative'))
-    small = features * 1e-7
-    published = actionlet_mask(small, projector, anchor, layout)
-    assert not torch.allclose(published[:2], actionlet_mask(small[:2], projector, anchor, layout))
+    masks = [actionlet_mask(features * scale, projector, anchor, layout) for scale in (1e-4, 1e-6, 1e-8)]
+    parts = [actionlet_mask(features[:2] * scale, projector, anchor, layout) for scale in (1e-4, 1e-6, 1e-8)]
+    assert not all(torch.allclose(mask[:2], part) for mask, part in zip(masks, parts, strict=True))
 
 
 def test_actionlet_needs_joints_and_parts():
@@ -185,3 +185,21 @@ def test_masked_pool_of_ones_is_the_mean():
 def test_pool_parts_keeps_the_sum():
     x = torch.rand(2, 3, 15, dtype=torch.float64)
     torch.testing.assert_close(pool_parts(x, get_layout('sbu15')).sum(-1), x.sum(-1))
+
+
+def test_skipping_absent_persons():
+    """In eval mode a present person's map does not depend on the policy, and a skipped one's is zero."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 8, 25, 2)
+    x[1, ..., 1] = 0
+    x[3] = 0
+    plain = STGCN('ntu25', hidden_channels=4, out_channels=8).eval()
+    for module in plain.modules():  # as after training: a body of zeros has a response of its own
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.bias)
+    skipping = STGCN('ntu25', hidden_channels=4, out_channels=8, absent='skip').eval()
+    skipping.load_state_dict(plain.state_dict())
+    expected, ours = plain(x), skipping(x)
+    torch.testing.assert_close(ours[:3, 0], expected[:3, 0])
+    assert ours[1, 1].abs().sum() == 0 and ours[3].abs().sum() == 0 < expected[1, 1].abs().sum()
+    assert skipping(torch.zeros_like(x)).shape == expected.shape
