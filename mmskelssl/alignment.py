@@ -44,10 +44,11 @@ def align_shoulders(x: Tensor, layout: SkeletonLayout) -> Tensor:
     return _turn(x, angle.cos().unsqueeze(2), angle.sin().unsqueeze(2))
 
 
-def align_sequence(x: Tensor, layout: SkeletonLayout) -> Tensor:
+def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True) -> Tensor:
     """Move and turn a whole clip rigidly: the first person's first hip to the origin, their median shoulders along x.
 
-    The trajectory, the heading over time and the distance between two persons remain. Frames are turned about y alone.
+    The trajectory, the heading over time and the distance between two persons remain. Frames are turned about y alone,
+    or with ``turn=False`` not at all: the encoder then has the view point to learn.
     Of an even number of frames the median is the lower of the two in the middle, as torch takes it.
     """
     _check(x, 'align_sequence')
@@ -56,6 +57,9 @@ def align_sequence(x: Tensor, layout: SkeletonLayout) -> Tensor:
     main = seen.any(1).to(torch.uint8).argmax(1)  # the first person who is there at all
     first = seen[n, :, main].to(torch.uint8).argmax(1)
     origin = x[n, :, first, layout.hip, main].view(-1, 3, 1, 1, 1)
+    there = seen.view(len(x), 1, *seen.shape[1:2], 1, seen.shape[2])
+    if not turn:
+        return (x - origin) * there
     left, right = layout.shoulders
     across = x[n, :, :, right, main] - x[n, :, :, left, main]  # (N, 3, T)
     across = torch.where(seen[n, :, main].unsqueeze(1), across, torch.nan).nanmedian(2).values.nan_to_num()
@@ -63,4 +67,4 @@ def align_sequence(x: Tensor, layout: SkeletonLayout) -> Tensor:
     known = length > 1e-6
     cos = torch.where(known, across[:, 0] / length, torch.ones_like(length)).view(-1, 1, 1, 1)
     sin = torch.where(known, -across[:, 2] / length, torch.zeros_like(length)).view(-1, 1, 1, 1)
-    return _turn(x - origin, cos, sin) * seen.view(len(x), 1, *seen.shape[1:2], 1, seen.shape[2])
+    return _turn(x - origin, cos, sin) * there

@@ -11,7 +11,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2))
 custom_hooks = [
     dict(type='ProgressHook'),
-    dict(type='KNNHook', interval=10),
+    dict(type='KNNHook', interval=5),
     dict(type='ProgressBarHook'),
     dict(type='PlainCheckpointHook')]
 log_processor = dict(window_size=10)

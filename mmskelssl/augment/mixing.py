@@ -74,7 +74,7 @@ def draw_shift(n: int, share: float) -> int:
 
     Two clips can only be each other's partner (1); a clip alone is its own (0).
     """
-    return 0 if n < 2 else 1 + min(int(share * max(n - 2, 1)), max(n - 3, 0))
+    return 0 if n < 2 else 1 + int(share * (n - 2))
 
 
 def draw_mix(n: int, frames: int, num_parts: int, generator: torch.Generator, parts: tuple[int, int] = (2, 3),

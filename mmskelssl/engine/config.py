@@ -104,12 +104,14 @@ def complete(cfg: Config, seed: int) -> Config:
     model = cfg.model
     model.data_preprocessor.seed = seed
     channels = store.channels * (2 if model.data_preprocessor.get('alignment') == 'both' else 1)
-    for part, key, value in ((model.data_preprocessor, 'layout', store.layout), (model.backbone, 'layout', store.layout),
-                             (model.backbone, 'in_channels', channels)):
-        given = part.setdefault(key, value if key == 'in_channels' else layout_config(value))
-        _match(key, given, value, data.store)
+    for part in (model.data_preprocessor, model.backbone):
+        _match_layout(part.setdefault('layout', layout_config(store.layout)), store)
+    if model.backbone.setdefault('in_channels', channels) != channels:
+        raise UserError(f'model.backbone.in_channels is {model.backbone.in_channels}, but {data.store} with this '
+                        f'alignment gives {channels}')
     cfg.randomness = dict(seed=seed, diff_rank_seed=True)
-    info = dict(model=to_json(model), method=model.type, seed=seed, stream=model.data_preprocessor.get('stream', 'joint'),
+    info = dict(model=to_json(model), method=model.type, seed=seed,
+                stream=model.data_preprocessor.get('stream', 'joint'),
                 dataset=to_json(dict(source, data_hash=store.data_hash, layout=layout_config(store.layout))),
                 config_hash=config_hash(cfg))
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), *cfg.get('method_hooks', []), dict(type='RunInfoHook', **info)]
@@ -134,14 +136,11 @@ def layout_config(layout: SkeletonLayout):
     return dict(vars(layout))
 
 
-def _match(key: str, given, expected, store: str) -> None:
-    if key == 'layout':
-        given, expected = get_layout(given), get_layout(expected)
-        if given != expected:
-            raise UserError(f'{store} has layout {expected.name!r} ({expected.num_joints} joints), but the config '
-                            f'expects {given.name!r} ({given.num_joints} joints): change one of them')
-    elif given != expected:
-        raise UserError(f'model.backbone.in_channels is {given}, but {store} with this alignment gives {expected}')
+def _match_layout(given, store: SkeletonStore) -> None:
+    given, expected = get_layout(given), store.layout
+    if given != expected:
+        raise UserError(f'{store.path} has layout {expected.name!r} ({expected.num_joints} joints), but the config '
+                        f'expects {given.name!r} ({given.num_joints} joints): change one of them')
 
 
 def to_json(value) -> str:

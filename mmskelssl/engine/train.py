@@ -41,7 +41,8 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
         The last stage's last checkpoint.
     """
     stages = load_config(config, cfg_options)
-    carries = {stage['name']: stage.get('carry', ['backbone.', 'projector.']) for stage in stages[-1][1].get('stages', [])}
+    carries = {stage['name']: stage.get('carry', ['backbone.', 'projector.'])
+               for stage in stages[-1][1].get('stages', [])}
     staged = bool(carries)
     if init_from and not osp.isfile(init_from):
         raise UserError(f'--init-from {init_from}: no such file')
@@ -63,8 +64,8 @@ def _continue(cfg: Config, resume: str | None) -> None:
     """Set where a stage starts, and refuse to write over an earlier run."""
     done = checkpoints(cfg.work_dir)
     if not resume and done:
-        raise UserError(f'{cfg.work_dir} holds {osp.basename(done[-1])} of an earlier run: add --resume to continue it, '
-                        'or choose another --work-dir')
+        raise UserError(f'{cfg.work_dir} holds {osp.basename(done[-1])} of an earlier run: add --resume to continue '
+                        'it, or choose another --work-dir')
     if resume and resume != 'auto' and not osp.isfile(resume):
         raise UserError(f'--resume {resume}: no such file')
     cfg.resume = bool(done) if resume == 'auto' else bool(resume)

@@ -30,7 +30,8 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, stream: str = 'joint', alignment: str = 'none',
-                 views: dict[str, list] | None = None, keep_absent: bool = False, seed: int = 0, non_blocking: bool = True):
+                 views: dict[str, list] | None = None, keep_absent: bool = False, seed: int = 0,
+                 non_blocking: bool = True):
         super().__init__(non_blocking)
         for name, value, choices in (('stream', stream, ('joint', 'bone', 'motion')),
                                      ('alignment', alignment, ('none', 'frame', 'both'))):

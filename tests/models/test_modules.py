@@ -160,13 +160,15 @@ def test_actionlet_against_the_gradient_of_the_map(n):
 
 
 def test_relative_threshold_does_not_depend_on_the_batch():
+    torch.manual_seed(0)
     layout, projector = get_layout('kinect20'), Projector(6, 5, 4).double()
-    nn.init.normal_(projector.mlp[0].weight)
+    nn.init.normal_(projector.mlp[0].weight), nn.init.normal_(projector.mlp[3].weight)
     features, anchor = torch.randn(8, 1, 6, 3, 20, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
     whole = actionlet_mask(features, projector, anchor, layout, 'relative')
     torch.testing.assert_close(whole[:2], actionlet_mask(features[:2], projector, anchor, layout, 'relative'))
-    masks = [actionlet_mask(features * scale, projector, anchor, layout) for scale in (1e-4, 1e-6, 1e-8)]
-    parts = [actionlet_mask(features[:2] * scale, projector, anchor, layout) for scale in (1e-4, 1e-6, 1e-8)]
+    scales = [10.**-i for i in range(12)]  # some of them reach the threshold
+    masks = [actionlet_mask(features * scale, projector, anchor, layout) for scale in scales]
+    parts = [actionlet_mask(features[:2] * scale, projector, anchor, layout) for scale in scales]
     assert not all(torch.allclose(mask[:2], part) for mask, part in zip(masks, parts, strict=True))
 
 

@@ -81,11 +81,18 @@ class AlignSequence(BaseTransform):
     """Move and turn the whole clip rigidly (:func:`align_sequence`).
 
     Required keys: keypoint, layout. Modified: keypoint. Added: num_frames.
+
+    Args:
+        turn: Turn the clip to the front; without, it is moved only.
     """
+
+    def __init__(self, turn: bool = True):
+        self.turn = turn
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))
-        results['keypoint'] = _as_keypoint(align_sequence(_as_clip(results['keypoint']), results['layout']))
+        clip = align_sequence(_as_clip(results['keypoint']), results['layout'], self.turn)
+        results['keypoint'] = _as_keypoint(clip)
         return results
 
 

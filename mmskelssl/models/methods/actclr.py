@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmskelssl.augment import blend, draw_mix, mix, transfer_style
+from mmskelssl.augment import blend, draw_mix, draw_shift, mix, transfer_style
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
 from mmskelssl.models.losses import contrast_logits, info_nce, select_teacher, similarity_kl
@@ -64,7 +64,8 @@ class ActCLR(MomentumContrast):
         late = self.progress.epoch >= self.late_epoch
         plan = draw_mix(len(weak), frames, len(self.layout.parts), draw,
                         parts=(1, 2) if late else (2, 3), cells=(1, 3) if late else (3, 5))
-        styled = transfer_style(weak, plan.shift, self.stream, self.layout)
+        lender = draw_shift(len(weak), torch.rand((), generator=draw, device=draw.device).item())
+        styled = transfer_style(weak, lender, self.stream, self.layout)
         kept = blend(weak_mask.flatten(0, 1).unsqueeze(1), styled, mix(styled, plan, self.layout))
         # Branch 3, inter-instance, plain: the target is mixed as the clip was, weighed by attention.
         plan = draw_mix(len(weak), frames, len(self.layout.parts), draw)
