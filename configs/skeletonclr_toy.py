@@ -1,5 +1,6 @@
 # python tools/train.py configs/skeletonclr_toy.py
-_base_ = ['_base_/runtime.py', '_base_/datasets/toy.py', '_base_/models/skeletonclr_small.py', '_base_/schedules/adamw.py']
+_base_ = ['_base_/runtime.py', '_base_/datasets/toy.py', '_base_/models/skeletonclr_small.py',
+          '_base_/schedules/adamw.py']
 # The camera stands anywhere, so that the view point is the first thing to learn: full turns about the vertical.
 _weak = [
     dict(type='CropResize', scale=(0.5, 1.0)),
