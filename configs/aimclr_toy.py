@@ -1,14 +1,12 @@
 # python tools/train.py configs/aimclr_toy.py
-_base_ = ['_base_/runtime.py', '_base_/datasets/toy.py', '_base_/models/aimclr_small.py', '_base_/schedules/adamw.py']
-# The camera stands anywhere, so that the view point is the first thing to learn: full turns about the vertical.
-_weak = [
-    dict(type='CropResize', scale=(0.5, 1.0)),
-    dict(type='YawRotate', degrees=180),
-    dict(type='LinearJitter', std=0.1),
-    dict(type='Scale', amplitude=0.2),
-    dict(type='GaussianNoise', p=0.5, std=0.01),
-    dict(type='JointMask', ratio=0.15)]
-_strong = [*_weak, dict(type='SpatialFlip', p=0.5, mirror=True), dict(type='AxisMask', p=0.3),
-           dict(type='GaussianNoise', p=0.5, std=0.03)]
-model = dict(data_preprocessor=dict(alignment='none', views=dict(query=_weak, key=_weak, extreme=_strong)))
+_base_ = [
+    '_base_/runtime.py',
+    '_base_/datasets/toy.py',
+    '_base_/views/around.py',
+    '_base_/models/aimclr_small.py',
+    '_base_/schedules/adamw.py']
+model = dict(
+    backbone=dict(absent='skip'),  # most clips show one person
+    data_preprocessor=dict(alignment='none', keep_absent=True, views=dict(
+        query=_base_.weak, key=_base_.weak, extreme=_base_.strong)))
 train_cfg = dict(by_epoch=True, max_epochs=12)

@@ -1,0 +1,13 @@
+# Views for small data: what a person keeps from one recording to the next is kept (trajectory, body, order in time).
+weak = [
+    dict(type='CropResize', scale=(0.5, 1.0)),
+    dict(type='YawRotate', degrees=45),
+    dict(type='LinearJitter', std=0.1),
+    dict(type='Scale', amplitude=0.2),
+    dict(type='GaussianNoise', p=0.5, std=0.01),
+    dict(type='JointMask', ratio=0.15)]
+strong = [
+    *weak,
+    dict(type='SpatialFlip', p=0.5, mirror=True),
+    dict(type='AxisMask', p=0.3),
+    dict(type='GaussianNoise', p=0.5, std=0.03)]
