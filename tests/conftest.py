@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 
 from mmskelssl.datasets.store import StoreWriter
 from mmskelssl.layouts import get_layout
@@ -72,3 +73,10 @@ def tiny_store(tmp_path_factory) -> str:
 def tiny_kinect_store(tmp_path_factory) -> str:
     """The same with 20 joints and one person."""
     return write_tiny_store(tmp_path_factory.mktemp('stores') / 'tiny_kinect', 'kinect20', persons=1)
+
+
+@pytest.fixture(autouse=True)
+def no_scope_left_behind():
+    """A Runner leaves its default scope to the whole process; the next test shall not inherit it."""
+    yield
+    DefaultScope._instance_dict.clear()

@@ -13,7 +13,7 @@ def prepare_distributed(cfg: Config) -> None:
         return
     wrapper = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False, **(cfg.get('model_wrapper_cfg') or {})}
     if not torch.cuda.is_available():
-        if not distributed.is_initialized():
+        if cfg.launcher == 'pytorch' and not distributed.is_initialized():
             distributed.init_process_group('gloo')
         wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper

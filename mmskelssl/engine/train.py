@@ -83,11 +83,14 @@ def run_stage(name: str, cfg: Config, seed: int, amp: bool, start: dict | None) 
     cfg.experiment_name = f'{name}_{time.time_ns()}'
     try:
         runner = Runner.from_cfg(cfg)
-        runner.train_loop  # noqa: B018  built on first use; a mistake in it should show here
+        loader = runner.train_loop.dataloader  # built on first use; a mistake in it should show here
     except UserError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f'{cfg.filename}: {_explain(error)}') from error
+    if not len(loader):
+        raise UserError(f'{cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
+                        f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
     runner.train()
 
 

@@ -66,7 +66,7 @@ def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = 
 
 def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None:
     """Print top 1 in percent and half of its 95 % interval: a line an encoder and split, a column a recipe."""
-    console = console or Console()
+    console = console or (Console() if sys.stdout.isatty() else Console(width=120))  # no terminal: nothing cut off
     recipes = list(dict.fromkeys((row['protocol'], row['recipe']) for row in rows))
     several = len({(row['data'], row['stream']) for row in rows}) > 1
     lines: dict[tuple, dict] = {}

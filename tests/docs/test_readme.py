@@ -79,3 +79,11 @@ def test_full_disk_is_refused(tmp_path):
     done = subprocess.run(['bash', 'tools/run_tests.sh'], cwd=ROOT, capture_output=True, text=True, env={
         **os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'VENV': f'{tmp_path.name}-none'})
     assert done.returncode == 1 and 'only 1 MB free' in done.stderr
+
+
+def test_no_network_is_said(tmp_path):
+    venv = os.path.relpath(tmp_path / 'venv', ROOT)
+    done = subprocess.run(['bash', 'tools/run_tests.sh'], cwd=ROOT, capture_output=True, text=True, env={
+        **os.environ, 'VENV': venv, 'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': str(tmp_path),
+        'PIP_CONFIG_FILE': os.devnull})
+    assert done.returncode == 1 and 'is there a network connection?' in done.stderr

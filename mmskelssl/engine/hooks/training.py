@@ -40,7 +40,8 @@ class AugmentCurriculumHook(Hook):
     def before_train_epoch(self, runner):
         preprocessor = unwrap(runner.model).data_preprocessor
         phase = [p for p in self.phases if p['begin'] <= runner.epoch][-1:] or [dict(begin=0)]
-        unknown = set(phase[0].get('keep', {})) - set(preprocessor.views)
+        # Of all phases: a mistake in the last should not end a run on its second day.
+        unknown = {view for p in self.phases for view in p.get('keep', {})} - set(preprocessor.views)
         if unknown:
             raise UserError(f'AugmentCurriculumHook: no view named {", ".join(sorted(unknown))}; the model has '
                             f'{", ".join(preprocessor.views)}')

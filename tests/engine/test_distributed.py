@@ -1,0 +1,121 @@
+"""Two gloo processes through tools/dist_train.sh: one model, one queue, and no rank that waits for ever."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmskelssl.datasets.toy import write_toy_store
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = ['mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine']
+SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=5', 'model.backbone.hidden_channels=4',
+         'model.backbone.out_channels=16', 'model.queue_size=64']
+
+# Written to a file of its own: custom_imports loads it in both processes.
+DUMP = '''
+import os
+
+import torch
+from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import Hook
+
+from mmskelssl.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DumpRankHook(Hook):
+    """Each rank's model, as it is before the first step and after the last, and its first batch's views."""
+    priority = 'LOWEST'
+
+    def save(self, runner, name):
+        os.makedirs(runner.work_dir, exist_ok=True)
+        state = {key: value.clone() for key, value in runner.model.module.state_dict().items()}
+        torch.save(dict(state=state, world=get_world_size(), index=getattr(self, 'index', None)),
+                   f'{runner.work_dir}/{name}{get_rank()}.pt')
+
+    def before_train(self, runner):
+        self.save(runner, 'before')
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if batch_idx == 0:
+            self.index = data_batch['data_samples']['index']
+
+    def after_train(self, runner):
+        self.save(runner, 'after')
+'''
+
+
+@pytest.fixture(scope='module')
+def store(tmp_path_factory):
+    return write_toy_store(tmp_path_factory.mktemp('toy') / 'toy', num_samples=60, seed=2, subjects=4)
+
+
+def launch(tmp_path, store, *configs):
+    """Train the last of ``configs`` (and so the stages beside it) in two processes; they dump their models."""
+    (tmp_path / 'dump_rank.py').write_text(DUMP)
+    for name in configs:
+        (tmp_path / f'{name}.py').write_text(f'''
+_base_ = ['{ROOT}/configs/{name}.py']
+custom_imports = dict(imports={[*PROJECT, 'dump_rank']})
+method_hooks = [dict(type='FillQueueHook'), dict(type='DumpRankHook')]
+''')
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': f'{ROOT}:{tmp_path}',
+           'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
+    command = ['bash', ROOT / 'tools' / 'dist_train.sh', tmp_path / f'{configs[-1]}.py', '2', '--work-dir',
+               tmp_path / 'work', '--cfg-options', f'data.store={store}', *SMALL]
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True)
+    try:
+        output, _ = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # torchrun ends its workers
+        pytest.fail(f'two processes hang:\n{process.communicate(timeout=40)[0][-3000:]}')
+    assert process.returncode == 0, output[-3000:]
+
+
+def ranks(folder, when):
+    dumps = [torch.load(folder / f'{when}{rank}.pt', weights_only=True) for rank in (0, 1)]
+    assert [dump['world'] for dump in dumps] == [2, 2]
+    return dumps
+
+
+def check_stage(folder):
+    """Weights, key weights and queue agree between the ranks, and training moved them."""
+    before, after = ([dump['state'] for dump in ranks(folder, when)] for when in ('before', 'after'))
+    # Each rank gathers batch statistics of its own: there is no SyncBN on a CPU.
+    shared = [key for key in after[0] if not key.endswith(('running_mean', 'running_var', 'num_batches_tracked'))]
+    assert {'queue.keys', 'queue.pointer', 'key.updates', 'backbone.edge_importance.0',
+            'key.projector.mlp.0.weight'} <= set(shared)
+    for states in (before, after):
+        different = [key for key in shared if not torch.equal(states[0][key], states[1][key])]
+        assert not different, different
+    for key in ('queue.keys', 'backbone.blocks.9.tcn.2.weight', 'key.projector.mlp.0.weight', 'projector.mlp.0.weight'):
+        assert not torch.equal(before[0][key], after[0][key]), key
+    # Both filled the queue with the keys of both, the 10 of a step being a full round only together.
+    norms = before[0]['queue.keys'].norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones(64))
+    steps = int(after[0]['key.updates'])
+    assert steps > 0 and int(after[0]['queue.pointer']) == (int(before[0]['queue.pointer']) + 10 * steps) % 64
+    first, second = (set(dump['index'].tolist()) for dump in ranks(folder, 'after'))
+    assert len(first) == len(second) == 5 and not first & second  # a sampler that shares the clips out
+    saved = torch.load(folder / 'epoch_1.pth', weights_only=True)['state_dict']
+    assert all(torch.equal(saved[key], after[0][key]) for key in shared)
+
+
+def test_skeletonclr(store, tmp_path):
+    launch(tmp_path, store, 'skeletonclr_toy')
+    check_stage(tmp_path / 'work')
+
+
+def test_both_stages_of_actclr(store, tmp_path):
+    launch(tmp_path, store, 'aimclr_toy', 'actclr_toy')
+    for stage in ('aimclr', 'actclr'):
+        check_stage(tmp_path / 'work' / stage)
+    first = torch.load(tmp_path / 'work' / 'aimclr' / 'epoch_1.pth', weights_only=True)['state_dict']
+    for dump in ranks(tmp_path / 'work' / 'actclr', 'before'):  # both ranks start from the first stage
+        assert torch.equal(dump['state']['backbone.blocks.9.tcn.2.weight'], first['backbone.blocks.9.tcn.2.weight'])
+        assert torch.equal(dump['state']['projector.mlp.3.weight'], first['projector.mlp.3.weight'])
