@@ -9,4 +9,4 @@ model = dict(
     backbone=dict(absent='skip'),  # most clips show one person
     data_preprocessor=dict(alignment='none', keep_absent=True, views=dict(
         query=_base_.weak, key=_base_.weak)))
-train_cfg = dict(by_epoch=True, max_epochs=12)
+train_cfg = dict(by_epoch=True, max_epochs=16)

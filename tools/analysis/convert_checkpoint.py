@@ -12,8 +12,9 @@ import re
 import torch
 from torch import Tensor
 
-from mmskelssl.engine.checkpoint import load_checkpoint
+from mmskelssl.engine.checkpoint import load_checkpoint, load_whole
 from mmskelssl.engine.config import to_json
+from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.models import methods
 
@@ -44,19 +45,18 @@ def convert(kind: str, source: str, target: str, layout: str = 'ntu25') -> None:
     """Write ``target`` from the official checkpoint ``source``; it must fill an ST-GCN completely."""
     state = load_checkpoint(source)
     state = rename_actclr(state.get('state_dict', state))
-    weight = state.get('backbone.blocks.0.gcn.conv.weight')
-    if weight is None:
+    weight, last = (state.get(f'backbone.blocks.{name}.weight') for name in ('0.gcn.conv', '9.tcn.2'))
+    if weight is None or last is None:
         raise UserError(f'{source}: no encoder_q.st_gcn_networks.* keys; is this a checkpoint of {kind}?')
     backbone = dict(type='STGCN', layout=layout, in_channels=weight.shape[1], hidden_channels=weight.shape[0] // 3,
-                    out_channels=state['backbone.blocks.9.tcn.2.weight'].shape[0])
+                    out_channels=last.shape[0])
     views = {view: [] for view in getattr(methods, METHODS[kind]).view_names}
     model = dict(type=METHODS[kind], backbone=backbone, queue_size=64,
                  data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, views=views))
+    load_whole(build_model(model, source).backbone, dict(state_dict=state), source, 'backbone.')
     info = dict(model=to_json(model), method=METHODS[kind], stream='joint', seed=0, source=osp.basename(source))
     os.makedirs(osp.dirname(target) or '.', exist_ok=True)
     torch.save(dict(state_dict=state, meta=dict(mmskelssl=info)), target)
-    from mmskelssl.engine.checkpoint import build_from_checkpoint
-    build_from_checkpoint(target)  # refuses a backbone that is not complete
     print(f'wrote {target}: {len(state)} tensors')
 
 

@@ -1,5 +1,6 @@
 """ActCLR (Lin et al., CVPR 2023): actionlet-dependent contrast on unlabelled clips."""
 import torch
+from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -90,6 +91,8 @@ class ActCLR(MomentumContrast):
         average = key_view.mean(0, keepdim=True)
         anchor = self.key.projector(self.pool(self.key.backbone(average))).float()
         if self.anchor == 'running':
+            anchor = anchor.to(self.running_anchor)
+            all_reduce(anchor, 'mean')  # ranks hold different batches; the buffer must be one
             first = self.running_anchor.abs().sum() == 0
             self.running_anchor.copy_(torch.where(first, anchor, self.running_anchor.lerp(anchor, 0.1)))
             anchor = self.running_anchor.clone()

@@ -1,0 +1,155 @@
+"""The NTU and PKU-MMD configs carry the published recipes, quirks included; every config says how to run it."""
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmskelssl.engine.config import load_config
+from mmskelssl.registry import HOOKS, MODELS
+from tools.train import parse_args
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+METHODS, DATASETS = ('skeletonclr', 'aimclr', 'actclr'), ('ntu60', 'ntu120', 'pkummd1', 'pkummd2')
+
+# methods.md 0.1, 0.4, 0.6 and 1.4
+COMMON = {
+    'model.backbone.type': 'STGCN',
+    'model.backbone.hidden_channels': 16,
+    'model.backbone.out_channels': 256,
+    'model.backbone.adjacency': 'stgcn',
+    'model.backbone.dropout': 0.5,
+    'model.projector': dict(hidden_channels=256, out_channels=128),
+    'model.momentum': dict(momentum=0.999, buffers='own'),
+    'model.data_preprocessor.type': 'SkeletonPreprocessor',
+    'model.data_preprocessor.stream': 'joint',
+    'optim_wrapper.type': 'OptimWrapper',
+    'optim_wrapper.optimizer': dict(type='SGD', lr=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4),
+    'optim_wrapper.clip_grad': None,
+    'param_scheduler': [dict(type='MultiStepLR', by_epoch=True, milestones=[250], gamma=0.1)],
+    'train_dataloader.batch_size': 128,
+    'train_dataloader.drop_last': True,
+    'train_dataloader.sampler.shuffle': True,
+    'train_cfg.by_epoch': True,
+    'data.split': 'xsub',
+    'data.pipeline': [dict(type='SelectPersons', max_persons=2), dict(type='Center'),
+                      dict(type='ResizeFrames', frames=50), dict(type='AlignShoulders'), dict(type='PackSkeleton')],
+}
+MOCO = {'model.queue_size': 32768, 'model.temperature': 0.07, 'train_cfg.max_epochs': 300, 'method_hooks': None,
+        'stages': None}
+OWN = dict(
+    skeletonclr={'model.type': 'SkeletonCLR', **MOCO},
+    # methods.md 1.4, phase 1
+    aimclr={'model.type': 'AimCLR', **MOCO, 'model.ddm_weight': 0.5, 'model.mining_epoch': 150},
+    # methods.md 1.1 to 1.4; the rate is that of one device with a batch of 128
+    actclr={'model.type': 'ActCLR', 'model.queue_size': 65536, 'train_cfg.max_epochs': 350, 'model.topk': 8192,
+            'model.temperatures': [0.1, 0.04], 'model.mask': 'actionlet', 'model.threshold': 'published',
+            'model.anchor': 'batch', 'model.late_epoch': 200,
+            'method_hooks': [dict(type='AugmentCurriculumHook', core=['TemporalCrop', 'Shear'], phases=[
+                dict(begin=0, keep=dict(normal=5, strong=7)),
+                dict(begin=100, keep=dict(normal=3, strong=5)),
+                dict(begin=200, keep=dict(normal=1, strong=3)),
+                dict(begin=300, keep=dict(normal=0, strong=0), core=False)])]})
+
+# methods.md 0.5, with the operators' effective arguments, the silent defaults included: what runs, not what is written
+WEAK = [('TemporalCrop', dict(p=1, pad_ratio=6)), ('Shear', dict(p=1, amplitude=0.5))]
+FLIP = [('SpatialFlip', dict(p=0.5, mirror=False)), ('Rotate', dict(p=1, main=30, minor=1))]
+BLUR = [('GaussianBlur', dict(p=0.5, taps=15, sigma=(0.1, 2.0), normalise=False)), ('AxisMask', dict(p=0.5))]
+NORMAL = [*WEAK, *FLIP, ('GaussianNoise', dict(p=0.5, std=0.01)), *BLUR]
+STRONG = [*WEAK, *FLIP, ('GaussianNoise', dict(p=0.5, std=0.05)), *BLUR, ('Interpolate', dict(p=0.5, ratio=1)),
+          ('Rescale', dict(p=1, amplitude=0.5, centred=False))]
+VIEWS = dict(skeletonclr=dict(query=WEAK, key=WEAK), aimclr=dict(query=WEAK, key=WEAK, extreme=NORMAL),
+             actclr=dict(weak=WEAK, key=WEAK, normal=NORMAL, strong=STRONG))
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def lookup(cfg: Config, key: str):
+    """The value, or None where a key on the way does not exist."""
+    node = cfg.to_dict()
+    for part in key.split('.'):
+        node = node.get(part) if isinstance(node, dict) else None
+    return plain(node)
+
+
+def check_recipe(cfg: Config, method: str, dataset: str):
+    table = {**COMMON, **OWN[method], 'data.store': f'data/{dataset}'}
+    if method == 'actclr':
+        table['stages'] = [dict(name='aimclr', config=f'aimclr_{dataset}.py', carry=['backbone.', 'projector.'])]
+    wrong = {key: (lookup(cfg, key), value) for key, value in table.items() if lookup(cfg, key) != plain(value)}
+    assert not wrong, f'{method}_{dataset}: (config, paper) {wrong}'
+    assert cfg.data.prepare.endswith(f'--out data/{dataset}')
+    assert not any('FillQueue' in hook['type'] for hook in cfg.custom_hooks)  # the published queue starts random
+
+
+@pytest.mark.parametrize('dataset', DATASETS)
+@pytest.mark.parametrize('method', METHODS)
+def test_the_published_recipe(method, dataset):
+    check_recipe(Config.fromfile(CONFIGS / f'{method}_{dataset}.py'), method, dataset)
+
+
+@pytest.mark.parametrize('dataset', DATASETS)
+def test_actclr_starts_with_the_whole_of_aimclr(dataset):
+    stages = load_config(str(CONFIGS / f'actclr_{dataset}.py'))
+    assert [name for name, _ in stages] == ['aimclr', 'actclr']
+    check_recipe(stages[0][1], 'aimclr', dataset)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_what_is_built_is_what_was_published(method):
+    """Arguments that no config names have to be the published ones too (methods.md 0.4 to 0.6, 1.2, 1.3)."""
+    cfg = Config.fromfile(CONFIGS / f'{method}_ntu60.py').model
+    cfg.backbone.layout = cfg.data_preprocessor.layout = 'ntu25'
+    model = MODELS.build(cfg)
+    made = model.data_preprocessor
+    assert (model.pooling, model.in_batch, made.alignment, made.keep_absent) == ('mean', False, 'none', False)
+    assert (model.backbone.absent, model.backbone.in_channels, model.key.final_momentum) == ('encode', 3, None)
+    assert model.queue.keys.shape == (OWN[method]['model.queue_size'], 128)
+    count = sum(p.numel() for part in (model.backbone, model.projector) for p in part.parameters())
+    assert count == 920_068 and sum(p.numel() for p in model.parameters()) == 1_840_136
+    if method == 'aimclr':
+        assert model.topk == 1
+    if method == 'actclr':
+        assert model.contrast_weight == 0
+    views = {name: [(type(op).__name__, {key: value for key, value in vars(op).items() if key != 'layout'})
+                    for op in ops] for name, ops in made.views.items()}
+    assert views == VIEWS[method]
+    assert all(op.layout is None or op.layout.name == 'ntu25' for ops in made.views.values() for op in ops)
+
+
+def test_the_curriculum_names_operators_that_exist():
+    cfg = Config.fromfile(CONFIGS / 'actclr_ntu60.py')
+    hook = HOOKS.build(cfg.method_hooks[0])
+    for view, extra in dict(normal=5, strong=7).items():
+        types = [op['type'] for op in cfg.model.data_preprocessor.views[view]]
+        assert sum(name in hook.core for name in types) == 2 and len(types) == 2 + extra
+
+
+def test_every_promised_config_is_there():
+    promised = {f'{method}_{dataset}.py' for method in METHODS for dataset in ('toy', 'nwucla', *DATASETS)}
+    assert promised <= {path.name for path in CONFIGS.glob('*.py')}
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_the_first_line_runs_the_config(path, monkeypatch):
+    """The command parses, with all of its optional arguments, and the config and its stages load."""
+    text = path.read_text(encoding='utf-8')
+    found = re.fullmatch(r'# python (tools/train\.py) (configs/\S+\.py)((?: \[[^]]+\])*)(?: +\(.*\))?',
+                         text.splitlines()[0])
+    assert found, f'{path.name} begins with {text.splitlines()[0]!r}'
+    tool, config, options = found.groups()
+    assert config == f'configs/{path.name}' and (CONFIGS.parent / tool).is_file()
+    monkeypatch.setattr(sys, 'argv', [tool, config, *shlex.split(re.sub(r'[][]', '', options))])
+    args = parse_args()
+    stages = load_config(str(CONFIGS.parent / args.config), args.cfg_options)
+    assert len(stages) == (2 if path.name.startswith('actclr') else 1)
+    assert stages[-1][1].model.type.lower() == path.stem.split('_')[0]
+    for key, value in args.cfg_options.items():
+        assert all(lookup(cfg, key) == value for _, cfg in stages)
+    assert len(text.splitlines()) <= 40

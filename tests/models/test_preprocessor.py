@@ -1,0 +1,202 @@
+"""SkeletonPreprocessor against plain NumPy: alignment, streams, and what its draws depend on."""
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from mmskelssl.augment import BatchAugment
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import get_layout
+from mmskelssl.models import preprocessor as module
+from mmskelssl.models.preprocessor import SkeletonPreprocessor
+
+NOISE = [dict(type='GaussianNoise', p=1., std=.1)]
+
+
+def clips(n=3, channels=3, frames=6, layout='ntu25', persons=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, channels, frames, get_layout(layout).num_joints, persons, generator=generator).double()
+    x[0, ..., persons - 1] = 0  # one person is absent
+    return x
+
+
+def batch(x):
+    return dict(inputs=x, data_samples=dict(index=torch.arange(len(x))))
+
+
+def aligned(x, layout):
+    """methods.md 0.1, steps 3 and 5, person by person and frame by frame."""
+    x, layout = x.numpy(), get_layout(layout)
+    left, right, centre = *layout.shoulders, layout.centre
+    out = np.zeros_like(x)
+    for n in range(x.shape[0]):
+        for m in range(x.shape[4]):
+            body = x[n, ..., m] - x[n, :, :, centre:centre + 1, m]  # (3, T, V)
+            across = body[:, :, right] - body[:, :, left]
+            sign = -1 if across[2].sum() >= 0 else 1
+            for t in range(x.shape[2]):
+                flat = across[[0, 2], t]
+                theta = sign * np.arccos(flat[0] / (np.sqrt((flat**2).sum()) + 1e-4))
+                turn = np.array([[np.cos(theta), 0, -np.sin(theta)], [0, 1, 0], [np.sin(theta), 0, np.cos(theta)]])
+                out[n, :, t, :, m] = turn @ body[:, t]
+    return out
+
+
+def in_stream(x, stream, layout):
+    """methods.md 0.2; x (N, C, T, V, M)."""
+    out = np.zeros_like(x)
+    for joint, parent in enumerate(get_layout(layout).parents):
+        if stream == 'bone':
+            out[:, :, :, joint] = x[:, :, :, joint] - x[:, :, :, parent]
+    for t in range(x.shape[2] - 1):
+        if stream == 'motion':
+            out[:, :, t] = x[:, :, t + 1] - x[:, :, t]
+    return x if stream == 'joint' else out
+
+
+def expected(x, alignment, stream, layout):
+    parts = [x.numpy()] if alignment != 'frame' else []
+    parts += [aligned(x, layout)] if alignment != 'none' else []
+    return torch.from_numpy(in_stream(np.concatenate(parts, 1), stream, layout))
+
+
+@pytest.mark.parametrize('layout', ['ntu25', 'kinect20', 'sbu15'])
+@pytest.mark.parametrize('alignment', ['none', 'frame', 'both'])
+@pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
+def test_alignment_and_stream(layout, alignment, stream):
+    x = clips(layout=layout)
+    made = SkeletonPreprocessor(layout, stream=stream, alignment=alignment)(batch(x))['inputs']
+    assert made.shape[1] == (6 if alignment == 'both' else 3)
+    torch.testing.assert_close(made, expected(x, alignment, stream, layout), rtol=1e-9, atol=1e-9)
+    assert made[0, ..., 1].abs().sum() == 0  # an absent person stays absent
+
+
+def test_alignment_faces_the_front():
+    """Shoulders lie along x, within what the published 1e-4 in the angle leaves, where all frames agree on a side."""
+    x, layout = clips(n=4), get_layout('ntu25')
+    left, right = layout.shoulders
+    x[:, 2, :, right] = x[:, 2, :, left] + x[:, 2, :, right].abs()
+    made = SkeletonPreprocessor('ntu25', alignment='frame')(batch(x))['inputs'][1:]
+    across = made[:, :, :, right] - made[:, :, :, left]
+    assert across[:, 2].abs().max() < .1 and (across[:, 0] > 0).all()
+    assert made[:, :, :, layout.centre].abs().max() == 0
+
+
+class Square(BatchAugment):
+    """Commutes with neither alignment nor stream; counts its calls."""
+    calls = 0
+
+    def apply(self, x):
+        self.calls += 1
+        return x.square()
+
+
+@pytest.mark.parametrize('alignment', ['none', 'both'])
+@pytest.mark.parametrize('stream', ['bone', 'motion'])
+def test_augmentation_comes_before_alignment_and_stream(alignment, stream):
+    x = clips()
+    made = SkeletonPreprocessor('ntu25', stream=stream, alignment=alignment, views=dict(a=[Square()], b=[]))
+    views = made(batch(x), True)['inputs']
+    torch.testing.assert_close(views['a'], expected(x.square(), alignment, stream, 'ntu25'), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(views['b'], expected(x, alignment, stream, 'ntu25'), rtol=1e-9, atol=1e-9)
+
+
+def test_evaluation_draws_nothing():
+    square = Square()
+    made, x = SkeletonPreprocessor('ntu25', views=dict(a=[square, *NOISE])), clips()
+    before = made(batch(x), True)['inputs']['a']
+    made.set_progress(0)
+    assert torch.equal(made(batch(x), False)['inputs'], x) and square.calls == 1
+    assert torch.equal(made(batch(x), True)['inputs']['a'], before)  # the generator has not moved
+    assert torch.equal(SkeletonPreprocessor('ntu25')(batch(x), True)['inputs'], x)  # no views, then clips
+
+
+def test_views_by_name_beside_the_samples():
+    x, made = clips(), SkeletonPreprocessor('ntu25', views=dict(query=NOISE, key=NOISE, plain=None))
+    data = batch(x)
+    before = copy.deepcopy(data)
+    out = made(data, True)
+    assert list(out['inputs']) == ['query', 'key', 'plain']
+    assert torch.equal(out['data_samples']['index'], torch.arange(3))
+    assert not torch.equal(out['inputs']['query'], out['inputs']['key']) and torch.equal(out['inputs']['plain'], x)
+    assert torch.equal(data['inputs'], before['inputs']) and data.keys() == before.keys()  # the batch is left alone
+
+
+def test_draws_depend_on_seed_rank_and_iteration(monkeypatch):
+    x = clips()
+
+    def view(seed=0, rank=0, iteration=5, built_at=0):
+        monkeypatch.setattr(module, 'get_rank', lambda: built_at)
+        made = SkeletonPreprocessor('ntu25', views=dict(a=NOISE), seed=seed)
+        monkeypatch.setattr(module, 'get_rank', lambda: rank)
+        made.set_progress(iteration)
+        torch.rand(3)
+        return made(batch(x), True)['inputs']['a']
+    first = view()
+    assert torch.equal(view(), first) and torch.equal(view(built_at=3), first)
+    others = [first, view(seed=1), view(rank=1), view(iteration=6), view(seed=1, rank=5, iteration=0),
+              view(seed=5, rank=0, iteration=1)]  # the three numbers do not merge into a sum
+    assert not any(torch.equal(a, b) for i, a in enumerate(others) for b in others[:i])
+
+
+def test_before_the_first_iteration_ranks_differ_too(monkeypatch):
+    views = []
+    for rank in (0, 1):
+        monkeypatch.setattr(module, 'get_rank', lambda rank=rank: rank)
+        views.append(SkeletonPreprocessor('ntu25', views=dict(a=NOISE))(batch(clips()), True)['inputs']['a'])
+    assert not torch.equal(*views)
+
+
+@pytest.mark.parametrize('kept, power', [((), 1), ((1,), 2), ((0, 2), 4), ((0, 1, 2), 8)])
+def test_active_operators(kept, power):
+    made, x = SkeletonPreprocessor('ntu25', views=dict(a=[Square(), Square(), Square()], b=[Square()])), clips()
+    assert made.active == dict(a=(0, 1, 2), b=(0,))
+    made.active['a'] = kept
+    views = made(batch(x), True)['inputs']
+    torch.testing.assert_close(views['a'], x**power, rtol=1e-9, atol=0)
+    assert torch.equal(views['b'], x**2)
+
+
+@pytest.mark.parametrize('keep_absent', [False, True])
+def test_absent_persons_under_noise(keep_absent):
+    """The published noise gives an absent person a body."""
+    x = clips()
+    made = SkeletonPreprocessor('ntu25', views=dict(a=NOISE), keep_absent=keep_absent)(batch(x), True)['inputs']['a']
+    assert (made[0, ..., 1].abs().sum() == 0) == keep_absent
+    assert (made[1:] != x[1:]).all() and (made[0, ..., 0] != x[0, ..., 0]).all()
+
+
+@pytest.mark.parametrize('alignment', ['none', 'frame', 'both'])
+def test_a_single_frame(alignment):
+    x = clips(frames=1)
+    for stream in ('joint', 'bone', 'motion'):
+        made = SkeletonPreprocessor('ntu25', stream, alignment, views=dict(a=[]))(batch(x), True)['inputs']['a']
+        torch.testing.assert_close(made, expected(x, alignment, stream, 'ntu25'), rtol=1e-9, atol=1e-9)
+        assert made.isfinite().all()
+
+
+def test_two_coordinates():
+    x = clips(channels=2)
+    for stream in ('bone', 'motion'):  # linear, so that any coordinates will do
+        made = SkeletonPreprocessor('ntu25', stream)(batch(x))['inputs']
+        torch.testing.assert_close(made, expected(x, 'none', stream, 'ntu25'))
+    for alignment in ('frame', 'both'):
+        with pytest.raises(UserError, match=r'needs clips of 3 coordinates.*got \(3, 2, 6, 25, 2\)'):
+            SkeletonPreprocessor('ntu25', alignment=alignment)(batch(x))
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 6, 20, 2), (2, 3, 6, 25), (3, 6, 25, 2)])
+def test_clips_of_another_shape(shape):
+    with pytest.raises(UserError, match=r'V = 25, the joints of layout .ntu25.'):
+        SkeletonPreprocessor('ntu25', views=dict(a=[]))(batch(torch.zeros(shape)), True)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(stream='colour'), "stream is 'colour': choose one of joint, bone, motion"),
+    (dict(alignment='shoulders'), "alignment is 'shoulders': choose one of none, frame, both"),
+    (dict(layout='ntu24'), "unknown layout 'ntu24'"),
+    (dict(views=dict(a=[dict(type='Shera')])), 'Shear')])
+def test_mistakes_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        SkeletonPreprocessor(**{'layout': 'ntu25', **options})
