@@ -34,7 +34,7 @@ def shorten(command: str, place: Path) -> str:
     command = re.sub(r'epoch_\d+', 'epoch_1', command.replace('work_dirs/', f'{place}/'))
     if 'tools/prepare_data.py' in command:
         return command.replace('data/toy', f'{place}/again')
-    if 'train' in command:
+    if re.search(r'tools/(dist_)?train', command):
         return f'{command} --cfg-options data.store={place}/toy {SHORT}'
     return command.replace('data/toy', f'{place}/toy')
 

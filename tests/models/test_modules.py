@@ -1,5 +1,7 @@
 """Momentum encoder, queue, dropout, graph convolution, actionlet."""
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -205,3 +207,12 @@ def test_skipping_absent_persons():
     torch.testing.assert_close(ours[:3, 0], expected[:3, 0])
     assert ours[1, 1].abs().sum() == 0 and ours[3].abs().sum() == 0 < expected[1, 1].abs().sum()
     assert skipping(torch.zeros_like(x)).shape == expected.shape
+
+
+def test_odd_batches_of_narrow_networks_on_two_threads():
+    """A strided 1x1 convolution there crashed the process; in one of its own, since a crash ends all tests."""
+    code = ('import torch; from mmskelssl.models.backbones import STGCN; torch.set_num_threads(2); '
+            "net = STGCN('ntu25', hidden_channels=4, out_channels=16); "
+            'net(torch.randn(17, 3, 24, 25, 1)).square().mean().backward()')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]

@@ -40,6 +40,22 @@ class GraphConv(nn.Module):
         return out.add_(bias.view(1, -1, 1, v))  # in place: nothing before it needs the convolution's output
 
 
+class Shortcut(nn.Sequential):
+    """Residual path of a block that changes width or length: every ``stride``-th frame, 1x1 convolution, BN.
+
+    The frames are taken before the convolution, which then has no stride: the same sum, but oneDNN's backward pass of a
+    strided 1x1 convolution with few channels, channels last, crashes with several threads (torch 2.13 on CPU).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, norm: nn.Module):
+        super().__init__(nn.Conv2d(in_channels, out_channels, 1), norm)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
+        return super().forward(x[:, :, ::self.stride])
+
+
 class STGCNBlock(nn.Module):
     """Graph convolution, BN, ReLU, 9x1 temporal convolution, BN, dropout; added to the residual, ReLU."""
 
@@ -59,7 +75,7 @@ class STGCNBlock(nn.Module):
         elif in_channels == out_channels and stride == 1:
             self.residual = nn.Identity()
         else:
-            self.residual = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, (stride, 1)), norm())
+            self.residual = Shortcut(in_channels, out_channels, stride, norm())
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
