@@ -17,7 +17,7 @@ fi
 echo "== pre-training without labels: configs/aimclr_toy.py -> $out"
 python tools/train.py configs/aimclr_toy.py --work-dir "$out" --resume "$@" --cfg-options data.store="$data" ${OPTIONS:-}
 echo '== measuring: the untrained encoder against the pre-trained one'
-python tools/evaluate.py all "$(cat "$out/last_checkpoint")" --untrained --recipe 1nn logreg --split-pairs train:test \
+python tools/evaluate.py all "$out/$(basename "$(cat "$out/last_checkpoint")")" --untrained --recipe 1nn logreg --split-pairs train:test \
     --out "$out"
 echo '== drawing'
 python tools/analysis/draw.py curves "$out" --out "$out/curves.png"
