@@ -1,6 +1,6 @@
 # python tools/train.py configs/aimclr_nwucla.py
-# Chosen on the training part alone (subjects 3 and 7 of `train` held out): sequence and per-frame alignment as input,
-# in-batch negatives instead of a queue, momentum 0.9 instead of 0.99, AdamW.
+# Compared on the training part alone (subjects 3 and 7 of `train` held out), in single short runs: queue or in-batch
+# negatives, momentum, learning rate, batch size, pooling. The rest was set beforehand; see docs/small_data.md.
 _base_ = [
     '_base_/runtime.py',
     '_base_/datasets/nwucla.py',

@@ -97,7 +97,7 @@ class STGCN(BaseModule):
         adjacency: ``stgcn``, ``agcn`` or ``partition``, see :mod:`.adjacency`.
         dropout: Rate in every block but the first.
         absent: What becomes of an absent person, all zeros: ``encode`` it like any other, as published, or ``skip`` it,
-            its map being zero and no part of the batch statistics (up to twice as fast where most clips show one).
+            its map being zero and no part of the batch statistics, which saves the work where most clips show one.
         norm_cfg: Norm layer; ``dict(type='SyncBN')`` for several GPUs.
     """
 
