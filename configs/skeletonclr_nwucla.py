@@ -7,4 +7,4 @@ _base_ = [
     '_base_/schedules/adamw.py']
 model = dict(data_preprocessor=dict(alignment='both', views=dict(
     query=_base_.weak, key=_base_.weak)))
-train_cfg = dict(by_epoch=True, max_epochs=110)
+train_cfg = dict(by_epoch=True, max_epochs=200)
