@@ -3,14 +3,16 @@
 Source: ActCLR's three kinds (methods.md 1.3, 1.4) and, as CutMix alone, SkeAttnCLR's part swap (2.1). One plan serves
 the whole batch: the partner of clip i is clip (i + shift) mod N.
 """
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mmskelssl.augment.base import BatchAugment
 from mmskelssl.augment.tree import check_joints
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.registry import BATCH_AUGMENTS
 
 KINDS = ('cutmix', 'resizemix', 'mixup')
 
@@ -125,6 +127,28 @@ def mix(x: Tensor, plan: MixPlan, layout: SkeletonLayout) -> Tensor:
     return torch.cat((x[:, :, :first], pasted, x[:, :, last:]), dim=2)
 
 
-def swap_parts(x: Tensor, plan: MixPlan, layout: SkeletonLayout) -> Tensor:
-    """SkeAttnCLR's part swap: CutMix, whatever kind the plan has. Draw it with parts=(3, 4), cells=(4, 7)."""
-    return mix(x, replace(plan, kind='cutmix'), layout)
+@BATCH_AUGMENTS.register_module()
+class SwapParts(BatchAugment):
+    """Paste some body parts of the batch partner for some time (SkeAttnCLR, methods.md 2.1): CutMix.
+
+    The one augmentation in which clips of a batch meet: parts, time and distance to the partner are drawn once for all.
+
+    Args:
+        parts: Fewest and most body parts.
+        cells: Fewest and most time cells.
+        cell: Frames in a cell.
+    """
+    needs_layout = True
+
+    def __init__(self, parts: tuple[int, int] = (3, 4), cells: tuple[int, int] = (4, 7), cell: int = 4,
+                 p: float = 1.0, layout=None):
+        super().__init__(p, layout)
+        self.parts, self.cells, self.cell = tuple(parts), tuple(cells), cell
+
+    def draw(self, x, generator):
+        """plan: a :class:`MixPlan`."""
+        return dict(plan=draw_mix(len(x), x.shape[2], len(self.layout.parts), generator, self.parts, self.cells,
+                                  self.cell, 'cutmix'))
+
+    def apply(self, x, plan):
+        return mix(x, plan, self.layout)

@@ -17,7 +17,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
 
 # Part of the cache's key: raise it when a transform's result changes.
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 
 
 # In the root too: mmengine looks a collate function up there alone, whatever the default scope.

@@ -89,13 +89,17 @@ def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbon
     return checkpoint
 
 
-def load_part(model: nn.Module, path: str | PathLike, prefix: str) -> None:
-    """Load one part of ``model``, such as ``projector.``, from a checkpoint: all of it, or an error."""
+def load_part(model: nn.Module, path: str | PathLike, prefix: str, source: str | None = None) -> None:
+    """Load one part of ``model``, such as ``projector.``, from a checkpoint: all of it, or an error.
+
+    Args:
+        source: What the part's keys begin with in the file; default ``prefix`` too.
+    """
     name = prefix.rstrip('.')
     if not hasattr(model, name):
         raise UserError(f'{type(model).__name__} has no part {name!r} to load from {path}; '
                         'correct the prefixes carried over')
-    load_whole(getattr(model, name), load_checkpoint(path), path, f'{name}.')
+    load_whole(getattr(model, name), load_checkpoint(path), path, source or f'{name}.')
 
 
 def load_whole(module: nn.Module, checkpoint: dict, path, prefix: str) -> None:

@@ -10,6 +10,8 @@ from mmengine.config import Config
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.models.preprocessor import SkeletonPreprocessor
+from mmskelssl.registry import MODELS
 
 
 def load_config(path: str, options: dict | None = None) -> list[tuple[str, Config]]:
@@ -103,7 +105,9 @@ def complete(cfg: Config, seed: int) -> Config:
 
     model = cfg.model
     model.data_preprocessor.seed = seed
-    channels = store.channels * (2 if model.data_preprocessor.get('alignment') == 'both' else 1)
+    channels = SkeletonPreprocessor.channels(store.channels, model.data_preprocessor.get('alignment', 'none'),
+                                             model.data_preprocessor.get('velocity', False))
+    _match_length(cfg)
     for part in (model.data_preprocessor, model.backbone):
         _match_layout(part.setdefault('layout', layout_config(store.layout)), store)
     if model.backbone.setdefault('in_channels', channels) != channels:
@@ -134,6 +138,14 @@ def layout_config(layout: SkeletonLayout):
     except UserError:
         pass
     return dict(vars(layout))
+
+
+def _match_length(cfg: Config) -> None:
+    """Padded clips are for methods that look at their true length."""
+    padded = any(step['type'] == 'PadFrames' for step in cfg.data.pipeline)
+    if padded and not getattr(MODELS.get(cfg.model.type), 'variable_length', False):
+        raise UserError(f'{cfg.model.type} takes clips of one length: put ResizeFrames instead of PadFrames into '
+                        'data.pipeline')
 
 
 def _match_layout(given, store: SkeletonStore) -> None:

@@ -4,6 +4,7 @@ import glob
 import os.path as osp
 import re
 import time
+from collections.abc import Mapping
 
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -13,6 +14,7 @@ from mmskelssl import registry as registries
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.distributed import prepare_distributed
 from mmskelssl.errors import UserError
+from mmskelssl.registry import MODELS
 
 
 def checkpoints(work_dir: str) -> list[str]:
@@ -48,7 +50,7 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
         raise UserError(f'--init-from {init_from}: no such file')
     if init_from or (resume and resume != 'auto'):
         stages = stages[-1:]
-    previous, carry = init_from, ['backbone.', 'projector.'] if init_from and carries else ['backbone.']
+    previous, carry = init_from, [*carries.values()][-1] if init_from and carries else ['backbone.']
     for name, cfg in stages:
         cfg.work_dir = osp.join(work_dir, name) if staged else work_dir
         cfg.launcher = launcher
@@ -77,6 +79,7 @@ def run_stage(name: str, cfg: Config, seed: int, amp: bool, start: dict | None) 
     if amp:
         cfg.optim_wrapper.type = 'BF16OptimWrapper'
     complete(cfg, seed)
+    _check_start(cfg, start)
     if start:
         cfg.custom_hooks = [*cfg.custom_hooks, dict(type='InitFromHook', **start)]
     prepare_distributed(cfg)
@@ -92,6 +95,17 @@ def run_stage(name: str, cfg: Config, seed: int, amp: bool, start: dict | None) 
         raise UserError(f'{cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
                         f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
     runner.train()
+
+
+def _check_start(cfg: Config, start: dict | None) -> None:
+    """Refuse a model that lacks what an earlier stage has to bring."""
+    needs = getattr(MODELS.get(cfg.model.type), 'needs', ())
+    carry = (start or {}).get('carry', ())
+    brought = carry.values() if isinstance(carry, Mapping) else carry
+    missing = [part for part in needs if part not in brought]
+    if missing and not cfg.resume:
+        raise UserError(f'{cfg.filename}: {cfg.model.type} needs {", ".join(missing)} from an earlier stage: '
+                        'name it in `stages`, with what it carries over, and give --init-from CKPT to replace it')
 
 
 def _explain(error: Exception) -> str:

@@ -39,6 +39,7 @@ class SelfSupervisedModel(BaseModel):
             movement from drowning in a long clip (features twice as long).
     """
     view_names: tuple[str, ...] = ()
+    variable_length = False  # does the method look at ``num_frames``? Otherwise clips must be of one length
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
                  pooling: str = 'mean', init_cfg: dict | None = None):
@@ -56,23 +57,39 @@ class SelfSupervisedModel(BaseModel):
             raise UserError(f'{type(self).__name__} needs the views {", ".join(self.view_names)}; '
                             f'model.data_preprocessor.views has {", ".join(views) or "none"}')
 
+    def need_joints(self, what: str, instead: str) -> None:
+        """Refuse a backbone whose feature map has no joints (a sequence encoder)."""
+        if not getattr(self.backbone, 'maps_joints', True):
+            raise UserError(f'{type(self).__name__}: {what} needs a feature map over joints, which '
+                            f'{type(self.backbone).__name__} has not: {instead}, or use STGCN')
+
     def set_progress(self, progress: Progress) -> None:
         """Tell model and preprocessor where the run is, before each iteration."""
         self.progress = progress
         if hasattr(self.data_preprocessor, 'set_progress'):
             self.data_preprocessor.set_progress(progress.iteration)
 
-    def pool(self, features: Tensor) -> Tensor:
+    def pool(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """(N, M, D, T', V') -> (N, D) or (N, 2D): over joints and frames, then the mean over persons, absent ones
-        included, as published."""
-        pooled = features.mean((3, 4))
-        if self.pooling == 'mean_max':
-            pooled = torch.cat([pooled, features.amax((3, 4))], 2)
-        return pooled.mean(1)
+        included, as published.
+
+        Args:
+            num_frames: (N,) frames that count, for a backbone with ``variable_length``; others take clips of one
+                length.
+        """
+        if num_frames is None or not getattr(self.backbone, 'variable_length', False):
+            pooled = features.mean((3, 4))
+            largest = features.amax((3, 4)) if self.pooling == 'mean_max' else None
+        else:
+            valid = frame_mask(num_frames, features.shape[3]).view(len(features), 1, 1, -1, 1)
+            length = num_frames.clamp(min=1).view(-1, 1, 1)
+            pooled = (features * valid).sum((3, 4)) / (length * features.shape[4])
+            largest = features.masked_fill(~valid, -torch.inf).amax((3, 4)) if self.pooling == 'mean_max' else None
+        return (pooled if largest is None else torch.cat([pooled, largest], 2)).mean(1)
 
     def extract_feat(self, inputs: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """Features of clips (N, C, T, V, M) from the online backbone, pooled, without projector: (N, D)."""
-        return self.pool(self.backbone(inputs, num_frames))
+        return self.pool(self.backbone(inputs, num_frames), num_frames)
 
     @abstractmethod
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -87,44 +104,30 @@ class SelfSupervisedModel(BaseModel):
         raise UserError(f"mode must be 'loss', 'tensor' or 'predict', not {mode!r}")
 
 
-class MomentumContrast(SelfSupervisedModel):
-    """Query encoder, momentum key encoder and queue: MoCo for skeletons, the base of the contrastive methods.
+def frame_mask(num_frames: Tensor, frames: int) -> Tensor:
+    """(N, T) bool: which frames of padded clips are real."""
+    return torch.arange(frames, device=num_frames.device) < num_frames.unsqueeze(1)
 
-    At one process a batch shuffle for BN would change nothing and is left out; across GPUs use SyncBN.
+
+class ContrastiveModel(SelfSupervisedModel):
+    """An encoder with a projector whose embeddings are compared on the unit sphere: the base of all contrast.
 
     Args:
-        projector: Widths ``hidden_channels`` and ``out_channels`` of :class:`Projector`.
-        momentum: Arguments of :class:`MomentumEncoder`.
-        queue_size: Negative keys kept, K; 0 for none.
-        in_batch: Use the batch's other keys as negatives beside the queue.
+        projector: Arguments of :class:`Projector`, ``hidden_channels`` and ``out_channels`` among them.
         temperature: Of InfoNCE.
     """
 
-    def __init__(self, backbone: dict | nn.Module, projector: dict | None = None, momentum: dict | None = None,
-                 queue_size: int = 32768, in_batch: bool = False, temperature: float = 0.07,
+    def __init__(self, backbone: dict | nn.Module, projector: dict | None = None, temperature: float = 0.07,
                  data_preprocessor: dict | nn.Module | None = None, pooling: str = 'mean',
                  init_cfg: dict | None = None):
         super().__init__(backbone, data_preprocessor, pooling, init_cfg)
-        if not queue_size and not in_batch:
-            raise UserError('queue_size=0 leaves no negatives: set a queue_size, or in_batch=True')
-        widths = {'hidden_channels': 256, 'out_channels': 128, **(projector or {})}
-        self.projector = Projector(self.feat_channels, **widths)
-        self.key = MomentumEncoder(**(momentum or {}), backbone=self.backbone, projector=self.projector)
-        self.queue = FeatureQueue(widths['out_channels'], queue_size)
-        self.in_batch, self.temperature = in_batch, temperature
+        projector = {'hidden_channels': 256, 'out_channels': 128, **(projector or {})}
+        self.projector = Projector(self.feat_channels, **projector)
+        self.embedding_channels, self.temperature = projector['out_channels'], temperature
 
-    def embed(self, features: Tensor) -> Tensor:
-        """Feature map (N, M, D, T', V') of the query encoder -> L2-normalised embedding (N, E)."""
-        return F.normalize(self.projector(self.pool(features)).float(), dim=1)
-
-    def embed_key(self, features: Tensor) -> Tensor:
-        """The same of the key encoder."""
-        return F.normalize(self.key.projector(self.pool(features)).float(), dim=1)
-
-    @torch.no_grad()
-    def encode_key(self, view: Tensor) -> Tensor:
-        """Key of a view: (N, C, T, V, M) -> (N, E)."""
-        return self.embed_key(self.key.backbone(view))
+    def embed(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """Feature map (N, M, D, T', V') of the encoder -> L2-normalised embedding (N, E)."""
+        return F.normalize(self.projector(self.pool(features, num_frames)).float(), dim=1)
 
     @torch.no_grad()
     def monitors(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:
@@ -133,3 +136,34 @@ class MomentumContrast(SelfSupervisedModel):
         A falling loss deceives where these two stand still.
         """
         return dict(batch_top1=in_batch_top1(query, key), batch_cosine=mean_cosine(key))
+
+
+class MomentumContrast(ContrastiveModel):
+    """Query encoder, momentum key encoder and queue: MoCo for skeletons.
+
+    At one process a batch shuffle for BN would change nothing and is left out; across GPUs use SyncBN.
+
+    Args:
+        momentum: Arguments of :class:`MomentumEncoder`.
+        queue_size: Negative keys kept, K; 0 for none.
+        in_batch: Use the batch's other keys as negatives beside the queue.
+        **kwargs: Of :class:`ContrastiveModel`.
+    """
+
+    def __init__(self, backbone: dict | nn.Module, momentum: dict | None = None, queue_size: int = 32768,
+                 in_batch: bool = False, **kwargs):
+        super().__init__(backbone, **kwargs)
+        if not queue_size and not in_batch:
+            raise UserError('queue_size=0 leaves no negatives: set a queue_size, or in_batch=True')
+        self.key = MomentumEncoder(**(momentum or {}), backbone=self.backbone, projector=self.projector)
+        self.queue = FeatureQueue(self.embedding_channels, queue_size)
+        self.in_batch = in_batch
+
+    def embed_key(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """As :meth:`embed`, of the key encoder."""
+        return F.normalize(self.key.projector(self.pool(features, num_frames)).float(), dim=1)
+
+    @torch.no_grad()
+    def encode_key(self, view: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """Key of a view: (N, C, T, V, M) -> (N, E)."""
+        return self.embed_key(self.key.backbone(view, num_frames), num_frames)

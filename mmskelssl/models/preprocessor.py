@@ -24,22 +24,33 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         stream: ``joint``, ``bone`` or ``motion``; the one switch between the streams.
         alignment: ``none`` takes the clips as the data set made them; ``frame`` centres every frame and turns it to
             the front; ``both`` stacks the two, trajectory and local pose, as input channels (C becomes 2C).
-        views: Augmentations of each named view, in order. Views are drawn in training only.
+        velocity: Append the difference to the next frame as further channels (C is doubled).
+        views: Augmentations of each named view, in order. The first entry may be the name of an earlier view: the
+            list then continues from that one's clips. Views are drawn in training only.
         keep_absent: Leave absent persons, all zeros, absent in every view; the published noise gives them a body.
         seed: Base of the random draws.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, stream: str = 'joint', alignment: str = 'none',
-                 views: dict[str, list] | None = None, keep_absent: bool = False, seed: int = 0,
-                 non_blocking: bool = True):
+                 velocity: bool = False, views: dict[str, list] | None = None, keep_absent: bool = False,
+                 seed: int = 0, non_blocking: bool = True):
         super().__init__(non_blocking)
         for name, value, choices in (('stream', stream, ('joint', 'bone', 'motion')),
                                      ('alignment', alignment, ('none', 'frame', 'both'))):
             if value not in choices:
                 raise UserError(f'data_preprocessor.{name} is {value!r}: choose one of {", ".join(choices)}')
         self.layout = get_layout(layout)
-        self.stream, self.alignment, self.keep_absent, self.seed = stream, alignment, keep_absent, seed
-        self.views = {name: build_augments(ops or [], self.layout) for name, ops in (views or {}).items()}
+        self.stream, self.alignment, self.velocity = stream, alignment, velocity
+        self.keep_absent, self.seed = keep_absent, seed
+        self.views, self.origin = {}, {}
+        for name, ops in (views or {}).items():
+            ops = list(ops or [])
+            if ops and isinstance(ops[0], str):
+                self.origin[name] = ops.pop(0)
+                if self.origin[name] not in self.views:
+                    raise UserError(f'view {name!r} continues from {self.origin[name]!r}, which is no earlier view; '
+                                    f'before it there are {", ".join(self.views) or "none"}')
+            self.views[name] = build_augments(ops, self.layout)
         self.active = {name: tuple(range(len(ops))) for name, ops in self.views.items()}
         self._generator: torch.Generator | None = None
         self._draw = (get_rank(), 0)
@@ -56,12 +67,21 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             self._generator = torch.Generator(device).manual_seed(int(state >> 1))
         return self._generator
 
-    def represent(self, x: Tensor) -> Tensor:
-        """Alignment and stream of clips (N, C, T, V, M), which the augmentations have already changed."""
+    @staticmethod
+    def channels(coordinates: int, alignment: str = 'none', velocity: bool = False) -> int:
+        """Channels of what the backbone gets, for clips of so many coordinates a joint."""
+        return coordinates * (2 if alignment == 'both' else 1) * (2 if velocity else 1)
+
+    def represent(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """Alignment, stream and velocity of clips (N, C, T, V, M), which the augmentations have already changed.
+
+        ``num_frames`` (N,): real frames of padded clips; the step to the first padded frame is no movement.
+        """
         if self.alignment != 'none':
             local = align_shoulders(centre_frames(x, self.layout), self.layout)
             x = local if self.alignment == 'frame' else torch.cat([x, local], 1)
-        return to_stream(x, self.stream, self.layout)
+        x = to_stream(x, self.stream, self.layout, num_frames)
+        return torch.cat([x, to_stream(x, 'motion', self.layout, num_frames)], 1) if self.velocity else x
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.
@@ -79,15 +99,17 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             raise UserError(f'the clips have shape {tuple(x.shape)}; expected (N, C, T, V, M) with V = '
                             f'{self.layout.num_joints}, the joints of layout {self.layout.name!r}: '
                             'set data_preprocessor.layout to that of the store')
+        frames = (data.get('data_samples') or {}).get('num_frames')
         if not (training and self.views):
-            return {**data, 'inputs': self.represent(x)}
+            return {**data, 'inputs': self.represent(x, frames)}
         generator = self.generator(x.device)
-        views = {}
+        clips = {}
         for name, ops in self.views.items():
-            view = x
+            clip = clips[self.origin[name]] if name in self.origin else x
             for index in self.active[name]:
-                view = ops[index](view, generator)
-            if self.keep_absent:
-                view = view * (x != 0).any(3, keepdim=True).any(2, keepdim=True).any(1, keepdim=True)
-            views[name] = self.represent(view)
-        return {**data, 'inputs': views}
+                clip = ops[index](clip, generator)
+            clips[name] = clip
+        if self.keep_absent:
+            present = (x != 0).any(3, keepdim=True).any(2, keepdim=True).any(1, keepdim=True)
+            clips = {name: clip * present for name, clip in clips.items()}
+        return {**data, 'inputs': {name: self.represent(clip, frames) for name, clip in clips.items()}}

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmskelssl.augment import MixPlan, draw_mix, draw_shift, mix, swap_parts
+from mmskelssl.augment import MixPlan, SwapParts, draw_mix, draw_shift, mix
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
@@ -60,10 +60,20 @@ def test_resizemix_shows_the_partner_at_double_speed():
     assert torch.equal(mix(x, plan, layout)[0][:, 8:20][:, :, arm], x[1][:, 0:24:2][:, :, arm])
 
 
-def test_swap_parts_is_cutmix_whatever_was_drawn():
-    layout, x = get_layout('ntu25'), clips(3, 3, 64, 25, 2)
-    plan = MixPlan(1, 'mixup', (0, 1, 2), 2, 4, lam=.5)
-    assert torch.equal(swap_parts(x, plan, layout), mix(x, MixPlan(1, 'cutmix', (0, 1, 2), 2, 4), layout))
+def test_swap_parts_is_cutmix_in_the_published_ranges():
+    """methods.md 2.1: 3 or 4 of 5 parts, 4 to 7 cells of 4 frames, the same for the whole batch."""
+    layout, x, source = get_layout('ntu25'), clips(5, 3, 64, 25, 2), generator()
+    swap = SwapParts(layout='ntu25')
+    plans = [swap.draw(x, source)['plan'] for _ in range(300)]
+    assert {plan.kind for plan in plans} == {'cutmix'} and {len(plan.parts) for plan in plans} == {3, 4}
+    assert {plan.length for plan in plans} == {4, 5, 6, 7} and {plan.shift for plan in plans} == {1, 2, 3}
+    plan, before = plans[0], x.clone()
+    swapped = swap.apply(x, plan)
+    assert torch.equal(swapped, mix(x, plan, layout)) and torch.equal(x, before)
+    time = slice(plan.start * 4, (plan.start + plan.length) * 4)
+    joints = plan.joints(layout)
+    assert torch.equal(swapped[0, :, time][:, :, joints], x[plan.shift, :, time][:, :, joints])
+    assert torch.equal(swapped[..., ~joints, :], x[..., ~joints, :])
 
 
 def test_published_ranges_and_frequencies():

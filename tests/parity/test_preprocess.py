@@ -17,9 +17,9 @@ def test_every_step_is_the_official_one(arrays, frames):
     assert raw.any() and 0 < arrays['length'] < raw.shape[1]
     sample = dict(keypoint=np.ascontiguousarray(raw.transpose(3, 1, 2, 0)), frame_dir='reference',
                   total_frames=raw.shape[1], layout=get_layout('ntu25'))
-    for step in (SelectPersons(2), Center(), ResizeFrames(frames)):
-        sample = step(sample)
+    sample = Center()(SelectPersons(2)(sample))
     assert sample['num_frames'] == arrays['length']
+    sample = ResizeFrames(frames)(sample)
     np.testing.assert_allclose(PackSkeleton()(sample)['inputs'], arrays[f'resized{frames}'], rtol=0, atol=5e-7)
     turned = PackSkeleton()(AlignShoulders()(sample))['inputs']
     np.testing.assert_allclose(turned, arrays[f'out{frames}'], rtol=0, atol=1e-6)

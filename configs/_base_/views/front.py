@@ -11,3 +11,4 @@ strong = [
     dict(type='SpatialFlip', p=0.5, mirror=True),
     dict(type='AxisMask', p=0.3),
     dict(type='GaussianNoise', p=0.5, std=0.03)]
+swap = dict(type='SwapParts', parts=(3, 4), cells=(2, 4), cell=4)

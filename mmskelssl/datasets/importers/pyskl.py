@@ -20,7 +20,8 @@ def subject_of(name: str) -> int | None:
 def import_pyskl(path: str, writer: StoreWriter) -> None:
     """Samples, labels and splits of an annotation pickle.
 
-    pyskl's ``_val`` splits are named ``_test`` here, as everything measured on them is a test. NW-UCLA, which has no
+    pyskl's ``_val`` splits are named ``_test`` here, as everything measured on them is a test; a pair ``train_X``,
+    ``test_X`` (folds, subsets of classes) becomes ``X_train``, ``X_test``. NW-UCLA, which has no
     subject split of its own, also gets ``xsub_train`` and ``xsub_test`` (odd and even subjects), which no file of
     another camera can leak through.
     """
@@ -46,9 +47,16 @@ def import_pyskl(path: str, writer: StoreWriter) -> None:
             if name not in there and name not in skipped:
                 writer.skip(name, f'split {split} names it, but there is no annotation of it')
                 skipped.add(name)
-        writer.set_split(re.sub('_val$', '_test', split), [name for name in names if name in there])
+        writer.set_split(_split_name(split, data['split']), [name for name in names if name in there])
     if set(writer.splits) >= {'train', 'test'} and not any('xsub' in split for split in writer.splits):
         subject_splits(writer)
+
+
+def _split_name(split: str, splits: dict) -> str:
+    part, _, name = split.partition('_')
+    if part in ('train', 'test') and name and {f'train_{name}', f'test_{name}'} <= set(splits):
+        return f'{name}_{part}'
+    return re.sub('_val$', '_test', split)
 
 
 def subject_splits(writer: StoreWriter) -> None:

@@ -3,10 +3,12 @@ from mmskelssl.datasets.transforms.skeleton import (
     AlignSequence,
     AlignShoulders,
     Center,
+    FitRange,
     PackSkeleton,
     PadFrames,
     ResizeFrames,
     SelectPersons,
 )
 
-__all__ = ['AlignSequence', 'AlignShoulders', 'Center', 'PackSkeleton', 'PadFrames', 'ResizeFrames', 'SelectPersons']
+__all__ = ['AlignSequence', 'AlignShoulders', 'Center', 'FitRange', 'PackSkeleton', 'PadFrames', 'ResizeFrames',
+           'SelectPersons']

@@ -1,6 +1,7 @@
 """Deterministic transforms. A sample is a dict with
 
-    keypoint (M, T, V, C) float32, total_frames (int), frame_dir (its id), layout (SkeletonLayout).
+    keypoint (M, T, V, C) float32, total_frames (int), frame_dir (its id), layout (SkeletonLayout),
+    num_frames (int), from the first transform on that asks: the real frames, which stand at the beginning.
 """
 import numpy as np
 import torch
@@ -111,7 +112,7 @@ def valid_frames(results: dict) -> int:
 class ResizeFrames(BaseTransform):
     """Resize the valid frames to T by linear interpolation at half-pixel centres (methods.md 0.1 step 4).
 
-    Required keys: keypoint. Modified: keypoint, total_frames. Added: num_frames, the frames there were.
+    Required keys: keypoint. Modified: keypoint, total_frames, num_frames: all of the new frames are real.
     """
 
     def __init__(self, frames: int = 50):
@@ -119,13 +120,13 @@ class ResizeFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
-        length = results.setdefault('num_frames', valid_frames(results))
+        length = results.get('num_frames') or valid_frames(results)
         position = ((np.arange(self.frames) + 0.5) * length / self.frames - 0.5).clip(0, length - 1)
         low = np.floor(position).astype(int)
         high = np.minimum(low + 1, length - 1)
         weight = (position - low).astype(keypoint.dtype)[None, :, None, None]
         results['keypoint'] = keypoint[:, low] * (1 - weight) + keypoint[:, high] * weight
-        results['total_frames'] = self.frames
+        results['total_frames'] = results['num_frames'] = self.frames
         return results
 
 
@@ -133,7 +134,7 @@ class ResizeFrames(BaseTransform):
 class PadFrames(BaseTransform):
     """Keep the first T frames, adding zero frames where there are fewer, for encoders that take the true length.
 
-    Required keys: keypoint. Modified: keypoint, total_frames. Added: num_frames, at most T.
+    Required keys: keypoint. Modified: keypoint, total_frames, num_frames: up to the last frame with a body, at most T.
     """
 
     def __init__(self, frames: int = 300):
@@ -141,10 +142,33 @@ class PadFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint'][:, :self.frames]
-        results['num_frames'] = min(results.get('num_frames', keypoint.shape[1]), self.frames)
+        bodies = np.flatnonzero(keypoint.any((0, 2, 3)))
+        if not len(bodies):
+            raise UserError(f'sample {results.get("frame_dir")}: no body in its first {self.frames} frames')
+        results['num_frames'] = int(bodies[-1]) + 1
         missing = self.frames - keypoint.shape[1]
         results['keypoint'] = np.pad(keypoint, ((0, 0), (0, missing), (0, 0), (0, 0)))
         results['total_frames'] = self.frames
+        return results
+
+
+@TRANSFORMS.register_module()
+class FitRange(BaseTransform):
+    """Scale each clip so that its largest absolute coordinate is ``limit``: for targets in (-1, 1), as a GRU makes.
+
+    One factor for all axes, frames and persons: nothing is distorted, but the size of the body is lost.
+    Required and modified keys: keypoint.
+    """
+
+    def __init__(self, limit: float = 0.95):
+        if limit <= 0:
+            raise UserError(f'FitRange: limit must be positive, not {limit}')
+        self.limit = limit
+
+    def transform(self, results: dict) -> dict:
+        largest = np.abs(results['keypoint']).max()
+        if largest > 0:
+            results['keypoint'] = results['keypoint'] * np.float32(self.limit / largest)
         return results
 
 

@@ -1,4 +1,6 @@
 """Hooks that carry a run's progress and schedules into model and preprocessor."""
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from mmengine.dist import get_world_size, is_main_process
@@ -83,21 +85,24 @@ class InitFromHook(Hook):
 
     Args:
         checkpoint: File of an earlier stage, or of another run.
-        carry: Prefixes of the parameters taken over; all of the model's keys below them must be there.
+        carry: Prefixes of the parameters taken over; all of the model's keys below them must be there. As a dict, the
+            checkpoint's prefix -> the model's.
     """
     priority = 'VERY_HIGH'
 
-    def __init__(self, checkpoint: str, carry: tuple[str, ...] = ('backbone.', 'projector.')):
-        self.checkpoint, self.carry = checkpoint, tuple(carry)
+    def __init__(self, checkpoint: str, carry: Sequence[str] | Mapping[str, str] = ('backbone.', 'projector.')):
+        self.checkpoint = checkpoint
+        self.carry = dict(carry) if isinstance(carry, Mapping) else {prefix: prefix for prefix in carry}
 
     def before_train(self, runner):
         if runner.iter:
             return  # a resumed run has its own weights
         from mmskelssl.engine.checkpoint import load_part
-        for prefix in self.carry:
-            load_part(unwrap(runner.model), self.checkpoint, prefix)
+        for theirs, ours in self.carry.items():
+            load_part(unwrap(runner.model), self.checkpoint, ours, theirs)
         if is_main_process():
-            runner.logger.info(f'started from {self.checkpoint} ({", ".join(self.carry)})')
+            names = (ours if ours == theirs else f'{ours} from {theirs}' for theirs, ours in self.carry.items())
+            runner.logger.info(f'started from {self.checkpoint} ({", ".join(names)})')
 
 
 @HOOKS.register_module()

@@ -1,4 +1,6 @@
 """Encoders."""
+from mmskelssl.models.backbones.bigru import BiGRU
 from mmskelssl.models.backbones.stgcn import STGCN
+from mmskelssl.models.backbones.temporal_conv import TemporalConvNet
 
-__all__ = ['STGCN']
+__all__ = ['BiGRU', 'STGCN', 'TemporalConvNet']

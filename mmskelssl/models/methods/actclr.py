@@ -44,6 +44,8 @@ class ActCLR(MomentumContrast):
             if value not in choices:
                 raise UserError(f'ActCLR: {name} is {value!r}: choose one of {", ".join(choices)}')
         self.layout, self.stream = self.data_preprocessor.layout, self.data_preprocessor.stream
+        if mask == 'actionlet':
+            self.need_joints('an actionlet', "set mask='ones'")
         if mask == 'actionlet' and not self.layout.parts:
             raise UserError(f'ActCLR: layout {self.layout.name!r} has no body parts: give it `parts`')
         self.mask, self.threshold, self.anchor, self.topk = mask, threshold, anchor, topk
@@ -108,12 +110,17 @@ class ActCLR(MomentumContrast):
                 largest = features.detach().float().amax((3, 4)).mean(1)  # no gradient: it has no place on the map
                 return projector(torch.cat([pooled, largest], 1))
             return actionlet_mask(features, head, anchor, self.layout, self.threshold)
-        n, m, _, t, v = features.shape
-        return features.new_full((n, m, t, v), float(self.mask == 'ones'), dtype=torch.float32)
+        return self.constant_mask(features)
+
+    def constant_mask(self, x: Tensor) -> Tensor:
+        """(N, M, T, V) of the ablation, for a tensor (N, M, D, T, V)."""
+        return x.new_full((*x.shape[:2], *x.shape[3:]), float(self.mask == 'ones'), dtype=torch.float32)
 
     @torch.no_grad()
     def masks(self, view: Tensor, anchor: Tensor) -> Tensor:
-        """Actionlet of a query view, from the query encoder."""
+        """Actionlet of a query view, from the query encoder; (N, M, ceil(T / 4), V)."""
+        if self.mask != 'actionlet':  # no need to look
+            return self.constant_mask(view.permute(0, 4, 1, 2, 3)[:, :, :, ::4])
         return self.mask_of(self.backbone(view), self.projector, anchor)
 
     @torch.no_grad()

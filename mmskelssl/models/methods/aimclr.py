@@ -40,33 +40,37 @@ class AimCLR(MomentumContrast):
         mining_epoch: Epoch from which each query's nearest queue entry counts as a positive; None for never.
         topk: Nearest neighbours mined a query.
         drop_keep: Attention from which :func:`energy_drop` silences. The released code has had 0.7, with a mask that
-            drops nothing by a slip, and 0.9; here 0.7 does drop.
+            drops nothing by a slip, and 0.9; here 0.7 does drop. None leaves the dropped view out, for encoders without
+            a feature map over joints.
     """
     view_names = ('extreme', 'query', 'key')
 
     def __init__(self, *args, ddm_weight: float = 0.5, mining_epoch: int | None = 150, topk: int = 1,
-                 drop_keep: float = 0.7, **kwargs):
+                 drop_keep: float | None = 0.7, **kwargs):
         super().__init__(*args, **kwargs)
+        if drop_keep is not None:
+            self.need_joints('the attention drop', 'set drop_keep=None')
         self.ddm_weight, self.mining_epoch, self.topk, self.drop_keep = ddm_weight, mining_epoch, topk, drop_keep
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         self.key.update(self.progress.fraction)
         query = self.embed(self.backbone(views['query']))
-        extreme_map = self.backbone(views['extreme'])
-        extreme, dropped = self.embed(extreme_map), self.embed(energy_drop(extreme_map, self.drop_keep))
+        extreme = self.backbone(views['extreme'])
+        disturbed = dict(extreme=self.embed(extreme))
+        if self.drop_keep is not None:
+            disturbed['dropped'] = self.embed(energy_drop(extreme, self.drop_keep))
         key = self.encode_key(views['key'])
 
         negatives = self.queue.negatives()
-        logits, logits_e, logits_d = (contrast_logits(x, key, negatives, self.temperature, self.in_batch)
-                                      for x in (query, extreme, dropped))
+        logits, *others = (contrast_logits(x, key, negatives, self.temperature, self.in_batch)
+                           for x in (query, *disturbed.values()))
         positives = None
         if self.mining_epoch is not None and self.progress.epoch >= self.mining_epoch:
-            positives = self.mine(logits, logits_e, logits_d)
+            positives = self.mine(logits, *others)
         self.queue.enqueue(key)
-        return dict(loss_contrast=info_nce(logits, positives),
-                    loss_extreme=self.ddm_weight * ddm(logits_e, logits),
-                    loss_dropped=self.ddm_weight * ddm(logits_d, logits),
-                    **self.monitors(query, key))
+        divergence = {f'loss_{name}': self.ddm_weight * ddm(theirs, logits)
+                      for name, theirs in zip(disturbed, others, strict=True)}
+        return dict(loss_contrast=info_nce(logits, positives), **divergence, **self.monitors(query, key))
 
     @torch.no_grad()
     def mine(self, *all_logits: Tensor) -> Tensor:

@@ -18,6 +18,10 @@ class Projector(nn.Module):
             nn.Linear(in_channels, hidden_channels, bias=not norm),
             nn.BatchNorm1d(hidden_channels) if norm else nn.Identity(), nn.ReLU(),
             nn.Linear(hidden_channels, out_channels, bias=not norm))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
         self.apply(normal_init)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,5 @@
+# The sequence reconstructor for a few thousand clips or fewer: view points at random, as crrlmotion_small.py.
+_base_ = 'crrlreconstruct.py'
+model = dict(data_preprocessor=dict(views=dict(clip=[
+    dict(type='YawRotate', degrees=45), dict(type='Scale', amplitude=0.2),
+    dict(type='GaussianNoise', p=0.5, std=0.01)])))

@@ -1,0 +1,9 @@
+# SimCLR: the reference point. Two views, the batch's own negatives, no key encoder. On the cheapest encoder that learns,
+# temporal convolutions over trajectory, local pose and their velocities.
+model = dict(
+    type='SimCLR',
+    backbone=dict(type='TemporalConvNet', channels=(128, 128, 256, 256)),
+    projector=dict(hidden_channels=256, out_channels=128),
+    pooling='mean_max',
+    temperature=0.2,
+    data_preprocessor=dict(type='SkeletonPreprocessor', stream='joint'))

@@ -1,0 +1,51 @@
+"""Bidirectional GRU over clips of different lengths (CRRL)."""
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.models.backbones.sequence import SequenceEncoder
+from mmskelssl.registry import MODELS
+
+
+@MODELS.register_module()
+class BiGRU(SequenceEncoder):
+    """Two layers of bidirectional GRU by default, on packed sequences: no padded frame is ever seen (methods.md 3.2).
+
+    Args:
+        hidden_channels: Units a direction; a frame's feature has twice as many.
+        num_layers: Layers.
+        dropout: Between layers.
+    """
+    variable_length = True
+
+    def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
+                 hidden_channels: int = 256, num_layers: int = 2, dropout: float = 0.2, init_cfg: dict | None = None):
+        super().__init__(layout, in_channels, num_persons, init_cfg)
+        self.out_channels = 2 * hidden_channels
+        self.gru = nn.GRU(self.frame_channels, hidden_channels, num_layers, batch_first=True, bidirectional=True,
+                          dropout=dropout if num_layers > 1 else 0.)
+
+    def forward(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """Encode clips.
+
+        Args:
+            x: (N, C, T, V, M).
+            num_frames: (N,) real frames of each clip, 1 to T; default all.
+
+        Returns:
+            (N, 1, D, T, 1), zero beyond a clip's end.
+        """
+        frames = self.frames(x)
+        if num_frames is None:
+            states, _ = self.gru(frames)
+        else:
+            lengths = num_frames.cpu()  # packing counts on the host
+            if lengths.min() < 1 or lengths.max() > x.shape[2]:
+                worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())
+                raise UserError(f'clip {worst} of the batch has num_frames {int(lengths[worst])}, outside '
+                                f'1..{x.shape[2]}')
+            packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
+            states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[2])
+        return states.transpose(1, 2).unsqueeze(1).unsqueeze(4)

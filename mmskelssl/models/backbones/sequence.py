@@ -1,0 +1,33 @@
+"""What sequence encoders share: a frame is one vector of all joints and persons."""
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout, get_layout
+
+
+class SequenceEncoder(BaseModule):
+    """Base of encoders along time. Their feature map has one person and one joint: (N, 1, D, T', 1).
+
+    Args:
+        layout: Name or dict of the skeleton layout.
+        in_channels: Coordinates of a joint.
+        num_persons: Persons of a clip, whose vectors are joined, in the order of the store.
+    """
+    maps_joints = False  # no method can look for joints in the feature map
+
+    def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
+                 init_cfg: dict | None = None):
+        super().__init__(init_cfg)
+        self.layout, self.in_channels, self.num_persons = get_layout(layout), in_channels, num_persons
+        self.frame_channels = num_persons * self.layout.num_joints * in_channels
+
+    def frames(self, x: Tensor) -> Tensor:
+        """Clips (N, C, T, V, M) as (N, T, M * V * C)."""
+        n, c, t, v, m = x.shape
+        if (c, v, m) != (self.in_channels, self.layout.num_joints, self.num_persons):
+            raise UserError(f'the clips have {m} persons of {v} joints of {c} channels, but the backbone is built for '
+                            f'{self.num_persons} of {self.layout.num_joints} ({self.layout.name!r}) of '
+                            f'{self.in_channels}: set backbone.num_persons to that of SelectPersons, and layout and '
+                            'in_channels to match the store')
+        return x.permute(0, 2, 4, 3, 1).reshape(n, t, -1)

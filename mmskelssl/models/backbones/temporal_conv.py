@@ -1,0 +1,30 @@
+"""A small temporal convolutional encoder: the cheapest one that learns."""
+from torch import Tensor, nn
+
+from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.models.backbones.sequence import SequenceEncoder
+from mmskelssl.registry import MODELS
+
+
+@MODELS.register_module()
+class TemporalConvNet(SequenceEncoder):
+    """1-D convolutions with BN and ReLU over the frame vectors; every second layer halves the length.
+
+    Args:
+        channels: Output channels of each layer; the last is the feature dimension.
+        kernel: Frames that a convolution sees, odd.
+    """
+
+    def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
+                 channels: tuple[int, ...] = (128, 128, 256, 256), kernel: int = 5, init_cfg: dict | None = None):
+        super().__init__(layout, in_channels, num_persons, init_cfg)
+        self.out_channels = channels[-1]
+        layers = [nn.BatchNorm1d(self.frame_channels)]
+        for i, (before, after) in enumerate(zip((self.frame_channels, *channels), channels, strict=False)):
+            layers += [nn.Conv1d(before, after, kernel, 1 + i % 2, kernel // 2, bias=False), nn.BatchNorm1d(after),
+                       nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """(N, C, T, V, M) -> (N, 1, D, T', 1), T' = T halved by every second layer; ``num_frames`` is not used."""
+        return self.layers(self.frames(x).transpose(1, 2)).unsqueeze(1).unsqueeze(4)

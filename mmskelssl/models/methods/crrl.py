@@ -1,0 +1,155 @@
+"""CRRL (Wang et al., IEEE TIP 2022): contrast of a movement with its velocity, and reconstruction, fused.
+
+Two stages. :class:`CRRLMotion` (the paper's contrastive motion learner) trains a sequence encoder to find a clip's
+velocity among those of other clips. :class:`CRRL` then trains a new encoder to rebuild the movement, forwards and
+backwards (:class:`CRRLReconstruct`, the sequence reconstructor), while it also predicts the first one's features (the
+information fuser). Velocity is the frame difference, v[t] = x[t + 1] - x[t], nothing else. Nothing is augmented.
+"""
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from mmskelssl.augment import to_stream
+from mmskelssl.errors import UserError
+from mmskelssl.models.base import MomentumContrast, SelfSupervisedModel
+from mmskelssl.models.losses import contrast_logits, distillation, info_nce, masked_reconstruction
+from mmskelssl.models.modules.decoder import SequenceDecoder
+from mmskelssl.models.modules.heads import Projector
+from mmskelssl.models.modules.momentum import MomentumEncoder
+from mmskelssl.registry import MODELS
+
+
+def check_sequences(model: SelfSupervisedModel) -> None:
+    """CRRL needs an encoder with a state for each frame of a clip of any length."""
+    if not getattr(model.backbone, 'variable_length', False):
+        raise UserError(f'{type(model).__name__} needs a sequence encoder with a state for each frame, such as BiGRU; '
+                        f'{type(model.backbone).__name__} is none')
+
+
+def clip_and_lengths(views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The one view (N, C, T, V, M) and its true lengths (N,), cut to the batch's longest clip."""
+    clip = views['clip']
+    lengths = data_samples.get('num_frames')
+    if lengths is None:
+        lengths = torch.full((len(clip),), clip.shape[2], device=clip.device)
+    return clip[:, :, :int(lengths.max())], lengths
+
+
+@MODELS.register_module()
+class CRRLMotion(MomentumContrast):
+    """Contrastive motion learner: the coordinates of a clip are the query, its velocity is the key.
+
+    Args:
+        key_head: ``fixed``: the key's projector is a random one that nothing ever changes, as in the released
+            code. ``momentum``: it follows the query's, as elsewhere.
+        velocity: ``difference``: the frame difference as it is. ``range``: scaled, clip by clip, to a largest absolute
+            value of 1. Both encoders share their weights but for the momentum, so that the scales should be alike; the
+            published preprocessing is unknown.
+        **kwargs: Of :class:`MomentumContrast`. The published queue is short: 64 keys, two batches.
+    """
+    view_names = ('clip',)
+    variable_length = True
+
+    def __init__(self, *args, key_head: str = 'fixed', velocity: str = 'difference', **kwargs):
+        super().__init__(*args, **kwargs)
+        check_sequences(self)
+        for name, value, choices in (('key_head', key_head, ('fixed', 'momentum')),
+                                     ('velocity', velocity, ('difference', 'range'))):
+            if value not in choices:
+                raise UserError(f'CRRLMotion: {name} is {value!r}: choose one of {", ".join(choices)}')
+        self.velocity = velocity
+        if key_head == 'fixed':
+            options = dict(momentum=self.key.momentum, final_momentum=self.key.final_momentum,
+                           buffers=self.key.buffer_policy)
+            projector = copy.deepcopy(self.projector).requires_grad_(False)
+            projector.reset_parameters()
+            self.key = MomentumEncoder(**options, backbone=self.backbone)
+            self.key.projector = projector
+
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        clip, lengths = clip_and_lengths(views, data_samples)
+        self.key.update(self.progress.fraction)
+        query = self.embed(self.backbone(clip, lengths), lengths)
+        key = self.encode_key(self.velocity_of(clip, lengths), lengths)
+        logits = contrast_logits(query, key, self.queue.negatives(), self.temperature, self.in_batch)
+        self.queue.enqueue(key)
+        return dict(loss=info_nce(logits), **self.monitors(query, key))
+
+    def velocity_of(self, clip: Tensor, lengths: Tensor) -> Tensor:
+        """Frame differences (N, C, T, V, M), zero at a clip's last frame and beyond."""
+        velocity = to_stream(clip, 'motion', num_frames=lengths)
+        if self.velocity == 'range':
+            velocity = velocity / velocity.abs().amax((1, 2, 3, 4), keepdim=True).clamp_min(1e-6)
+        return velocity
+
+
+@MODELS.register_module()
+class CRRLReconstruct(SelfSupervisedModel):
+    """Sequence reconstructor: one decoder rebuilds a clip from its first state, and played backwards from its last.
+
+    The encoder is bidirectional, so both of these states have seen the whole clip.
+
+    Args:
+        decoder_layers: Of the decoder, which is dropped after training.
+    """
+    view_names = ('clip',)
+    variable_length = True
+
+    def __init__(self, *args, decoder_layers: int = 2, **kwargs):
+        super().__init__(*args, **kwargs)
+        check_sequences(self)
+        self.decoder = SequenceDecoder(self.backbone.out_channels, self.backbone.frame_channels, decoder_layers)
+
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        clip, lengths = clip_and_lengths(views, data_samples)
+        return self.reconstruction(clip, lengths, self.backbone(clip, lengths))
+
+    def reconstruction(self, clip: Tensor, lengths: Tensor, features: Tensor) -> dict[str, Tensor]:
+        """Losses of both directions from the feature map (N, 1, D, T, 1)."""
+        states = features[:, 0, :, :, 0]  # (N, D, T)
+        rows, last = torch.arange(len(clip), device=clip.device), lengths - 1
+        # Both directions in one pass through the decoder.
+        made = self.decoder(torch.cat([states[:, :, 0], states[rows, :, last]]), clip.shape[2])
+        forward, backward = made.chunk(2)
+        frames = self.backbone.frames(clip)
+        time = torch.arange(clip.shape[2], device=clip.device)
+        reverse = frames[rows.unsqueeze(1), (last.unsqueeze(1) - time).clamp(min=0)]
+        return dict(loss_forward=masked_reconstruction(forward, frames, lengths),
+                    loss_backward=masked_reconstruction(backward, reverse, lengths))
+
+
+@MODELS.register_module()
+class CRRL(CRRLReconstruct):
+    """Reconstruction and, by distillation, what a frozen motion learner knows.
+
+    The teacher sees coordinates: what it knows of motion it has from having been contrasted with velocity.
+
+    Args:
+        distill_weight: lambda; the loss is both reconstructions + lambda * distillation.
+        head: Arguments of the projector that predicts the teacher's feature; dropped after training.
+        teacher_dropout: Leave the teacher's dropout on, as the released code does by never calling ``eval()``.
+    """
+    needs = ('teacher.',)  # a stage before this one has to bring them
+
+    def __init__(self, *args, distill_weight: float = 0.1, head: dict | None = None, teacher_dropout: bool = False,
+                 **kwargs):
+        super().__init__(*args, **kwargs)
+        self.distill_weight, self.teacher_dropout = distill_weight, teacher_dropout
+        self.teacher = copy.deepcopy(self.backbone).requires_grad_(False)
+        self.head = Projector(self.feat_channels, **{'hidden_channels': 512, 'out_channels': self.feat_channels,
+                                                     **(head or {})})
+
+    def train(self, mode: bool = True) -> nn.Module:
+        super().train(mode)
+        self.teacher.train(mode and self.teacher_dropout)
+        return self
+
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        clip, lengths = clip_and_lengths(views, data_samples)
+        features = self.backbone(clip, lengths)
+        with torch.no_grad():
+            target = self.pool(self.teacher(clip, lengths), lengths)
+        predicted = self.head(self.pool(features, lengths))
+        return dict(**self.reconstruction(clip, lengths, features),
+                    loss_distill=self.distill_weight * distillation(predicted, target))

@@ -1,0 +1,75 @@
+"""SkeAttnCLR (Hua et al., IJCAI 2023): contrast of whole clips, and of their salient and non-salient features."""
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmskelssl.models.base import MomentumContrast
+from mmskelssl.models.losses import contrast_logits, info_nce
+from mmskelssl.models.modules.attention_mask import AttentionMask
+from mmskelssl.models.modules.heads import Projector
+from mmskelssl.registry import MODELS
+
+
+@MODELS.register_module()
+class SkeAttnCLR(MomentumContrast):
+    """A mask from self-attention splits a mixed clip's features; each half finds its counterpart in the key's features.
+
+    The released code does not run as it is published: its forward pass calls predictors that its constructor names
+    otherwise (predictor_p and _c for _s and _ns). This follows the forward pass with the names repaired, which
+    agrees with the paper's figure. Of what else the code holds, only what reaches the loss is here: one queue of
+    global keys serves all three contrasts (the two further ones are filled there but never read), and the query's mask
+    pools the key's features too, although the key view has its own crop and nothing swapped in.
+
+    Args:
+        local_weight: mu; the loss is L_global + mu * L_salient + (1 - mu) * L_rest. The paper's configs take 1 for the
+            joint stream of NTU60, where the non-salient contrast is left out, and 0.5 elsewhere.
+        attention: Arguments of :class:`AttentionMask`, ``heads`` and ``sharpness``.
+        predictor_channels: Hidden width of the three predictors of the query side.
+        **kwargs: Of :class:`MomentumContrast`. The published momentum (0.996 to 1, BN statistics averaged too) moves
+            the key encoder after each optimiser step; here it moves before the next one, which is the same.
+    """
+    view_names = ('query', 'key', 'mixed')
+
+    def __init__(self, *args, local_weight: float = 0.5, attention: dict | None = None, predictor_channels: int = 256,
+                 **kwargs):
+        super().__init__(*args, **kwargs)
+        self.local_weight = local_weight
+        self.attention = AttentionMask(self.backbone.out_channels, **(attention or {}))
+        e = self.embedding_channels
+        self.predictors = torch.nn.ModuleDict(
+            {name: Projector(e, predictor_channels, e, norm=True) for name in ('whole', 'salient', 'rest')})
+
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.key.update(self.progress.fraction)
+        whole = self.predict('whole', self.projector(self.pool(self.backbone(views['query']))))
+        mixed = self.backbone(views['mixed'])
+        mask = self.attention(mixed)
+        salient, rest = (self.predict(name, self.projector(half))
+                         for name, half in zip(('salient', 'rest'), self.split(mixed, mask), strict=True))
+        key, key_salient, key_rest = self.keys(views['key'], mask)
+
+        negatives = self.queue.negatives()
+        losses = {name: info_nce(contrast_logits(query, target, negatives, self.temperature, self.in_batch, other))
+                  for name, query, target, other in (('global', whole, key, None),
+                                                     ('salient', salient, key_salient, rest.detach()),
+                                                     ('rest', rest, key_rest, salient.detach()))}
+        self.queue.enqueue(key)
+        return dict(loss_global=losses['global'], loss_salient=self.local_weight * losses['salient'],
+                    loss_rest=(1 - self.local_weight) * losses['rest'],
+                    mask_mean=mask.detach().mean(), **self.monitors(whole, key))
+
+    def predict(self, name: str, projected: Tensor) -> Tensor:
+        """Predicted, L2-normalised embedding (N, E) of a projected one."""
+        return F.normalize(self.predictors[name](projected).float(), dim=1)
+
+    def split(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Salient and non-salient pooled features (N, D): they sum to the plain mean, as each divides by all tokens."""
+        masked = features * mask
+        return self.pool(masked), self.pool(features - masked)
+
+    @torch.no_grad()
+    def keys(self, view: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings (N, E) of the key view: whole, salient and rest under the query's mask."""
+        features = self.key.backbone(view)
+        return tuple(F.normalize(self.key.projector(pooled).float(), dim=1)
+                     for pooled in (self.pool(features), *self.split(features, mask)))

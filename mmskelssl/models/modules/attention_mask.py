@@ -1,0 +1,40 @@
+"""Multi-head attention mask (SkeAttnCLR, IJCAI 2023): which features of which joints and frames are salient."""
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmskelssl.errors import UserError
+from mmskelssl.models.modules.init import normal_init
+
+
+class AttentionMask(nn.Module):
+    """Self-attention over the T' * V' tokens of each person, squashed to a soft mask (methods.md 2.2).
+
+    The mask has a value per token *and channel*, as in the released code: no map over the body by itself; its mean over
+    the channels is one. There is no residual path.
+
+    Args:
+        channels: D of the feature map.
+        heads: Of the attention; they share the channels.
+        sharpness: Factor before the sigmoid (published: 2).
+    """
+
+    def __init__(self, channels: int, heads: int = 8, sharpness: float = 2.0):
+        super().__init__()
+        if channels % heads:
+            raise UserError(f'attention mask: {heads} heads do not divide {channels} channels; choose another number')
+        self.heads, self.sharpness = heads, sharpness
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.apply(normal_init)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, M, D, T', V') -> mask of the same shape, in (0, 1)."""
+        n, m, d, t, v = features.shape
+        tokens = features.permute(0, 1, 3, 4, 2).reshape(n * m, t * v, d)
+        qkv = self.qkv(self.norm(tokens)).view(n * m, t * v, 3, self.heads, d // self.heads)
+        attended = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4).unbind(0))
+        attended = self.out(attended.transpose(1, 2).reshape(n * m, t * v, d))
+        mask = torch.sigmoid(self.sharpness * attended)
+        return mask.view(n, m, t, v, d).permute(0, 1, 4, 2, 3)
