@@ -112,6 +112,19 @@ LAYOUTS = {layout.name: layout for layout in (
         hip=2, shoulders=(3, 6), pairs=_pairs((3, 6, 3), (9, 12, 3)),
         parts=dict(trunk=(0, 1, 2), right_arm=(6, 7, 8), left_arm=(3, 4, 5),
                    right_leg=(12, 13, 14), left_leg=(9, 10, 11))),
+    SkeletonLayout(  # CMU motion capture: the far end of each bone of its .asf files; the tree hangs from the thorax
+        name='cmu31',
+        joints=('root', 'left_hip', 'left_knee', 'left_ankle', 'left_foot', 'left_toes',
+                'right_hip', 'right_knee', 'right_ankle', 'right_foot', 'right_toes',
+                'lower_back', 'upper_back', 'thorax', 'lower_neck', 'upper_neck', 'head',
+                'left_shoulder', 'left_elbow', 'left_wrist', 'left_palm', 'left_hand', 'left_fingers', 'left_thumb',
+                'right_shoulder', 'right_elbow', 'right_wrist', 'right_palm', 'right_hand', 'right_fingers',
+                'right_thumb'),
+        parents=(11, 0, 1, 2, 3, 4, 0, 6, 7, 8, 9, 12, 13, 13, 13, 14, 15,
+                 13, 17, 18, 19, 20, 21, 20, 13, 24, 25, 26, 27, 28, 27),
+        hip=0, shoulders=(17, 24), pairs=_pairs((1, 6, 5), (17, 24, 7)),
+        parts=dict(trunk=(0, 11, 12, 13, 14, 15, 16), right_arm=(24, 25, 26, 27, 28, 29, 30),
+                   left_arm=(17, 18, 19, 20, 21, 22, 23), right_leg=(6, 7, 8, 9, 10), left_leg=(1, 2, 3, 4, 5))),
 )}
 
 

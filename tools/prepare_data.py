@@ -15,6 +15,11 @@ from mmskelssl.errors import one_line_errors
 from mmskelssl.layouts import LAYOUTS
 
 
+def joint_list(text: str) -> list[int]:
+    """``6,3,2`` -> [6, 3, 2]."""
+    return [int(joint) for joint in text.split(',')]
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sources = parser.add_subparsers(dest='source', required=True, metavar='SOURCE')
@@ -23,6 +28,8 @@ def parse_args() -> argparse.Namespace:
     toy.add_argument('--seed', type=int, default=0, help='another seed, other clips (default 0)')
     pyskl = sources.add_parser('pyskl', help='annotation pickle of pyskl or mmaction2')
     pyskl.add_argument('--layout', required=True, choices=sorted(LAYOUTS), help='skeleton layout of the file')
+    pyskl.add_argument('--joints', type=joint_list, metavar='I,J,...',
+                       help="the file's joint for each joint of the layout, in its order; default as they are")
     pyskl.add_argument('--units', default='m', help='of the coordinates, such as m or normalised (default m)')
     nwucla = sources.add_parser('nwucla', help='folder of NW-UCLA raw JSON files')
     for source in (pyskl, nwucla):
@@ -45,7 +52,8 @@ def main() -> None:
                          source=f'{args.source} {args.path}', overwrite=args.overwrite,
                          options={key: value for key, value in vars(args).items() if key not in ('out', 'overwrite')},
                          ) as writer:
-            IMPORTERS[args.source](args.path, writer)
+            options = dict(joints=args.joints) if args.source == 'pyskl' else {}
+            IMPORTERS[args.source](args.path, writer, **options)
     store = SkeletonStore(args.out)
     skipped = store.index['provenance']['skipped']
     print(f'{args.out}: imported {len(store)}, skipped {len(skipped)}; '

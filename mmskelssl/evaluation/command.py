@@ -95,8 +95,8 @@ class _Command:
         self.config_hash, self.data_hash = info.get('config_hash'), store.data_hash
         pairs = parse_pairs(self.pairs, store.splits)
         method = info.get('method') or info['model']['type']
-        identity = dict(encoder=method, method=method, data=osp.basename(osp.abspath(path_of_store)),
-                        stream=info.get('stream', 'joint'), epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
+        identity = dict(encoder=method, method=method, backbone=info['model']['backbone']['type'],
+                        data=osp.basename(osp.abspath(path_of_store)), stream=info.get('stream', 'joint'), epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
                         config_hash=info.get('config_hash'), checkpoint=path)
 
         def make_dataset(split: str):

@@ -1,5 +1,6 @@
 """pyskl's and mmaction2's annotation pickles: ``dict(split, annotations, classes)``."""
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from rich.progress import track
@@ -17,13 +18,16 @@ def subject_of(name: str) -> int | None:
     return int(match.group(1) or match.group(2)) if match else None
 
 
-def import_pyskl(path: str, writer: StoreWriter) -> None:
+def import_pyskl(path: str, writer: StoreWriter, joints: Sequence[int] | None = None) -> None:
     """Samples, labels and splits of an annotation pickle.
 
     pyskl's ``_val`` splits are named ``_test`` here, as everything measured on them is a test; a pair ``train_X``,
     ``test_X`` (folds, subsets of classes) becomes ``X_train``, ``X_test``. NW-UCLA, which has no
     subject split of its own, also gets ``xsub_train`` and ``xsub_test`` (odd and even subjects), which no file of
     another camera can leak through.
+
+    Args:
+        joints: The file's joint for each joint of the layout, where its order is another (MSR Action3D) or has more.
     """
     data = load_pickle(path)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
@@ -35,10 +39,12 @@ def import_pyskl(path: str, writer: StoreWriter) -> None:
         name = str(sample.get('frame_dir', i)) if isinstance(sample, dict) else str(i)
         try:
             keypoint = np.asarray(sample['keypoint'], np.float32)
+            if joints is not None:
+                keypoint = keypoint[:, :, list(joints)]
             writer.add(name, keypoint, sample.get('label'), subject_of(name))
         except KeyError as error:
             writer.skip(name, f'no key {error}')
-        except (TypeError, ValueError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             writer.skip(name, str(error).removeprefix(f'sample {name}: '))
     there, skipped = {sample['id'] for sample in writer.samples}, {entry['id'] for entry in writer.skipped}
     for split, names in (data.get('split') or {}).items():

@@ -1,0 +1,9 @@
+# python tools/train.py configs/crrlreconstruct_ntu120.py [--cfg-options data.split=xset]
+_base_ = [
+    '_base_/runtime.py',
+    '_base_/datasets/ntu120.py',
+    '_base_/pipelines/padded.py',
+    '_base_/models/crrlreconstruct.py',
+    '_base_/schedules/sgd_60e.py']
+data = dict(pipeline=_base_.two_persons)
+train_dataloader = dict(batch_size=32)

@@ -1,0 +1,8 @@
+# python tools/train.py configs/skeattnclr_pkummd2.py [--amp] [--cfg-options data.split=xview]
+_base_ = [
+    '_base_/runtime.py',
+    '_base_/datasets/pkummd2.py',
+    '_base_/pipelines/frames64.py',
+    '_base_/models/skeattnclr.py',
+    '_base_/schedules/sgd_300e.py']
+data = dict(pipeline=_base_.frames64)

@@ -1,0 +1,10 @@
+# python tools/train.py configs/skeletonclr_msr.py
+_base_ = [
+    '_base_/runtime.py',
+    '_base_/datasets/msr.py',
+    '_base_/views/front.py',
+    '_base_/models/skeletonclr_small.py',
+    '_base_/schedules/adamw.py']
+model = dict(data_preprocessor=dict(alignment='both', views=dict(
+    query=_base_.weak, key=_base_.weak)))
+train_cfg = dict(by_epoch=True, max_epochs=150)
