@@ -2,7 +2,7 @@
 _base_ = [
     '_base_/runtime.py',
     '_base_/datasets/sbu.py',
-    '_base_/views/front.py',
+    '_base_/views/interaction.py',
     '_base_/models/actclr_small.py',
     '_base_/schedules/adamw.py']
 stages = [dict(name='aimclr', config='aimclr_sbu.py', carry=['backbone.', 'projector.'])]

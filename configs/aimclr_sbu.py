@@ -2,7 +2,7 @@
 _base_ = [
     '_base_/runtime.py',
     '_base_/datasets/sbu.py',
-    '_base_/views/front.py',
+    '_base_/views/interaction.py',
     '_base_/models/aimclr_small.py',
     '_base_/schedules/adamw.py']
 model = dict(data_preprocessor=dict(alignment='both', views=dict(

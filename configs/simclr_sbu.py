@@ -2,7 +2,7 @@
 _base_ = [
     '_base_/runtime.py',
     '_base_/datasets/sbu.py',
-    '_base_/views/front.py',
+    '_base_/views/interaction.py',
     '_base_/models/simclr.py',
     '_base_/schedules/adamw.py']
 model = dict(
@@ -10,4 +10,4 @@ model = dict(
     data_preprocessor=dict(alignment='both', velocity=True, views=dict(
         first=_base_.weak, second=_base_.weak)))
 train_dataloader = dict(batch_size=32)
-train_cfg = dict(by_epoch=True, max_epochs=150)
+train_cfg = dict(by_epoch=True, max_epochs=300)

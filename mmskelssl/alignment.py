@@ -44,11 +44,13 @@ def align_shoulders(x: Tensor, layout: SkeletonLayout) -> Tensor:
     return _turn(x, angle.cos().unsqueeze(2), angle.sin().unsqueeze(2))
 
 
-def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True) -> Tensor:
+def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle: bool = False) -> Tensor:
     """Move and turn a whole clip rigidly: the first person's first hip to the origin, their median shoulders along x.
 
     The trajectory, the heading over time and the distance between two persons remain. Frames are turned about y alone,
     or with ``turn=False`` not at all: the encoder then has the view point to learn.
+    With ``middle`` the origin is half-way between the hips of all who are there in that frame, so that exchanging two
+    persons changes nothing else.
     Of an even number of frames the median is the lower of the two in the middle, as torch takes it.
     """
     _check(x, 'align_sequence')
@@ -57,6 +59,9 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True) -> Tens
     main = seen.any(1).to(torch.uint8).argmax(1)  # the first person who is there at all
     first = seen[n, :, main].to(torch.uint8).argmax(1)
     origin = x[n, :, first, layout.hip, main].view(-1, 3, 1, 1, 1)
+    if middle:
+        who = seen[n, first].unsqueeze(1)  # (N, 1, M)
+        origin = ((x[n, :, first, layout.hip] * who).sum(2) / who.sum(2)).view(-1, 3, 1, 1, 1)
     there = seen.view(len(x), 1, *seen.shape[1:2], 1, seen.shape[2])
     if not turn:
         return (x - origin) * there

@@ -3,6 +3,9 @@
 A root without a child makes mmengine warn at every build, hence all of them. ``locations`` says where
 a type is registered, so that an unknown one imports the right package before it is refused.
 """
+import difflib
+import re
+
 from mmengine import registry as _root
 from mmengine.registry import Registry
 
@@ -47,3 +50,19 @@ LOG_PROCESSORS = _child('LOG_PROCESSORS')
 INFERENCERS = _child('INFERENCERS')
 # Random, batched augmentations on the device; mmengine has no such kind.
 BATCH_AUGMENTS = Registry('batch_augment', scope='mmskelssl', locations=['mmskelssl.augment'])
+
+
+def explain_unknown(error: Exception) -> str | None:
+    """What to do about a type that a registry does not know, with the nearest names; None for any other error."""
+    text = ' '.join(str(error.args[0] if error.args else error).split())
+    match = re.search(r'(\S+) is not in the (?:\S+::)?([\w ]+) registry', text)
+    if not match:
+        return None
+    name, kind = match[1], match[2].replace(' ', '_')
+    known = {known: registry for registry in globals().values() if isinstance(registry, Registry)
+             and registry.name.replace(' ', '_') == kind for known in registry.module_dict}
+    registry = next((key for key, value in globals().items() if isinstance(value, Registry)
+                     and value.name.replace(' ', '_') == kind), 'one of them')
+    close = difflib.get_close_matches(name, known, 3, 0.4) or sorted(known)
+    return (f'no {kind} is called {name!r}; did you mean {", ".join(close)}? A type of your own must be registered in '
+            f'mmskelssl.registry.{registry}, and its module named in custom_imports')

@@ -22,7 +22,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--protocols', nargs='+', default=['knn', 'linear'], choices=['knn', 'linear'])
     parser.add_argument('--out', metavar='DIR', help='default work_dirs/CONFIG_benchmark')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
-    parser.add_argument('--imports', nargs='+', default=[], metavar='MODULE', help='plug-ins to import first')
+    parser.add_argument('--imports', nargs='+', default=[], metavar='PLUGIN',
+                        help='modules, or paths of packages and files, to import first')
     args = parser.parse_args()
     args.out = args.out or osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0] + '_benchmark')
     return args

@@ -23,7 +23,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0, help='of the probe')
     parser.add_argument('--batch-size', type=int, default=256)
     parser.add_argument('--device', help='such as cuda; default the GPU where there is one')
-    parser.add_argument('--imports', nargs='+', default=[], metavar='MODULE', help='plug-ins to import first')
+    parser.add_argument('--imports', nargs='+', default=[], metavar='PLUGIN',
+                        help='modules, or paths of packages and files, to import first')
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 from mmskelssl.augment.base import BatchAugment
 from mmskelssl.augment.mixing import MixPlan, SwapParts, draw_mix, draw_shift, mix
-from mmskelssl.augment.skeletal import Rescale, SpatialFlip
+from mmskelssl.augment.skeletal import Rescale, SpatialFlip, SwapPersons
 from mmskelssl.augment.spatial import (
     AxisMask,
     CoordinateDropout,
@@ -19,12 +19,12 @@ from mmskelssl.augment.streams import STREAMS, to_stream
 from mmskelssl.augment.style import blend, transfer_style, upsample_mask
 from mmskelssl.augment.temporal import CropResize, GaussianBlur, Interpolate, TemporalCrop, TimeReverse
 from mmskelssl.errors import UserError
-from mmskelssl.registry import BATCH_AUGMENTS
+from mmskelssl.registry import BATCH_AUGMENTS, explain_unknown
 
 __all__ = [
     'AxisMask', 'BatchAugment', 'CoordinateDropout', 'CropResize', 'GaussianBlur', 'GaussianNoise', 'Interpolate',
     'JointMask', 'LinearJitter', 'MixPlan', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear', 'SpatialFlip',
-    'SwapParts', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix', 'draw_shift', 'mix',
+    'SwapParts', 'SwapPersons', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix', 'draw_shift', 'mix',
     'to_stream', 'transfer_style', 'upsample_mask',
 ]
 
@@ -38,7 +38,7 @@ def build_augments(configs: Iterable[dict | BatchAugment], layout=None) -> list[
         except UserError:
             raise
         except (KeyError, TypeError) as error:
-            known = ', '.join(sorted(BATCH_AUGMENTS.module_dict))
-            raise UserError(f'augmentation {dict(config)}: {" ".join(str(error).split())} (known: {known})') from error
+            reason = explain_unknown(error) or ' '.join(str(error).split())
+            raise UserError(f'augmentation {dict(config)}: {reason}') from error
         augments.append(augment if layout is None else augment.bind(layout))
     return augments

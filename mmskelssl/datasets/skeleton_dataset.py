@@ -1,9 +1,12 @@
 """Data set over a store: preprocessing once, whole-batch reads afterwards."""
+import functools
 import hashlib
+import inspect
 import json
 import os
 import os.path as osp
 import tempfile
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -12,7 +15,7 @@ from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from rich.progress import track
 from torch.utils.data import Dataset, default_collate
 
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store import SkeletonStore, file_hash
 from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
 
@@ -26,6 +29,18 @@ PREPROCESSING_VERSION = 2
 def whole_batch(batch: dict | list[dict]) -> dict:
     """Collate function for data sets whose ``__getitems__`` already returns a batch; a wrapper's list is stacked."""
     return batch if isinstance(batch, dict) else default_collate(batch)
+
+
+# What a config's ``data``, or a checkpoint's ``dataset``, says besides the data set's arguments.
+_ABOUT = ('split', 'train_split', 'test_split', 'prepare', 'data_hash', 'layout')
+
+
+def dataset_config(data: Mapping, split: str) -> dict:
+    """Config of the data set that ``data`` describes: ``type`` (default SkeletonDataset), store, pipeline and all else
+    that its class takes, the same for every split.
+    """
+    arguments = {key: value for key, value in data.items() if key not in _ABOUT}
+    return {'type': 'SkeletonDataset', **arguments, 'split': split}
 
 
 @DATASETS.register_module()
@@ -44,9 +59,13 @@ class SkeletonDataset(Dataset):
         cache_dir: Where the preprocessed array is kept; default: the store's folder ``cache``.
     """
 
+    def __new__(cls, *args, **kwargs):
+        self = super().__new__(cls)
+        self._made_from = functools.partial(cls, *args, **kwargs)  # a subclass's own arguments too
+        return self
+
     def __init__(self, store: str, split: str, pipeline: list[dict], label_fraction: float | None = None,
                  seed: int = 0, cache_dir: str | None = None):
-        self._arguments = (store, split, pipeline, label_fraction, seed, cache_dir)
         self.store, self.split = SkeletonStore(store), split
         self.positions = self.store.split(split)
         if label_fraction is not None:
@@ -64,7 +83,7 @@ class SkeletonDataset(Dataset):
 
     def __reduce__(self):
         # By its arguments: a started (not forked) worker would get a copy of the mapped arrays otherwise.
-        return type(self), self._arguments
+        return self._made_from, ()
 
     def _fraction(self, fraction: float, seed: int) -> np.ndarray:
         if not 0 < fraction <= 1:
@@ -102,13 +121,26 @@ def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | No
 
     Two processes may build the same cache at once: each writes a file of its own and renames it.
     """
-    plain = json.dumps(pipeline, sort_keys=True, default=list)
+    plain = json.dumps(pipeline, sort_keys=True, default=list) + _plugin_code(pipeline)
     key = hashlib.sha256(f'{PREPROCESSING_VERSION} {store.data_hash} {plain}'.encode()).hexdigest()[:16]
     folder = _writable(cache_dir or osp.join(store.path, 'cache'), key)
     clips, lengths = osp.join(folder, f'{key}.npy'), osp.join(folder, f'{key}.frames.npy')
     if not (osp.isfile(clips) and osp.isfile(lengths)):
         _build(store, pipeline, clips, lengths)
     return np.load(clips, mmap_mode='r', allow_pickle=False), np.load(lengths, allow_pickle=False)
+
+
+def _plugin_code(pipeline: list[dict]) -> str:
+    """Hashes of the files of transforms from outside this package: whoever edits one gets a new cache."""
+    hashes = []
+    for step in pipeline:
+        kind = TRANSFORMS.get(step['type'])
+        if kind is not None and not kind.__module__.startswith('mmskelssl.'):
+            try:
+                hashes.append(file_hash(inspect.getfile(kind)))
+            except (OSError, TypeError):  # typed at a prompt
+                pass
+    return ' '.join(hashes)
 
 
 def _writable(folder: str, key: str) -> str:

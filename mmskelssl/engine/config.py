@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 
+from mmskelssl.datasets.skeleton_dataset import dataset_config
 from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.engine.plugins import look_beside
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
@@ -26,17 +28,26 @@ def load_config(path: str, options: dict | None = None) -> list[tuple[str, Confi
     """
     if not osp.isfile(path):
         raise UserError(f'{path}: no such config; see configs/')
-    try:
-        cfg = Config.fromfile(path, lazy_import=False)
-    except (SyntaxError, NameError, KeyError, FileNotFoundError, OSError) as error:
-        raise UserError(f'{path}: {type(error).__name__}: {error}') from error
-    stages = [(stage['name'], Config.fromfile(osp.join(osp.dirname(path), stage['config']), lazy_import=False))
-              for stage in cfg.get('stages', [])]
+    cfg = _read(path)
+    stages = [(stage['name'], _read(osp.join(osp.dirname(path), stage['config']))) for stage in cfg.get('stages', [])]
     name = osp.splitext(osp.basename(path))[0]
     stages.append((name.split('_')[0] if stages else name, cfg))
     for key, value in (options or {}).items():
         _apply(stages, key, value)
     return stages
+
+
+def _read(path: str) -> Config:
+    look_beside(path)  # custom_imports may name what lies there
+    try:
+        return Config.fromfile(path, lazy_import=False)
+    except ImportError as error:
+        while error.__context__ is not None:  # mmengine hides what was missing
+            error = error.__context__
+        raise UserError(f'{path}: custom_imports: {error}; a module must lie beside the config, be installed, or be on '
+                        'PYTHONPATH') from error
+    except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
+        raise UserError(f'{path}: {type(error).__name__}: {error}') from error
 
 
 def _apply(stages: list[tuple[str, Config]], key: str, value) -> None:
@@ -87,19 +98,24 @@ def complete(cfg: Config, seed: int) -> Config:
     """Fill in what follows from the rest: data sets from ``data``, layout and channels from the store, the seed.
 
     ``data = dict(store, split, pipeline, prepare)`` is the single place that names the data. ``prepare`` is the command
-    that makes the store, shown where there is none.
+    that makes the store, shown where there is none. ``type`` and any other key go to a data set class of your own.
     """
     data = cfg.get('data')
     if not data:
         raise UserError('the config has no `data = dict(store=..., split=..., pipeline=[...])`')
+    given = {'train_split', 'test_split', 'data_hash', 'layout'} & set(data)
+    if given:
+        raise UserError(f'data.{min(given)} is no argument of a data set: it follows from the store and data.split')
+    data.setdefault('split', 'standard')
+    data.setdefault('prepare', f'python tools/prepare_data.py SOURCE PATH --out {data.store}')
+    train_split, test_split = split_pair(data.split)
     store = open_store(data)
-    train_split, test_split = split_pair(data.get('split', 'standard'))
     store.split(train_split)
-    dataset = dict(type='SkeletonDataset', store=data.store, pipeline=data.pipeline)
     # With the scope spelt out, as mmengine looks collate functions up in its root registry alone.
-    cfg.train_dataloader.update(dataset=dict(**dataset, split=train_split),
+    cfg.train_dataloader.update(dataset=dataset_config(data, train_split),
                                 collate_fn=dict(type='mmskelssl.whole_batch'))
-    source = dict(store=data.store, pipeline=data.pipeline, train_split=train_split, test_split=test_split)
+    source = {**data, 'train_split': train_split, 'test_split': test_split}
+    del source['split'], source['prepare']
     # Pre-training needs no test split; without one its curves have no nearest neighbours.
     cfg.evaluation = source if test_split in store.splits else None
 
@@ -125,8 +141,7 @@ def complete(cfg: Config, seed: int) -> Config:
 def open_store(data: Mapping) -> SkeletonStore:
     """The store that a config's ``data`` names, or an error with the command that makes it."""
     if not osp.isdir(data['store']):
-        command = data.get('prepare', f'python tools/prepare_data.py SOURCE PATH --out {data["store"]}')
-        raise UserError(f'no store at {data["store"]}; make it with: {command}')
+        raise UserError(f'no store at {data["store"]}; make it with: {data["prepare"]}')
     return SkeletonStore(data['store'])
 
 

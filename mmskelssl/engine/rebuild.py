@@ -3,6 +3,7 @@
 mmengine's registries import and call whatever a dotted ``type`` names (``subprocess.run``...), so a description from
 a file may only name what is registered.
 """
+import difflib
 import json
 import logging
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from mmskelssl import registry
+from mmskelssl.datasets.skeleton_dataset import dataset_config
 from mmskelssl.errors import UserError
 
 
@@ -46,8 +48,10 @@ def check_types(config, where: str) -> None:
             if '_scope_' in node and node['_scope_'] != 'mmskelssl':
                 raise UserError(f'{where}: its description asks for the scope {node["_scope_"]!r}; refused')
             if 'type' in node and str(node['type']).removeprefix('mmskelssl.') not in known:
-                raise UserError(f'{where}: type {node["type"]!r} is not registered; if a plug-in has it, '
-                                'name the module with --imports MODULE')
+                close = difflib.get_close_matches(str(node['type']), known, 3, 0.6)
+                raise UserError(f'{where}: type {node["type"]!r} is not registered'
+                                + (f' (nearest: {", ".join(close)})' if close else '')
+                                + '; if a plug-in has it, name the module or its path with --imports')
             for value in node.values():
                 visit(value)
         elif isinstance(node, (list, tuple)):
@@ -86,7 +90,8 @@ def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
         raise UserError(f'{where}: its model cannot be built here: {error}') from error
 
 
-def build_dataset(store: str, split: str, pipeline: list, where: str):
-    """The data set of a store's split under a pipeline that came with a checkpoint."""
-    check_types(pipeline, where)
-    return registry.DATASETS.build(dict(type='SkeletonDataset', store=store, split=split, pipeline=pipeline))
+def build_dataset(data: dict, split: str, where: str):
+    """The data set of a split, as a checkpoint describes it (:func:`dataset_config`)."""
+    config = dataset_config(data, split)
+    check_types(config, where)
+    return registry.DATASETS.build(config)

@@ -1,5 +1,4 @@
 """Run the stages of a recipe."""
-import difflib
 import glob
 import os.path as osp
 import re
@@ -7,14 +6,12 @@ import time
 from collections.abc import Mapping
 
 from mmengine.config import Config
-from mmengine.registry import Registry
 from mmengine.runner import Runner
 
-from mmskelssl import registry as registries
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.distributed import prepare_distributed
 from mmskelssl.errors import UserError
-from mmskelssl.registry import MODELS
+from mmskelssl.registry import MODELS, explain_unknown
 
 
 def checkpoints(work_dir: str) -> list[str]:
@@ -109,14 +106,5 @@ def _check_start(cfg: Config, start: dict | None) -> None:
 
 
 def _explain(error: Exception) -> str:
-    """What mmengine says of a config that it cannot build, in one line, with the nearest names for an unknown type."""
-    text = ' '.join(str(error.args[0] if error.args else error).split())
-    match = re.match(r'(\S+) is not in the \S+::(\S+) registry', text)
-    if not match:
-        return text
-    kind = match[2].replace(' ', '_')
-    known = sorted({name for registry in vars(registries).values() if isinstance(registry, Registry)
-                    and registry.name.replace(' ', '_') == kind for name in registry.module_dict})
-    close = difflib.get_close_matches(match[1], known, 3, 0.4) or known
-    return (f'no {kind} is called {match[1]!r}; did you mean {", ".join(close)}? A type of your own must be '
-            'registered, and its module named in custom_imports')
+    """What mmengine says of a config that it cannot build, in one line."""
+    return explain_unknown(error) or ' '.join(str(error.args[0] if error.args else error).split())

@@ -1,5 +1,4 @@
 """What ``tools/evaluate.py`` and ``tools/test.py`` do: checkpoints in, ``results.json`` and a table out."""
-import importlib
 import json
 import os.path as osp
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from torch import nn
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone
+from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_dataset, build_model
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.linear import RECIPES
@@ -20,7 +20,7 @@ from mmskelssl.layouts import get_layout
 def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: str, imports: Sequence[str] = (),
                          **options) -> list[dict]:
     """Measure checkpoints that describe their model; options as in :class:`_Command`."""
-    _import(imports)
+    import_plugins(imports)
     command = _Command(protocols, out, **options)
     encoders = [(path, *build_from_checkpoint(path)) for path in paths]  # all first: a bad one costs no waiting
     for path, model, info in encoders:
@@ -31,10 +31,9 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
 def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: str, imports: Sequence[str] = (),
                          **options) -> list[dict]:
     """Measure a checkpoint whose model and data a config describes."""
-    _import(imports)
+    import_plugins(imports)
     from mmskelssl.engine.config import complete, load_config
     cfg = complete(load_config(config)[-1][1], seed=0)
-    _import(cfg.get('custom_imports', {}).get('imports', []))
     info = next(hook for hook in cfg.custom_hooks if hook['type'] == 'RunInfoHook')
     info = {**info, 'model': json.loads(info['model']), 'dataset': json.loads(info['dataset'])}
     model = build_model(info['model'], config)
@@ -44,14 +43,6 @@ def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: 
     command = _Command(protocols, out, **options)
     command.add(path, model, info)
     return command.finish()
-
-
-def _import(modules: Sequence[str]) -> None:
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise UserError(f'cannot import {module}: {error}; is it installed, or on PYTHONPATH?') from error
 
 
 class _Command:
@@ -96,11 +87,12 @@ class _Command:
         pairs = parse_pairs(self.pairs, store.splits)
         method = info.get('method') or info['model']['type']
         identity = dict(encoder=method, method=method, backbone=info['model']['backbone']['type'],
-                        data=osp.basename(osp.abspath(path_of_store)), stream=info.get('stream', 'joint'), epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
+                        data=osp.basename(osp.abspath(path_of_store)), stream=info.get('stream', 'joint'),
+                        epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
                         config_hash=info.get('config_hash'), checkpoint=path)
 
         def make_dataset(split: str):
-            return build_dataset(path_of_store, split, dataset['pipeline'], path)
+            return build_dataset({**dataset, 'store': path_of_store}, split, path)
 
         def measure(encoder, who):
             encoder.to(self.device)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.monitors import in_batch_top1, mean_cosine
+from mmskelssl.models.losses import widen
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
 from mmskelssl.models.modules.queue import FeatureQueue
@@ -127,7 +128,7 @@ class ContrastiveModel(SelfSupervisedModel):
 
     def embed(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """Feature map (N, M, D, T', V') of the encoder -> L2-normalised embedding (N, E)."""
-        return F.normalize(self.projector(self.pool(features, num_frames)).float(), dim=1)
+        return F.normalize(widen(self.projector(self.pool(features, num_frames))), dim=1)
 
     @torch.no_grad()
     def monitors(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:
@@ -161,7 +162,7 @@ class MomentumContrast(ContrastiveModel):
 
     def embed_key(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """As :meth:`embed`, of the key encoder."""
-        return F.normalize(self.key.projector(self.pool(features, num_frames)).float(), dim=1)
+        return F.normalize(widen(self.key.projector(self.pool(features, num_frames))), dim=1)
 
     @torch.no_grad()
     def encode_key(self, view: Tensor, num_frames: Tensor | None = None) -> Tensor:

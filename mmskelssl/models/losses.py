@@ -10,11 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def widen(x):
+    """A half-precision tensor in float32; anything else as it is."""
+    return x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def full_precision(function):
     """Run a loss outside autocast, its half-precision arguments widened to float32."""
-    def widen(x):
-        return x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16) else x
-
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         device = next(a.device.type for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
@@ -119,9 +121,10 @@ def masked_reconstruction(prediction: Tensor, target: Tensor, num_frames: Tensor
         prediction, target: (N, T, D). What stands beyond a clip's end does not matter.
         num_frames: (N,) real frames, at least 1.
     """
-    error = (prediction - target).square().sum(2)
-    beyond = torch.arange(error.shape[1], device=error.device) >= num_frames.unsqueeze(1)
-    return (error.masked_fill(beyond, 0.).sum(1) / num_frames).mean()
+    beyond = torch.arange(target.shape[1], device=target.device) >= num_frames.unsqueeze(1)
+    # Masked before it is squared: not even infinity there reaches the gradient.
+    error = (prediction - target).masked_fill(beyond.unsqueeze(2), 0.).square()
+    return (error.sum((1, 2)) / num_frames).mean()
 
 
 @full_precision

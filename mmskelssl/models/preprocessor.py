@@ -12,6 +12,10 @@ from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.registry import MODELS
 
 
+def _continues(ops: list) -> bool:
+    return bool(ops) and isinstance(ops[0], str)
+
+
 @MODELS.register_module()
 class SkeletonPreprocessor(BaseDataPreprocessor):
     """Moves a batch to the device, draws the views, aligns, and turns joints into the chosen stream.
@@ -25,7 +29,7 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         alignment: ``none`` takes the clips as the data set made them; ``frame`` centres every frame and turns it to
             the front; ``both`` stacks the two, trajectory and local pose, as input channels (C becomes 2C).
         velocity: Append the difference to the next frame as further channels (C is doubled).
-        views: Augmentations of each named view, in order. The first entry may be the name of an earlier view: the
+        views: Augmentations of each named view, in order. The first entry may be the name of another view: the
             list then continues from that one's clips. Views are drawn in training only.
         keep_absent: Leave absent persons, all zeros, absent in every view; the published noise gives them a body.
         seed: Base of the random draws.
@@ -43,14 +47,18 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         self.stream, self.alignment, self.velocity = stream, alignment, velocity
         self.keep_absent, self.seed = keep_absent, seed
         self.views, self.origin = {}, {}
-        for name, ops in (views or {}).items():
-            ops = list(ops or [])
-            if ops and isinstance(ops[0], str):
-                self.origin[name] = ops.pop(0)
-                if self.origin[name] not in self.views:
-                    raise UserError(f'view {name!r} continues from {self.origin[name]!r}, which is no earlier view; '
-                                    f'before it there are {", ".join(self.views) or "none"}')
-            self.views[name] = build_augments(ops, self.layout)
+        pending = {name: list(ops or []) for name, ops in (views or {}).items()}
+        while pending:  # in whatever order the views are written, or sorted into
+            ready = [name for name, ops in pending.items() if not _continues(ops) or ops[0] in self.views]
+            if not ready:
+                raise UserError('data_preprocessor.views: ' + ', '.join(
+                    f'{name!r} continues from {ops[0]!r}' for name, ops in pending.items()) +
+                    f', which is no other view; there are {", ".join(views)}')
+            for name in ready:
+                ops = pending.pop(name)
+                if _continues(ops):
+                    self.origin[name] = ops.pop(0)
+                self.views[name] = build_augments(ops, self.layout)
         self.active = {name: tuple(range(len(ops))) for name, ops in self.views.items()}
         self._generator: torch.Generator | None = None
         self._draw = (get_rank(), 0)

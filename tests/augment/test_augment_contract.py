@@ -8,8 +8,8 @@ from mmskelssl.registry import BATCH_AUGMENTS
 
 ALWAYS = {'TemporalCrop', 'CropResize', 'Shear', 'Rotate', 'YawRotate', 'Scale', 'LinearJitter', 'JointMask',
           'CoordinateDropout', 'Rescale'}  # p = 1 unless a config says otherwise
-SOMETIMES = {'TimeReverse', 'GaussianBlur', 'Interpolate', 'SpatialFlip', 'GaussianNoise', 'AxisMask'}  # p = .5
-FIXED = {'TimeReverse', 'SpatialFlip'}  # nothing to draw
+SOMETIMES = {'TimeReverse', 'GaussianBlur', 'Interpolate', 'SpatialFlip', 'GaussianNoise', 'AxisMask', 'SwapPersons'}
+FIXED = {'TimeReverse', 'SpatialFlip', 'SwapPersons'}  # nothing to draw
 TOGETHER = {'SwapParts'}  # drawn once for the whole batch: tests/augment/test_mixing.py
 NAMES = sorted(ALWAYS | SOMETIMES)
 SHAPES = {'ntu25': (5, 3, 50, 25, 2), 'kinect20': (3, 6, 13, 20, 1), 'sbu15': (1, 3, 1, 15, 2)}
@@ -164,7 +164,7 @@ def test_built_operators_pass_through():
 
 
 @pytest.mark.parametrize(('config', 'message'), [
-    (dict(type='Sheer'), r'Sheer.*known: AxisMask'),
+    (dict(type='Sheer'), r'Sheer.*did you mean Shear'),
     (dict(type='Shear', amplitud=1), 'amplitud'),
     (dict(type='Shear', p=1.5), 'Shear: p is a probability, got 1.5'),
     (dict(type='JointMask', ratio=1.), 'ratio'),

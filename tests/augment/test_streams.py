@@ -43,6 +43,19 @@ def test_one_frame_does_not_move():
     assert (to_stream(clips(2, 3, 1, 5, 1), 'motion') == 0).all()
 
 
+@pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
+def test_padded_clips_move_up_to_their_last_real_frame(stream):
+    """As if each clip were cut to its length; a jump to the padding is no movement."""
+    x, lengths, layout = clips(3, 3, 6, 25, 2), [4, 6, 1], get_layout('ntu25')
+    for clip, length in zip(x, lengths, strict=True):
+        clip[:, length:] = 0 if stream != 'motion' else torch.nan
+    made = to_stream(x, stream, layout, torch.tensor(lengths))
+    for clip, length, out in zip(x, lengths, made, strict=True):
+        cut = clip[None, :, :length]
+        assert torch.equal(out[:, :length], to_stream(cut, stream, layout)[0])
+        assert (out[:, length:] == 0).all()
+
+
 def test_wrong_stream_or_layout():
     layout = get_layout('ntu25')
     with pytest.raises(UserError, match="unknown stream 'bones': choose one of joint, bone, motion"):

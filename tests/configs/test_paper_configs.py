@@ -13,6 +13,8 @@ from tools.train import parse_args
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS, DATASETS = ('skeletonclr', 'aimclr', 'actclr'), ('ntu60', 'ntu120', 'pkummd1', 'pkummd2')
+CRRL = ('crrlmotion', 'crrlreconstruct', 'crrl')
+STAGED = ('actclr', 'crrl')
 
 # methods.md 0.1, 0.4, 0.6 and 1.4
 COMMON = {
@@ -64,6 +66,54 @@ VIEWS = dict(skeletonclr=dict(query=WEAK, key=WEAK), aimclr=dict(query=WEAK, key
              actclr=dict(weak=WEAK, key=WEAK, normal=NORMAL, strong=STRONG))
 
 
+# methods.md 0.1, 0.4 and 2.1 to 2.4: the same preprocessing with 64 frames, the same schedule, another network
+SKEATTNCLR = {
+    'model.type': 'SkeAttnCLR',
+    'model.backbone': dict(type='STGCN', hidden_channels=64, out_channels=256, adjacency='agcn', dropout=0.5),
+    'model.projector': dict(hidden_channels=256, out_channels=128, norm=True),
+    'model.predictor_channels': 256,
+    'model.attention': dict(heads=8, sharpness=2.0),
+    'model.momentum': dict(momentum=0.996, final_momentum=1.0, buffers='ema'),
+    'model.queue_size': 32768,
+    'model.temperature': 0.2,
+    'model.data_preprocessor.type': 'SkeletonPreprocessor',
+    'model.data_preprocessor.stream': 'joint',
+    'train_cfg': dict(by_epoch=True, max_epochs=300),
+    'method_hooks': None,
+    'stages': None,
+    **{key: value for key, value in COMMON.items() if key.startswith(('optim', 'param', 'train_dataloader'))},
+    'data.split': 'xsub',
+    'data.pipeline': [step if step['type'] != 'ResizeFrames' else dict(type='ResizeFrames', frames=64)
+                      for step in COMMON['data.pipeline']],
+}
+# methods.md 3.1 to 3.4. The preprocessing is the project's own: the published one is unknown.
+CRRL_COMMON = {
+    'model.backbone': dict(type='BiGRU', num_persons=2, hidden_channels=256, num_layers=2, dropout=0.2),
+    'model.data_preprocessor.type': 'SkeletonPreprocessor',
+    'model.data_preprocessor.stream': 'joint',
+    'optim_wrapper.type': 'OptimWrapper',
+    'optim_wrapper.optimizer': dict(type='SGD', lr=0.05, momentum=0.9, nesterov=False, weight_decay=1e-4),
+    'optim_wrapper.clip_grad': None,
+    'param_scheduler': [dict(type='MultiStepLR', by_epoch=True, milestones=[18, 50], gamma=0.5)],
+    'train_dataloader.batch_size': 32,
+    'train_dataloader.sampler.shuffle': True,
+    'train_cfg': dict(by_epoch=True, max_epochs=60),
+    'method_hooks': None,
+    'data.pipeline': [dict(type='SelectPersons', max_persons=2), dict(type='AlignSequence'),
+                      dict(type='FitRange', limit=0.7), dict(type='PadFrames', frames=300), dict(type='PackSkeleton')],
+}
+CRRL_OWN = dict(
+    crrlmotion={'model.type': 'CRRLMotion', 'model.projector': dict(hidden_channels=512, out_channels=512),
+                'model.momentum': dict(momentum=0.999, buffers='own'), 'model.key_head': 'fixed',
+                'model.velocity': 'difference', 'model.queue_size': 64, 'model.temperature': 0.1, 'stages': None,
+                'model.data_preprocessor.views': dict(query=[], key=[])},
+    crrlreconstruct={'model.type': 'CRRLReconstruct', 'model.decoder_layers': 2, 'stages': None,
+                     'model.data_preprocessor.views': dict(clip=[])},
+    crrl={'model.type': 'CRRL', 'model.decoder_layers': 2, 'model.distill_weight': 0.1,
+          'model.head': dict(hidden_channels=512, out_channels=512), 'model.teacher_dropout': True,
+          'model.data_preprocessor.views': dict(clip=[])})
+
+
 def plain(value):
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -78,12 +128,16 @@ def lookup(cfg: Config, key: str):
     return plain(node)
 
 
+def compare(cfg: Config, table: dict):
+    wrong = {key: (lookup(cfg, key), value) for key, value in table.items() if lookup(cfg, key) != plain(value)}
+    assert not wrong, f'{cfg.filename}: (config, paper) {wrong}'
+
+
 def check_recipe(cfg: Config, method: str, dataset: str):
     table = {**COMMON, **OWN[method], 'data.store': f'data/{dataset}'}
     if method == 'actclr':
         table['stages'] = [dict(name='aimclr', config=f'aimclr_{dataset}.py', carry=['backbone.', 'projector.'])]
-    wrong = {key: (lookup(cfg, key), value) for key, value in table.items() if lookup(cfg, key) != plain(value)}
-    assert not wrong, f'{method}_{dataset}: (config, paper) {wrong}'
+    compare(cfg, table)
     assert cfg.data.prepare.endswith(f'--out data/{dataset}')
     assert not any('FillQueue' in hook['type'] for hook in cfg.custom_hooks)  # the published queue starts random
 
@@ -101,12 +155,64 @@ def test_actclr_starts_with_the_whole_of_aimclr(dataset):
     check_recipe(stages[0][1], 'aimclr', dataset)
 
 
+@pytest.mark.parametrize('dataset', DATASETS)
+def test_skeattnclr(dataset):
+    """The weight of the salient contrast is 1 for the joint stream of NTU60 (methods.md 2.3)."""
+    compare(Config.fromfile(CONFIGS / f'skeattnclr_{dataset}.py'), {
+        **SKEATTNCLR, 'data.store': f'data/{dataset}', 'model.local_weight': 1.0 if dataset == 'ntu60' else 0.5})
+
+
+@pytest.mark.parametrize('dataset', [*DATASETS, 'cmu'])
+@pytest.mark.parametrize('method', CRRL)
+def test_crrl(method, dataset):
+    table = {**CRRL_COMMON, **CRRL_OWN[method], 'data.store': f'data/{dataset}'}
+    if dataset == 'cmu':
+        table['model.backbone'] = dict(table['model.backbone'], num_persons=1)
+        table['data.pipeline'] = [dict(type='SelectPersons', max_persons=1), *table['data.pipeline'][1:]]
+    if method == 'crrl':
+        table['stages'] = [dict(name='crrlmotion', config=f'crrlmotion_{dataset}.py', carry={'backbone.': 'teacher.'})]
+    compare(Config.fromfile(CONFIGS / f'{method}_{dataset}.py'), table)
+
+
+def test_what_is_built_of_skeattnclr():
+    """Arguments that the config does not name, and the views as they run (methods.md 0.4, 2.1, 2.2)."""
+    model = built('skeattnclr_ntu60')
+    made = model.data_preprocessor
+    assert (model.pooling, model.in_batch, made.alignment, made.velocity) == ('mean', False, 'none', False)
+    assert (model.backbone.absent, model.key.final_momentum) == ('encode', 1.0)
+    assert model.queue.keys.shape == (32768, 128)
+    assert effective(made) == dict(query=WEAK, key=WEAK, mixed=[
+        ('SwapParts', dict(p=1, parts=(3, 4), cells=(4, 7), cell=4))])
+    assert made.origin == dict(mixed='query')
+
+
+def test_what_is_built_of_crrl():
+    """Parameters of encoder, decoder and heads (methods.md 3.2)."""
+    def count(module):
+        return sum(p.numel() for p in module.parameters())
+    motion, fused = built('crrlmotion_ntu60'), built('crrl_ntu60')
+    assert count(motion.backbone) == count(fused.teacher) == 1_809_408
+    assert count(motion.projector) == count(fused.head) == 525_312 and count(fused.decoder) == 434_700
+    assert motion.queue.keys.shape == (64, 512) and not motion.in_batch
+    assert count(built('crrl_cmu', 'cmu31').backbone) == 1_721_856
+
+
+def built(name: str, layout: str = 'ntu25'):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py').model
+    cfg.backbone.layout = cfg.data_preprocessor.layout = layout
+    return MODELS.build(cfg)
+
+
+def effective(preprocessor) -> dict:
+    """The operators of each view with all of their arguments."""
+    return {name: [(type(op).__name__, {key: value for key, value in vars(op).items() if key != 'layout'})
+                   for op in ops] for name, ops in preprocessor.views.items()}
+
+
 @pytest.mark.parametrize('method', METHODS)
 def test_what_is_built_is_what_was_published(method):
     """Arguments that no config names have to be the published ones too (methods.md 0.4 to 0.6, 1.2, 1.3)."""
-    cfg = Config.fromfile(CONFIGS / f'{method}_ntu60.py').model
-    cfg.backbone.layout = cfg.data_preprocessor.layout = 'ntu25'
-    model = MODELS.build(cfg)
+    model = built(f'{method}_ntu60')
     made = model.data_preprocessor
     assert (model.pooling, model.in_batch, made.alignment, made.keep_absent) == ('mean', False, 'none', False)
     assert (model.backbone.absent, model.backbone.in_channels, model.key.final_momentum) == ('encode', 3, None)
@@ -117,9 +223,7 @@ def test_what_is_built_is_what_was_published(method):
         assert model.topk == 1
     if method == 'actclr':
         assert model.contrast_weight == 0
-    views = {name: [(type(op).__name__, {key: value for key, value in vars(op).items() if key != 'layout'})
-                    for op in ops] for name, ops in made.views.items()}
-    assert views == VIEWS[method]
+    assert effective(made) == VIEWS[method]
     assert all(op.layout is None or op.layout.name == 'ntu25' for ops in made.views.values() for op in ops)
 
 
@@ -132,7 +236,9 @@ def test_the_curriculum_names_operators_that_exist():
 
 
 def test_every_promised_config_is_there():
-    promised = {f'{method}_{dataset}.py' for method in METHODS for dataset in ('toy', 'nwucla', *DATASETS)}
+    promised = {f'{method}_{dataset}.py' for method in (*METHODS, 'skeattnclr', *CRRL)
+                for dataset in ('toy', 'nwucla', 'sbu', 'msr', *DATASETS)}
+    promised |= {'crrl_cmu.py', *(f'simclr_{dataset}.py' for dataset in ('toy', 'nwucla', 'sbu', 'msr'))}
     assert promised <= {path.name for path in CONFIGS.glob('*.py')}
 
 
@@ -148,8 +254,8 @@ def test_the_first_line_runs_the_config(path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', [tool, config, *shlex.split(re.sub(r'[][]', '', options))])
     args = parse_args()
     stages = load_config(str(CONFIGS.parent / args.config), args.cfg_options)
-    assert len(stages) == (2 if path.name.startswith('actclr') else 1)
-    assert stages[-1][1].model.type.lower() == path.stem.split('_')[0]
+    method = path.stem.split('_')[0]
+    assert len(stages) == (2 if method in STAGED else 1) and stages[-1][1].model.type.lower() == method
     for key, value in args.cfg_options.items():
         assert all(lookup(cfg, key) == value for _, cfg in stages)
     assert len(text.splitlines()) <= 40

@@ -9,6 +9,7 @@ from mmskelssl.datasets.transforms import (
     AlignSequence,
     AlignShoulders,
     Center,
+    FitRange,
     PackSkeleton,
     PadFrames,
     ResizeFrames,
@@ -216,6 +217,45 @@ def test_pad(frames):
     kept = min(17, frames)
     np.testing.assert_array_equal(out['keypoint'][:, :kept], results['keypoint'][:, :kept])
     assert not out['keypoint'][:, kept:].any()
+
+
+def test_pad_counts_up_to_the_last_frame_with_a_body():
+    """A gap inside a clip is part of it, zeros at its end are not."""
+    results = sample(frames=12)
+    results['keypoint'][:, 3:6] = 0
+    results['keypoint'][:, 9:] = 0
+    for frames, real in ((20, 9), (12, 9), (8, 8), (5, 3)):
+        out = run(PadFrames(frames), results)
+        assert out['num_frames'] == real and out['keypoint'].shape[1] == frames
+        np.testing.assert_array_equal(out['keypoint'][:, :real], results['keypoint'][:, :real])
+    results['keypoint'][1, 10, 7, 2] = 1e-3  # any joint of any person counts
+    assert run(PadFrames(20), results)['num_frames'] == 11
+
+
+@pytest.mark.parametrize('frames', [4, 20])
+def test_pad_refuses_a_clip_without_a_body(frames):
+    results = sample()
+    results['keypoint'][:, :frames] = 0
+    with pytest.raises(UserError, match=f'sample clip7: no body in its first {frames} frames'):
+        run(PadFrames(frames), results)
+
+
+@pytest.mark.parametrize('limit', [.95, 2.])
+def test_fit_range_scales_a_clip_by_one_factor(limit):
+    results = sample()
+    results['keypoint'][1, 5, 3, 0] = -8  # the largest, and negative
+    out = run(FitRange(limit), results)['keypoint']
+    assert out.dtype == np.float32 and out[1, 5, 3, 0] == pytest.approx(-limit)
+    np.testing.assert_allclose(out, results['keypoint'] * limit / 8, rtol=1e-6)
+
+
+def test_fit_range_of_nothing():
+    results = sample()
+    results['keypoint'][:] = 0
+    assert not run(FitRange(), results)['keypoint'].any()
+    for limit in (0, -1.):
+        with pytest.raises(UserError, match='limit must be positive'):
+            FitRange(limit)
 
 
 def test_pack():

@@ -167,6 +167,78 @@ def test_absent_persons_under_noise(keep_absent):
     assert (made[1:] != x[1:]).all() and (made[0, ..., 0] != x[0, ..., 0]).all()
 
 
+def with_velocity(x, lengths, stream, layout):
+    """The stream, and then how each of its channels goes on; no step leads out of a clip."""
+    out = in_stream(x.numpy(), stream, layout)
+    step = np.zeros_like(out)
+    for n, length in enumerate(lengths):
+        if stream == 'motion':
+            out[n, :, length - 1:] = 0
+        for t in range(length - 1):
+            step[n, :, t] = out[n, :, t + 1] - out[n, :, t]
+    return torch.from_numpy(np.concatenate([out, step], 1))
+
+
+@pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
+@pytest.mark.parametrize('training', [False, True])
+def test_velocity(stream, training):
+    x, lengths = clips(), [4, 6, 1]
+    for clip, length in zip(x, lengths, strict=True):
+        clip[:, length:] = 0
+    made = SkeletonPreprocessor('ntu25', stream, velocity=True, views=dict(a=[]))
+    data = batch(x)
+    data['data_samples']['num_frames'] = torch.tensor(lengths)
+    out = made(data, training)['inputs']
+    wanted = with_velocity(x, lengths, stream, 'ntu25')
+    torch.testing.assert_close(out['a'] if training else out, wanted, rtol=1e-12, atol=1e-12)
+    whole = made(batch(x), False)['inputs']  # without lengths all frames are real
+    torch.testing.assert_close(whole, with_velocity(x, [6] * 3, stream, 'ntu25'), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize('alignment', ['none', 'frame', 'both'])
+@pytest.mark.parametrize('velocity', [False, True])
+def test_channels_are_those_the_backbone_gets(alignment, velocity):
+    made = SkeletonPreprocessor('ntu25', alignment=alignment, velocity=velocity)(batch(clips()))['inputs']
+    assert made.shape[1] == SkeletonPreprocessor.channels(3, alignment, velocity)
+    if velocity:
+        place, step = made.chunk(2, 1)
+        torch.testing.assert_close(step[:, :, :-1], place[:, :, 1:] - place[:, :, :-1])
+        assert not step[:, :, -1].any()
+
+
+def test_a_view_continues_from_an_earlier_one():
+    """From its clips as they are augmented, drawn once, before alignment and stream."""
+    x, square = clips(), Square()
+    made = SkeletonPreprocessor('ntu25', 'motion', 'both', views=dict(
+        query=[*NOISE, square], key=NOISE, mixed=['query', Square()], same=['mixed']))
+    views = made(batch(x), True)['inputs']
+    alone = SkeletonPreprocessor('ntu25', views=dict(query=NOISE))(batch(x), True)['inputs']['query']
+    assert square.calls == 1
+    for name, power in (('query', 2), ('mixed', 4), ('same', 4)):
+        torch.testing.assert_close(views[name], expected(alone**power, 'both', 'motion', 'ntu25'), rtol=1e-9, atol=1e-9)
+    assert made.active == dict(query=(0, 1), key=(0,), mixed=(0,), same=())
+
+
+@pytest.mark.parametrize('keep_absent', [False, True])
+def test_absent_persons_in_a_swap(keep_absent):
+    """A swap lends an absent person the partner's limbs, unless absent ones are to stay so."""
+    x = clips(frames=64)
+    made = SkeletonPreprocessor('ntu25', keep_absent=keep_absent, views=dict(
+        query=[], mixed=['query', dict(type='SwapParts')]))
+    views = made(batch(x), True)['inputs']
+    assert torch.equal(views['query'], x) and (views['mixed'] != x).any()
+    assert (views['mixed'][0, ..., 1] == 0).all() == keep_absent
+
+
+@pytest.mark.parametrize('views, message', [
+    (dict(mixed=['query', *NOISE], query=[]), "view 'mixed' continues from 'query', .*before it there are none"),
+    (dict(query=[], key=[], mixed=['qery']), "'mixed' continues from 'qery', .*before it there are query, key"),
+    (dict(query=['query']), "'query' continues from 'query', which is no earlier view")])
+def test_a_view_that_cannot_be_continued(views, message):
+    with pytest.raises(UserError, match=message):
+        SkeletonPreprocessor('ntu25', views=views)
+
+
 @pytest.mark.parametrize('alignment', ['none', 'frame', 'both'])
 def test_a_single_frame(alignment):
     x = clips(frames=1)

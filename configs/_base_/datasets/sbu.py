@@ -1,11 +1,12 @@
 # SBU Kinect Interaction: 15 joints, two persons, 8 classes; five folds, data.split=fold1 to fold5. One camera, whose
-# units are no metres, and persons who face each other: clips are moved, but not turned.
+# units are no metres, and persons who face each other: clips are moved, but not turned, and what lies half-way between
+# the two is the origin.
 data = dict(
     store='data/sbu',
     split='fold1',
     pipeline=[
         dict(type='SelectPersons', max_persons=2),
-        dict(type='AlignSequence', turn=False),
+        dict(type='AlignSequence', turn=False, middle=True),
         dict(type='ResizeFrames', frames=24),
         dict(type='PackSkeleton')],
     prepare='python tools/prepare_data.py pyskl sbu_interaction.pkl --layout sbu15 --units normalised --out data/sbu')

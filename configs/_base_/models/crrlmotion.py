@@ -9,4 +9,4 @@ model = dict(
     velocity='difference',
     queue_size=64,
     temperature=0.1,
-    data_preprocessor=dict(type='SkeletonPreprocessor', stream='joint', views=dict(clip=[])))
+    data_preprocessor=dict(type='SkeletonPreprocessor', stream='joint', views=dict(query=[], key=[])))

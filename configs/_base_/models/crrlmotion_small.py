@@ -1,6 +1,8 @@
-# The motion learner for a few thousand clips or fewer (a departure from the paper; docs/small_data.md): fresh negatives
-# beside the queue, a key head that follows, velocities scaled as the coordinates are, and view points at random.
+# The motion learner for a few thousand clips or fewer (a departure from the paper; docs/small_data.md): fresh negatives,
+# a key head that follows, velocities scaled as the coordinates are, and a view point at random for each of the two.
 _base_ = 'crrlmotion.py'
+_view = [dict(type='YawRotate', degrees=45), dict(type='Scale', amplitude=0.2),
+         dict(type='GaussianNoise', p=0.5, std=0.01)]
 model = dict(
     projector=dict(hidden_channels=256, out_channels=128),
     momentum=dict(momentum=0.9),
@@ -8,6 +10,4 @@ model = dict(
     velocity='range',
     queue_size=0,
     in_batch=True,
-    data_preprocessor=dict(views=dict(clip=[
-        dict(type='YawRotate', degrees=45), dict(type='Scale', amplitude=0.2),
-        dict(type='GaussianNoise', p=0.5, std=0.01)])))
+    data_preprocessor=dict(views=dict(query=_view, key=_view)))

@@ -1,4 +1,4 @@
-# The sequence reconstructor for a few thousand clips or fewer: view points at random, as crrlmotion_small.py.
+# The sequence reconstructor for a few thousand clips or fewer: a view point at random.
 _base_ = 'crrlreconstruct.py'
 model = dict(data_preprocessor=dict(views=dict(clip=[
     dict(type='YawRotate', degrees=45), dict(type='Scale', amplitude=0.2),

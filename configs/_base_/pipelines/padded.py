@@ -5,3 +5,5 @@ _end = [dict(type='AlignSequence'), dict(type='FitRange', limit=0.7), dict(type=
         dict(type='PackSkeleton')]
 one_person = [dict(type='SelectPersons', max_persons=1), *_end]
 two_persons = [dict(type='SelectPersons', max_persons=2), *_end]
+# As datasets/sbu.py: moved, but not turned; the origin half-way between the two.
+interaction = [dict(step, turn=False, middle=True) if step['type'] == 'AlignSequence' else step for step in two_persons]

@@ -85,14 +85,15 @@ class AlignSequence(BaseTransform):
 
     Args:
         turn: Turn the clip to the front; without, it is moved only.
+        middle: Put the origin half-way between the persons instead of at the first one's hip.
     """
 
-    def __init__(self, turn: bool = True):
-        self.turn = turn
+    def __init__(self, turn: bool = True, middle: bool = False):
+        self.turn, self.middle = turn, middle
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))
-        clip = align_sequence(_as_clip(results['keypoint']), results['layout'], self.turn)
+        clip = align_sequence(_as_clip(results['keypoint']), results['layout'], self.turn, self.middle)
         results['keypoint'] = _as_keypoint(clip)
         return results
 

@@ -6,6 +6,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from mmskelssl.datasets.skeleton_dataset import dataset_config
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import Features
 from mmskelssl.evaluation.knn import knn_scores
@@ -24,7 +25,8 @@ class KNNHook(Hook):
     over the iteration. The loss alone deceives: it falls, too, where all clips grow alike.
 
     Args:
-        evaluation: ``dict(store, pipeline, train_split, test_split)``; default the config's ``evaluation``.
+        evaluation: ``dict(store, pipeline, train_split, test_split)``, and ``type`` and arguments of a data set class
+            of your own; default the config's ``evaluation``.
         interval: Epochs, or iterations with ``by_epoch=False``, between two measurements.
         batch_size: Of feature extraction.
         max_bank: Use at most this many clips of the training split, evenly spaced.
@@ -75,8 +77,7 @@ class KNNHook(Hook):
 
     def _dataset(self, config, split: str):
         if split not in self.datasets:
-            self.datasets[split] = DATASETS.build(dict(type='SkeletonDataset', store=config['store'], split=split,
-                                                       pipeline=config['pipeline']))
+            self.datasets[split] = DATASETS.build(dataset_config(config, split))
         return self.datasets[split]
 
     def _measure(self, runner, config) -> None:

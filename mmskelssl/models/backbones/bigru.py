@@ -1,11 +1,13 @@
 """Bidirectional GRU over clips of different lengths (CRRL)."""
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.sequence import SequenceEncoder
+from mmskelssl.models.modules.lengths import reverse, run_by_length
 from mmskelssl.registry import MODELS
 
 
@@ -38,14 +40,34 @@ class BiGRU(SequenceEncoder):
             (N, 1, D, T, 1), zero beyond a clip's end.
         """
         frames = self.frames(x)
-        if num_frames is None:
+        lengths = None if num_frames is None else num_frames.cpu()  # packing and grouping count on the host
+        if lengths is not None and (lengths.min() < 1 or lengths.max() > x.shape[2]):
+            worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())
+            raise UserError(f'clip {worst} of the batch has num_frames {int(lengths[worst])}, outside 1..{x.shape[2]}')
+        if lengths is None or lengths.min() == x.shape[2]:
             states, _ = self.gru(frames)
+        elif torch.is_grad_enabled() and not x.is_cuda:
+            states = run_by_length(self.run, frames, lengths, x.shape[2])
         else:
-            lengths = num_frames.cpu()  # packing counts on the host
-            if lengths.min() < 1 or lengths.max() > x.shape[2]:
-                worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())
-                raise UserError(f'clip {worst} of the batch has num_frames {int(lengths[worst])}, outside '
-                                f'1..{x.shape[2]}')
             packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
             states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[2])
         return states.transpose(1, 2).unsqueeze(1).unsqueeze(4)
+
+    def run(self, frames: Tensor, lengths: Tensor, longest: int) -> Tensor:
+        """What the GRU makes of the packed sequences, without packing: (N, T, F) -> (N, longest, D).
+
+        The backward direction starts at each row's own end, so its rows are turned round first. What stands beyond a
+        row's end is garbage.
+        """
+        x = frames[:, :longest]
+        for layer in range(self.gru.num_layers):
+            if layer and self.gru.dropout:
+                x = F.dropout(x, self.gru.dropout, self.training)
+            x = torch.cat([self._direction(x, f'l{layer}'),
+                           reverse(self._direction(reverse(x, lengths), f'l{layer}_reverse'), lengths)], 2)
+        return x
+
+    def _direction(self, x: Tensor, suffix: str) -> Tensor:
+        weights = [getattr(self.gru, f'{name}_{suffix}') for name in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')]
+        start = x.new_zeros(1, len(x), self.gru.hidden_size)
+        return torch.gru(x, start, weights, True, 1, 0., self.training, False, True)[0]

@@ -10,6 +10,7 @@ from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.backbones.adjacency import build_adjacency
 from mmskelssl.models.modules.dropout import Dropout
 from mmskelssl.models.modules.init import normal_init
+from mmskelssl.models.modules.norm import BatchNorm1d
 from mmskelssl.registry import MODELS
 
 
@@ -113,7 +114,7 @@ class STGCN(BaseModule):
         self.register_buffer('A', array)
         h = hidden_channels
         widths = [h] * 4 + [2 * h] * 3 + [4 * h] * 2 + [out_channels]
-        self.data_bn = nn.BatchNorm1d(in_channels * self.layout.num_joints)
+        self.data_bn = BatchNorm1d(in_channels * self.layout.num_joints)
         self.blocks = nn.ModuleList(
             STGCNBlock(widths[i - 1] if i else in_channels, width, len(array), stride=2 if i in (4, 7) else 1,
                        dropout=dropout if i else 0., residual=i > 0, norm_cfg=norm_cfg)

@@ -3,6 +3,7 @@ from torch import Tensor, nn
 
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.sequence import SequenceEncoder
+from mmskelssl.models.modules.norm import BatchNorm1d
 from mmskelssl.registry import MODELS
 
 
@@ -19,9 +20,9 @@ class TemporalConvNet(SequenceEncoder):
                  channels: tuple[int, ...] = (128, 128, 256, 256), kernel: int = 5, init_cfg: dict | None = None):
         super().__init__(layout, in_channels, num_persons, init_cfg)
         self.out_channels = channels[-1]
-        layers = [nn.BatchNorm1d(self.frame_channels)]
+        layers = [BatchNorm1d(self.frame_channels)]
         for i, (before, after) in enumerate(zip((self.frame_channels, *channels), channels, strict=False)):
-            layers += [nn.Conv1d(before, after, kernel, 1 + i % 2, kernel // 2, bias=False), nn.BatchNorm1d(after),
+            layers += [nn.Conv1d(before, after, kernel, 1 + i % 2, kernel // 2, bias=False), BatchNorm1d(after),
                        nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
 

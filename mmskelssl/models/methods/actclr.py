@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mmskelssl.augment import blend, draw_mix, draw_shift, mix, transfer_style
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
-from mmskelssl.models.losses import contrast_logits, info_nce, select_teacher, similarity_kl
+from mmskelssl.models.losses import contrast_logits, info_nce, select_teacher, similarity_kl, widen
 from mmskelssl.models.modules.actionlet import actionlet_mask, masked_pool
 from mmskelssl.registry import MODELS
 
@@ -91,7 +91,7 @@ class ActCLR(MomentumContrast):
     def static_anchor(self, key_view: Tensor) -> Tensor:
         """(1, E) embedding of the batch's average clip by the key encoder, not normalised."""
         average = key_view.mean(0, keepdim=True)
-        anchor = self.key.projector(self.pool(self.key.backbone(average))).float()
+        anchor = widen(self.key.projector(self.pool(self.key.backbone(average))))
         if self.anchor == 'running':
             anchor = anchor.to(self.running_anchor)
             all_reduce(anchor, 'mean')  # ranks hold different batches; the buffer must be one
@@ -107,7 +107,7 @@ class ActCLR(MomentumContrast):
             def head(pooled: Tensor) -> Tensor:
                 if self.pooling == 'mean':
                     return projector(pooled)
-                largest = features.detach().float().amax((3, 4)).mean(1)  # no gradient: it has no place on the map
+                largest = widen(features.detach()).amax((3, 4)).mean(1)  # no gradient: it has no place on the map
                 return projector(torch.cat([pooled, largest], 1))
             return actionlet_mask(features, head, anchor, self.layout, self.threshold)
         return self.constant_mask(features)
@@ -128,11 +128,11 @@ class ActCLR(MomentumContrast):
         """Key embedding: half the whole clip, half its actionlet, then L2-normalised (N, E)."""
         features = self.key.backbone(view)
         mask = self.mask_of(features, self.key.projector, anchor)
-        whole = self.key.projector(self.pool(features)).float()
+        whole = widen(self.key.projector(self.pool(features)))
         salient = masked_pool(features, mask)
         if self.pooling == 'mean_max':
             salient = torch.cat([salient, (features * mask.unsqueeze(2).to(features.dtype)).amax((3, 4))], 2)
-        salient = self.key.projector(salient.mean(1)).float()
+        salient = widen(self.key.projector(salient.mean(1)))
         return F.normalize((whole + salient) / 2, dim=1)
 
     @torch.no_grad()

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from mmskelssl.models.base import MomentumContrast
-from mmskelssl.models.losses import contrast_logits, ddm, info_nce
+from mmskelssl.models.losses import contrast_logits, ddm, info_nce, widen
 from mmskelssl.registry import MODELS
 
 
@@ -20,7 +20,7 @@ def energy_drop(features: Tensor, keep: float = 0.7, epsilon: float = 1e-4) -> T
         A map of the same shape, with gradient to the kept activations.
     """
     with torch.no_grad():
-        x = features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
+        x = widen(features)
         deviation = (x - x.mean((3, 4), keepdim=True)).square()
         count = features.shape[3] * features.shape[4] - 1
         variance = deviation.sum((3, 4), keepdim=True) / max(count, 1)

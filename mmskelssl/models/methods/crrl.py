@@ -16,6 +16,7 @@ from mmskelssl.models.base import MomentumContrast, SelfSupervisedModel
 from mmskelssl.models.losses import contrast_logits, distillation, info_nce, masked_reconstruction
 from mmskelssl.models.modules.decoder import SequenceDecoder
 from mmskelssl.models.modules.heads import Projector
+from mmskelssl.models.modules.lengths import reverse
 from mmskelssl.models.modules.momentum import MomentumEncoder
 from mmskelssl.registry import MODELS
 
@@ -27,18 +28,18 @@ def check_sequences(model: SelfSupervisedModel) -> None:
                         f'{type(model.backbone).__name__} is none')
 
 
-def clip_and_lengths(views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The one view (N, C, T, V, M) and its true lengths (N,), cut to the batch's longest clip."""
-    clip = views['clip']
+def true_lengths(clip: Tensor, data_samples: dict[str, Tensor]) -> Tensor:
+    """(N,) real frames of clips (N, C, T, V, M); all of them where the batch does not say."""
     lengths = data_samples.get('num_frames')
-    if lengths is None:
-        lengths = torch.full((len(clip),), clip.shape[2], device=clip.device)
-    return clip[:, :, :int(lengths.max())], lengths
+    return torch.full((len(clip),), clip.shape[2], device=clip.device) if lengths is None else lengths
 
 
 @MODELS.register_module()
 class CRRLMotion(MomentumContrast):
     """Contrastive motion learner: the coordinates of a clip are the query, its velocity is the key.
+
+    As published, both views are the clip itself. Where they are augmented, each is by itself: what they share by chance,
+    such as one random turn, would be the easiest thing to find a clip by.
 
     Args:
         key_head: ``fixed``: the key's projector is a random one that nothing ever changes, as in the released
@@ -48,7 +49,7 @@ class CRRLMotion(MomentumContrast):
             published preprocessing is unknown.
         **kwargs: Of :class:`MomentumContrast`. The published queue is short: 64 keys, two batches.
     """
-    view_names = ('clip',)
+    view_names = ('query', 'key')
     variable_length = True
 
     def __init__(self, *args, key_head: str = 'fixed', velocity: str = 'difference', **kwargs):
@@ -68,15 +69,20 @@ class CRRLMotion(MomentumContrast):
             self.key.projector = projector
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        clip, lengths = clip_and_lengths(views, data_samples)
+        lengths = true_lengths(views['query'], data_samples)
         self.key.update(self.progress.fraction)
-        query = self.embed(self.backbone(clip, lengths), lengths)
-        key = self.encode_key(self.velocity_of(clip, lengths), lengths)
+        query = self.embed(self.backbone(views['query'], lengths), lengths)
+        key = self.encode_key(views['key'], lengths)
         logits = contrast_logits(query, key, self.queue.negatives(), self.temperature, self.in_batch)
         self.queue.enqueue(key)
         return dict(loss=info_nce(logits), **self.monitors(query, key))
 
-    def velocity_of(self, clip: Tensor, lengths: Tensor) -> Tensor:
+    @torch.no_grad()
+    def encode_key(self, view: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """Key (N, E) of the velocity of a view (N, C, T, V, M)."""
+        return super().encode_key(self.velocity_of(view, num_frames), num_frames)
+
+    def velocity_of(self, clip: Tensor, lengths: Tensor | None) -> Tensor:
         """Frame differences (N, C, T, V, M), zero at a clip's last frame and beyond."""
         velocity = to_stream(clip, 'motion', num_frames=lengths)
         if self.velocity == 'range':
@@ -102,7 +108,7 @@ class CRRLReconstruct(SelfSupervisedModel):
         self.decoder = SequenceDecoder(self.backbone.out_channels, self.backbone.frame_channels, decoder_layers)
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        clip, lengths = clip_and_lengths(views, data_samples)
+        clip, lengths = views['clip'], true_lengths(views['clip'], data_samples)
         return self.reconstruction(clip, lengths, self.backbone(clip, lengths))
 
     def reconstruction(self, clip: Tensor, lengths: Tensor, features: Tensor) -> dict[str, Tensor]:
@@ -110,13 +116,10 @@ class CRRLReconstruct(SelfSupervisedModel):
         states = features[:, 0, :, :, 0]  # (N, D, T)
         rows, last = torch.arange(len(clip), device=clip.device), lengths - 1
         # Both directions in one pass through the decoder.
-        made = self.decoder(torch.cat([states[:, :, 0], states[rows, :, last]]), clip.shape[2])
-        forward, backward = made.chunk(2)
-        frames = self.backbone.frames(clip)
-        time = torch.arange(clip.shape[2], device=clip.device)
-        reverse = frames[rows.unsqueeze(1), (last.unsqueeze(1) - time).clamp(min=0)]
+        forward, backward = self.decoder(torch.cat([states[:, :, 0], states[rows, :, last]]), lengths.repeat(2)).chunk(2)
+        frames = self.backbone.frames(clip)[:, :forward.shape[1]]
         return dict(loss_forward=masked_reconstruction(forward, frames, lengths),
-                    loss_backward=masked_reconstruction(backward, reverse, lengths))
+                    loss_backward=masked_reconstruction(backward, reverse(frames, lengths), lengths))
 
 
 @MODELS.register_module()
@@ -139,6 +142,7 @@ class CRRL(CRRLReconstruct):
         self.teacher = copy.deepcopy(self.backbone).requires_grad_(False)
         self.head = Projector(self.feat_channels, **{'hidden_channels': 512, 'out_channels': self.feat_channels,
                                                      **(head or {})})
+        self.train()  # as one would expect of a new module, but for the teacher
 
     def train(self, mode: bool = True) -> nn.Module:
         super().train(mode)
@@ -146,7 +150,7 @@ class CRRL(CRRLReconstruct):
         return self
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        clip, lengths = clip_and_lengths(views, data_samples)
+        clip, lengths = views['clip'], true_lengths(views['clip'], data_samples)
         features = self.backbone(clip, lengths)
         with torch.no_grad():
             target = self.pool(self.teacher(clip, lengths), lengths)

@@ -1,10 +1,10 @@
 """SkeAttnCLR (Hua et al., IJCAI 2023): contrast of whole clips, and of their salient and non-salient features."""
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.models.base import MomentumContrast
-from mmskelssl.models.losses import contrast_logits, info_nce
+from mmskelssl.models.losses import contrast_logits, info_nce, widen
 from mmskelssl.models.modules.attention_mask import AttentionMask
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.registry import MODELS
@@ -24,20 +24,21 @@ class SkeAttnCLR(MomentumContrast):
         local_weight: mu; the loss is L_global + mu * L_salient + (1 - mu) * L_rest. The paper's configs take 1 for the
             joint stream of NTU60, where the non-salient contrast is left out, and 0.5 elsewhere.
         attention: Arguments of :class:`AttentionMask`, ``heads`` and ``sharpness``.
-        predictor_channels: Hidden width of the three predictors of the query side.
+        predictor_channels: Hidden width of the three predictors of the query side; None for no predictors. With them
+            only the query's gradient spreads the keys out, which takes far more steps than a small data set has.
         **kwargs: Of :class:`MomentumContrast`. The published momentum (0.996 to 1, BN statistics averaged too) moves
             the key encoder after each optimiser step; here it moves before the next one, which is the same.
     """
     view_names = ('query', 'key', 'mixed')
 
-    def __init__(self, *args, local_weight: float = 0.5, attention: dict | None = None, predictor_channels: int = 256,
-                 **kwargs):
+    def __init__(self, *args, local_weight: float = 0.5, attention: dict | None = None,
+                 predictor_channels: int | None = 256, **kwargs):
         super().__init__(*args, **kwargs)
         self.local_weight = local_weight
         self.attention = AttentionMask(self.backbone.out_channels, **(attention or {}))
-        e = self.embedding_channels
-        self.predictors = torch.nn.ModuleDict(
-            {name: Projector(e, predictor_channels, e, norm=True) for name in ('whole', 'salient', 'rest')})
+        e, width = self.embedding_channels, predictor_channels
+        self.predictors = nn.ModuleDict({name: Projector(e, width, e, norm=True) if width else nn.Identity()
+                                         for name in ('whole', 'salient', 'rest')})
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         self.key.update(self.progress.fraction)
@@ -60,7 +61,7 @@ class SkeAttnCLR(MomentumContrast):
 
     def predict(self, name: str, projected: Tensor) -> Tensor:
         """Predicted, L2-normalised embedding (N, E) of a projected one."""
-        return F.normalize(self.predictors[name](projected).float(), dim=1)
+        return F.normalize(widen(self.predictors[name](projected)), dim=1)
 
     def split(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Salient and non-salient pooled features (N, D): they sum to the plain mean, as each divides by all tokens."""
@@ -71,5 +72,5 @@ class SkeAttnCLR(MomentumContrast):
     def keys(self, view: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings (N, E) of the key view: whole, salient and rest under the query's mask."""
         features = self.key.backbone(view)
-        return tuple(F.normalize(self.key.projector(pooled).float(), dim=1)
+        return tuple(F.normalize(widen(self.key.projector(pooled)), dim=1)
                      for pooled in (self.pool(features), *self.split(features, mask)))

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.models.losses import widen
 
 # The published code divides by this before it clips at 1, which makes it the threshold of an actionlet.
 PUBLISHED_THRESHOLD = 1e-8
@@ -31,9 +32,7 @@ def actionlet_mask(features: Tensor, projector: Callable[[Tensor], Tensor], anch
     Returns:
         (N, M, T', V) in [0, 1], without gradient; a body part's joints share one value a frame.
     """
-    features = features.detach()
-    if features.dtype in (torch.bfloat16, torch.float16):
-        features = features.float()
+    features = widen(features.detach())
     n, m, _, t, v = features.shape
     if v != layout.num_joints:
         raise UserError('an actionlet needs a feature map over joints; this backbone has none (a sequence encoder): '

@@ -17,10 +17,14 @@ class AttentionMask(nn.Module):
         channels: D of the feature map.
         heads: Of the attention; they share the channels.
         sharpness: Factor before the sigmoid (published: 2).
+        init: ``normal``, the lineage's N(0, 0.02), from which the mask is 1/2 everywhere for thousands of steps, or
+            ``xavier``, from which it differs from the start.
     """
 
-    def __init__(self, channels: int, heads: int = 8, sharpness: float = 2.0):
+    def __init__(self, channels: int, heads: int = 8, sharpness: float = 2.0, init: str = 'normal'):
         super().__init__()
+        if init not in ('normal', 'xavier'):
+            raise UserError(f"attention mask: init must be 'normal' or 'xavier', not {init!r}")
         if channels % heads:
             raise UserError(f'attention mask: {heads} heads do not divide {channels} channels; choose another number')
         self.heads, self.sharpness = heads, sharpness
@@ -28,6 +32,9 @@ class AttentionMask(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         self.apply(normal_init)
+        if init == 'xavier':
+            for layer in (self.qkv, self.out):
+                nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, M, D, T', V') -> mask of the same shape, in (0, 1)."""

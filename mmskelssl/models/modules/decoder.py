@@ -1,6 +1,8 @@
 """Sequence decoder (CRRL, section on the sequence reconstructor): a movement from one state."""
 from torch import Tensor, nn
 
+from mmskelssl.models.modules.lengths import run_by_length
+
 
 class SequenceDecoder(nn.Module):
     """A GRU that gets the same vector at every step and whose states are the frames (methods.md 3.2, 3.3).
@@ -17,6 +19,8 @@ class SequenceDecoder(nn.Module):
         super().__init__()
         self.gru = nn.GRU(in_channels, frame_channels, num_layers, batch_first=True)
 
-    def forward(self, state: Tensor, frames: int) -> Tensor:
-        """(N, D) -> (N, T, frame_channels)."""
-        return self.gru(state.unsqueeze(1).expand(-1, frames, -1))[0]
+    def forward(self, state: Tensor, num_frames: Tensor) -> Tensor:
+        """(N, D) and the lengths (N,) of the sequences to make -> (N, longest, frame_channels), zero beyond each."""
+        lengths = num_frames.cpu()
+        return run_by_length(lambda rows, _, longest: self.gru(rows.unsqueeze(1).expand(-1, longest, -1))[0],
+                             state, lengths, int(lengths.max()))

@@ -2,6 +2,7 @@
 from torch import Tensor, nn
 
 from mmskelssl.models.modules.init import normal_init
+from mmskelssl.models.modules.norm import BatchNorm1d
 
 
 class Projector(nn.Module):
@@ -16,7 +17,7 @@ class Projector(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(
             nn.Linear(in_channels, hidden_channels, bias=not norm),
-            nn.BatchNorm1d(hidden_channels) if norm else nn.Identity(), nn.ReLU(),
+            BatchNorm1d(hidden_channels) if norm else nn.Identity(), nn.ReLU(),
             nn.Linear(hidden_channels, out_channels, bias=not norm))
         self.reset_parameters()
 

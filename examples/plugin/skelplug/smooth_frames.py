@@ -1,0 +1,33 @@
+"""A deterministic transform: a moving average against the jitter of a depth camera."""
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmskelssl.errors import UserError
+from mmskelssl.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class SmoothFrames(BaseTransform):
+    """Average each frame with its neighbours; at both ends, with those that are there.
+
+    Required and modified keys: keypoint (M, T, V, C).
+
+    Args:
+        width: Frames averaged, odd.
+    """
+
+    def __init__(self, width: int = 3):
+        if width < 1 or width % 2 == 0:
+            raise UserError(f'SmoothFrames: width must be odd and at least 1, not {width}')
+        self.width = width
+
+    def transform(self, results: dict) -> dict:
+        keypoint = results['keypoint']
+        reach, frames = self.width // 2, keypoint.shape[1]
+        total, count = np.zeros_like(keypoint), np.zeros(frames, np.float32)
+        for shift in range(-reach, reach + 1):
+            to, source = slice(max(0, -shift), frames - max(0, shift)), slice(max(0, shift), frames - max(0, -shift))
+            total[:, to] += keypoint[:, source]
+            count[to] += 1
+        results['keypoint'] = total / count[:, None, None]
+        return results

@@ -1,0 +1,86 @@
+"""How the contract tests build each registered method, small and quick: one entry a method."""
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import torch
+
+from mmskelssl.layouts import get_layout
+from mmskelssl.models import SelfSupervisedModel
+from mmskelssl.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / 'examples' / 'plugin'))
+importlib.import_module('skelplug')  # the out-of-tree example, as custom_imports in its config would
+
+WEAK = [dict(type='TemporalCrop'), dict(type='Shear')]
+STRONG = [*WEAK, dict(type='SpatialFlip'), dict(type='GaussianNoise'), dict(type='Interpolate'), dict(type='Rescale')]
+HEAD = dict(projector=dict(hidden_channels=8, out_channels=6))
+MOCO = dict(**HEAD, queue_size=16)
+ATTENTION = dict(attention=dict(heads=2), predictor_channels=8)
+
+# Arguments of each method. What a method needs that no other does is all that stands here.
+ENTRIES = dict(
+    SkeletonCLR=MOCO, AimCLR=MOCO, ActCLR=MOCO, SkeAttnCLR=dict(**MOCO, **ATTENTION), SimCLR=HEAD,
+    CRRLMotion=MOCO, CRRLReconstruct=dict(), CRRL=dict(head=dict(hidden_channels=8)),
+    BarlowTwins=HEAD)  # of examples/plugin
+VIEWS = dict(strong=STRONG, extreme=STRONG, mixed=['query', dict(type='SwapParts')],
+             clip=[dict(type='YawRotate', degrees=30)])  # padded clips are not cropped
+FROZEN = ('key.', 'teacher.')  # what no gradient ever reaches
+
+# A layout that no file knows: a body of 31 joints, as a config would write it.
+CMU = dict(name='body31', joints=[f'joint{j}' for j in range(31)], parents=[max(j - 1, 0) for j in range(31)], hip=0,
+           shoulders=(11, 21), pairs=[(11 + j, 21 + j) for j in range(10)],
+           parts=dict(trunk=[*range(11)], right_arm=[*range(21, 31)], left_arm=[*range(11, 21)]))
+METHODS = [*ENTRIES]
+SEQUENCES = [name for name in METHODS if MODELS.get(name).variable_length]
+QUEUED = [name for name in METHODS if 'queue_size' in ENTRIES[name]]
+
+
+def registered() -> list[str]:
+    """Every method that a config could name."""
+    return sorted(name for name, kind in MODELS.module_dict.items()
+                  if inspect.isclass(kind) and issubclass(kind, SelfSupervisedModel) and not inspect.isabstract(kind))
+
+
+def encoder(kind: str, layout, persons: int, dropout: float, width: int = 4) -> dict:
+    sizes = dict(STGCN=dict(hidden_channels=width, out_channels=2 * width, dropout=dropout),
+                 BiGRU=dict(hidden_channels=width, num_persons=persons, dropout=dropout),
+                 TemporalConvNet=dict(channels=(width, width, 2 * width, 2 * width), num_persons=persons))
+    return dict(type=kind, layout=layout, **sizes[kind])
+
+
+def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=None, width=4, **options):
+    """A method with an encoder of the right kind."""
+    kind = kind or ('BiGRU' if method in SEQUENCES else 'STGCN')
+    views = {name: VIEWS.get(name, WEAK) for name in MODELS.get(method).view_names}
+    return MODELS.build(dict(
+        type=method, backbone=encoder(kind, layout, persons, dropout, width),
+        data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, stream=stream, views=views),
+        **{**ENTRIES[method], **options}))
+
+
+def batch(n, layout='ntu25', persons=2, frames=16, seed=0, lengths=None):
+    """Clips without labels; with ``lengths``, the rest of each is zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 3, frames, get_layout(layout).num_joints, persons, generator=generator) * .3
+    lengths = torch.full((n,), frames) if lengths is None else torch.tensor(lengths)
+    x = x * (torch.arange(frames) < lengths[:, None]).view(n, 1, frames, 1, 1)
+    return dict(inputs=x, data_samples=dict(index=torch.arange(n), num_frames=lengths))
+
+
+def step(model, data, optimizer=None):
+    """A training step: the loss, and what would be logged."""
+    views = model.data_preprocessor(data, True)
+    total, log = model.parse_losses(model(**views, mode='loss'))
+    total.backward()
+    if optimizer:
+        optimizer.step()
+        optimizer.zero_grad()
+    return total.item(), log
+
+
+def promised(model) -> dict:
+    """The parameters that training moves, by name."""
+    return {name: p for name, p in model.named_parameters() if not name.startswith(FROZEN)}

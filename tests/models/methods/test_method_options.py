@@ -1,0 +1,90 @@
+"""Which encoder goes with which method, and what single methods offer beyond the contract."""
+import pytest
+import torch
+from contract_methods import QUEUED, batch, build, step
+
+from mmskelssl.errors import UserError
+
+SEQUENCE_ENCODERS = ['BiGRU', 'TemporalConvNet']
+CONTRASTS = [('SkeletonCLR', {}), ('SimCLR', {}), ('SkeAttnCLR', {}), ('AimCLR', dict(drop_keep=None)),
+             ('ActCLR', dict(mask='ones')), ('ActCLR', dict(mask='zeros'))]
+
+
+@pytest.mark.parametrize('method, options', CONTRASTS)
+@pytest.mark.parametrize('kind', SEQUENCE_ENCODERS)
+@pytest.mark.parametrize('n, frames, persons', [(4, 16, 2), (3, 5, 1), (1, 1, 1)])
+def test_contrast_on_sequence_encoders(method, options, kind, n, frames, persons):
+    torch.manual_seed(0)
+    model = build(method, persons=persons, kind=kind, **options)
+    loss, _ = step(model, batch(n, persons=persons, frames=frames))
+    assert loss == loss
+    assert model.eval().extract_feat(batch(n, persons=persons, frames=frames)['inputs']).shape == (n, 8)
+
+
+@pytest.mark.parametrize('method, options', CONTRASTS)
+@pytest.mark.parametrize('kind', ['STGCN', *SEQUENCE_ENCODERS])
+def test_mean_and_maximum(method, options, kind):
+    torch.manual_seed(0)
+    model = build(method, kind=kind, pooling='mean_max', **options)
+    loss, _ = step(model, batch(4))
+    assert loss == loss
+    assert model.eval().extract_feat(batch(4)['inputs']).shape == (4, 16)
+
+
+@pytest.mark.parametrize('kind', SEQUENCE_ENCODERS)
+@pytest.mark.parametrize('method, message', [
+    ('AimCLR', 'the attention drop needs a feature map over joints, which {} has not: set drop_keep=None'),
+    ('ActCLR', "an actionlet needs a feature map over joints, which {} has not: set mask='ones'")])
+def test_what_needs_joints_says_so_when_it_is_built(method, kind, message):
+    with pytest.raises(UserError, match=message.format(kind)):
+        build(method, kind=kind)
+
+
+@pytest.mark.parametrize('method', ['CRRLMotion', 'CRRLReconstruct', 'CRRL'])
+@pytest.mark.parametrize('kind', ['STGCN', 'TemporalConvNet'])
+def test_crrl_refuses_an_encoder_without_a_state_a_frame(method, kind):
+    with pytest.raises(UserError, match=rf'{method} needs a sequence encoder .*such as BiGRU; {kind} is none'):
+        build(method, kind=kind)
+
+
+@pytest.mark.parametrize('kind', SEQUENCE_ENCODERS)
+def test_another_number_of_persons_is_refused(kind):
+    with pytest.raises(UserError, match='the clips have 2 persons of 25 joints.* built for 1 of 25 .*num_persons'):
+        step(build('SkeletonCLR', persons=1, kind=kind), batch(2))
+
+
+@pytest.mark.parametrize('method', QUEUED)
+def test_no_negatives_at_all_are_refused(method):
+    with pytest.raises(UserError, match='queue_size=0 leaves no negatives'):
+        build(method, queue_size=0)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(key_head='random'), "key_head is 'random': choose one of fixed, momentum"),
+    (dict(velocity='scaled'), "velocity is 'scaled': choose one of difference, range")])
+def test_mistakes_in_crrl_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        build('CRRLMotion', **options)
+
+
+def test_heads_that_do_not_divide_the_channels():
+    with pytest.raises(UserError, match='3 heads do not divide 8 channels'):
+        build('SkeAttnCLR', attention=dict(heads=3))
+
+
+@pytest.mark.parametrize('options', [dict(mask='ones'), dict(mask='zeros'), dict(threshold='relative'),
+                                     dict(anchor='running'), dict(contrast_weight=1., in_batch=True)])
+def test_actclr_options(options):
+    torch.manual_seed(0)
+    model = build('ActCLR', **options)
+    _, log = step(model, batch(6))
+    if 'mask' in options:
+        assert float(log['mask_mean']) == dict(ones=1., zeros=0.)[options['mask']]
+    assert ('loss_contrast' in log) == ('contrast_weight' in options)
+
+
+def test_aimclr_mines_the_nearest_queue_entry_of_any_view():
+    model = build('AimCLR', queue_size=5)
+    logits = [torch.tensor([[9., 1., 5., 2., 0., 0.]]), torch.tensor([[0., 7., 5., 2., 0., 0.]]),
+              torch.tensor([[0., 1., 5., 2., 0., 0.]])]
+    assert model.mine(*logits).tolist() == [[1., 1., 1., 0., 0., 0.]]
