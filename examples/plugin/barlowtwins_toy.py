@@ -7,7 +7,7 @@ _base_ = [
 custom_imports = dict(imports=['skelplug'])
 data = dict(
     type='LongClips',
-    min_frames=20,
+    min_frames=40,
     pipeline=[
         dict(type='SelectPersons', max_persons=2),
         dict(type='AlignSequence', turn=False),

@@ -99,8 +99,10 @@ class _Command:
             bank = FeatureBank(encoder, make_dataset, self.batch_size)
             self.rows += evaluate_encoder(bank, pairs, self.protocols, who, self.recipes, self.seed)
 
-        parts = {key: info['model'].get(key) for key in ('backbone', 'data_preprocessor')}
-        architecture = json.dumps([path_of_store, parts], sort_keys=True)
+        # Methods that share an encoder share its untrained self: views matter in training only.
+        parts = {key: info['model'].get(key) for key in ('backbone', 'pooling', 'data_preprocessor')}
+        parts['data_preprocessor'] = {**(parts['data_preprocessor'] or {}), 'views': None}
+        architecture = json.dumps([path_of_store, parts, dataset['pipeline'], info.get('seed')], sort_keys=True)
         if self.untrained and architecture not in self.seen:
             self.seen.add(architecture)
             fresh = build_model(info['model'], path, seed=info.get('seed') or 0)

@@ -1,42 +1,20 @@
 """The README's commands run as they stand, shortened to an epoch of a narrow network, and its tables are true."""
 import json
 import os
-import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from doc_commands import ROOT, SHORT, commands, read, shell, shorten
 
 from tools.analysis.collect_results import fill
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / 'README.md').read_text(encoding='utf-8')
-COMMANDS = [line for block in re.findall(r'```bash\n(.*?)```', README, re.S) for line in block.strip().splitlines()]
-SHORT = 'train_cfg.max_epochs=1 model.backbone.hidden_channels=4 model.backbone.out_channels=16'
-
-
-def shell(command: str, **env) -> str:
-    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=900, env={
-        **os.environ, 'VENV': os.path.relpath(sys.prefix, ROOT), 'OMP_NUM_THREADS': '1',
-        'PATH': f'{Path(sys.prefix) / "bin"}:{os.environ["PATH"]}', **env})
-    assert done.returncode == 0, f'{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
-    return done.stdout
+README = read('README.md')
+COMMANDS = commands(README)
 
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
     return tmp_path_factory.mktemp('readme')
-
-
-def shorten(command: str, place: Path) -> str:
-    """The same command on the test's folders."""
-    command = re.sub(r'epoch_\d+', 'epoch_1', command.replace('work_dirs/', f'{place}/'))
-    if 'tools/prepare_data.py' in command:
-        return command.replace('data/toy', f'{place}/again')
-    if re.search(r'tools/(dist_)?train', command):
-        return f'{command} --cfg-options data.store={place}/toy {SHORT}'
-    return command.replace('data/toy', f'{place}/toy')
 
 
 @pytest.mark.parametrize('command', COMMANDS)

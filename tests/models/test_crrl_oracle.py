@@ -123,15 +123,25 @@ def same_gradients(model, expected, made, frozen):
 
 # Encoder and decoder
 
-def test_encoder():
-    net = BiGRU(LAYOUT, C, M, H).double().eval()
-    x, lengths = clips()
-    made = net(x, lengths)
-    assert made.shape == (N, 1, 2 * H, FRAMES, 1)
-    for clip, length, row in zip(x, lengths.tolist(), made, strict=True):
-        expected = torch.stack(encode(net.gru, frames_of(clip, length)), 1)
-        torch.testing.assert_close(row[0, :, :length, 0], expected, **close)
-        assert not row[0, :, length:].any()
+@pytest.mark.parametrize('n', [N, 40])  # 40 go in groups of similar length
+@pytest.mark.parametrize('training', [True, False])
+def test_encoder(n, training):
+    """With gradient in groups, without it packed: the same numbers, and the same gradients as those of packing."""
+    net, x = BiGRU(LAYOUT, C, M, H, dropout=0.).double(), rand(n, C, FRAMES, V, M)
+    lengths = torch.arange(n) * 5 % FRAMES + 1 if n > N else LENGTHS
+    with torch.set_grad_enabled(training):
+        made = net(x, lengths)
+    assert made.shape == (n, 1, 2 * H, FRAMES, 1)
+    expected = torch.zeros(n, 2 * H, FRAMES, dtype=torch.float64)
+    for i, length in enumerate(lengths.tolist()):
+        expected[i, :, :length] = torch.stack(encode(net.gru, frames_of(x[i], length)), 1)
+    torch.testing.assert_close(made[:, 0, :, :, 0], expected, **close)
+    if training:
+        weight = rand(*expected.shape, seed=2)
+        wanted = torch.autograd.grad((expected * weight).sum(), net.parameters())
+        ours = torch.autograd.grad((made[:, 0, :, :, 0] * weight).sum(), net.parameters())
+        for a, b in zip(ours, wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_pooling_is_over_the_true_length():

@@ -1,6 +1,7 @@
 """Fill the tables of a Markdown page from committed results.json files.
 
-A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER is searched for results.json.
+A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER is searched for results.json. Rows of
+tools/analysis/attention.py make a table of their own kind.
 
 Examples:
   python tools/analysis/collect_results.py README.md
@@ -31,10 +32,12 @@ def rows_of(folder: str) -> list[dict]:
 
 
 def table(rows: list[dict]) -> str:
-    """Encoders down, (split, recipe) across; top-1 in percent, the 95 % interval behind it."""
+    """Encoders down, (split, recipe) across; top-1 in percent, the 95 % interval behind it. Untrained ones first."""
+    rows = sorted(rows, key=lambda row: row['encoder'] != 'untrained')
     columns = list(dict.fromkeys((row['split'], row['recipe']) for row in rows))
-    encoders = list(dict.fromkeys(row['encoder'] for row in rows))
-    cells = {(row['encoder'], row['split'], row['recipe']): row for row in rows}
+    several = len({row.get('backbone') for row in rows}) > 1
+    encoders = list(dict.fromkeys(_name(row, several) for row in rows))
+    cells = {(_name(row, several), row['split'], row['recipe']): row for row in rows}
     lines = ['| encoder | ' + ' | '.join(f'{split}, {recipe}' for split, recipe in columns) + ' |',
              '|---' * (len(columns) + 1) + '|']
     for encoder in encoders:
@@ -44,9 +47,29 @@ def table(rows: list[dict]) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def _name(row: dict, several: bool) -> str:
+    return f'untrained {row["backbone"]}' if several and row['encoder'] == 'untrained' else row['encoder']
+
+
+def masks_table(rows: list[dict]) -> str:
+    """Share of the mask on each quarter of the joints, from the least to the most moving, in percent."""
+    lines = ['| mask | data | least moving | second | third | most moving quarter |', '|---' * 6 + '|']
+    for row in rows:
+        *others, last = (f'{share:.1f}' for share in row['quarters'])
+        low, high = row['ci95']
+        lines.append(f'| {row["encoder"]} | {row["data"]} | ' + ' | '.join(others) + f' | {last} ({low:.1f}–{high:.1f}) |')
+    for data, uniform in dict.fromkeys((row['data'], tuple(row['uniform'])) for row in rows):
+        lines.append(f'| uniform | {data} | ' + ' | '.join(f'{share:.1f}' for share in uniform) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
 def fill(page: str, root: str) -> str:
     """The page with its tables made anew; folders are relative to ``root``."""
-    return _BLOCK.sub(lambda m: m[1] + table(rows_of(osp.join(root, m[2]))) + m[3], page)
+    def make(match) -> str:
+        rows = rows_of(osp.join(root, match[2]))
+        masks = all(row['protocol'] == 'attention' for row in rows)
+        return match[1] + (masks_table if masks else table)(rows) + match[3]
+    return _BLOCK.sub(make, page)
 
 
 @one_line_errors

@@ -123,6 +123,10 @@ class ActCLR(MomentumContrast):
             return self.constant_mask(view.permute(0, 4, 1, 2, 3)[:, :, :, ::4])
         return self.mask_of(self.backbone(view), self.projector, anchor)
 
+    def attention_map(self, clips: Tensor) -> Tensor:
+        """Actionlets (N, M, T', V) of clips as the backbone gets them; the anchor is the average of just these."""
+        return self.masks(clips, self.static_anchor(clips))
+
     @torch.no_grad()
     def semantic_key(self, view: Tensor, anchor: Tensor) -> Tensor:
         """Key embedding: half the whole clip, half its actionlet, then L2-normalised (N, E)."""

@@ -140,8 +140,11 @@ class CRRL(CRRLReconstruct):
         super().__init__(*args, **kwargs)
         self.distill_weight, self.teacher_dropout = distill_weight, teacher_dropout
         self.teacher = copy.deepcopy(self.backbone).requires_grad_(False)
-        self.head = Projector(self.feat_channels, **{'hidden_channels': 512, 'out_channels': self.feat_channels,
-                                                     **(head or {})})
+        head = {'hidden_channels': 512, 'out_channels': self.feat_channels, **(head or {})}
+        if head['out_channels'] != self.feat_channels:
+            raise UserError(f'CRRL: head.out_channels is {head["out_channels"]}, but the teacher that it predicts has '
+                            f'features of {self.feat_channels}: set it to that, or leave it out')
+        self.head = Projector(self.feat_channels, **head)
         self.train()  # as one would expect of a new module, but for the teacher
 
     def train(self, mode: bool = True) -> nn.Module:

@@ -74,3 +74,8 @@ class SkeAttnCLR(MomentumContrast):
         features = self.key.backbone(view)
         return tuple(F.normalize(widen(self.key.projector(pooled)), dim=1)
                      for pooled in (self.pool(features), *self.split(features, mask)))
+
+    @torch.no_grad()
+    def attention_map(self, clips: Tensor) -> Tensor:
+        """Mean of the mask over the channels (N, M, T', V), of clips as the backbone gets them."""
+        return self.attention(self.backbone(clips)).mean(2)

@@ -25,14 +25,15 @@ ENTRIES = dict(
     SkeletonCLR=MOCO, AimCLR=MOCO, ActCLR=MOCO, SkeAttnCLR=dict(**MOCO, **ATTENTION), SimCLR=HEAD,
     CRRLMotion=MOCO, CRRLReconstruct=dict(), CRRL=dict(head=dict(hidden_channels=8)),
     BarlowTwins=HEAD)  # of examples/plugin
-VIEWS = dict(strong=STRONG, extreme=STRONG, mixed=['query', dict(type='SwapParts')],
-             clip=[dict(type='YawRotate', degrees=30)])  # padded clips are not cropped
+VIEWS = dict(strong=STRONG, extreme=STRONG, mixed=['query', dict(type='SwapParts')])
+TURN = [dict(type='YawRotate', degrees=30)]  # padded clips are not cropped
 FROZEN = ('key.', 'teacher.')  # what no gradient ever reaches
 
 # A layout that no file knows: a body of 31 joints, as a config would write it.
-CMU = dict(name='body31', joints=[f'joint{j}' for j in range(31)], parents=[max(j - 1, 0) for j in range(31)], hip=0,
+BODY31 = dict(name='body31', joints=[f'joint{j}' for j in range(31)], parents=[max(j - 1, 0) for j in range(31)], hip=0,
            shoulders=(11, 21), pairs=[(11 + j, 21 + j) for j in range(10)],
            parts=dict(trunk=[*range(11)], right_arm=[*range(21, 31)], left_arm=[*range(11, 21)]))
+
 METHODS = [*ENTRIES]
 SEQUENCES = [name for name in METHODS if MODELS.get(name).variable_length]
 QUEUED = [name for name in METHODS if 'queue_size' in ENTRIES[name]]
@@ -54,7 +55,7 @@ def encoder(kind: str, layout, persons: int, dropout: float, width: int = 4) -> 
 def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=None, width=4, **options):
     """A method with an encoder of the right kind."""
     kind = kind or ('BiGRU' if method in SEQUENCES else 'STGCN')
-    views = {name: VIEWS.get(name, WEAK) for name in MODELS.get(method).view_names}
+    views = {name: TURN if method in SEQUENCES else VIEWS.get(name, WEAK) for name in MODELS.get(method).view_names}
     return MODELS.build(dict(
         type=method, backbone=encoder(kind, layout, persons, dropout, width),
         data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, stream=stream, views=views),

@@ -3,17 +3,7 @@ import copy
 
 import pytest
 import torch
-from contract_methods import (
-    CMU,
-    METHODS,
-    QUEUED,
-    SEQUENCES,
-    batch,
-    build,
-    promised,
-    registered,
-    step,
-)
+from contract_methods import BODY31, METHODS, QUEUED, SEQUENCES, batch, build, promised, registered, step
 
 from mmskelssl.errors import UserError
 from mmskelssl.models import Progress
@@ -42,7 +32,7 @@ def test_any_batch_size_even_beyond_the_queue(method, n):
 
 @every_method
 @pytest.mark.parametrize('persons, frames, n', [(1, 10, 4), (2, 1, 4), (1, 1, 1)])
-@pytest.mark.parametrize('layout', ['kinect20', 'ntu25', 'sbu15', CMU], ids=str)
+@pytest.mark.parametrize('layout', ['kinect20', 'ntu25', 'sbu15', BODY31], ids=str)
 def test_any_layout_person_count_and_length(method, layout, persons, frames, n):
     torch.manual_seed(0)
     loss, _ = step(build(method, layout, persons=persons), batch(n, layout, persons, frames))

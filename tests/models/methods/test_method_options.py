@@ -67,9 +67,31 @@ def test_mistakes_in_crrl_are_named(options, message):
         build('CRRLMotion', **options)
 
 
-def test_heads_that_do_not_divide_the_channels():
-    with pytest.raises(UserError, match='3 heads do not divide 8 channels'):
-        build('SkeAttnCLR', attention=dict(heads=3))
+@pytest.mark.parametrize('options, message', [
+    (dict(heads=3), '3 heads do not divide 8 channels'),
+    (dict(heads=2, init='zero'), "init must be 'normal' or 'xavier', not 'zero'")])
+def test_mistakes_in_the_attention_mask_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        build('SkeAttnCLR', attention=options)
+
+
+@pytest.mark.parametrize('init', ['normal', 'xavier'])
+def test_attention_mask_at_the_start(init):
+    """The lineage's small weights leave it at 1/2 everywhere."""
+    torch.manual_seed(0)
+    mask = build('SkeAttnCLR', attention=dict(heads=2, init=init)).attention(torch.randn(2, 1, 8, 3, 5))
+    assert (mask.std() > .02) == (init == 'xavier') and abs(mask.mean() - .5) < .1
+
+
+def test_skeattnclr_without_predictors():
+    """The projections themselves are compared."""
+    torch.manual_seed(0)
+    model = build('SkeAttnCLR', predictor_channels=None)
+    assert not list(model.predictors.parameters())
+    projected = torch.randn(3, 6)
+    torch.testing.assert_close(model.predict('rest', projected), torch.nn.functional.normalize(projected, dim=1))
+    loss, _ = step(model, batch(4))
+    assert loss == loss
 
 
 @pytest.mark.parametrize('options', [dict(mask='ones'), dict(mask='zeros'), dict(threshold='relative'),

@@ -1,0 +1,45 @@
+"""Commands out of documents, and how the tests run them."""
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT = 'train_cfg.max_epochs=1 model.backbone.hidden_channels=4 model.backbone.out_channels=16'
+SHORT_PLUGIN = "train_cfg.max_epochs=1 'model.backbone.channels=(8,8,16,16)'"
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding='utf-8')
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Fenced blocks of a language, in order."""
+    return re.findall(rf'```{language}\n(.*?)```', text, re.S)
+
+
+def commands(text: str) -> list[str]:
+    """Lines of the bash blocks, in order."""
+    return [line for block in blocks(text, 'bash') for line in block.strip().splitlines()]
+
+
+def shell(command: str, **env) -> str:
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=900, env={
+        **os.environ, 'VENV': os.path.relpath(sys.prefix, ROOT), 'OMP_NUM_THREADS': '1',
+        'PATH': f'{Path(sys.prefix) / "bin"}:{os.environ["PATH"]}', **env})
+    assert done.returncode == 0, f'{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
+    return done.stdout
+
+
+def shorten(command: str, place: Path) -> str:
+    """The same command on the test's folders, for an epoch of a narrow network."""
+    command = re.sub(r'epoch_\d+', 'epoch_1', command.replace('work_dirs/', f'{place}/'))
+    if 'tools/prepare_data.py' in command:
+        return command.replace('data/toy', f'{place}/again')
+    if re.search(r'tools/(dist_)?train', command):
+        short = SHORT_PLUGIN if 'examples/plugin' in command else SHORT
+        if '--cfg-options' in command:
+            return f'{command.replace("=data/", f"={place}/data/")} {short}'
+        return f'{command} --cfg-options data.store={place}/toy {short}'
+    return command.replace('data/toy', f'{place}/toy')

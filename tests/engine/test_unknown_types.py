@@ -1,0 +1,37 @@
+"""A type that is not registered: one line with the nearest names, and where to register."""
+import sys
+
+import pytest
+
+from mmskelssl.datasets.toy import write_toy_store
+from tools import train as train_tool
+
+CASES = [  # key, value, the nearest name, registry
+    ('model.type', 'SkeletonCRL', 'SkeletonCLR', 'MODELS'),
+    ('model.backbone.type', 'STGCNN', 'STGCN', 'MODELS'),
+    ('model.data_preprocessor.views.query.0.type', 'CropRezise', 'CropResize', 'BATCH_AUGMENTS'),
+    ('data.pipeline.0.type', 'SelectPerson', 'SelectPersons', 'TRANSFORMS'),
+    ('data.type', 'SkeletonDataSet', 'SkeletonDataset', 'DATASETS'),
+    ('custom_hooks.1.type', 'KNHook', 'KNNHook', 'HOOKS')]
+
+
+@pytest.fixture(scope='module')
+def store(tmp_path_factory):
+    return write_toy_store(tmp_path_factory.mktemp('unknown') / 'toy', num_samples=48, seed=1, subjects=4)
+
+
+@pytest.mark.parametrize('key, value, nearest, registry', CASES)
+def test_unknown_types(store, tmp_path, monkeypatch, capsys, key, value, nearest, registry):
+    config = tmp_path / 'config.py'  # --cfg-options has no data.type to change
+    config.write_text(f"_base_ = '{train_tool.osp.abspath('configs/skeletonclr_toy.py')}'\n"
+                      "data = dict(type='SkeletonDataset')\n")
+    monkeypatch.setattr(sys, 'argv', [
+        'train', str(config), '--work-dir', str(tmp_path / 'w'), '--cfg-options', f'data.store={store}',
+        'model.backbone.hidden_channels=4', 'model.backbone.out_channels=16', f'{key}={value}'])
+    with pytest.raises(SystemExit) as error:
+        train_tool.main()
+    assert error.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'error: ' in line]
+    assert len(lines) == 1
+    for part in (repr(value), f'did you mean {nearest}', f'mmskelssl.registry.{registry}', 'custom_imports'):
+        assert part in lines[0], lines[0]

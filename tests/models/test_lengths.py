@@ -1,0 +1,54 @@
+"""Groups of similar length give what packing gives, gradients included."""
+import pytest
+import torch
+
+from mmskelssl.models.backbones import BiGRU
+from mmskelssl.models.modules.lengths import reverse, run_by_length
+
+
+@pytest.mark.parametrize('n', [1, 5, 40, 70])
+def test_grouped_gru_is_the_packed_one(n):
+    torch.manual_seed(0)
+    net = BiGRU('sbu15', 3, 2, hidden_channels=6, dropout=0.).double()
+    lengths = torch.randint(1, 13, (n,), generator=torch.Generator().manual_seed(1))
+    x = torch.randn(n, 3, 14, 15, 2, dtype=torch.float64)
+    with torch.no_grad():
+        packed = net(x, lengths)
+    grouped = net(x, lengths)
+    assert grouped.requires_grad
+    torch.testing.assert_close(grouped, packed, rtol=1e-12, atol=1e-14)
+    weight = torch.randn_like(packed)
+    ours = torch.autograd.grad((grouped * weight).sum(), list(net.parameters()))
+    frames = net.frames(x)
+    sequence = torch.nn.utils.rnn.pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
+    states = torch.nn.utils.rnn.pad_packed_sequence(net.gru(sequence)[0], batch_first=True, total_length=14)[0]
+    theirs = torch.autograd.grad((states.transpose(1, 2)[:, None, :, :, None] * weight).sum(), list(net.parameters()))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_dropout_between_the_layers_only_while_training():
+    net = BiGRU('sbu15', 3, 1, hidden_channels=6, dropout=.5)
+    x, lengths = torch.randn(3, 3, 6, 15, 1), torch.tensor([6, 4, 2])
+    assert not torch.equal(net(x, lengths), net(x, lengths))
+    net.eval()
+    assert torch.equal(net(x, lengths), net(x, lengths))
+
+
+def test_rows_come_back_in_their_order_and_zero_beyond_their_end():
+    lengths, x = torch.tensor([2, 5, 1, 5, 3] * 14), torch.arange(70.)
+    longest = []
+
+    def function(rows, ends, frames):
+        longest.append(frames)
+        assert frames == ends.max()
+        return rows.view(-1, 1, 1).expand(-1, frames, 2) + 1
+    made = run_by_length(function, x, lengths, 7)
+    assert made.shape == (70, 7, 2) and longest == sorted(longest) and len(longest) == 4
+    for i, length in enumerate(lengths.tolist()):
+        assert (made[i, :length] == i + 1).all() and not made[i, length:].any()
+
+
+def test_reverse():
+    x = torch.arange(8.).view(2, 4, 1)
+    assert reverse(x, torch.tensor([4, 2])).flatten().tolist() == [3, 2, 1, 0, 5, 4, 6, 7]

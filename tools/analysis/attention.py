@@ -1,0 +1,87 @@
+"""Draw where masks lie on a clip, and measure whether they lie on the joints that move.
+
+For methods with a mask: ActCLR (its actionlet) and SkeAttnCLR (its attention, averaged over channels). Joints are ranked
+by their mean speed within each clip; results.json holds the share of the mask on each quarter of them.
+
+Example:
+  python tools/analysis/attention.py work_dirs/actclr_toy/actclr/epoch_6.pth --split test --out work_dirs/masks
+"""
+import argparse
+import os
+import os.path as osp
+
+import cv2
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.engine.checkpoint import build_from_checkpoint
+from mmskelssl.engine.rebuild import build_dataset
+from mmskelssl.errors import UserError, one_line_errors
+from mmskelssl.evaluation.attention import bootstrap_mean, masks_of, quarter_shares, uniform_shares
+from mmskelssl.evaluation.results import write_results
+from mmskelssl.visualization.skeleton import strip
+
+
+def measure(path: str, model, info: dict, data: str | None, split: str, clips: int) -> dict:
+    """One row: shares of the mask on the quarters of the joints, over evenly spaced clips of a split."""
+    dataset = build_dataset({**info['dataset'], **({'store': data} if data else {})}, split, path)
+    rows = np.arange(min(clips, len(dataset))) * len(dataset) // min(clips, len(dataset))
+    shares = quarter_shares(*masks_of(model, dataset, rows))
+    return dict(encoder=info['method'], data=osp.basename(osp.abspath(dataset.store.path)), split=split,
+                stream=info['stream'], protocol='attention', epoch=info['epoch'], config_hash=info['config_hash'],
+                checkpoint=path, num_clips=len(rows), quarters=(100 * shares.mean(0)).tolist(),
+                uniform=[100 * share for share in uniform_shares(dataset.store.layout.num_joints)],
+                most_moving=100 * float(shares[:, 3].mean()),
+                ci95=[100 * value for value in bootstrap_mean(shares[:, 3])])
+
+
+def draw(path: str, model, info: dict, data: str | None, sample: str, out: str) -> None:
+    """A strip of the clip, its joints coloured by the mask."""
+    store = SkeletonStore(data or info['dataset']['store'])
+    if sample not in store.positions:
+        raise UserError(f'{store.path} has no sample {sample!r}; the first is {store.ids[0]!r}')
+    dataset = build_dataset({**info['dataset'], 'store': store.path}, 'all', path)
+    # ActCLR's anchor is the average clip of a batch: the clip needs company.
+    others = [i for i in range(0, len(dataset), max(1, len(dataset) // 128)) if dataset.ids[i] != sample]
+    mask, _ = masks_of(model, dataset, [dataset.ids.index(sample), *others])
+    keypoints = store.keypoints(store.positions[sample])
+    weights = interpolate(mask[:1], (keypoints.shape[1], store.layout.num_joints), mode='bilinear')[0]
+    picture = strip(keypoints, store.layout, weights=weights[:len(keypoints)].numpy(),
+                    title=f'{info["method"]}: {sample}')
+    if not cv2.imwrite(out, picture):
+        raise UserError(f'cannot write {out}')
+    print(out)
+
+
+@one_line_errors
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoints', nargs='+', metavar='CKPT')
+    parser.add_argument('--data', metavar='STORE', help='default the one it was trained on')
+    parser.add_argument('--split', default='test')
+    parser.add_argument('--clips', type=int, default=512, help='clips measured, evenly spaced (default 512)')
+    parser.add_argument('--sample', help='id of the clip drawn; default the first of the split')
+    parser.add_argument('--out', required=True, metavar='DIR')
+    args = parser.parse_args()
+    os.makedirs(args.out, exist_ok=True)
+    rows = []
+    for path in args.checkpoints:
+        model, info = build_from_checkpoint(path)
+        if not hasattr(model, 'attention_map'):
+            raise UserError(f'{path}: {info["method"]} has no mask to look at')
+        torch.manual_seed(0)
+        row = measure(path, model, info, args.data, args.split, args.clips)
+        rows.append(row)
+        print(f'{row["encoder"]}: {row["most_moving"]:.1f} % of the mask on the most moving quarter of the joints '
+              f'(95 % interval {row["ci95"][0]:.1f} to {row["ci95"][1]:.1f}; uniform {row["uniform"][3]:.1f})')
+        store = SkeletonStore(args.data or info['dataset']['store'])
+        sample = args.sample or store.ids[store.split(args.split)[0]]
+        draw(path, model, info, args.data, sample, osp.join(args.out, f'{row["encoder"].lower()}.png'))
+    hashes = {row['config_hash'] for row in rows}
+    write_results(args.out, rows, hashes.pop() if len(hashes) == 1 else None, store.data_hash)
+
+
+if __name__ == '__main__':
+    main()
