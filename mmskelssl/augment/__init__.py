@@ -24,8 +24,8 @@ from mmskelssl.registry import BATCH_AUGMENTS, explain_unknown
 __all__ = [
     'AxisMask', 'BatchAugment', 'CoordinateDropout', 'CropResize', 'GaussianBlur', 'GaussianNoise', 'Interpolate',
     'JointMask', 'LinearJitter', 'MixPlan', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear', 'SpatialFlip',
-    'SwapParts', 'SwapPersons', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix', 'draw_shift', 'mix',
-    'to_stream', 'transfer_style', 'upsample_mask',
+    'SwapParts', 'SwapPersons', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix',
+    'draw_shift', 'mix', 'to_stream', 'transfer_style', 'upsample_mask',
 ]
 
 

@@ -21,7 +21,8 @@ def quarter_shares(mask: Tensor, energy: Tensor) -> np.ndarray:
         energy: (N, M, V) of :func:`motion_energy`; a person without any is absent and left out.
 
     Returns:
-        (P, 4) for the P persons present whose mask is not zero; rows sum to 1. A uniform mask has :func:`uniform_shares`.
+        (P, 4) for the P persons present whose mask is not zero; rows sum to 1. A uniform mask has
+        :func:`uniform_shares`.
     """
     mass = mask.sum(2)
     there = (energy.sum(2) > 0) & (mass.sum(2) > 0)

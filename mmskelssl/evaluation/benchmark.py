@@ -20,7 +20,8 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
 
     Args:
         out: Folder; each run has a subfolder of its own, ``results.json`` at the top holds all rows.
-        splits: Values of ``data.split``; default the config's. Several are taken for folds: their test parts are pooled.
+        splits: Values of ``data.split``; default the config's. Several are taken for folds: their test parts are
+            pooled.
 
     Returns:
         All rows.

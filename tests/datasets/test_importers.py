@@ -164,6 +164,26 @@ def test_pyskl_keeps_its_own_subject_splits(tmp_path):
     assert store.splits == dict(xsub_train=names[1:], xsub_test=names[:1], train=names[:1], test=names[1:])
 
 
+def test_pyskl_folds_and_subsets_are_named_as_pairs(tmp_path):
+    """``train_fold1`` and ``test_fold1`` are ``data.split=fold1``; NW-UCLA's ``test_clean`` has no partner."""
+    names = ['u', 'v', 'w']
+    split = dict(train_fold1=names[:2], test_fold1=names[2:], test_clean=names[2:], train=names[:2], test=names[2:])
+    store = import_with('pyskl', dump(tmp_path / 'p.pkl', dict(split=split, annotations=annotations(names))),
+                        tmp_path / 's')
+    assert store.splits == dict(fold1_train=names[:2], fold1_test=names[2:], test_clean=names[2:], train=names[:2],
+                                test=names[2:])
+
+
+def test_the_tool_takes_joints_in_another_order(tmp_path, monkeypatch, capsys):
+    order = list(range(19, -1, -1))
+    source = dump(tmp_path / 'p.pkl', dict(split={}, annotations=annotations(['u', 'v'])))
+    common = ['pyskl', source, '--layout', 'kinect20']
+    assert run_tool(monkeypatch, *common, '--joints', ','.join(map(str, order)), '--out', tmp_path / 's') == 0
+    np.testing.assert_array_equal(SkeletonStore(tmp_path / 's').keypoints(1), clip(1, frames=2)[:, :, ::-1])
+    assert run_tool(monkeypatch, *common, '--joints', '0,1,99', '--out', tmp_path / 't') == 2
+    assert 'index 99 is out of bounds' in capsys.readouterr().err
+
+
 def test_pyskl_without_subjects_gets_no_subject_split(tmp_path):
     content = dict(split=dict(train=['u'], test=['v']), annotations=annotations(['u', 'v']))
     store = import_with('pyskl', dump(tmp_path / 'p.pkl', content), tmp_path / 's')

@@ -184,6 +184,17 @@ def test_sequence_skips_an_absent_first_person():
     assert not out[0].any()
 
 
+def test_with_the_origin_in_the_middle_persons_can_be_exchanged():
+    results = sample(persons=2)
+    swapped = dict(results, keypoint=results['keypoint'][::-1].copy())
+    out = run(AlignSequence(turn=False, middle=True), results)['keypoint']
+    np.testing.assert_allclose(run(AlignSequence(turn=False, middle=True), swapped)['keypoint'], out[::-1], atol=1e-6)
+    np.testing.assert_allclose(out[:, 0, results['layout'].hip].mean(0), 0, atol=1e-6)
+    results['keypoint'][1] = 0  # alone, the middle is the person
+    np.testing.assert_array_equal(run(AlignSequence(turn=False, middle=True), results)['keypoint'],
+                                  run(AlignSequence(turn=False), results)['keypoint'])
+
+
 def test_sequence_is_rigid_and_does_not_see_where_the_camera_stands():
     results = sample(seed=4)
     out = run(AlignSequence(), results)['keypoint'].astype(np.float64)

@@ -178,6 +178,20 @@ def test_init_from_carries_what_it_names(tmp_path):
     assert torch.equal(resumed.projector.mlp[0].weight, projector)
 
 
+def test_init_from_carries_a_part_over_to_another(tmp_path):
+    """The first stage's encoder becomes the second's teacher, and nothing else."""
+    torch.manual_seed(1)
+    layout = dict(backbone=dict(type='BiGRU', layout='sbu15', hidden_channels=4))
+    source = MODELS.build(dict(type='CRRLReconstruct', **layout))
+    target = MODELS.build(dict(type='CRRL', head=dict(hidden_channels=4), **layout))
+    student = target.backbone.gru.weight_hh_l0.clone()
+    torch.save(dict(state_dict=source.state_dict()), tmp_path / 'a.pth')
+    InitFromHook(str(tmp_path / 'a.pth'), carry={'backbone.': 'teacher.'}).before_train(runner(target))
+    for key, value in source.backbone.state_dict().items():
+        assert torch.equal(value, target.teacher.state_dict()[key]), key
+    assert torch.equal(target.backbone.gru.weight_hh_l0, student)
+
+
 @pytest.mark.parametrize('spoil, message', [
     (lambda state: state.pop('backbone.blocks.3.tcn.2.weight'), 'backbone.blocks.3.tcn.2.weight is missing'),
     (lambda state: state.pop('projector.mlp.3.bias'), 'projector.mlp.3.bias is missing'),

@@ -1,6 +1,7 @@
 """tools/train.py end to end, in this process: stages, resume, checkpoints, one-line errors."""
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
 from tools import evaluate as evaluate_tool
 from tools import train as train_tool
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(monkeypatch, tool, *args):
@@ -141,3 +145,26 @@ def test_no_labels_are_needed(ntu, tmp_path, monkeypatch):
     run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'w', '--cfg-options', *SMALL,
         f'data.store={tmp_path}/plain')
     assert (tmp_path / 'w' / 'epoch_1.pth').exists()
+
+
+def test_crrl_trains_its_two_stages_and_wants_the_first(ntu, tmp_path, monkeypatch, capsys):
+    options = ['--cfg-options', f'data.store={ntu}', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=16',
+               'model.backbone.hidden_channels=4', 'model.head.out_channels=8']
+    run(monkeypatch, train_tool, 'configs/crrl_toy.py', '--work-dir', tmp_path / 'a', *options)
+    first, last = (load_checkpoint(tmp_path / 'a' / name / 'epoch_1.pth')['state_dict']
+                   for name in ('crrlmotion', 'crrl'))
+    weights = [key for key in first if key.startswith('backbone.')]
+    assert weights and all(torch.equal(first[key], last[key.replace('backbone.', 'teacher.')]) for key in weights)
+    assert not torch.equal(last['backbone.gru.weight_hh_l0'], last['teacher.gru.weight_hh_l0'])
+    run(monkeypatch, train_tool, 'configs/crrl_toy.py', '--work-dir', tmp_path / 'b', '--init-from',
+        tmp_path / 'a' / 'crrlmotion' / 'epoch_1.pth', *options)
+    assert (tmp_path / 'b' / 'crrl' / 'epoch_1.pth').is_file()
+    (tmp_path / 'alone.py').write_text(f"_base_ = ['{ROOT}/configs/crrl_toy.py']\nstages = []\n")
+    line = fails(monkeypatch, capsys, train_tool, tmp_path / 'alone.py', '--work-dir', tmp_path / 'c', *options)
+    assert 'CRRL needs teacher. from an earlier stage' in line and '--init-from' in line
+
+
+def test_padded_clips_are_for_methods_that_look_at_their_length(ntu, tmp_path, monkeypatch, capsys):
+    line = fails(monkeypatch, capsys, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--cfg-options',
+                 f'data.store={ntu}', *SMALL, 'data.pipeline.2.type=PadFrames')
+    assert 'SkeletonCLR takes clips of one length: put ResizeFrames instead of PadFrames' in line

@@ -35,7 +35,8 @@ def test_quarters():
     for n, m in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
         mass = mask[n, m].sum(0).numpy()
         order = sorted(range(10), key=lambda v: energy[n, m, v])
-        rows.append([sum(mass[v] for v in part) / mass.sum() for part in (order[:3], order[3:6], order[6:8], order[8:])])
+        parts = order[:3], order[3:6], order[6:8], order[8:]
+        rows.append([sum(mass[v] for v in part) / mass.sum() for part in parts])
     np.testing.assert_allclose(shares, rows, rtol=1e-5)
     np.testing.assert_allclose(quarter_shares(torch.ones_like(mask), energy), [uniform_shares(10)] * 5)
     assert uniform_shares(10) == [.3, .3, .2, .2]

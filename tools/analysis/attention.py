@@ -1,7 +1,7 @@
 """Draw where masks lie on a clip, and measure whether they lie on the joints that move.
 
-For methods with a mask: ActCLR (its actionlet) and SkeAttnCLR (its attention, averaged over channels). Joints are ranked
-by their mean speed within each clip; results.json holds the share of the mask on each quarter of them.
+For methods with a mask: ActCLR (its actionlet) and SkeAttnCLR (its attention, averaged over channels). Joints are
+ranked by their mean speed within each clip; results.json holds the share of the mask on each quarter of them.
 
 Example:
   python tools/analysis/attention.py work_dirs/actclr_toy/actclr/epoch_6.pth --split test --out work_dirs/masks

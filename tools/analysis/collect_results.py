@@ -1,7 +1,7 @@
 """Fill the tables of a Markdown page from committed results.json files.
 
-A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER is searched for results.json. Rows of
-tools/analysis/attention.py make a table of their own kind.
+A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER is searched for results.json.
+Rows of tools/analysis/attention.py make a table of their own kind.
 
 Examples:
   python tools/analysis/collect_results.py README.md
@@ -55,9 +55,8 @@ def masks_table(rows: list[dict]) -> str:
     """Share of the mask on each quarter of the joints, from the least to the most moving, in percent."""
     lines = ['| mask | data | least moving | second | third | most moving quarter |', '|---' * 6 + '|']
     for row in rows:
-        *others, last = (f'{share:.1f}' for share in row['quarters'])
-        low, high = row['ci95']
-        lines.append(f'| {row["encoder"]} | {row["data"]} | ' + ' | '.join(others) + f' | {last} ({low:.1f}–{high:.1f}) |')
+        shares, (low, high) = ' | '.join(f'{share:.1f}' for share in row['quarters']), row['ci95']
+        lines.append(f'| {row["encoder"]} | {row["data"]} | {shares} ({low:.1f}–{high:.1f}) |')
     for data, uniform in dict.fromkeys((row['data'], tuple(row['uniform'])) for row in rows):
         lines.append(f'| uniform | {data} | ' + ' | '.join(f'{share:.1f}' for share in uniform) + ' |')
     return '\n'.join(lines) + '\n'

@@ -1,5 +1,5 @@
-# SimCLR: the reference point. Two views, the batch's own negatives, no key encoder. On the cheapest encoder that learns,
-# temporal convolutions over trajectory, local pose and their velocities.
+# SimCLR: the reference point. Two views, the batch's own negatives, no key encoder. On the cheapest encoder that
+# learns, temporal convolutions.
 model = dict(
     type='SimCLR',
     backbone=dict(type='TemporalConvNet', channels=(128, 128, 256, 256)),

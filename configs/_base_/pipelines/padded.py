@@ -1,6 +1,6 @@
 # Clips of their own length, padded, in (-1, 1): for sequence encoders. CRRL's preprocessing is not published; this one
-# does what its decoder needs. The whole clip is moved and turned once (view-invariant, the trajectory stays), and scaled
-# by one factor. The largest coordinate leaves room for augmentation.
+# does what its decoder needs. The whole clip is moved and turned once (view-invariant, the trajectory stays), and is
+# scaled by one factor. The largest coordinate leaves room for augmentation.
 _end = [dict(type='AlignSequence'), dict(type='FitRange', limit=0.7), dict(type='PadFrames', frames=300),
         dict(type='PackSkeleton')]
 one_person = [dict(type='SelectPersons', max_persons=1), *_end]

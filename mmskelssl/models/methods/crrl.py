@@ -38,8 +38,8 @@ def true_lengths(clip: Tensor, data_samples: dict[str, Tensor]) -> Tensor:
 class CRRLMotion(MomentumContrast):
     """Contrastive motion learner: the coordinates of a clip are the query, its velocity is the key.
 
-    As published, both views are the clip itself. Where they are augmented, each is by itself: what they share by chance,
-    such as one random turn, would be the easiest thing to find a clip by.
+    As published, both views are the clip itself. Where they are augmented, each is by itself: what they share by
+    chance, such as one random turn, would be the easiest thing to find a clip by.
 
     Args:
         key_head: ``fixed``: the key's projector is a random one that nothing ever changes, as in the released
@@ -116,7 +116,8 @@ class CRRLReconstruct(SelfSupervisedModel):
         states = features[:, 0, :, :, 0]  # (N, D, T)
         rows, last = torch.arange(len(clip), device=clip.device), lengths - 1
         # Both directions in one pass through the decoder.
-        forward, backward = self.decoder(torch.cat([states[:, :, 0], states[rows, :, last]]), lengths.repeat(2)).chunk(2)
+        ends = torch.cat([states[:, :, 0], states[rows, :, last]])
+        forward, backward = self.decoder(ends, lengths.repeat(2)).chunk(2)
         frames = self.backbone.frames(clip)[:, :forward.shape[1]]
         return dict(loss_forward=masked_reconstruction(forward, frames, lengths),
                     loss_backward=masked_reconstruction(backward, reverse(frames, lengths), lengths))
