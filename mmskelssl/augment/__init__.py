@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 from mmskelssl.augment.base import BatchAugment
 from mmskelssl.augment.mixing import MixPlan, SwapParts, draw_mix, draw_shift, mix
-from mmskelssl.augment.skeletal import Rescale, SpatialFlip, SwapPersons
+from mmskelssl.augment.skeletal import Rescale, SpatialFlip
 from mmskelssl.augment.spatial import (
     AxisMask,
     CoordinateDropout,
@@ -24,7 +24,7 @@ from mmskelssl.registry import BATCH_AUGMENTS, explain_unknown
 __all__ = [
     'AxisMask', 'BatchAugment', 'CoordinateDropout', 'CropResize', 'GaussianBlur', 'GaussianNoise', 'Interpolate',
     'JointMask', 'LinearJitter', 'MixPlan', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear', 'SpatialFlip',
-    'SwapParts', 'SwapPersons', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix',
+    'SwapParts', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix',
     'draw_shift', 'mix', 'to_stream', 'transfer_style', 'upsample_mask',
 ]
 

@@ -61,14 +61,3 @@ class Rescale(BatchAugment):
 
     def apply(self, x, factors):
         return rescale_bones(x, factors, self.layout)
-
-
-@BATCH_AUGMENTS.register_module()
-class SwapPersons(BatchAugment):
-    """Exchange the first person with the last: who is called the first is chance. One person: nothing to do."""
-
-    def __init__(self, p: float = 0.5, layout=None):
-        super().__init__(p, layout)
-
-    def apply(self, x):
-        return x.flip(4)

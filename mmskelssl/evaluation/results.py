@@ -64,14 +64,20 @@ def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = 
     write_atomically(path, (json.dumps(_plain(content), indent=1, allow_nan=False) + '\n').encode())
 
 
+def encoder_name(row: Mapping, backbones: bool) -> str:
+    """``encoder`` of a row; where there are several backbones, an untrained one's besides."""
+    return f'untrained {row["backbone"]}' if backbones and row['encoder'] == 'untrained' else row['encoder']
+
+
 def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None:
     """Print top 1 in percent and half of its 95 % interval: a line an encoder and split, a column a recipe."""
     console = console or (Console() if sys.stdout.isatty() else Console(width=120))  # no terminal: nothing cut off
     recipes = list(dict.fromkeys((row['protocol'], row['recipe']) for row in rows))
     several = len({(row['data'], row['stream']) for row in rows}) > 1
+    backbones = len({row.get('backbone') for row in rows}) > 1
     lines: dict[tuple, dict] = {}
     for row in rows:
-        encoder = row['encoder'] + (f', epoch {row["epoch"]}' if row.get('epoch') else '')
+        encoder = encoder_name(row, backbones) + (f', epoch {row["epoch"]}' if row.get('epoch') else '')
         where = (f'{row["data"]} {row["stream"]} ' if several else '') + row['split']
         lines.setdefault((encoder, where), {})[row['protocol'], row['recipe']] = row
     table = Table(title=None if several else f'{rows[0]["data"]}, {rows[0]["stream"]} stream: top-1 %')

@@ -8,8 +8,8 @@ from mmskelssl.registry import BATCH_AUGMENTS
 
 ALWAYS = {'TemporalCrop', 'CropResize', 'Shear', 'Rotate', 'YawRotate', 'Scale', 'LinearJitter', 'JointMask',
           'CoordinateDropout', 'Rescale'}  # p = 1 unless a config says otherwise
-SOMETIMES = {'TimeReverse', 'GaussianBlur', 'Interpolate', 'SpatialFlip', 'GaussianNoise', 'AxisMask', 'SwapPersons'}
-FIXED = {'TimeReverse', 'SpatialFlip', 'SwapPersons'}  # nothing to draw
+SOMETIMES = {'TimeReverse', 'GaussianBlur', 'Interpolate', 'SpatialFlip', 'GaussianNoise', 'AxisMask'}  # p = .5
+FIXED = {'TimeReverse', 'SpatialFlip'}  # nothing to draw
 TOGETHER = {'SwapParts'}  # drawn once for the whole batch: tests/augment/test_mixing.py
 NAMES = sorted(ALWAYS | SOMETIMES)
 SHAPES = {'ntu25': (5, 3, 50, 25, 2), 'kinect20': (3, 6, 13, 20, 1), 'sbu15': (1, 3, 1, 15, 2)}

@@ -7,21 +7,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = 'train_cfg.max_epochs=1 model.backbone.hidden_channels=4 model.backbone.out_channels=16'
-SHORT_PLUGIN = "train_cfg.max_epochs=1 'model.backbone.channels=(8,8,16,16)'"
+SHORT_CONVOLUTIONS = "train_cfg.max_epochs=1 train_dataloader.batch_size=8 'model.backbone.channels=(8,8,16,16)'"
 
 
 def read(path: str) -> str:
     return (ROOT / path).read_text(encoding='utf-8')
 
 
-def blocks(text: str, language: str) -> list[str]:
-    """Fenced blocks of a language, in order."""
-    return re.findall(rf'```{language}\n(.*?)```', text, re.S)
-
-
 def commands(text: str) -> list[str]:
     """Lines of the bash blocks, in order."""
-    return [line for block in blocks(text, 'bash') for line in block.strip().splitlines()]
+    return [line for block in re.findall(r'```bash\n(.*?)```', text, re.S) for line in block.strip().splitlines()]
 
 
 def shell(command: str, **env) -> str:
@@ -38,8 +33,7 @@ def shorten(command: str, place: Path) -> str:
     if 'tools/prepare_data.py' in command:
         return command.replace('data/toy', f'{place}/again')
     if re.search(r'tools/(dist_)?train', command):
-        short = SHORT_PLUGIN if 'examples/plugin' in command else SHORT
-        if '--cfg-options' in command:
-            return f'{command.replace("=data/", f"={place}/data/")} {short}'
-        return f'{command} --cfg-options data.store={place}/toy {short}'
+        short = SHORT_CONVOLUTIONS if re.search('simclr|barlowtwins', command) else SHORT
+        return f'{command} {short}' if '--cfg-options' in command else (
+            f'{command} --cfg-options data.store={place}/toy {short}')
     return command.replace('data/toy', f'{place}/toy')

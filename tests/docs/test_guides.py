@@ -1,10 +1,8 @@
-"""The commands in docs/add_a_*.md run as they stand, shortened, in order; what they link to is there."""
+"""The commands in docs/add_a_*.md run as they stand, shortened, in order; the files that they name exist."""
 import re
-import subprocess
-import sys
 
 import pytest
-from doc_commands import ROOT, blocks, commands, read, shell, shorten
+from doc_commands import ROOT, commands, read, shell, shorten
 
 from mmskelssl.datasets.toy import write_toy_store
 
@@ -19,14 +17,17 @@ def place(tmp_path):
 
 @pytest.mark.parametrize('guide', GUIDES)
 def test_commands(guide, place):
-    (place / 'data').mkdir()
-    for script in blocks(read(guide), 'python'):
-        subprocess.run([sys.executable, '-c', script], cwd=place, check=True)
-    done = [shell(shorten(command, place)) for command in commands(read(guide))]
-    assert len(done) >= 2 and 'BarlowTwins' in done[-1]
+    found = commands(read(guide))
+    for command in found:
+        shell(shorten(command, place), PYTHONPATH='')
+    trained = [command for command in found if 'tools/train.py' in command]
+    assert trained and len(list(place.glob('*/epoch_1.pth'))) == len(trained)
 
 
 @pytest.mark.parametrize('guide', GUIDES)
-def test_links(guide):
-    for link in re.findall(r'\]\(([^)]+)\)', read(guide)):
-        assert (ROOT / 'docs' / link).exists(), link
+def test_files_that_are_named_exist(guide):
+    names = re.findall(r'`((?:\w+/)+[\w.]*)`', read(guide))
+    assert names
+    for name in names:
+        there = any((ROOT / folder / name).exists() for folder in ('', 'examples/plugin', 'mmskelssl/models'))
+        assert there or 'foo' in name or name.startswith('work_dirs/'), name

@@ -13,7 +13,6 @@ from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
 from tools import evaluate as evaluate_tool
 from tools import train as train_tool
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -158,7 +158,7 @@ def test_a_module_beside_the_config_is_found(tmp_path):
 
 
 def test_a_module_that_is_nowhere(tmp_path):
-    with pytest.raises(UserError, match=r"mine\.py: custom_imports: No module named 'no_such_plugin'; .*beside the con"):
+    with pytest.raises(UserError, match=r"mine\.py: custom_imports: No module named 'no_such_plugin'; .*beside"):
         load_config(config_beside(tmp_path, 'no_such_plugin'))
     with pytest.raises(UserError, match='cannot import no_such_plugin'):
         import_plugins(['no_such_plugin'])

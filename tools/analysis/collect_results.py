@@ -15,6 +15,7 @@ import re
 import sys
 
 from mmskelssl.errors import UserError, one_line_errors
+from mmskelssl.evaluation.results import encoder_name
 
 _BLOCK = re.compile(r'(<!-- results (\S+) -->\n).*?(<!-- end -->)', re.S)
 
@@ -36,8 +37,8 @@ def table(rows: list[dict]) -> str:
     rows = sorted(rows, key=lambda row: row['encoder'] != 'untrained')
     columns = list(dict.fromkeys((row['split'], row['recipe']) for row in rows))
     several = len({row.get('backbone') for row in rows}) > 1
-    encoders = list(dict.fromkeys(_name(row, several) for row in rows))
-    cells = {(_name(row, several), row['split'], row['recipe']): row for row in rows}
+    encoders = list(dict.fromkeys(encoder_name(row, several) for row in rows))
+    cells = {(encoder_name(row, several), row['split'], row['recipe']): row for row in rows}
     lines = ['| encoder | ' + ' | '.join(f'{split}, {recipe}' for split, recipe in columns) + ' |',
              '|---' * (len(columns) + 1) + '|']
     for encoder in encoders:
@@ -45,10 +46,6 @@ def table(rows: list[dict]) -> str:
         lines.append(f'| {encoder} | ' + ' | '.join(
             f'{row["top1"]:.1f} ({row["ci95"][0]:.1f}–{row["ci95"][1]:.1f})' if row else '' for row in found) + ' |')
     return '\n'.join(lines) + '\n'
-
-
-def _name(row: dict, several: bool) -> str:
-    return f'untrained {row["backbone"]}' if several and row['encoder'] == 'untrained' else row['encoder']
 
 
 def masks_table(rows: list[dict]) -> str:

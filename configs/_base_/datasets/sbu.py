@@ -7,7 +7,7 @@ data = dict(
     pipeline=[
         dict(type='SelectPersons', max_persons=2),
         dict(type='AlignSequence', turn=False, middle=True),
-        dict(type='ResizeFrames', frames=24),
+        dict(type='ResizeFrames', frames=16),
         dict(type='PackSkeleton')],
     prepare='python tools/prepare_data.py pyskl sbu_interaction.pkl --layout sbu15 --units normalised --out data/sbu')
 train_dataloader = dict(

@@ -3,14 +3,15 @@
 Names such as ``wave__03`` give the class before the double underscore; others have no label.
 
 Example:
-  PYTHONPATH=examples/plugin python -m skelplug.import_arrays clips.npz --layout kinect20 --out data/mine
+  python examples/plugin/skelplug/import_arrays.py clips.npz --layout kinect20 --out data/mine
 """
 import argparse
+import os
 
 import numpy as np
 
 from mmskelssl.datasets.store import StoreWriter
-from mmskelssl.errors import one_line_errors
+from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.layouts import LAYOUTS, get_layout
 
 
@@ -33,6 +34,7 @@ def import_arrays(path: str, writer: StoreWriter) -> None:
 
 def write_example(path: str, layout: str, clips: int = 40) -> None:
     """An npz of random walks, to try this out."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     rng, joints = np.random.default_rng(0), get_layout(layout).num_joints
     np.savez(path, **{f'{("slow", "fast")[i % 2]}__{i:02d}': rng.normal(
         0, .01 + .02 * (i % 2), (int(rng.integers(20, 40)), joints, 3)).cumsum(0).astype(np.float32) + rng.normal(
@@ -49,6 +51,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.example:
         write_example(args.path, args.layout)
+    if not os.path.isfile(args.path):
+        raise UserError(f'{args.path}: no such file; --example writes one to try this out')
     with StoreWriter(args.out, layout=args.layout, source=f'arrays {args.path}') as writer:
         import_arrays(args.path, writer)
     print(f'{args.out}: imported {len(writer.samples)}, skipped {len(writer.skipped)}')
