@@ -167,3 +167,15 @@ def test_padded_clips_are_for_methods_that_look_at_their_length(ntu, tmp_path, m
     line = fails(monkeypatch, capsys, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--cfg-options',
                  f'data.store={ntu}', *SMALL, 'data.pipeline.2.type=PadFrames')
     assert 'SkeletonCLR takes clips of one length: put ResizeFrames instead of PadFrames' in line
+
+
+@pytest.mark.parametrize('config, options', [
+    ('skeattnclr_ntu60', ['model.backbone.hidden_channels=4', 'model.queue_size=64']),
+    ('crrl_ntu60', ['model.backbone.hidden_channels=4', 'model.head.out_channels=8'])])
+def test_the_published_recipes_run(ntu, tmp_path, monkeypatch, config, options):
+    run(monkeypatch, train_tool, f'configs/{config}.py', '--work-dir', tmp_path, '--cfg-options', f'data.store={ntu}',
+        'train_cfg.max_epochs=1', 'train_dataloader.batch_size=16', 'train_dataloader.num_workers=0',
+        'train_dataloader.persistent_workers=False', *options)
+    model, info = build_from_checkpoint(sorted(tmp_path.rglob('epoch_1.pth'))[0])
+    assert info['method'].lower() == config.split('_')[0]
+    assert model.extract_feat(torch.zeros(2, 3, 64, 25, 2), torch.tensor([64, 9])).isfinite().all()

@@ -59,7 +59,8 @@ class BiGRU(SequenceEncoder):
         The backward direction starts at each row's own end, so its rows are turned round first. What stands beyond a
         row's end is garbage.
         """
-        x = frames[:, :longest]
+        beyond = torch.arange(longest, device=frames.device) >= lengths.unsqueeze(1)
+        x = frames[:, :longest].masked_fill(beyond.unsqueeze(2), 0.)  # not even NaN there reaches a weight's gradient
         for layer in range(self.gru.num_layers):
             if layer and self.gru.dropout:
                 x = F.dropout(x, self.gru.dropout, self.training)
