@@ -92,6 +92,7 @@ def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
 
 def build_dataset(data: dict, split: str, where: str):
     """The data set of a split, as a checkpoint describes it (:func:`dataset_config`)."""
-    config = dataset_config(data, split)
+    # Not where to write: that is no file's to say.
+    config = dataset_config({key: value for key, value in data.items() if key != 'cache_dir'}, split)
     check_types(config, where)
     return registry.DATASETS.build(config)
