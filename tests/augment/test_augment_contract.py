@@ -32,7 +32,8 @@ def changed(a, b):
 
 
 def test_every_registered_operator_is_in_the_table():
-    assert set(BATCH_AUGMENTS.module_dict) == set(NAMES) | TOGETHER
+    ours = {name for name, kind in BATCH_AUGMENTS.module_dict.items() if kind.__module__.startswith('mmskelssl.')}
+    assert ours == set(NAMES) | TOGETHER  # another test may have imported a plug-in
 
 
 @pytest.mark.parametrize('name', NAMES)

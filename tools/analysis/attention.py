@@ -48,8 +48,9 @@ def draw(path: str, model, info: dict, data: str | None, sample: str, out: str) 
     mask, _ = masks_of(model, dataset, [dataset.ids.index(sample), *others])
     keypoints = store.keypoints(store.positions[sample])
     weights = interpolate(mask[:1], (keypoints.shape[1], store.layout.num_joints), mode='bilinear')[0]
-    picture = strip(keypoints, store.layout, weights=weights[:len(keypoints)].numpy(),
-                    title=f'{info["method"]}: {sample}')
+    weights = weights[:len(keypoints)].numpy()
+    picture = strip(keypoints, store.layout, weights=weights,
+                    title=f'{info["method"]}, {sample}: mask {weights.min():.2f} (grey) to {weights.max():.2f} (orange)')
     if not cv2.imwrite(out, picture):
         raise UserError(f'cannot write {out}')
     print(out)

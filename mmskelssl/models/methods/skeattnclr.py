@@ -64,7 +64,8 @@ class SkeAttnCLR(MomentumContrast):
         return F.normalize(widen(self.predictors[name](projected)), dim=1)
 
     def split(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Salient and non-salient pooled features (N, D): they sum to the plain mean, as each divides by all tokens."""
+        """Salient and non-salient pooled features (N, D): their means sum to the plain mean, as both divide by all
+        tokens (the maxima of ``pooling='mean_max'`` do not)."""
         masked = features * mask
         return self.pool(masked), self.pool(features - masked)
 
