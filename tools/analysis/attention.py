@@ -50,7 +50,7 @@ def draw(path: str, model, info: dict, data: str | None, sample: str, out: str) 
     weights = interpolate(mask[:1], (keypoints.shape[1], store.layout.num_joints), mode='bilinear')[0]
     weights = weights[:len(keypoints)].numpy()
     picture = strip(keypoints, store.layout, weights=weights,
-                    title=f'{info["method"]}, {sample}: mask {weights.min():.2f} (grey) to {weights.max():.2f} (orange)')
+                    title=f'{info["method"]}, {sample}: mask {weights.min():.2f} (grey) - {weights.max():.2f} (orange)')
     if not cv2.imwrite(out, picture):
         raise UserError(f'cannot write {out}')
     print(out)
