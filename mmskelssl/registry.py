@@ -59,10 +59,9 @@ def explain_unknown(error: Exception) -> str | None:
     if not match:
         return None
     name, kind = match[1], match[2].replace(' ', '_')
-    known = {known: registry for registry in globals().values() if isinstance(registry, Registry)
-             and registry.name.replace(' ', '_') == kind for known in registry.module_dict}
-    registry = next((key for key, value in globals().items() if isinstance(value, Registry)
-                     and value.name.replace(' ', '_') == kind), 'one of them')
+    found = {key: value.module_dict for key, value in globals().items()
+             if isinstance(value, Registry) and value.name.replace(' ', '_') == kind}
+    registry, known = next(iter(found.items()), ('REGISTRY', {}))
     close = difflib.get_close_matches(name, known, 3, 0.4) or sorted(known)
     return (f'no {kind} is called {name!r}; did you mean {", ".join(close)}? A type of your own must be registered in '
             f'mmskelssl.registry.{registry}, and its module named in custom_imports')

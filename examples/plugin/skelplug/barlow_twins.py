@@ -1,5 +1,4 @@
 """Barlow Twins (Zbontar et al., ICML 2021) on skeletons: a method without negatives, momentum encoder or queue."""
-import torch
 from torch import Tensor
 
 from mmskelssl.models.base import ContrastiveModel
@@ -37,6 +36,4 @@ class BarlowTwins(ContrastiveModel):
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         first, second = (self.projector(self.pool(self.backbone(views[name]))) for name in self.view_names)
-        with torch.no_grad():
-            watched = self.monitors(first, second)
-        return dict(loss=redundancy(first, second, self.off_diagonal), **watched)
+        return dict(loss=redundancy(first, second, self.off_diagonal), **self.monitors(first, second))
