@@ -10,4 +10,4 @@ model = dict(
     data_preprocessor=dict(alignment='both', velocity=True, views=dict(
         first=_base_.weak, second=_base_.weak)))
 train_dataloader = dict(batch_size=32)
-train_cfg = dict(by_epoch=True, max_epochs=150)
+train_cfg = dict(by_epoch=True, max_epochs=300)

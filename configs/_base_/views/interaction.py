@@ -1,5 +1,6 @@
 # Views of two persons before one camera, in coordinates that are no metres: small turns only, other bodies, and nearly
-# the whole clip, as each is one action from beginning to end (docs/small_data.md).
+# the whole clip, as each is one action from beginning to end (docs/small_data.md). No mirror and no axis mask among the
+# strong ones: who acts and towards which side is the action.
 weak = [
     dict(type='Rescale', amplitude=0.3, centred=True),
     dict(type='CropResize', scale=(0.8, 1.0)),
@@ -10,8 +11,6 @@ weak = [
     dict(type='JointMask', ratio=0.15)]
 strong = [
     *weak,
-    dict(type='SpatialFlip', p=0.5, mirror=True),
-    dict(type='AxisMask', p=0.3),
     dict(type='GaussianNoise', p=0.5, std=0.03)]
 swap = dict(type='SwapParts', parts=(3, 4), cells=(1, 2), cell=4)
 # For clips of their own length, which are not cropped.
