@@ -10,7 +10,8 @@ import sys
 from collections import Counter
 
 from mmskelssl.datasets.importers import IMPORTERS
-from mmskelssl.datasets.store import SkeletonStore, StoreWriter
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import one_line_errors
 from mmskelssl.layouts import LAYOUTS
 

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from mmskelssl.datasets.store import StoreWriter
+from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.datasets.toy_actions import PAIR, SOLO, pair_gap
 from mmskelssl.datasets.toy_actor import Actor
 from mmskelssl.datasets.toy_body import LAYOUT, Body, body_joints, rotation

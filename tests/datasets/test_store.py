@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmskelssl.datasets import store as module
-from mmskelssl.datasets.store import SkeletonStore, StoreWriter
+from mmskelssl.datasets import store_writer as module
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
 
 
@@ -45,14 +46,14 @@ def test_what_goes_in_comes_out(tmp_path):
     assert store.samples[0] == dict(id='x', offset=0, persons=2, frames=5, label=1, subject=7, camera=2)
     assert store.layout.name == 'kinect20' and store.classes == ['a', 'b'] and store.channels == 3
     assert store.index['units'] == 'mm' and store.index['provenance'] == dict(
-        source='here', options={}, skipped=[dict(id='bad', reason='because')])
+        source='here', options={}, skipped=[dict(id='bad', reason='because')], repaired=[])
     np.testing.assert_array_equal(store.keypoints(0), clips[0])
     np.testing.assert_array_equal(store.keypoints(1), clips[1])
     np.testing.assert_array_equal(store.keypoints(2), clips[2][:, ::-1])
     assert store.split('test').tolist() == [2, 0] and store.split('all').tolist() == [0, 1, 2]
     store.verify_hash()
     assert sorted(os.listdir(tmp_path / 'deep')) == ['s']
-    assert sorted(os.listdir(tmp_path / 'deep' / 's')) == ['index.json', 'keypoints.npy']
+    assert sorted(os.listdir(tmp_path / 'deep' / 's')) == ['index.json', 'index.npz', 'keypoints.npy']
 
 
 def test_the_file_holds_one_person_after_the_other(tmp_path):

@@ -135,7 +135,7 @@ def test_a_checkpoint_of_another_model_is_refused(ntu, tmp_path, monkeypatch, ca
 
 
 def test_no_labels_are_needed(ntu, tmp_path, monkeypatch):
-    from mmskelssl.datasets.store import StoreWriter
+    from mmskelssl.datasets.store_writer import StoreWriter
     source = SkeletonStore(ntu)
     with StoreWriter(tmp_path / 'plain', 'ntu25') as writer:
         for i, name in enumerate(source.ids):

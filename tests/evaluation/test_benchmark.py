@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from mmskelssl.datasets.store import SkeletonStore, StoreWriter
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation import benchmark as module
 from mmskelssl.evaluation.benchmark import benchmark, pool_folds

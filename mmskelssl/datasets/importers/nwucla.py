@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from mmskelssl.datasets.importers.pyskl import subject_splits
-from mmskelssl.datasets.store import StoreWriter
+from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
 
 CLASSES = ['pick up with one hand', 'pick up with two hands', 'drop trash', 'walk around', 'sit down', 'stand up',

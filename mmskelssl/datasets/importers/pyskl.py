@@ -6,7 +6,7 @@ import numpy as np
 from rich.progress import track
 
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
-from mmskelssl.datasets.store import StoreWriter
+from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
 
 _SUBJECT = re.compile(r'_s(\d+)_e\d+|P(\d{3})R\d{3}A\d{3}')
