@@ -3,6 +3,7 @@
 A layout names its joints and says how they hang together. Backbones, streams, augmentations, mixing and drawing
 all read it from here, so a new kind of skeleton is a new layout (a dict in a config will do) and nothing else.
 """
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -146,3 +147,14 @@ def get_layout(layout: str | Mapping | SkeletonLayout) -> SkeletonLayout:
         return SkeletonLayout(**fields)
     except (KeyError, TypeError) as error:
         raise UserError(f'layout dict: {error}; it needs name, joints, parents, hip, shoulders') from error
+
+
+def read_layout(text: str) -> SkeletonLayout:
+    """A layout as a command line names it: by its name, or by a json file of :class:`SkeletonLayout`'s arguments."""
+    if not text.endswith('.json'):
+        return get_layout(text)
+    try:
+        with open(text, encoding='utf-8') as file:
+            return get_layout(json.load(file))
+    except (OSError, ValueError) as error:
+        raise UserError(f'layout {text} cannot be read: {error}') from error

@@ -13,7 +13,7 @@ import numpy as np
 from mmskelssl.datasets.mend import fill_gaps
 from mmskelssl.datasets.store import VERSION, file_hash, write_columns
 from mmskelssl.errors import UserError
-from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
 
 
 class StoreWriter:
@@ -24,7 +24,7 @@ class StoreWriter:
 
     Args:
         path: Folder to make.
-        layout: Name, dict or :class:`SkeletonLayout`.
+        layout: Name, dict or :class:`SkeletonLayout`; None where :meth:`describe` will tell.
         channels: Coordinates of a joint.
         units: Of the coordinates, such as ``m``.
         classes: Class names.
@@ -33,26 +33,30 @@ class StoreWriter:
         resume: Keep finished files of an interrupted import in ``.NAME.partial`` beside the store, and go on from it.
     """
 
-    def __init__(self, path: str | os.PathLike, layout: str | dict | SkeletonLayout, channels: int = 3,
-                 units: str = 'm', classes: list[str] | None = None, source: str = '', options: dict | None = None,
-                 overwrite: bool = False, resume: bool = False):
+    def __init__(self, path: str | os.PathLike, layout: str | dict | SkeletonLayout | None = None,
+                 channels: int = 3, units: str = 'm', classes: list[str] | None = None, source: str = '',
+                 options: dict | None = None, overwrite: bool = False, resume: bool = False):
         self.path, self.overwrite, self.resume = os.fspath(path), overwrite, resume
         self._check_place()
-        self.samples, self.splits, self.skipped, self.repaired, self.rows = [], {}, [], [], 0
+        self.samples, self.splits, self.rows = [], {}, 0
+        self.skipped, self.repaired, self.noted = [], [], []
         self.finished: set[str] = set()
         self._ids: set[str] = set()
         self.index = dict(version=VERSION, classes=list(classes or []), provenance=dict(
-            source=source, options=options or {}, skipped=self.skipped, repaired=self.repaired))
-        self.describe(layout, channels, units)
+            source=source, options=options or {}, skipped=self.skipped, repaired=self.repaired, noted=self.noted))
+        self.layout = None
+        if layout is not None:
+            self.describe(layout, channels, units)
 
     def describe(self, layout: str | dict | SkeletonLayout, channels: int = 3, units: str = 'm') -> None:
         """Say what a sample is, for importers that learn it from the files; before the first sample."""
-        if self.samples:
-            raise UserError(f'{self.path}: samples of different kinds: {self.layout.name} with {self.channels} '
-                            f'channels, and {get_layout(layout).name} with {channels}')
-        self.layout, self.channels = get_layout(layout), channels
-        named = layout if isinstance(layout, str) else dict(vars(self.layout))
-        self.index.update(layout=named, channels=channels, units=units)
+        layout = get_layout(layout)
+        if self.samples and self.layout and (layout, channels) != (self.layout, self.channels):
+            raise UserError(f'{self.path}: samples of different kinds, {self.layout.name} with {self.channels} '
+                            f'channels and {layout.name} with {channels}')
+        self.layout, self.channels = layout, channels
+        known = LAYOUTS.get(layout.name) == layout
+        self.index.update(layout=layout.name if known else dict(vars(layout)), channels=channels, units=units)
 
     def __enter__(self) -> 'StoreWriter':
         parent, name = osp.split(osp.abspath(self.path))
@@ -117,11 +121,15 @@ class StoreWriter:
         """Note a sample that could not be imported."""
         self.skipped.append(dict(id=name, reason=reason))
 
+    def note(self, name: str, text: str) -> None:
+        """Note something about a sample that is in the store."""
+        self.noted.append(dict(id=name, reason=text))
+
     def finish(self, item: str) -> None:
         """Note that everything of a source file has been added or skipped: a resumed import leaves it out."""
         new = {key: getattr(self, key)[count:] for key, count in self._written.items()}
         self._raw.flush()
-        self._journal.write(json.dumps(dict(item=item, **new)) + '\n')
+        self._journal.write(json.dumps(dict(item=item, bytes=self._raw.tell(), **new)) + '\n')
         self._journal.flush()
         self.finished.add(item)
         self._written = {key: len(getattr(self, key)) for key in self._written}
@@ -160,28 +168,27 @@ class StoreWriter:
     def _recall(self) -> None:
         """Read the journal of an interrupted import; whatever is unfinished or of another source is dropped."""
         what = dict(source=self.index['provenance']['source'], options=self.index['provenance']['options'])
-        self._written = dict(samples=0, skipped=0, repaired=0)
+        self._written = dict(samples=0, skipped=0, repaired=0, noted=0)
         self._journal.seek(0)
         lines, size = self._journal.read().splitlines(), self._raw.tell()
-        whole = 0  # bytes of the journal that stay
+        whole = kept = 0  # bytes of the journal and of the frames that stay
         try:
             if json.loads(lines[0]) == json.loads(json.dumps(what)):
-                whole = len(lines[0]) + 1
+                whole = len(lines[0].encode()) + 1
                 for line in lines[1:]:
                     entry = json.loads(line)
-                    rows = sum(sample['persons'] * sample['frames'] for sample in entry['samples'])
-                    if 4 * (self.rows + rows) * self.layout.num_joints * self.channels > size:
+                    if entry['bytes'] > size:
                         break
                     for key in self._written:
                         getattr(self, key).extend(entry[key])
-                    self.rows += rows
                     self.finished.add(entry['item'])
-                    whole += len(line.encode()) + 1
+                    whole, kept = whole + len(line.encode()) + 1, entry['bytes']
         except (IndexError, json.JSONDecodeError, KeyError, TypeError):
             pass
+        self.rows = sum(sample['persons'] * sample['frames'] for sample in self.samples)
         self._ids = {sample['id'] for sample in self.samples}
         self._written = {key: len(getattr(self, key)) for key in self._written}
-        self._raw.truncate(4 * self.rows * self.layout.num_joints * self.channels)
+        self._raw.truncate(kept)
         self._journal.truncate(whole)
         if not whole:
             self._journal.write(json.dumps(what) + '\n')

@@ -39,8 +39,8 @@ def annotations(names, **extra):
 
 
 def import_with(name, path, out, layout='kinect20'):
-    with StoreWriter(out, layout) as writer:
-        IMPORTERS[name](str(path), writer)
+    with StoreWriter(out) as writer:
+        IMPORTERS[name](str(path), writer, **(dict(layout=layout) if name == 'pyskl' else {}))
     return SkeletonStore(out)
 
 
@@ -250,12 +250,12 @@ def test_nwuclas_bad_files_are_listed(tmp_path):
     (raw / 'a01_s01_e05_v01.json').write_text('{"label": 1}')
     (raw / 'a01_s01_e06_v01.json').write_text('[' * 100000)
     store = import_with('nwucla', raw, tmp_path / 's')
-    reasons = {entry['id'][8:11]: entry['reason'] for entry in store.index['provenance']['skipped']}
+    reasons = {entry['id'][8:11] or entry['id']: entry['reason'] for entry in store.index['provenance']['skipped']}
     assert len(store) == 4 and len(store.index['provenance']['skipped']) == 7
     assert '(M, T, 20, 3)' in reasons['e01'] and 'label 11 is outside 1..10' in reasons['e02']
     assert 'shape (0,)' in reasons['e03'] and reasons['e05'] == "no key 'skeletons'"
-    assert reasons[''] == 'the name is not aXX_sXX_eXX_vXX.json'
-    with pytest.raises(UserError, match='no .json files'):
+    assert reasons['on'] == 'the name is not aXX_sXX_eXX_vXX.json'
+    with pytest.raises(UserError, match='no such file or folder'):
         import_with('nwucla', tmp_path / 'nowhere', tmp_path / 't')
 
 
@@ -269,7 +269,7 @@ def test_the_tool_counts_and_is_strict_when_asked(tmp_path, monkeypatch, capsys)
     common = ['pyskl', source, '--layout', 'kinect20', '--units', 'mm', '--out', tmp_path / 's']
     assert run_tool(monkeypatch, *common) == 0
     out = capsys.readouterr().out
-    assert 'imported 2, skipped 2; train 1, test 1, xsub_train 1, xsub_test 1' in out
+    assert 'imported 2, repaired 0, noted 0, skipped 2; train 1, test 1, xsub_train 1, xsub_test 1' in out
     assert "skipped 2: no key 'keypoint' (first: bad0)" in out
     index = SkeletonStore(tmp_path / 's').index
     assert index['units'] == 'mm' and index['provenance']['source'] == f'pyskl {source}'
@@ -283,10 +283,11 @@ def test_the_tool_counts_and_is_strict_when_asked(tmp_path, monkeypatch, capsys)
 
 def test_the_tool_makes_toy_data_and_explains_itself(tmp_path, monkeypatch, capsys):
     assert run_tool(monkeypatch, 'toy', '--out', tmp_path / 'toy', '--samples', 8, '--seed', 5) == 0
-    assert len(SkeletonStore(tmp_path / 'toy')) == 8 and 'imported 8, skipped 0' in capsys.readouterr().out
+    assert len(SkeletonStore(tmp_path / 'toy')) == 8 and 'imported 8, repaired 0, noted 0, skipped 0' in capsys.readouterr().out
     assert run_tool(monkeypatch, '--help') == 0
     text = capsys.readouterr().out
-    assert all(f'prepare_data.py {source}' in text for source in ('toy', *IMPORTERS))
+    names = ('toy', 'verify', 'repair', 'stats', 'merge', *IMPORTERS)
+    assert all(f'\n    {name} ' in text for name in names)
 
 
 # --- real files ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-# SBU Kinect Interaction: 15 joints, two persons, 8 classes; five folds, data.split=fold1 to fold5. One camera, whose
-# units are no metres, and persons who face each other: clips are moved, but not turned, and what lies half-way between
-# the two is the origin.
+# SBU Kinect Interaction: 15 joints, two persons, 8 classes; five folds, data.split=fold1 to fold5. One camera, and
+# persons who face each other: clips are moved, but not turned, and what lies half-way between the two is the origin.
+# The published coordinates are normalised axis by axis; the scale makes them metres again, y up.
 data = dict(
     store='data/sbu',
     split='fold1',
@@ -9,7 +9,8 @@ data = dict(
         dict(type='AlignSequence', turn=False, middle=True),
         dict(type='ResizeFrames', frames=16),
         dict(type='PackSkeleton')],
-    prepare='python tools/prepare_data.py pyskl sbu_interaction.pkl --layout sbu15 --units normalised --out data/sbu')
+    prepare='python tools/prepare_data.py pyskl sbu_interaction.pkl --layout sbu15 '
+            '--scale=-2.56,-1.92,1.28 --out data/sbu')
 train_dataloader = dict(
     batch_size=64, num_workers=0, drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True))

@@ -1,9 +1,18 @@
 """Importers: a source's files -> a store.
 
-An importer is a function ``(path, writer, **options)`` that adds samples to a :class:`StoreWriter`, notes with
-``writer.skip(id, reason)`` what it cannot use, and sets the splits. A new one is a file here and a line below.
+An importer is a function ``(path, writer, *, options)``: it says with ``writer.describe`` what a sample is, adds
+samples (most through :func:`import_files`), notes with ``writer.skip`` what it cannot use, and sets the splits. The
+first line of its docstring and the entries of ``Args`` are the help of ``tools/prepare_data.py``, its keyword arguments
+the options. A new one is a file here and a line below.
 """
+from mmskelssl.datasets.importers.arrays import import_arrays
+from mmskelssl.datasets.importers.msr import import_msr
+from mmskelssl.datasets.importers.ntu import import_ntu60, import_ntu120
 from mmskelssl.datasets.importers.nwucla import import_nwucla
+from mmskelssl.datasets.importers.official_npy import import_official_npy
+from mmskelssl.datasets.importers.pkummd import import_pkummd
 from mmskelssl.datasets.importers.pyskl import import_pyskl
+from mmskelssl.datasets.importers.sbu import import_sbu
 
-IMPORTERS = dict(nwucla=import_nwucla, pyskl=import_pyskl)
+IMPORTERS = dict(ntu60=import_ntu60, ntu120=import_ntu120, pkummd=import_pkummd, nwucla=import_nwucla, msr=import_msr,
+                 sbu=import_sbu, pyskl=import_pyskl, official_npy=import_official_npy, arrays=import_arrays)

@@ -6,20 +6,15 @@ import numpy as np
 from rich.progress import track
 
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
+from mmskelssl.datasets.importers.splits import odd_even_subjects, subject_of
 from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
-
-_SUBJECT = re.compile(r'_s(\d+)_e\d+|P(\d{3})R\d{3}A\d{3}')
-
-
-def subject_of(name: str) -> int | None:
-    """Subject in a file name of NW-UCLA or MSR (``a01_s03_e02``) or NTU (``S001C001P003R001A001``)."""
-    match = _SUBJECT.search(name)
-    return int(match.group(1) or match.group(2)) if match else None
+from mmskelssl.layouts import read_layout
 
 
-def import_pyskl(path: str, writer: StoreWriter, joints: Sequence[int] | None = None) -> None:
-    """Samples, labels and splits of an annotation pickle.
+def import_pyskl(path: str, writer: StoreWriter, *, layout: str, joints: Sequence[int] | None = None,
+                 scale: Sequence[float] | None = None, units: str | None = None, scores: bool = True) -> None:
+    """Annotation pickle of pyskl or mmaction2, 2D or 3D; its own splits.
 
     pyskl's ``_val`` splits are named ``_test`` here, as everything measured on them is a test; a pair ``train_X``,
     ``test_X`` (folds, subsets of classes) becomes ``X_train``, ``X_test``. NW-UCLA, which has no
@@ -27,18 +22,28 @@ def import_pyskl(path: str, writer: StoreWriter, joints: Sequence[int] | None = 
     another camera can leak through.
 
     Args:
+        layout: Skeleton of the file: a layout's name, or a json file with name, joints, parents, hip, shoulders.
         joints: The file's joint for each joint of the layout, where its order is another (MSR Action3D) or has more.
+        scale: Factor of each coordinate, to turn a file's own units into metres and y up.
+        units: Of the coordinates; default m, in 2D px.
+        scores: Keep keypoint_score as the third channel of 2D data.
     """
     data = load_pickle(path)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
         raise UserError(f"{path}: no pyskl pickle; it needs the keys 'split' and 'annotations'")
     if not isinstance(data.get('split') or {}, dict):
         raise UserError(f"{path}: 'split' must be a dict of lists of frame_dir")
+    flat, channels = _channels(data['annotations'], False) == 2, _channels(data['annotations'], scores)
+    writer.describe(read_layout(layout), channels, units or ('px' if flat else 'm'))
     writer.index['classes'] = [str(name) for name in data.get('classes', [])]
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
         name = str(sample.get('frame_dir', i)) if isinstance(sample, dict) else str(i)
         try:
             keypoint = np.asarray(sample['keypoint'], np.float32)
+            if scale is not None:
+                keypoint = keypoint * np.asarray(scale, np.float32)
+            if keypoint.shape[-1] == 2 and channels == 3:
+                keypoint = np.concatenate([keypoint, np.asarray(sample['keypoint_score'], np.float32)[..., None]], -1)
             if joints is not None:
                 keypoint = keypoint[:, :, list(joints)]
             writer.add(name, keypoint, sample.get('label'), subject_of(name))
@@ -55,7 +60,16 @@ def import_pyskl(path: str, writer: StoreWriter, joints: Sequence[int] | None = 
                 skipped.add(name)
         writer.set_split(_split_name(split, data['split']), [name for name in names if name in there])
     if set(writer.splits) >= {'train', 'test'} and not any('xsub' in split for split in writer.splits):
-        subject_splits(writer)
+        odd_even_subjects(writer)
+
+
+def _channels(annotations: list, scores: bool) -> int:
+    """Channels of the first sound sample, with its score where one is wanted and there."""
+    for sample in annotations:
+        if isinstance(sample, dict) and getattr(sample.get('keypoint'), 'ndim', 0) == 4:
+            channels = sample['keypoint'].shape[-1]
+            return 3 if channels == 2 and scores and 'keypoint_score' in sample else channels
+    return 3
 
 
 def _split_name(split: str, splits: dict) -> str:
@@ -63,10 +77,3 @@ def _split_name(split: str, splits: dict) -> str:
     if part in ('train', 'test') and name and {f'train_{name}', f'test_{name}'} <= set(splits):
         return f'{name}_{part}'
     return re.sub('_val$', '_test', split)
-
-
-def subject_splits(writer: StoreWriter) -> None:
-    """Splits by subject, where every sample has one: odd subjects train, even subjects test."""
-    if all(sample['subject'] is not None for sample in writer.samples):
-        for split, rest in (('xsub_train', 1), ('xsub_test', 0)):
-            writer.set_split(split, [s['id'] for s in writer.samples if s['subject'] % 2 == rest])

@@ -1,0 +1,189 @@
+"""The user's own arrays: a folder (or zip) of npy, npz, csv or json files, or one npz with everything in it."""
+import csv
+import io
+import json
+import re
+import zipfile
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import read_layout
+
+LABELS = 'labels.csv'
+
+
+def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = 'm', labels: str = 'auto',
+                  test_share: float = 0.2, seed: int = 0, jobs: int | None = None) -> None:
+    """Own clips, (T, V, C) or (M, T, V, C): a folder or zip of npy, npz, csv or json files, or one npz.
+
+    A csv file has a line of V * C numbers a frame; a json file holds nested lists, or a dict with "keypoints". An npz
+    file holds a clip a key, or "keypoints" (N, [M,] T, V, C) with "labels", "subjects", "ids" where there are any.
+
+    Args:
+        layout: Skeleton of the data: a layout's name, or a json file with name, joints, parents, hip, shoulders.
+        units: Of the coordinates.
+        labels: Where labels are: "folders" (the folder of each file), "none", or a csv file with a header and the
+            columns name, label, subject, split, of which only name is a must; "auto" takes labels.csv among the clips,
+            else folders where there are several.
+        test_share: Share of each class in the test split where no split is given; the rest is train.
+        seed: Of that choice.
+        jobs: Number of processes; default one a core.
+    """
+    if not 0 <= test_share < 1:
+        raise UserError(f'--test-share {test_share}: a share, at least 0 and below 1')
+    source, skeleton = Source(path), read_layout(layout)
+    files = [name for name in source.files('.npy', '.npz', '.csv', '.json') if PurePosixPath(name).name != LABELS]
+    if not files:
+        raise UserError(f'{path}: no .npy, .npz, .csv or .json files in it')
+    table = _table(source, files, labels)
+    classes = sorted({row['label'] for row in table.values() if row.get('label')}, key=_natural)
+    writer.index['classes'] = classes
+    read = _Clips(skeleton.num_joints, table, {name: i for i, name in enumerate(classes)}, single=files == ['.'])
+    channels = next((clips[0]['keypoints'].shape[-1] for name in files for clips in [_try(read, source, name)]
+                     if clips), 3)
+    writer.describe(skeleton, channels, units)
+    import_files(source, files, read, writer, jobs)
+    known = {s['id'] for s in writer.samples} | {s['id'] for s in writer.skipped}
+    for row in [row for row in table if row not in known and row not in files and stem(row) not in known]:
+        writer.skip(row, 'the table of labels names it, but there is no clip of it')
+    _set_splits(writer, table, test_share, seed)
+
+
+class _Clips:
+    """Reads a file's clips and looks up what is known of them."""
+
+    def __init__(self, joints: int, table: dict[str, dict], classes: dict[str, int], single: bool):
+        self.joints, self.table, self.classes, self.single = joints, table, classes, single
+
+    def __call__(self, name: str, data: bytes) -> list[dict]:
+        own = PurePosixPath(name).with_suffix('').as_posix() if not self.single else ''
+        samples = []
+        for key, clip, about in clips_in(name if not self.single else 'all.npz', data, self.joints):
+            identifier = '/'.join(part for part in (own, key) if part) or 'clip'
+            row = next((self.table[k] for k in (identifier, key, stem(own or key), name) if k in self.table), {})
+            label = self.classes.get(row.get('label'), about.get('label'))
+            subject = int(row['subject']) if row.get('subject') else about.get('subject')
+            split = dict(split=row['split']) if row.get('split') else {}
+            samples.append(dict(name=identifier, keypoints=clip, label=label, subject=subject, **split))
+        return samples
+
+
+def clips_in(name: str, data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
+    """(key, clip (M, T, V, C), what the file says of it) for each clip of a file; the key is '' where there is one."""
+    ending = name.lower().rsplit('.', 1)[-1]
+    if ending == 'npz':
+        arrays = _npz(data)
+        if 'keypoints' in arrays:
+            return _stacked(arrays, joints)
+        return [(key, _clip(array, joints), {}) for key, array in arrays.items()]
+    if ending == 'npy':
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    elif ending == 'csv':
+        lines = [line for line in text_of(data).splitlines() if line.strip()]
+        if lines and not _is_numbers(lines[0]):
+            lines = lines[1:]  # a header
+        array = np.array([[float(value) for value in re.split(r'[,;\s]+', line.strip(' ,;'))] for line in lines])
+        if not array.size or array.shape[1] % joints:
+            raise ValueError(f'{array.shape[-1]} numbers a line, which is no multiple of the {joints} joints')
+        array = array.reshape(len(array), joints, -1)
+    else:
+        content = json.loads(text_of(data))
+        array = np.asarray(content['keypoints'] if isinstance(content, dict) else content, np.float64)
+    return [('', _clip(array, joints), {})]
+
+
+def _clip(array: np.ndarray, joints: int) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype.kind not in 'fiu':
+        raise ValueError(f'an array of {array.dtype}, not of numbers')
+    array = array[None] if array.ndim == 3 else array
+    if array.ndim != 4 or array.shape[2] != joints or not 2 <= array.shape[3] <= 4:
+        raise ValueError(f'shape {array.shape[1:] if len(array) == 1 else array.shape}, expected (T, {joints}, C) or '
+                         f'(M, T, {joints}, C) with C = 2, 3 or 4: choose the layout of the data')
+    return array
+
+
+def _npz(data: bytes) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > 4 * MAX_BYTES:
+        raise ValueError(f'it would unpack to {size >> 20} MiB')
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {key: arrays[key] for key in arrays.files}
+
+
+def _stacked(arrays: dict[str, np.ndarray], joints: int) -> list[tuple[str, np.ndarray, dict]]:
+    clips = arrays['keypoints']
+    ids = [str(name) for name in arrays['ids']] if 'ids' in arrays else [f'{i:06d}' for i in range(len(clips))]
+    about = {one: arrays[many] for one, many in (('label', 'labels'), ('subject', 'subjects')) if many in arrays}
+    for what, values in dict(ids=ids, **about).items():
+        if len(values) != len(clips):
+            raise ValueError(f'{len(clips)} clips, but {len(values)} {what}')
+    return [(ids[i], _clip(clip, joints), {key: int(values[i]) for key, values in about.items()})
+            for i, clip in enumerate(clips)]
+
+
+def _is_numbers(line: str) -> bool:
+    try:
+        return bool([float(value) for value in re.split(r'[,;\s]+', line.strip(' ,;'))])
+    except ValueError:
+        return False
+
+
+def _try(read: _Clips, source: Source, name: str) -> list[dict]:
+    """The first readable file tells the number of channels; what is wrong with others is said at their import."""
+    try:
+        return read(name, source.read(name))
+    except Exception:  # noqa: BLE001
+        return []
+
+
+def _natural(text: str) -> list:
+    return [(0, int(part), '') if part.isdigit() else (1, 0, part) for part in re.split(r'(\d+)', text) if part]
+
+
+def _table(source: Source, files: list[str], labels: str) -> dict[str, dict]:
+    """What is known of clips, by their names (from a csv file) or their files (from folders)."""
+    listed = [name for name in source.files(LABELS) if '/' not in name]
+    folders = {name: PurePosixPath(name).parent.name for name in files}
+    if labels == 'auto':
+        labels = LABELS if listed else 'folders' if len(set(folders.values())) > 1 else 'none'
+    if labels == 'none':
+        return {}
+    if labels == 'folders':
+        return {name: dict(label=folder) for name, folder in folders.items()}
+    text = text_of(source.read(listed[0]) if labels == LABELS and listed else Source(labels).read('.'))
+    rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    if not rows.fieldnames or 'name' not in rows.fieldnames:
+        raise UserError(f'{labels}: its first line should name its columns: name, and any of label, subject, split')
+    table = {}
+    for number, row in enumerate(rows, 2):
+        name = (row['name'] or '').strip()
+        if not name or name in table:
+            raise UserError(f'{labels}, line {number}: {"the name stands twice" if name else "no name"}')
+        table[name] = {key: (value or '').strip() for key, value in row.items() if key}
+        if table[name].get('subject') and not table[name]['subject'].isdigit():
+            raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number')
+    return table
+
+
+def _set_splits(writer: StoreWriter, table: dict, test_share: float, seed: int) -> None:
+    given = sorted({s['split'] for s in writer.samples if s.get('split')})
+    for split in given:
+        writer.set_split(split, (s['id'] for s in writer.samples if s.get('split') == split))
+    if given:
+        return
+    rng, test = np.random.default_rng(seed), set()
+    groups: dict = {}
+    for sample in writer.samples:
+        groups.setdefault(sample['label'], []).append(sample['id'])
+    for label, ids in groups.items():
+        if label is not None:  # without labels there is nothing to test
+            test.update(rng.permutation(ids)[:round(test_share * len(ids))].tolist())
+    writer.set_split('train', (s['id'] for s in writer.samples if s['id'] not in test))
+    writer.set_split('test', (s['id'] for s in writer.samples if s['id'] in test))

@@ -1,0 +1,58 @@
+"""What most importers share: one file after the other, on all cores, resumable, each fault with its file."""
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from rich.progress import track
+
+from mmskelssl.datasets.importers.source import Source
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+from mmskelssl.parallel import run_parallel
+
+
+def import_files(source: Source, names: Iterable[str], read: Callable, writer: StoreWriter,
+                 jobs: int | None = None) -> None:
+    """Add the samples of many files to a store, in the files' order.
+
+    Args:
+        source: Where the files are.
+        names: Files; those that an interrupted import had finished are left out.
+        read: ``read(name, data)``: a file's name and bytes -> list of dicts of :meth:`StoreWriter.add`'s arguments,
+            of which ``name`` is the sample's id; ``name`` and ``reason`` alone for a sample to skip, and ``note`` for
+            what a user should know of one. A ValueError's text is the reason to skip the file. It runs in other
+            processes, so it is a function of a module, or a ``partial`` of one.
+        jobs: Processes; default one a core where there are many files.
+    """
+    names = [name for name in names if name not in writer.finished]
+    work = partial(_read, source, read)
+    done = run_parallel(work, names, jobs, what='importing')
+    try:
+        for name, (samples, reason) in track(zip(names, done, strict=True), 'importing', total=len(names),
+                                             disable=len(names) < 100):
+            if reason:
+                writer.skip(name, reason)
+            for sample in samples:
+                add_or_skip(writer, **sample)
+            writer.finish(name)
+    finally:
+        done.close()
+
+
+def add_or_skip(writer: StoreWriter, name: str, reason: str = '', note: str = '', **sample) -> None:
+    """Add a sample; one with a reason not to, or that the writer refuses, is skipped."""
+    try:
+        if reason:
+            raise UserError(reason)
+        writer.add(name, **sample)
+        if note:
+            writer.note(name, note)
+    except UserError as error:
+        writer.skip(name, str(error).removeprefix(f'sample {name}: '))
+
+
+def _read(source: Source, read: Callable, name: str) -> tuple[list[dict], str]:
+    try:
+        return read(name, source.read(name)), ''
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        known = type(error) is ValueError or isinstance(error, UserError)
+        return [], str(error) if known and str(error) else f'{type(error).__name__}: {error}'

@@ -1,0 +1,192 @@
+"""NTU RGB+D 60 and 120: raw ``.skeleton`` text files, one a sequence."""
+import re
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.ntu_classes import NTU_CLASSES
+from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.splits import split_by
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+
+# The data set's own protocols: subjects of the x-sub training parts (methods.md 0.1 for the first 40 subjects).
+TRAIN_SUBJECTS = frozenset((
+    1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38,
+    45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95,
+    97, 98, 100, 103))
+NAME = re.compile(r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})')
+JOINTS = 25
+# A body seen in fewer frames, or wider than this share of its height in most of them, is no person but furniture.
+SHORT, WIDE, MOSTLY = 12, 0.8, 0.7
+
+
+def import_ntu60(path: str, writer: StoreWriter, *, persons: Literal['file-order', 'energy'] = 'file-order',
+                 missing: str | None = None, jobs: int | None = None) -> None:
+    """Folder or zip of raw .skeleton files of actions 1 to 60; splits xsub, xview.
+
+    Args:
+        persons: Which two of several bodies: file-order takes the first two of each frame, as AimCLR and ActCLR do;
+            energy follows bodies by their id, leaves out spurious ones, and takes the two that move most.
+        missing: The data set's list of samples with missing skeletons, a name a line; default a text file whose name
+            has "missing_skeletons" in it, beside the skeletons or above.
+        jobs: Number of processes; default one a core.
+    """
+    _import(path, writer, 60, persons, missing, jobs)
+    split_by(writer, 'xsub', lambda sample: sample['subject'] in TRAIN_SUBJECTS)
+    split_by(writer, 'xview', lambda sample: sample['camera'] != 1)
+
+
+def import_ntu120(path: str, writer: StoreWriter, *, persons: Literal['file-order', 'energy'] = 'file-order',
+                  missing: str | None = None, jobs: int | None = None) -> None:
+    """Folder or zip of raw .skeleton files of actions 1 to 120; splits xsub, xset.
+
+    Args:
+        persons: As for ntu60.
+        missing: As for ntu60.
+        jobs: Number of processes; default one a core.
+    """
+    _import(path, writer, 120, persons, missing, jobs)
+    split_by(writer, 'xsub', lambda sample: sample['subject'] in TRAIN_SUBJECTS)
+    split_by(writer, 'xset', lambda sample: sample['setup'] % 2 == 0)
+
+
+def _import(path, writer, classes, persons, missing, jobs):
+    source = Source(path)
+    names = source.files('.skeleton')
+    if not names:
+        raise UserError(f'{path}: no .skeleton files in it')
+    writer.describe('ntu25')
+    writer.index['classes'] = NTU_CLASSES[:classes]
+    excluded, wanted = _missing_list(source, missing), []
+    for name in names:
+        if stem(name) not in excluded:
+            wanted.append(name)
+        elif name not in writer.finished:
+            writer.skip(stem(name), 'it is in the list of missing skeletons')
+            writer.finish(name)
+    import_files(source, wanted, partial(read_skeleton, classes=classes, persons=persons), writer, jobs)
+    if not excluded:
+        print('note: without the list of missing skeletons (--missing) the numbers of samples differ from the '
+              "published ones; the data set's authors publish it as samples_with_missing_skeletons.txt")
+
+
+def _missing_list(source: Source, file: str | None) -> set[str]:
+    if file is not None:
+        listing = Source(file)
+        return set(NAME_ANY.findall(text_of(listing.read('.'))))
+    return {name for listed in source.files('missing_skeletons.txt') for name in
+            NAME_ANY.findall(text_of(source.read(listed)))}
+
+
+NAME_ANY = re.compile(NAME.pattern.replace('(', '(?:'))
+
+
+def read_skeleton(name: str, data: bytes, classes: int = 120, persons: str = 'file-order') -> list[dict]:
+    """The sample in a raw file: arguments of :meth:`StoreWriter.add`; ValueError with the line for a damaged one."""
+    match = NAME.fullmatch(stem(name))
+    if not match:
+        raise ValueError('the name is not SsssCcccPpppRrrrAaaa.skeleton')
+    setup, camera, subject, replication, action = map(int, match.groups())
+    if not 1 <= action <= classes:
+        raise ValueError(f'action {action} is outside 1..{classes}')
+    frames = parse_skeleton(text_of(data))
+    keypoints = by_energy(frames) if persons == 'energy' else in_file_order(frames)
+    return [dict(name=stem(name), keypoints=keypoints, label=action - 1, subject=subject, camera=camera, setup=setup,
+                 replication=replication)]
+
+
+def parse_skeleton(text: str) -> list[list[tuple[str, np.ndarray]]]:
+    """Frames of a raw file, each a list of bodies (id, joints (25, 3))."""
+    lines = iter(enumerate(text.splitlines(), 1))
+    number = 0
+
+    def take(kind=int):
+        nonlocal number
+        try:
+            number, line = next(lines)
+        except StopIteration:
+            raise ValueError(f'line {number + 1}: the file ends in the middle') from None
+        try:
+            return kind(line)
+        except (IndexError, ValueError):
+            raise ValueError(f'line {number}: {line[:40]!r} where {_EXPECTED[kind]} should be') from None
+
+    count = take()
+    if count < 1:
+        raise ValueError(f'line {number}: {count} frames')
+    frames = []
+    for _ in range(count):
+        bodies = []
+        for _ in range(take()):
+            body = take(_body_id)
+            joints = take()
+            if joints != JOINTS:
+                raise ValueError(f'line {number}: {joints} joints, expected {JOINTS}')
+            bodies.append((body, np.array([take(_position) for _ in range(JOINTS)])))
+        frames.append(bodies)
+    if any(line.strip() for _, line in lines):
+        raise ValueError(f'line {number + 1}: more lines than the {count} frames that the first line names')
+    return frames
+
+
+def _body_id(line: str) -> str:
+    values = line.split()
+    if len(values) != 10:
+        raise ValueError
+    return values[0]  # text: the numbers are too long for a float
+
+
+def _position(line: str) -> tuple[float, float, float]:
+    x, y, z, *rest = line.split()
+    if len(rest) != 9:
+        raise ValueError
+    return float(x), float(y), float(z)
+
+
+_EXPECTED = {int: 'a count', _body_id: 'a body (10 values)', _position: 'a joint (12 values)'}
+
+
+def in_file_order(frames: list) -> np.ndarray:
+    """(M, T, 25, 3): the first two bodies of each frame; M = 1 where no frame has two (methods.md 0.1)."""
+    most = min(2, max(map(len, frames)))
+    if not most:
+        raise ValueError('no frame has a body')
+    keypoints = np.zeros((most, len(frames), JOINTS, 3), np.float32)
+    for t, bodies in enumerate(frames):
+        for m, (_, joints) in enumerate(bodies[:2]):
+            keypoints[m, t] = joints
+    return keypoints
+
+
+def by_energy(frames: list) -> np.ndarray:
+    """(M, T, 25, 3): the one or two bodies that move most, followed by their ids, spurious bodies left out.
+
+    Left out are bodies seen in fewer than 12 frames and those whose skeleton is wider than 0.8 of its height in more
+    than 70 % of them; where nothing would be left, they stay. Energy is the variance over time, summed over joints and
+    axes. Frames in which neither of the two is seen are dropped. A body whose id stands twice in a frame is the first.
+    """
+    tracks: dict[str, dict[int, np.ndarray]] = {}
+    for t, bodies in enumerate(frames):
+        for body, joints in bodies:
+            tracks.setdefault(body, {}).setdefault(t, joints)
+    if not tracks:
+        raise ValueError('no frame has a body')
+    for keep in (lambda clip: len(clip) >= SHORT, lambda clip: _is_upright(clip)):
+        tracks = {body: track for body, track in tracks.items() if keep(np.stack(list(track.values())))} or tracks
+
+    def energy(body):
+        return np.stack(list(tracks[body].values())).var(0).sum()
+
+    chosen = [tracks[body] for body in sorted(tracks, key=energy, reverse=True)[:2]]
+    keypoints = np.zeros((len(chosen), len(frames), JOINTS, 3), np.float32)
+    for m, track in enumerate(chosen):
+        keypoints[m, list(track)] = list(track.values())
+    return keypoints[:, sorted(set().union(*chosen))]
+
+
+def _is_upright(clip: np.ndarray) -> bool:
+    width, height = np.ptp(clip[..., 0], 1), np.ptp(clip[..., 1], 1)
+    return bool((width > WIDE * height).mean() <= MOSTLY)

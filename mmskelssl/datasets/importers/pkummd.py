@@ -1,0 +1,143 @@
+"""PKU-MMD, parts I and II: continuous recordings, cut into actions by the label files."""
+import re
+
+import numpy as np
+
+from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+
+CLASSES = [
+    'bow', 'brush hair', 'brush teeth', 'check time', 'cheer up', 'clapping', 'cross hands in front', 'drink water',
+    'drop', 'eat meal', 'falling', 'give something to another person', 'hand waving', 'handshaking', 'hopping',
+    'hug another person', 'jump up', 'kick another person', 'kick something', 'make a phone call',
+    'pat on the back of another person', 'pick up', 'play with phone', 'point finger at another person',
+    'point to something', 'punch another person', 'push another person', 'put on a hat', 'put something into pocket',
+    'reading', 'rub two hands', 'salute', 'sit down', 'stand up', 'take off a hat', 'take off glasses',
+    'take off jacket', 'take out something from pocket', 'take a selfie', 'tear up paper', 'throw', 'touch back',
+    'touch chest', 'touch head', 'touch neck', 'type on a keyboard', 'use a fan', 'put on jacket', 'put on glasses',
+    'wipe face', 'writing']
+_RECORDING = re.compile(r'[A-Z0-9]+-[LMR]')
+
+
+def import_pkummd(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+    """Folder or zip of PKU-MMD part I or II with its skeleton, label and Split folders; splits xsub, xview.
+
+    A skeleton file has a line of 150 numbers a frame (two bodies of 25 joints), the label file of the same name lines
+    ``label,start,end,confidence``, frames counted from 0 and the end left out. Skipped with a reason are intervals
+    that are reversed, empty, outside the recording or have nobody in them; overlapping ones are kept and reported.
+
+    Args:
+        jobs: Number of processes; default one a core.
+    """
+    source = Source(path)
+    texts = source.files('.txt')
+    labels = {stem(name): name for name in texts if 'label' in _folder(name)}
+    recordings = [name for name in texts if 'skeleton' in _folder(name) and _RECORDING.fullmatch(stem(name))]
+    if not recordings:
+        raise UserError(f'{path}: no skeleton files; the folder should hold Skeleton/0002-L.txt and so on, with the '
+                        'same names in Label/, and Split/')
+    writer.describe('ntu25')
+    writer.index['classes'] = CLASSES
+    import_files(source, recordings, _Recording(source, labels), writer, jobs)
+    for wish, split in (('subject', 'xsub'), ('view', 'xview')):
+        files = [name for name in texts if 'split' in _folder(name) and wish in stem(name).lower()]
+        if not files:
+            print(f'note: no file of the {split} split (Split/cross-{wish}.txt)')
+        for name in files:
+            for part, members in read_split(text_of(source.read(name))).items():
+                writer.set_split(f'{split}_{part}', (s['id'] for s in writer.samples if s['recording'] in members))
+
+
+def _folder(name: str) -> str:
+    return '/'.join(name.lower().split('/')[:-1])
+
+
+class _Recording:
+    """Reads a recording with its label file."""
+
+    def __init__(self, source: Source, labels: dict[str, str]):
+        self.source, self.labels = source, labels
+
+    def __call__(self, name: str, data: bytes) -> list[dict]:
+        recording = stem(name)
+        if recording not in self.labels:
+            raise ValueError(f'there is no label file {recording}.txt')
+        return cut(recording, read_frames(text_of(data)), text_of(self.source.read(self.labels[recording])))
+
+
+def read_frames(text: str) -> np.ndarray:
+    """(2, T, 25, 3) of a skeleton file."""
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        values = line.replace(',', ' ').split()
+        if not values:
+            continue
+        if len(values) != 150:
+            raise ValueError(f'line {number}: {len(values)} numbers, expected 150')
+        try:
+            rows.append(np.array(values, np.float64))
+        except ValueError:
+            raise ValueError(f'line {number}: not only numbers in it') from None
+    if not rows:
+        raise ValueError('it is empty')
+    return np.stack(rows).reshape(-1, 2, 25, 3).swapaxes(0, 1)
+
+
+def cut(recording: str, frames: np.ndarray, labels: str) -> list[dict]:
+    """Samples of a recording: ``name``, ``keypoints``, ``label``, ... or, for what is skipped, ``name``, ``reason``."""
+    samples, before = [], []
+    for number, line in enumerate(labels.splitlines(), 1):
+        if not line.strip():
+            continue
+        name = f'{recording}-{number:03d}'
+        try:
+            label, start, end = (int(float(value)) for value in line.split(',')[:3])
+        except (OverflowError, ValueError):
+            samples.append(dict(name=name, reason=f'label line {number} is not label,start,end,confidence: '
+                                                  f'{line[:40]!r}'))
+            continue
+        reason = _fault(label, start, end, frames)
+        if reason:
+            samples.append(dict(name=name, reason=f'label line {number}: {reason}'))
+            continue
+        there = frames[:, start:end].any((1, 2, 3))
+        overlap = [other for other, (first, last) in before if start < last and first < end]
+        before.append((name, (start, end)))
+        samples.append(dict(
+            name=name, keypoints=frames[there, start:end], label=label - 1, recording=recording, start=start, end=end,
+            **(dict(note=f'overlaps {overlap[0]}') if overlap else {}), **_subject(recording)))
+    return samples
+
+
+def _subject(recording: str) -> dict:
+    match = re.match(r'A(\d+)N(\d+)', recording)  # part II names action list and subject; part I has numbers only
+    return dict(subject=int(match.group(2))) if match else {}
+
+
+def _fault(label: int, start: int, end: int, frames: np.ndarray) -> str:
+    if not 1 <= label <= len(CLASSES):
+        return f'label {label} is outside 1..{len(CLASSES)}'
+    if end <= start:
+        return f'the interval {start}..{end} is {"empty" if end == start else "reversed"}'
+    if start < 0 or end > frames.shape[1]:
+        return f'the interval {start}..{end} leaves the recording of {frames.shape[1]} frames'
+    if not frames[:, start:end].any():
+        return f'nobody is seen in {start}..{end}'
+    return ''
+
+
+def read_split(text: str) -> dict[str, set[str]]:
+    """Recordings of the parts ``train`` and ``test`` in one of the data set's split files."""
+    parts: dict[str, set[str]] = {}
+    part = None
+    for line in text.splitlines():
+        heading = line.lower()
+        if 'train' in heading:
+            part = 'train'
+        elif 'valid' in heading or 'test' in heading:
+            part = 'test'
+        if part:
+            parts.setdefault(part, set()).update(_RECORDING.findall(line))
+    return parts

@@ -1,0 +1,63 @@
+"""SBU Kinect Interaction: raw ``skeleton_pos.txt`` files, two persons, in metres here."""
+import re
+
+import numpy as np
+
+from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.source import Source, text_of
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+
+CLASSES = ['approaching', 'departing', 'kicking', 'pushing', 'shaking hands', 'hugging', 'exchanging object',
+           'punching']
+# The data set's five folds, by the pair of participants.
+FOLDS = (('s01s02', 's03s04', 's05s02', 's06s04'), ('s02s03', 's02s07', 's03s05', 's05s03'),
+         ('s01s03', 's01s07', 's07s01', 's07s03'), ('s02s01', 's02s06', 's03s02', 's03s06'),
+         ('s04s02', 's04s03', 's04s06', 's06s02', 's06s03'))
+# The data set's x' = (1280 - x) / 2560, y' = (960 - y) / 1920, z' = z / 1280, millimetres, but for a shift: whoever is
+# not seen is all zeros, and stays so.
+METRES = (-2.56, -1.92, 1.28)
+_NAME = re.compile(r'(?:.*/)?(s\d\ds\d\d)/(\d+)/(\d+)/skeleton_pos\.txt')
+
+
+def import_sbu(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+    """Folder or zip of SBU's raw skeleton_pos.txt files (s01s02/01/001/skeleton_pos.txt ...); splits fold1 to fold5.
+
+    The files' normalised coordinates are turned back into metres, y up (:data:`METRES`): there bones keep their length,
+    which they do not in the normalised ones.
+
+    Args:
+        jobs: Number of processes; default one a core.
+    """
+    source = Source(path)
+    files = [name for name in source.files('.txt') if _NAME.fullmatch(name)]
+    if not files:
+        raise UserError(f'{path}: no files named s01s02/01/001/skeleton_pos.txt and so on in it')
+    writer.describe('sbu15')
+    writer.index['classes'] = CLASSES
+    import_files(source, files, read_positions, writer, jobs)
+    for number, pairs in enumerate(FOLDS, 1):
+        writer.set_split(f'fold{number}_train', (s['id'] for s in writer.samples if s['pair'] not in pairs))
+        writer.set_split(f'fold{number}_test', (s['id'] for s in writer.samples if s['pair'] in pairs))
+
+
+def read_positions(name: str, data: bytes) -> list[dict]:
+    """The sample in a file: lines ``frame, 90 numbers``; a frame that stands twice counts once."""
+    pair, action, take = _NAME.fullmatch(name).groups()
+    if not 1 <= int(action) <= len(CLASSES):
+        raise ValueError(f'action {action} is outside 1..{len(CLASSES)}')
+    frames = {}
+    for number, line in enumerate(text_of(data).splitlines(), 1):
+        values = line.replace(',', ' ').split()
+        if values:
+            try:
+                frame, *joints = map(float, values)
+            except ValueError:
+                raise ValueError(f'line {number}: not only numbers in it') from None
+            if len(joints) != 90:
+                raise ValueError(f'line {number}: {len(joints)} coordinates, expected 90')
+            frames[frame] = joints
+    if not frames:
+        raise ValueError('it is empty')
+    keypoints = np.array(list(frames.values())).reshape(-1, 2, 15, 3).swapaxes(0, 1)
+    return [dict(name=f'{pair}_{action}_{take}', keypoints=keypoints * METRES, label=int(action) - 1, pair=pair)]

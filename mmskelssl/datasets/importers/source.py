@@ -1,0 +1,88 @@
+"""Files of a folder or a zip archive, read one at a time. Nothing is unpacked, nothing outside the folder is read."""
+import os
+import os.path as osp
+import zipfile
+from pathlib import PurePosixPath
+
+from mmskelssl.errors import UserError
+
+# No skeleton file of any data set comes near it; a zip bomb does.
+MAX_BYTES = 1 << 29
+
+
+class Source:
+    """A folder, a zip archive or a single file.
+
+    Args:
+        path: Where it is.
+    """
+
+    def __init__(self, path: str):
+        self.path = os.fspath(path)
+        if not osp.exists(self.path):
+            raise UserError(f'{self.path}: no such file or folder')
+        self._zip = None
+        self.is_zip = osp.isfile(self.path) and zipfile.is_zipfile(self.path) and not self.path.endswith('.npz')
+
+    def __getstate__(self):
+        return dict(self.__dict__, _zip=None)  # each process opens the archive for itself
+
+    def files(self, *endings: str) -> list[str]:
+        """Names, relative and sorted, of the files that end so (upper or lower case); hidden ones are left out."""
+        if self.is_zip:
+            names = [entry.filename for entry in self._archive().infolist() if not entry.is_dir()]
+        elif osp.isdir(self.path):
+            names = [osp.relpath(osp.join(folder, name), self.path).replace(os.sep, '/')
+                     for folder, _, files in os.walk(self.path) for name in files]
+        else:
+            names = ['.']
+        endings = tuple(ending.lower() for ending in endings)
+        shown = (name for name in names if name == '.' or not any(part.startswith(('.', '__MACOSX')) for part
+                                                                 in PurePosixPath(name).parts))
+        return sorted(name for name in shown if (self.path if name == '.' else name).lower().endswith(endings))
+
+    def read(self, name: str) -> bytes:
+        """Content of a file; ValueError says why there is none."""
+        try:
+            if self.is_zip:
+                entry = self._archive().getinfo(name)
+                if entry.file_size > MAX_BYTES:
+                    raise ValueError(f'it would unpack to {entry.file_size >> 20} MiB')
+                return self._archive().read(entry)
+            file = self.path if name == '.' else osp.join(self.path, name)
+            if name != '.' and not osp.realpath(file).startswith(osp.realpath(self.path) + os.sep):
+                raise ValueError('it is a link that leads out of the folder')
+            if not osp.isfile(file):
+                raise ValueError('it is no regular file')
+            if osp.getsize(file) > MAX_BYTES:
+                raise ValueError(f'it has {osp.getsize(file) >> 20} MiB')
+            with open(file, 'rb') as stream:
+                return stream.read()
+        except (KeyError, NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
+            raise ValueError(f'it cannot be read ({error})') from error
+        except Exception as error:  # zlib and lzma have errors of their own
+            raise error if isinstance(error, ValueError) else ValueError(f'it cannot be read ({error})') from error
+
+    def _archive(self) -> zipfile.ZipFile:
+        if self._zip is None:
+            try:
+                self._zip = zipfile.ZipFile(self.path)
+            except (OSError, zipfile.BadZipFile, ValueError) as error:
+                raise UserError(f'{self.path}: a damaged zip archive ({error})') from error
+        return self._zip
+
+
+def stem(name: str) -> str:
+    """``folder/clip.txt`` -> ``clip``."""
+    return PurePosixPath(name).name.rsplit('.', 1)[0]
+
+
+def text_of(data: bytes) -> str:
+    """UTF-8 text, with or without a byte order mark; ValueError for anything else."""
+    try:
+        text = data.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'it is no text (byte {error.start})') from None
+    if '\0' in text:
+        raise ValueError('it is no text (it holds a zero byte)')
+    return text

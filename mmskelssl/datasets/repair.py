@@ -1,0 +1,52 @@
+"""A mended copy of a store."""
+import numpy as np
+from rich.progress import track
+
+from mmskelssl.datasets.importers.import_files import add_or_skip
+from mmskelssl.datasets.mend import drop_empty, fill_gaps
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.verify import split_pairs, twins_of
+
+
+def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = False) -> None:
+    """Write a copy in which everything that has a mend is mended; the rest is left out and listed with the reason.
+
+    Gaps are filled (:func:`fill_gaps`), frames and persons without a body left out (:func:`drop_empty`), labels outside
+    the classes removed; of an id that stands twice the first is kept; splits name only what is there, each once.
+
+    Args:
+        path: Store to read; its frames may have changed since they were written.
+        out: Store to write.
+        drop_twins: Leave test samples out of their splits that have a training sample's coordinates.
+        overwrite: Replace a store that is there.
+    """
+    store = SkeletonStore(path)
+    with StoreWriter(out, store.layout, store.channels, store.head.get('units', ''), store.classes,
+                     source=f'repair {path}', options=dict(drop_twins=drop_twins), overwrite=overwrite) as writer:
+        for i in track(range(len(store)), 'repairing', disable=len(store) < 5000):
+            about = {k: v for k, v in store.samples[i].items() if k not in ('id', 'offset', 'persons', 'frames')}
+            name, keypoints, done = store.ids[i], np.array(store.keypoints(i)), []
+            for mend in (fill_gaps, drop_empty):
+                if keypoints is not None:
+                    keypoints, text = mend(keypoints)
+                    done += [text] if text else []
+            if keypoints is None:
+                writer.skip(name, '; '.join(done))
+                continue
+            if about.get('label') is not None and store.classes and about['label'] >= len(store.classes):
+                done.append(f'label {about["label"]} is outside the {len(store.classes)} classes and was removed')
+                about['label'] = None
+            before = len(writer.samples)
+            add_or_skip(writer, name, keypoints=keypoints, **about)
+            if done and len(writer.samples) > before:
+                writer.repaired.append(dict(id=name, reason='; '.join(done)))
+        there = {sample['id'] for sample in writer.samples}
+        for split, ids in store.splits.items():
+            writer.set_split(split, dict.fromkeys(sample for sample in ids if sample in there))
+        if drop_twins:
+            for train, test in split_pairs(store.splits):
+                twins = set(twins_of(store, train, test))
+                for sample in twins & there:
+                    writer.note(sample, f'has the coordinates of a sample of {train!r} and was left out of {test!r}')
+                writer.set_split(test, [sample for sample in writer.splits.get(test, []) if sample not in twins])
