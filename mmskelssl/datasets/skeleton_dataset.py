@@ -10,11 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from mmcv.transforms import Compose
 from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
-from rich.progress import track
 from torch.utils.data import Dataset, default_collate
 
+from mmskelssl.datasets.preprocessing import locked, preprocess
 from mmskelssl.datasets.store import SkeletonStore, file_hash
 from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
@@ -116,17 +115,20 @@ class SkeletonDataset(Dataset):
         return dict(inputs=batch['inputs'][0], data_samples={k: v[0] for k, v in batch['data_samples'].items()})
 
 
-def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | None = None):
+def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | None = None, jobs: int | None = None):
     """Clips of the whole store (N, C, T, V, M), memory-mapped, and their true lengths (N,).
 
-    Two processes may build the same cache at once: each writes a file of its own and renames it.
+    The first process that asks makes them, on all cores where the store is large; others wait for it. What it had
+    finished when it was killed is not done again.
     """
     plain = json.dumps(pipeline, sort_keys=True, default=list) + _plugin_code(pipeline)
     key = hashlib.sha256(f'{PREPROCESSING_VERSION} {store.data_hash} {plain}'.encode()).hexdigest()[:16]
     folder = _writable(cache_dir or osp.join(store.path, 'cache'), key)
     clips, lengths = osp.join(folder, f'{key}.npy'), osp.join(folder, f'{key}.frames.npy')
     if not (osp.isfile(clips) and osp.isfile(lengths)):
-        _build(store, pipeline, clips, lengths)
+        with locked(osp.join(folder, f'{key}.lock')):
+            if not (osp.isfile(clips) and osp.isfile(lengths)):
+                preprocess(store, pipeline, clips, lengths, jobs)
     return np.load(clips, mmap_mode='r', allow_pickle=False), np.load(lengths, allow_pickle=False)
 
 
@@ -154,49 +156,3 @@ def _writable(folder: str, key: str) -> str:
         fallback = osp.join(tempfile.gettempdir(), f'mmskelssl-cache-{os.getuid()}')
         os.makedirs(fallback, mode=0o700, exist_ok=True)
         return fallback
-
-
-def _build(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: str) -> None:
-    # Built here: mmcv's Compose looks in the root registry, which does not know our transforms.
-    transform, out = Compose([TRANSFORMS.build(step) for step in pipeline]), None
-    frames = np.empty(len(store), np.int64)
-    temporary = [_temporary(path) for path in (clips, lengths)]
-    try:
-        for i in track(range(len(store)), f'preprocessing {store.path}', disable=len(store) < 5000):
-            sample = _run(store, i, transform)
-            if out is None:
-                shape = (len(store), *sample['inputs'].shape)
-                out = np.lib.format.open_memmap(temporary[0], 'w+', np.float32, shape)
-            if sample['inputs'].shape != out.shape[1:]:
-                raise UserError(f'{store.path}: sample {store.ids[i]} has shape {sample["inputs"].shape} after '
-                                f'preprocessing, the first one {out.shape[1:]}: put SelectPersons, and ResizeFrames or '
-                                'PadFrames, into data.pipeline')
-            out[i], frames[i] = sample['inputs'], sample['num_frames']
-        out.flush()
-        with open(temporary[1], 'wb') as file:
-            np.save(file, frames)
-        os.replace(temporary[1], lengths)
-        os.replace(temporary[0], clips)  # last: its presence says that both are there
-    finally:
-        for path in temporary:
-            if osp.exists(path):
-                os.remove(path)
-
-
-def _temporary(path: str) -> str:
-    handle, name = tempfile.mkstemp(suffix='.tmp', dir=osp.dirname(path))
-    os.close(handle)
-    os.chmod(name, 0o644)  # mkstemp's 0600 would hide the cache from other users of the store
-    return name
-
-
-def _run(store: SkeletonStore, i: int, transform: Compose) -> dict:
-    name, keypoint = store.ids[i], np.array(store.keypoints(i))
-    if not np.isfinite(keypoint).all():
-        raise UserError(f'{store.path}: sample {name} holds NaN or Inf')
-    sample = transform(dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=store.layout))
-    if not isinstance(sample, dict) or 'inputs' not in sample:
-        raise UserError('data.pipeline must end with dict(type="PackSkeleton")')
-    if not np.isfinite(sample['inputs']).all():
-        raise UserError(f'{store.path}: sample {name} is not finite after preprocessing')
-    return sample

@@ -283,7 +283,8 @@ def test_the_tool_counts_and_is_strict_when_asked(tmp_path, monkeypatch, capsys)
 
 def test_the_tool_makes_toy_data_and_explains_itself(tmp_path, monkeypatch, capsys):
     assert run_tool(monkeypatch, 'toy', '--out', tmp_path / 'toy', '--samples', 8, '--seed', 5) == 0
-    assert len(SkeletonStore(tmp_path / 'toy')) == 8 and 'imported 8, repaired 0, noted 0, skipped 0' in capsys.readouterr().out
+    assert len(SkeletonStore(tmp_path / 'toy')) == 8
+    assert 'imported 8, repaired 0, noted 0, skipped 0' in capsys.readouterr().out
     assert run_tool(monkeypatch, '--help') == 0
     text = capsys.readouterr().out
     names = ('toy', 'verify', 'repair', 'stats', 'merge', *IMPORTERS)

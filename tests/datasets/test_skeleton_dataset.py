@@ -3,7 +3,11 @@ import json
 import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Subset
 
-from mmskelssl.datasets import SkeletonDataset, SkeletonStore, StoreWriter
+from mmskelssl.datasets import SkeletonDataset, SkeletonStore, StoreWriter, preprocessing
 from mmskelssl.datasets import skeleton_dataset as module
 from mmskelssl.errors import UserError
 
@@ -116,12 +120,16 @@ def test_label_fraction(tiny_store):
             ids(wrong)
 
 
+def arrays(store):
+    return len(list((store / 'cache').glob('*.npy')))
+
+
 def test_the_pipeline_runs_once(store, monkeypatch):
     runs = []
-    real = module._run
-    monkeypatch.setattr(module, '_run', lambda *args: runs.append(1) or real(*args))
+    real = preprocessing._run
+    monkeypatch.setattr(preprocessing, '_run', lambda *args: runs.append(1) or real(*args))
     first = SkeletonDataset(store, 'train', PIPELINE)
-    assert len(runs) == 48 and sorted(p.suffix for p in (store / 'cache').iterdir()) == ['.npy', '.npy']
+    assert len(runs) == 48 and arrays(store) == 2
     again = SkeletonDataset(store, 'test', [dict(step) for step in PIPELINE])
     assert len(runs) == 48 and isinstance(again.clips, np.memmap)
     np.testing.assert_array_equal(first.clips, again.clips)
@@ -132,25 +140,62 @@ def test_the_pipeline_runs_once(store, monkeypatch):
     assert len(runs) == 144, 'other data are another cache'
 
 
+def test_a_killed_run_goes_on_where_it_stopped(store, monkeypatch):
+    """SIGKILL after the second of six parts, for real; then the rest alone is done, and the result is the same."""
+    code = f"""
+import os, signal
+from mmskelssl.datasets import SkeletonDataset, preprocessing
+preprocessing.PART = 8
+real = preprocessing._part
+def part(path, pipeline, rows):
+    if rows.start == 16:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(path, pipeline, rows)
+preprocessing._part = part
+SkeletonDataset({str(store)!r}, 'train', {PIPELINE!r})
+"""
+    assert subprocess.run([sys.executable, '-c', code]).returncode == -signal.SIGKILL
+    assert arrays(store) == 0
+    runs, real = [], preprocessing._run
+    monkeypatch.setattr(preprocessing, '_run', lambda *args: runs.append(args[1]) or real(*args))
+    monkeypatch.setattr(preprocessing, 'PART', 8)
+    resumed = SkeletonDataset(store, 'train', PIPELINE)
+    assert runs == list(range(16, 48)) and arrays(store) == 2
+    whole = SkeletonDataset(store, 'train', PIPELINE, cache_dir=str(store / 'again'))
+    np.testing.assert_array_equal(resumed.clips, whole.clips)
+    np.testing.assert_array_equal(resumed.num_frames, whole.num_frames)
+    assert sorted(path.suffix for path in (store / 'cache').iterdir()) == ['.lock', '.npy', '.npy']
+
+
+def test_processes_make_what_one_makes(store, monkeypatch):
+    monkeypatch.setattr(preprocessing, 'PART', 8)
+    for jobs in (1, 2):
+        preprocessing.preprocess(SkeletonStore(store), PIPELINE, str(store / f'{jobs}.npy'),
+                                 str(store / f'{jobs}.frames.npy'), jobs)
+    for name in ('.npy', '.frames.npy'):
+        np.testing.assert_array_equal(np.load(store / f'1{name}'), np.load(store / f'2{name}'))
+
+
 def test_a_failure_leaves_no_cache(store):
     name = set_rows(store, 17, np.nan)
     with pytest.raises(UserError, match=f'tiny: sample {name} holds NaN'):
         SkeletonDataset(store, 'train', PIPELINE)
-    assert os.listdir(store / 'cache') == []
+    assert [name for name in os.listdir(store / 'cache') if not name.endswith('.lock')] == []
     set_rows(store, 17, 0)
     with pytest.raises(UserError, match=f'sample {name}: every coordinate is zero'):
         SkeletonDataset(store, 'train', PIPELINE)
-    assert os.listdir(store / 'cache') == []
+    assert [name for name in os.listdir(store / 'cache') if not name.endswith('.lock')] == []
 
 
 def test_two_builders_at_once_do_not_disturb_each_other(store, monkeypatch):
-    """Both find no cache, so both build it under the same name."""
-    real, barrier, datasets, failures = module._build, threading.Barrier(2), [], []
+    """The second waits for the first and takes what it made."""
+    real, runs, datasets, failures = module.preprocess, [], [], []
 
-    def together(*args):
-        barrier.wait(timeout=30)
+    def slow(*args):
+        runs.append(1)
+        time.sleep(.5)
         real(*args)
-    monkeypatch.setattr(module, '_build', together)
+    monkeypatch.setattr(module, 'preprocess', slow)
 
     def work():
         try:
@@ -162,7 +207,7 @@ def test_two_builders_at_once_do_not_disturb_each_other(store, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert not failures and len(datasets) == 2 and len(os.listdir(store / 'cache')) == 2
+    assert not failures and len(datasets) == 2 and arrays(store) == 2 and len(runs) == 1
     np.testing.assert_array_equal(datasets[0].clips, datasets[1].clips)
 
 
@@ -181,7 +226,7 @@ def test_a_read_only_store_is_cached_elsewhere(store, tmp_path, monkeypatch):
 
 def test_the_cache_may_live_in_a_folder_of_choice(store, tmp_path):
     SkeletonDataset(store, 'train', PIPELINE, cache_dir=str(tmp_path / 'mine'))
-    assert len(os.listdir(tmp_path / 'mine')) == 2 and not (store / 'cache').exists()
+    assert len(list((tmp_path / 'mine').glob('*.npy'))) == 2 and not (store / 'cache').exists()
 
 
 def test_mistakes_are_named(store):

@@ -1,0 +1,114 @@
+"""The deterministic pipeline over a whole store: in parts, on all cores, resumable."""
+import fcntl
+import os
+import os.path as osp
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+from mmcv.transforms import Compose
+from rich.progress import track
+
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.errors import UserError
+from mmskelssl.parallel import FEW, run_parallel
+from mmskelssl.registry import TRANSFORMS
+
+# Samples of a part: what a killed run loses at most, and what travels between processes at once.
+PART = 256
+
+
+@contextmanager
+def locked(file: str) -> Iterator[None]:
+    """Hold a lock, for which others wait. It goes with the process; the empty file stays, as others may have it open."""
+    with open(file, 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def preprocess(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: str, jobs: int | None = None) -> None:
+    """Run a pipeline over every sample and write two arrays under their names, whole or not at all.
+
+    Args:
+        store: Where the samples are.
+        pipeline: Configs of transforms.
+        clips: File for (N, C, T, V, M) float32.
+        lengths: File for the true lengths, (N,) int64.
+        jobs: Processes; default one a core for a large store.
+    """
+    temporary = clips + '.partial', lengths + '.partial'
+    arrays = _resume(*temporary)
+    todo = [range(i, min(i + PART, len(store))) for i in range(0, len(store), PART)]
+    if arrays:
+        todo = [part for part in todo if (arrays[1][part.start:part.stop] < 0).any()]
+    # Transforms from outside this package are registered in this process only.
+    ours = all(TRANSFORMS.get(step['type']).__module__.startswith('mmskelssl.') for step in pipeline)
+    jobs = jobs if jobs and ours else None if ours and len(store) >= 10 * FEW else 1
+    done = run_parallel(partial(_part, store.path, pipeline), todo, jobs, chunk=1, what='preprocessing')
+    try:
+        for part, (made, true) in zip(todo, track(done, f'preprocessing {store.path}', total=len(todo),
+                                                  disable=len(store) < 5000), strict=True):
+            arrays = arrays or _create(*temporary, (len(store), *made.shape[1:]))
+            _same_shape(store, part.start, made.shape[1:], arrays[0].shape[1:])
+            arrays[0][part.start:part.stop] = made
+            arrays[1][part.start:part.stop] = true  # after the clips: it says that they are there
+    except UserError:
+        for file in temporary:
+            if osp.exists(file):
+                os.remove(file)
+        raise
+    finally:
+        done.close()
+    for array, old, new in ((arrays[1], temporary[1], lengths), (arrays[0], temporary[0], clips)):
+        array.flush()
+        os.replace(old, new)  # the clips last: their presence says that both are there
+
+
+def _resume(clips: str, lengths: str):
+    """The arrays of a run that was killed, writable; None where there are none, or they are cut off."""
+    try:
+        for file in (clips, lengths):
+            np.load(file, mmap_mode='r', allow_pickle=False)  # unlike r+ this refuses a file that is too short
+        return tuple(np.load(file, mmap_mode='r+', allow_pickle=False) for file in (clips, lengths))
+    except (EOFError, OSError, ValueError):
+        return None
+
+
+def _create(clips: str, lengths: str, shape: tuple):
+    out = np.lib.format.open_memmap(clips, 'w+', np.float32, shape)
+    true = np.lib.format.open_memmap(lengths, 'w+', np.int64, shape[:1])
+    true[:] = -1  # still to be done
+    return out, true
+
+
+def _part(path: str, pipeline: list[dict], part: range) -> tuple[np.ndarray, np.ndarray]:
+    store, transform = SkeletonStore(path), _transform(pipeline)
+    samples = []
+    for i in part:
+        samples.append(_run(store, i, transform))
+        _same_shape(store, i, samples[-1]['inputs'].shape, samples[0]['inputs'].shape)
+    return np.stack([s['inputs'] for s in samples]), np.array([s['num_frames'] for s in samples], np.int64)
+
+
+def _same_shape(store: SkeletonStore, i: int, shape: tuple, first: tuple) -> None:
+    if shape != first:
+        raise UserError(f'{store.path}: sample {store.ids[i]} has shape {shape} after preprocessing, the first one '
+                        f'{first}: put SelectPersons, and ResizeFrames or PadFrames, into data.pipeline')
+
+
+def _transform(pipeline: list[dict]) -> Compose:
+    # Built here: mmcv's Compose looks in the root registry, which does not know our transforms.
+    return Compose([TRANSFORMS.build(step) for step in pipeline])
+
+
+def _run(store: SkeletonStore, i: int, transform: Compose) -> dict:
+    name, keypoint = store.ids[i], np.array(store.keypoints(i))
+    if not np.isfinite(keypoint).all():
+        raise UserError(f'{store.path}: sample {name} holds NaN or Inf')
+    sample = transform(dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=store.layout))
+    if not isinstance(sample, dict) or 'inputs' not in sample:
+        raise UserError('data.pipeline must end with dict(type="PackSkeleton")')
+    if not np.isfinite(sample['inputs']).all():
+        raise UserError(f'{store.path}: sample {name} is not finite after preprocessing')
+    return sample
