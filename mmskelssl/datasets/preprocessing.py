@@ -21,7 +21,7 @@ PART = 256
 
 @contextmanager
 def locked(file: str) -> Iterator[None]:
-    """Hold a lock, for which others wait. It goes with the process; the empty file stays, as others may have it open."""
+    """Hold a lock, for which others wait. It goes with the process; the empty file stays: others may have it open."""
     with open(file, 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
