@@ -7,7 +7,7 @@ from mmskelssl.datasets.toy import ACTIONS, make_sample
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 from mmskelssl.visualization import contact_sheet, draw_clip, strip
-from mmskelssl.visualization.skeleton import LEFT, RIGHT, View, draw_frame
+from mmskelssl.visualization.skeleton import PERSONS, View, draw_frame
 
 LAYOUT = get_layout('ntu25')
 
@@ -38,7 +38,7 @@ def test_left_and_right_have_their_colours(pair):
     view = View(pair[:1], 400)
     image = canvas(view)
     draw_frame(image, view, 0, LAYOUT)
-    for joints, colour in (((12, 13), LEFT), ((16, 17), RIGHT)):
+    for joints, colour in (((12, 13), PERSONS[0][0]), ((16, 17), PERSONS[0][1])):
         x, y = view.points[0, 0, list(joints)].mean(0).round().astype(int)
         assert (np.abs(image[y - 4:y + 5, x - 4:x + 5].astype(int) - colour).sum(-1) < 12).any()
 
