@@ -41,8 +41,8 @@ class Row(NamedTuple):
     same_scale: bool = False
 
 
-def draw_panels(rows: Sequence[Row], layout, out: str | os.PathLike, title: str = '', fps: float = 30, frames: int = 5,
-                height: int = 160, columns: int = 12, angles: tuple[float, float] = (0., 0.), y_up: bool | None = None,
+def draw_panels(rows: Sequence[Row], layout, out: str | os.PathLike, title: str = '', fps: float = 30, frames: int = 3,
+                height: int = 170, columns: int = 12, angles: tuple[float, float] = (0., 0.), y_up: bool | None = None,
                 limit: int = 150) -> str:
     """Draw rows of panels as a ``.gif`` or ``.mp4`` animation, or as a ``.png`` with moments one below the other.
 
@@ -74,7 +74,7 @@ def draw_panels(rows: Sequence[Row], layout, out: str | os.PathLike, title: str 
     cells = []
     for row, framed in zip(rows, boxes, strict=True):
         views = [(View(panel.keypoints, 2 * height, 2 * width, angles, y_up, box=box), panel._replace(note=note))
-                 for panel, (box, note) in zip(row.panels, framed, strict=True)]
+                 for panel, (box, note) in zip(row.panels, framed, strict=True)]  # twice as large: see picture()
         cells += [(row.title if i == 0 else '', views[i:i + columns]) for i in range(0, len(views), columns)]
     across = max(len(views) for _, views in cells)
     total = 2 * _GAP + across * (cells[0][1][0][0].width // 2 + _GAP)

@@ -38,11 +38,11 @@ class View:
     def __init__(self, keypoints: np.ndarray, height: int = 240, width: int | None = None,
                  angles: tuple[float, float] = (0., 0.), y_up: bool | None = None, margin: float = .1,
                  follow: bool = False, box: tuple[np.ndarray, np.ndarray] | None = None):
-        points, self.present = _project(keypoints, angles, y_up)
+        points, self.seen = _project(keypoints, angles, y_up)
         if follow:
-            count = np.maximum(self.present.sum(0), 1)
-            points[..., 0] -= (points[..., 0].mean(-1) * self.present).sum(0)[None, :, None] / count[None, :, None]
-        extent = _extent(points, self.present)
+            middle = (points[..., 0] * self.seen).sum((0, 2)) / np.maximum(self.seen.sum((0, 2)), 1)  # (T,)
+            points[..., 0] -= middle[None, :, None]
+        extent = _extent(points, self.seen)
         low, high = extent if box is None else box
         size = np.maximum(high - low, 1e-6 + .05 * (high - low).max())
         free, pad = height * (1 - 2 * margin), height * margin
@@ -53,13 +53,28 @@ class View:
         width, height = width - width % 4, height - height % 4  # halved once, and video codecs want even sides
         self.width, self.height = width, height
         self.points = (points - middle) * (scale, -scale) + (width / 2, height / 2)  # (M,T,V,2) in pixels
-        heights = np.ptp(self.points[self.present][..., 1], axis=-1) if self.present.any() else np.ones(1)
-        self.body_height = float(np.quantile(heights, .9))  # pixels, of a person who stands
+        y = self.points[..., 1]
+        heights = np.where(self.seen, y, -np.inf).max(-1) - np.where(self.seen, y, np.inf).min(-1)  # (M,T)
+        heights = heights[self.seen.any(-1)]
+        self.body_height = float(np.quantile(heights, .9)) if len(heights) else 1.  # pixels, of a person who stands
         self.ground = height / 2 + (middle[1] - extent[0][1]) * scale
 
 
+def seen_joints(keypoints: np.ndarray) -> np.ndarray:
+    """Which joints of a clip (M,T,V,C) are drawn, (M,T,V).
+
+    A joint at exactly zero was not seen, or is masked; all zeros are an absent person. Centring puts one joint there:
+    it is drawn if no other is zero and the body lies around it.
+    """
+    there = np.any(keypoints != 0, axis=3)
+    low = np.where(there[..., None], keypoints, np.inf).min(2)
+    high = np.where(there[..., None], keypoints, -np.inf).max(2)
+    centred = (there.sum(2) == keypoints.shape[2] - 1) & np.all((low <= 0) & (high >= 0), axis=2)
+    return there | centred[..., None]
+
+
 def _project(keypoints: np.ndarray, angles, y_up: bool | None) -> tuple[np.ndarray, np.ndarray]:
-    """(M,T,V,2) points before the onlooker, y up, and who is there, (M,T): an absent person is all zeros."""
+    """(M,T,V,2) points before the onlooker, y up, and which of them are seen, (M,T,V)."""
     keypoints = check_clip(keypoints)
     flat = keypoints.shape[-1] == 2
     points = keypoints[..., :3].astype(np.float64)
@@ -70,12 +85,12 @@ def _project(keypoints: np.ndarray, angles, y_up: bool | None) -> tuple[np.ndarr
         x, y, z = np.moveaxis(points, -1, 0)
         x, z = x * np.cos(azimuth) + z * np.sin(azimuth), z * np.cos(azimuth) - x * np.sin(azimuth)
         points = np.stack([x, y * np.cos(elevation) + z * np.sin(elevation)], axis=-1)
-    return points, np.any(keypoints != 0, axis=(2, 3))
+    return points, seen_joints(keypoints)
 
 
-def _extent(points: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    shown = points[present] if present.any() else np.zeros((1, 1, 2))
-    return shown.min((0, 1)), shown.max((0, 1))
+def _extent(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    shown = points[seen] if seen.any() else np.zeros((1, 2))
+    return shown.min(0), shown.max(0)
 
 
 def bounds(keypoints: np.ndarray, angles: tuple[float, float] = (0., 0.),
@@ -121,15 +136,17 @@ def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, we
     cv2.line(image, *_fixed((view.height * .04, view.ground), (view.width - view.height * .04, view.ground)),
              _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
     for m in range(len(view.points)):
-        if not view.present[m, t]:
-            continue
+        seen = view.seen[m, t]
         points, sides = view.points[m, t], PERSONS[m % len(PERSONS)]
         colours = [sides[0 if v in left else 1 if v in right else 2] for v in range(layout.num_joints)]
         if weights is not None:
             colours = _heat(weights[m, t])
         for child, parent in layout.bones:
-            cv2.line(image, *_fixed(points[child], points[parent]), colours[child], thick, cv2.LINE_AA, _SHIFT)
+            if seen[child] and seen[parent]:
+                cv2.line(image, *_fixed(points[child], points[parent]), colours[child], thick, cv2.LINE_AA, _SHIFT)
         for v, point in enumerate(points):
+            if not seen[v]:
+                continue
             if v == head:
                 _dot(image, point, head_radius, colours[v])
                 _dot(image, point, head_radius - .8 * thick, _WHITE)

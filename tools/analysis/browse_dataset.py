@@ -98,7 +98,7 @@ def draw_sheet(store: SkeletonStore, args: argparse.Namespace, look: dict) -> st
         contact_sheet(clips, store.layout, out, frames, columns=min(columns, len(rows)), **look)
         return out
     panels = [Panel(title, clip, f'{clip.shape[1]} frames') for title, clip in clips]
-    columns = int(np.ceil(np.sqrt(1.5 * len(panels))))
+    columns = int(np.ceil(len(panels) / max(1, round(np.sqrt(len(panels) / 1.5)))))
     return draw_panels([Row('', panels)], store.layout, out, osp.basename(osp.abspath(store.path)), args.fps,
                        columns=columns, **look)
 
