@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from mmskelssl.errors import UserError
 
@@ -22,7 +24,7 @@ def write_picture(image: np.ndarray, out: str | os.PathLike) -> None:
     """Write an image (H,W,3) uint8; its folder is made."""
     out = os.fspath(out)
     _make_folder(out)
-    if not cv2.imwrite(out, image):
+    if not cv2.imwrite(out, image, [cv2.IMWRITE_PNG_COMPRESSION, 9]):
         raise UserError(f'drawing: {out} could not be written; is the suffix .png and the folder writable?')
 
 
@@ -46,7 +48,7 @@ def write_animation(draw: Callable[[int], np.ndarray], count: int, out: str, fps
     writer = cv2.VideoWriter(out, cv2.VideoWriter_fourcc(*'mp4v'), fps, size)
     if not writer.isOpened():
         raise UserError(f'drawing: {out} could not be written by OpenCV {cv2.__version__}; is the folder writable?')
-    for t in range(count):
+    for t in _progress(range(count), out):
         writer.write(cv2.copyMakeBorder(draw(t), 0, size[1] - height, 0, size[0] - width, cv2.BORDER_REPLICATE))
     writer.release()
 
@@ -63,16 +65,21 @@ def _write_gif(draw: Callable[[int], np.ndarray], count: int, out: str, fps: flo
     some = np.linspace(0, count - 1, min(count, 6)).round().astype(int)
     palette = Image.fromarray(np.concatenate([np.asarray(image(int(t))) for t in some])).quantize(128)
     colours = np.reshape(palette.getpalette(), (-1, 3))
-    colours[colours.sum(1).argmax()] = 255  # the ground, which the palette's averages leave a little grey
+    colours[colours.min(1) > 245] = 255  # the ground, which the palette's averages leave a little grey
     palette.putpalette(colours.ravel().tolist())
 
     def reduced(t: int) -> Image.Image:
         return image(t).quantize(palette=palette, dither=Image.Dither.NONE)
     try:
-        reduced(0).save(out, 'GIF', save_all=True, append_images=(reduced(t) for t in range(1, count)),
+        reduced(0).save(out, 'GIF', save_all=True, append_images=(reduced(t) for t in _progress(range(1, count), out)),
                         duration=max(20, round(100 / fps) * 10), loop=0, optimize=False)
     except OSError as error:
         raise UserError(f'drawing: {out} could not be written: {error}') from error
+
+
+def _progress(pictures: range, out: str):
+    console = Console(stderr=True)
+    return track(pictures, os.path.basename(out), console=console, transient=True, disable=not console.is_terminal)
 
 
 def _make_folder(out: str) -> None:

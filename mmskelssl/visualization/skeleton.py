@@ -55,8 +55,9 @@ class View:
         self.points = (points - middle) * (scale, -scale) + (width / 2, height / 2)  # (M,T,V,2) in pixels
         y = self.points[..., 1]
         heights = np.where(self.seen, y, -np.inf).max(-1) - np.where(self.seen, y, np.inf).min(-1)  # (M,T)
-        heights = heights[self.seen.any(-1)]
-        self.body_height = float(np.quantile(heights, .9)) if len(heights) else 1.  # pixels, of a person who stands
+        # Pixels, of each person who stands.
+        self.body_heights = [float(np.quantile(row[there], .9)) if there.any() else 0.
+                             for row, there in zip(heights, self.seen.any(-1), strict=True)]
         self.ground = height / 2 + (middle[1] - extent[0][1]) * scale
 
 
@@ -131,13 +132,12 @@ def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, we
     """
     thick = max(1, round(view.height / 90))
     head = next((v for v, name in enumerate(layout.joints) if name in ('head', 'nose')), None)
-    head_radius = .06 * view.body_height
     left, right = {pair[0] for pair in layout.pairs}, {pair[1] for pair in layout.pairs}
     cv2.line(image, *_fixed((view.height * .04, view.ground), (view.width - view.height * .04, view.ground)),
              _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
     for m in range(len(view.points)):
         seen = view.seen[m, t]
-        points, sides = view.points[m, t], PERSONS[m % len(PERSONS)]
+        points, sides, head_radius = view.points[m, t], PERSONS[m % len(PERSONS)], .06 * view.body_heights[m]
         colours = [sides[0 if v in left else 1 if v in right else 2] for v in range(layout.num_joints)]
         if weights is not None:
             colours = _heat(weights[m, t])

@@ -68,15 +68,15 @@ def _histogram(axis, values: np.ndarray, title: str, unit: str) -> None:
     median = float(np.median(values))
     axis.axvline(median, color='black', linewidth=1, linestyle='--')
     low, high = values.min(), values.max()
-    axis.set(title=f'{title}: {low:.3g} to {high:.3g}, median {median:.3g}', xlabel=unit, ylabel='samples')
+    axis.set(title=f'{title}: {low:.4g} to {high:.4g}, median {median:.4g}', xlabel=unit, ylabel='samples')
 
 
 def _ranges(axis, ranges: np.ndarray, units: str) -> None:
     names = [*'xyz'][:len(ranges)] if len(ranges) <= 3 else [str(i) for i in range(len(ranges))]
+    names = [f'{name}: {low:.4g} to {high:.4g}' for name, (low, high) in zip(names, ranges, strict=True)]
+    axis.use_sticky_edges = False  # else the lowest bar begins at the frame
     axis.barh(names, ranges[:, 1] - ranges[:, 0], left=ranges[:, 0], color=_COLOUR, height=.5)
-    for name, (low, high) in zip(names, ranges, strict=True):
-        axis.annotate(f'{low:.3g} to {high:.3g}', ((low + high) / 2, name), (0, 16), textcoords='offset points',
-                      ha='center', fontsize='small')
+    axis.tick_params(axis='y', labelsize='small')
     axis.margins(y=.25)
     axis.invert_yaxis()
     axis.set(title='coordinates, low to high percentile', xlabel=units)

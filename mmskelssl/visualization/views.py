@@ -71,10 +71,11 @@ class ViewSteps:
             if not isinstance(sample, dict) or not {'keypoint', 'inputs'} & set(sample):
                 break
             if 'keypoint' in sample:
-                clip, frames = np.array(sample['keypoint']), sample.get('num_frames')
+                clip = np.array(sample['keypoint'])
+                total, frames = clip.shape[1], sample.get('num_frames', clip.shape[1])
                 note = 'unchanged' if np.array_equal(clip, before) else ''
-                if clip.shape[1] != before.shape[1]:
-                    note = f'{clip.shape[1]} frames'
+                if total != before.shape[1]:
+                    note = f'{total} frames' if frames == total else f'{frames} of {total} frames'
                 panels.append(Panel(f'+ {type(transform).__name__}', clip[:, :frames], note))
         if not isinstance(sample, dict) or 'inputs' not in sample:
             raise UserError(f'{self.where}: data.pipeline must end with dict(type="PackSkeleton")')

@@ -15,7 +15,6 @@ import os.path as osp
 import re
 
 import numpy as np
-from rich.progress import track
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.engine.config import load_config
@@ -127,7 +126,7 @@ def main() -> None:
         return
     steps = ViewSteps(store, load_config(args.views)[-1][1], args.views, args.seed) if args.views else None
     taken: set[str] = set()
-    for i in track(rows, 'drawing', transient=True):
+    for i in rows:
         out = osp.join(args.out, f'{file_name(store.ids[i], taken)}.{args.format}')
         print(draw_sample(store, i, steps, out, args, look))
 
