@@ -10,7 +10,7 @@ Examples:
   python tools/analysis/browse_dataset.py data/toy --contact-sheet --format png --out work_dirs/sheet
 """
 import argparse
-import difflib
+import heapq
 import os.path as osp
 import re
 
@@ -44,9 +44,16 @@ def find(store: SkeletonStore, name: str) -> int:
     """Position of a sample id."""
     if name in store.positions:
         return store.positions[name]
-    near = difflib.get_close_matches(name, store.ids, 3, 0.4)
+    near = heapq.nlargest(3, store.ids, lambda other: _alike(name, other))
+    near = [other for other in near if 3 * _alike(name, other) > len(name)]
     raise UserError(f'{store.path} has no sample {name!r}; ' + (
         f'the nearest are {", ".join(near)}' if near else f'its ids look like {store.ids[0]!r}'))
+
+
+def _alike(a: str, b: str) -> int:
+    """Letters that two ids share at their ends: with difflib a hundred thousand ids would take seconds."""
+    a, b = a.lower(), b.lower()
+    return len(osp.commonprefix([a, b])) + len(osp.commonprefix([a[::-1], b[::-1]]))
 
 
 def class_name(store: SkeletonStore, i: int) -> str | None:
