@@ -29,7 +29,7 @@ def write_picture(image: np.ndarray, out: str | os.PathLike) -> None:
 
 
 def write_animation(draw: Callable[[int], np.ndarray], count: int, out: str, fps: float) -> None:
-    """Write a ``.gif`` or ``.mp4`` of ``count`` pictures, of which one is held at a time.
+    """Write a ``.gif`` or ``.mp4`` of ``count`` pictures, made one after the other.
 
     Args:
         draw: Makes picture 0 <= t < count, (H,W,3) uint8; all of one size.

@@ -65,6 +65,7 @@ def draw_panels(rows: Sequence[Row], layout, out: str | os.PathLike, title: str 
         The path.
     """
     out, layout = os.fspath(out), get_layout(layout)
+    rows = [row for row in rows if row.panels]
     clips = [check_clip(panel.keypoints, layout) for row in rows for panel in row.panels]
     if not clips:
         raise UserError('drawing: there is no clip to draw')

@@ -5,6 +5,7 @@ from mmengine.config import Config
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.errors import UserError
+from mmskelssl.models.preprocessor import SkeletonPreprocessor
 from mmskelssl.registry import MODELS, TRANSFORMS, explain_unknown
 from mmskelssl.visualization.panels import Panel, Row
 
@@ -35,6 +36,9 @@ class ViewSteps:
         self.transforms = [self._build(TRANSFORMS, step, 'data.pipeline') for step in steps]
         self.preprocessor = self._build(MODELS, {'layout': store.layout, **preprocessor, 'seed': seed},
                                         'model.data_preprocessor')
+        if not isinstance(self.preprocessor, SkeletonPreprocessor):
+            raise UserError(f'{where}: model.data_preprocessor is a {type(self.preprocessor).__name__}; only a '
+                            'SkeletonPreprocessor has views to show')
         if self.preprocessor.layout != store.layout:
             raise UserError(f'{where} is for layout {self.preprocessor.layout.name!r}, but {store.path} has '
                             f'{store.layout.name!r}: choose another store or config')

@@ -1,5 +1,6 @@
 """tools/analysis/browse_dataset.py on stores of every layout, with and without labels, in 2-D and 3-D."""
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from conftest import random_clip, write_tiny_store
 from PIL import Image
 
 from mmskelssl.datasets.store import SkeletonStore, StoreWriter
+from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.layouts import LAYOUTS, get_layout
 from tools.analysis import browse_dataset as tool
 
@@ -175,6 +177,21 @@ def test_the_command(tiny_kinect_store, tmp_path):
     assert (tmp_path / 'work_dirs/browse/clip003.png').is_file()
     help_text = command('--help').stdout
     assert all(option in help_text for option in ('--sample', '--views', '--contact-sheet', '--angles', 'Examples'))
+
+
+def test_the_commands_of_the_guide(run, tmp_path):
+    """As they stand, but for the store's size and the folder written to."""
+    write_toy_store(tmp_path / 'toy', num_samples=32)
+    text = (ROOT / 'docs' / 'browse.md').read_text(encoding='utf-8')
+    lines = [line.split() for block in re.findall(r'```bash\n(.*?)```', text, re.S) for line in block.splitlines()]
+    assert len(lines) == 3
+    for _, script, store, *args in lines:
+        assert script == 'tools/analysis/browse_dataset.py' and store == 'data/toy'
+        args = [str(ROOT / arg) if arg.startswith('configs/') else arg for arg in args]
+        assert all(Path(file).is_file() for file in run(tmp_path / 'toy', *args))
+    picture = cv2.imread(str(ROOT / 'docs' / 'images' / 'browse.png'))
+    drawn = cv2.imread(str(tmp_path / 'out' / 'S001C003P016R001A016.png'))
+    assert drawn.shape == picture.shape  # the companions in the store differ, the sample does not
 
 
 def test_real_clips(run, real_data, tmp_path):

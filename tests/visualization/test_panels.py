@@ -120,7 +120,7 @@ def test_a_gif_keeps_white_white_and_repeats_byte_by_byte(clip, tmp_path):
 
 def test_errors(clip, tmp_path):
     with pytest.raises(UserError, match='no clip'):
-        draw_panels([], 'ntu25', tmp_path / 'p.png')
+        draw_panels([Row('empty', [], same_scale=True)], 'ntu25', tmp_path / 'p.png')
     with pytest.raises(UserError, match='25 joints, but layout kinect20'):
         draw_panels([Row('', [Panel('', clip)])], 'kinect20', tmp_path / 'p.png')
     with pytest.raises(UserError, match='suffix'):

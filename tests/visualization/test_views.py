@@ -109,6 +109,9 @@ def test_errors_name_the_config(tiny_store, tiny_kinect_store):
     fixed = config('actclr_toy.py')
     fixed.model.data_preprocessor.layout = 'ntu25'
     assert "layout 'ntu25'" in error(fixed, SkeletonStore(tiny_kinect_store))
+    other = config('actclr_toy.py')
+    other.model.data_preprocessor = dict(type='mmengine.BaseDataPreprocessor')
+    assert 'data_preprocessor' in error(other)
     short = config('actclr_toy.py')
     short.data.pipeline = short.data.pipeline[:-1]
     assert 'PackSkeleton' in error(short)
