@@ -1,4 +1,5 @@
 """Several clips in one picture, moving together: rows of panels with a caption under each."""
+import functools
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -81,9 +82,13 @@ def draw_panels(rows: Sequence[Row], layout, out: str | os.PathLike, title: str 
     total = 2 * _GAP + across * (cells[0][1][0][0].width // 2 + _GAP)
     longest = max(clip.shape[1] for clip in clips)
 
+    @functools.lru_cache(2 * len(clips))  # what a shorter clip shows again is not drawn again
+    def cell(r: int, c: int, t: int) -> np.ndarray:
+        return picture(cells[r][1][c][0], t, layout)
+
     def moment(share: float) -> list[list[np.ndarray]]:
-        return [[picture(view, round(share * (panel.keypoints.shape[1] - 1)), layout) for view, panel in views]
-                for _, views in cells]
+        return [[cell(r, c, round(share * (panel.keypoints.shape[1] - 1))) for c, (_, panel) in enumerate(views)]
+                for r, (_, views) in enumerate(cells)]
 
     def page(moments: list[float], note: str) -> np.ndarray:
         drawn = [moment(share) for share in moments]

@@ -133,17 +133,18 @@ def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, we
     thick = max(1, round(view.height / 90))
     head = next((v for v, name in enumerate(layout.joints) if name in ('head', 'nose')), None)
     left, right = {pair[0] for pair in layout.pairs}, {pair[1] for pair in layout.pairs}
-    cv2.line(image, *_fixed((view.height * .04, view.ground), (view.width - view.height * .04, view.ground)),
-             _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
+    ends = [(view.height * .04, view.ground), (view.width - view.height * .04, view.ground)]
+    cv2.line(image, *_fixed(ends), _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
     for m in range(len(view.points)):
         seen = view.seen[m, t]
-        points, sides, head_radius = view.points[m, t], PERSONS[m % len(PERSONS)], .06 * view.body_heights[m]
+        sides, head_radius = PERSONS[m % len(PERSONS)], .06 * view.body_heights[m]
         colours = [sides[0 if v in left else 1 if v in right else 2] for v in range(layout.num_joints)]
         if weights is not None:
             colours = _heat(weights[m, t])
+        points = _fixed(view.points[m, t])
         for child, parent in layout.bones:
             if seen[child] and seen[parent]:
-                cv2.line(image, *_fixed(points[child], points[parent]), colours[child], thick, cv2.LINE_AA, _SHIFT)
+                cv2.line(image, points[child], points[parent], colours[child], thick, cv2.LINE_AA, _SHIFT)
         for v, point in enumerate(points):
             if not seen[v]:
                 continue
@@ -159,12 +160,13 @@ def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, we
 _SHIFT = 4  # OpenCV's sub-pixel positions: 4 binary digits
 
 
-def _fixed(*points) -> list[tuple[int, int]]:
-    return [tuple(int(round(float(c) * 2**_SHIFT)) for c in point) for point in points]
+def _fixed(points) -> list[list[int]]:
+    return np.rint(np.multiply(points, 2**_SHIFT)).astype(int).tolist()
 
 
-def _dot(image, point, radius: float, colour):
-    cv2.circle(image, _fixed(point)[0], max(1, round(radius * 2**_SHIFT)), colour, -1, cv2.LINE_AA, _SHIFT)
+def _dot(image, centre: list[int], radius: float, colour):
+    """A disc; the centre is in OpenCV's positions, the radius in pixels."""
+    cv2.circle(image, centre, max(1, round(radius * 2**_SHIFT)), colour, -1, cv2.LINE_AA, _SHIFT)
 
 
 def _heat(values: np.ndarray) -> list[tuple[int, int, int]]:
