@@ -15,7 +15,7 @@ def plot_stats(stats: Mapping, path: str) -> None:
     Args:
         stats: ``lengths`` (N,) frames; ``labels`` (N,), -1 for none; ``persons`` (N,); ``classes``, names of the
             labels, may be empty; ``ranges`` (C,2), a low and a high percentile of each coordinate; ``energy`` (N,),
-            motion energy. Optional: ``title``, ``units`` of the coordinates.
+            motion energy. Optional: ``name`` of the store, ``units`` of the coordinates.
         path: Image file to write; its ending decides the kind, its folder is made.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -37,8 +37,7 @@ def plot_stats(stats: Mapping, path: str) -> None:
     _classes(axes['classes'], labels, classes, count)
     for axis in axes.values():
         axis.spines[['top', 'right']].set_visible(False)
-    title = stats.get('title')
-    figure.suptitle(f'{title}: {len(labels)} samples' if title else f'{len(labels)} samples')
+    figure.suptitle(f'{stats["name"]}: {len(labels)} samples' if stats.get('name') else f'{len(labels)} samples')
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         figure.savefig(path, dpi=100)

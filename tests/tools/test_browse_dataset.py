@@ -11,7 +11,7 @@ import pytest
 from conftest import random_clip, write_tiny_store
 from PIL import Image
 
-from mmskelssl.datasets.store import SkeletonStore, StoreWriter
+from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.layouts import LAYOUTS, get_layout
 from tools.analysis import browse_dataset as tool
@@ -200,8 +200,8 @@ def test_real_clips(run, real_data, tmp_path):
     source = next(real_data.rglob('sbu*.pkl'), None)
     if source is None:
         pytest.skip(f'no SBU pickle below {real_data}')
-    with StoreWriter(tmp_path / 'sbu', 'sbu15') as writer:
-        IMPORTERS['pyskl'](str(source), writer)
+    with StoreWriter(tmp_path / 'sbu') as writer:
+        IMPORTERS['pyskl'](str(source), writer, layout='sbu15')
     store = SkeletonStore(tmp_path / 'sbu')
     assert tool.grows_up([store.keypoints(i) for i in range(20)], store.layout) is False
     sheet, = run(tmp_path / 'sbu', '--contact-sheet', '--format', 'png')
