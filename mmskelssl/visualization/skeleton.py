@@ -1,20 +1,23 @@
 """Pictures of skeleton clips with OpenCV: film strips, contact sheets, animations.
 
 The view is orthographic and fits the whole clip, so movement through the scene stays visible. As in Kinect's own
-pictures x grows to the right of the picture, whatever it is called in the data.
+pictures x grows to the right of the picture, whatever it is called in the data; the shoulders are above the hip.
 """
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.visualization.files import check_suffix, write_animation, write_picture
 
-# BGR
-LEFT, RIGHT, TRUNK = (196, 120, 30), (48, 84, 216), (72, 64, 60)
+# BGR: (left, right, trunk) of the first person, of the second, and again.
+PERSONS = (((196, 120, 30), (48, 84, 216), (72, 64, 60)),
+           ((110, 140, 0), (160, 60, 140), (150, 142, 136)))
 _INK, _GROUND, _EDGE, _WHITE = (60, 56, 52), (206, 204, 200), (232, 230, 228), (255, 255, 255)
+NOTE = (150, 146, 142)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -29,28 +32,18 @@ class View:
         y_up: Whether y grows upwards; by default it does in 3-D (cameras), not in 2-D (pixels).
         margin: Share of the height left free on every side.
         follow: Keep the persons in the middle of the picture instead of showing where they go.
+        box: (low, high) corners, (2,) each, of what the picture shows, see :func:`bounds`; by default the whole clip.
     """
 
     def __init__(self, keypoints: np.ndarray, height: int = 240, width: int | None = None,
                  angles: tuple[float, float] = (0., 0.), y_up: bool | None = None, margin: float = .1,
-                 follow: bool = False):
-        keypoints = check_clip(keypoints)
-        self.present = np.any(keypoints != 0, axis=(2, 3))  # (M,T): an absent person is all zeros
-        flat = keypoints.shape[-1] == 2
-        points = keypoints[..., :3].astype(np.float64)
-        if not (not flat if y_up is None else y_up):
-            points = points * ((1, -1) if flat else (1, -1, 1))
-        if not flat:
-            azimuth, elevation = np.radians(angles)
-            x, y, z = np.moveaxis(points, -1, 0)
-            x, z = x * np.cos(azimuth) + z * np.sin(azimuth), z * np.cos(azimuth) - x * np.sin(azimuth)
-            points = np.stack([x, y * np.cos(elevation) + z * np.sin(elevation)], axis=-1)
-        points = points[..., :2]
+                 follow: bool = False, box: tuple[np.ndarray, np.ndarray] | None = None):
+        points, self.seen = _project(keypoints, angles, y_up)
         if follow:
-            count = np.maximum(self.present.sum(0), 1)
-            points[..., 0] -= (points[..., 0].mean(-1) * self.present).sum(0)[None, :, None] / count[None, :, None]
-        shown = points[self.present] if self.present.any() else np.zeros((1, 1, 2))
-        low, high = shown.min((0, 1)), shown.max((0, 1))
+            middle = (points[..., 0] * self.seen).sum((0, 2)) / np.maximum(self.seen.sum((0, 2)), 1)  # (T,)
+            points[..., 0] -= middle[None, :, None]
+        extent = _extent(points, self.seen)
+        low, high = extent if box is None else box
         size = np.maximum(high - low, 1e-6 + .05 * (high - low).max())
         free, pad = height * (1 - 2 * margin), height * margin
         if width is None:
@@ -60,9 +53,64 @@ class View:
         width, height = width - width % 4, height - height % 4  # halved once, and video codecs want even sides
         self.width, self.height = width, height
         self.points = (points - middle) * (scale, -scale) + (width / 2, height / 2)  # (M,T,V,2) in pixels
-        extent = np.ptp(self.points[self.present][..., 1], axis=-1) if self.present.any() else np.ones(1)
-        self.body_height = float(np.quantile(extent, .9))  # pixels, of a person who stands
-        self.ground = height / 2 + (middle[1] - low[1]) * scale
+        y = self.points[..., 1]
+        heights = np.where(self.seen, y, -np.inf).max(-1) - np.where(self.seen, y, np.inf).min(-1)  # (M,T)
+        # Pixels, of each person who stands.
+        self.body_heights = [float(np.quantile(row[there], .9)) if there.any() else 0.
+                             for row, there in zip(heights, self.seen.any(-1), strict=True)]
+        self.ground = height / 2 + (middle[1] - extent[0][1]) * scale
+
+
+def seen_joints(keypoints: np.ndarray) -> np.ndarray:
+    """Which joints of a clip (M,T,V,C) are drawn, (M,T,V).
+
+    A joint at exactly zero was not seen, or is masked; all zeros are an absent person. Centring puts one joint there:
+    it is drawn if no other is zero and the body lies around it.
+    """
+    there = np.any(keypoints != 0, axis=3)
+    low = np.where(there[..., None], keypoints, np.inf).min(2)
+    high = np.where(there[..., None], keypoints, -np.inf).max(2)
+    centred = (there.sum(2) == keypoints.shape[2] - 1) & np.all((low <= 0) & (high >= 0), axis=2)
+    return there | centred[..., None]
+
+
+def _project(keypoints: np.ndarray, angles, y_up: bool | None) -> tuple[np.ndarray, np.ndarray]:
+    """(M,T,V,2) points before the onlooker, y up, and which of them are seen, (M,T,V)."""
+    keypoints = check_clip(keypoints)
+    flat = keypoints.shape[-1] == 2
+    points = keypoints[..., :3].astype(np.float64)
+    if not (not flat if y_up is None else y_up):
+        points = points * ((1, -1) if flat else (1, -1, 1))
+    if not flat:
+        azimuth, elevation = np.radians(angles)
+        x, y, z = np.moveaxis(points, -1, 0)
+        x, z = x * np.cos(azimuth) + z * np.sin(azimuth), z * np.cos(azimuth) - x * np.sin(azimuth)
+        points = np.stack([x, y * np.cos(elevation) + z * np.sin(elevation)], axis=-1)
+    return points, seen_joints(keypoints)
+
+
+def _extent(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    shown = points[seen] if seen.any() else np.zeros((1, 2))
+    return shown.min(0), shown.max(0)
+
+
+def bounds(keypoints: np.ndarray, angles: tuple[float, float] = (0., 0.),
+           y_up: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high) corners, (2,) each, of what a :class:`View` of a whole clip (M,T,V,C) shows."""
+    return _extent(*_project(keypoints, angles, y_up))
+
+
+def grows_up(clips: Iterable[np.ndarray], layout: SkeletonLayout) -> bool | None:
+    """Whether y grows upwards in clips (M,T,V,C): the shoulders are above the hip more often than not.
+
+    Depth cameras differ in this, in 3-D too. None where nobody is seen.
+    """
+    rises = []
+    for clip in clips:
+        bodies = clip[np.any(clip != 0, axis=(2, 3))]  # (n,V,C)
+        rises.append(np.sign(bodies[:, list(layout.shoulders), 1].mean(1) - bodies[:, layout.hip, 1]))
+    votes = np.concatenate(rises).sum() if rises else 0
+    return bool(votes > 0) if votes else None
 
 
 def check_clip(keypoints: np.ndarray, layout: SkeletonLayout | None = None) -> np.ndarray:
@@ -80,24 +128,26 @@ def check_clip(keypoints: np.ndarray, layout: SkeletonLayout | None = None) -> n
 def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, weights: np.ndarray | None = None):
     """Draw frame ``t`` into ``image`` (H,W,3) uint8, in place.
 
-    ``weights`` (M,T,V) in 0..1 colours joints and bones by value instead of by side.
+    Colours tell left, right and persons apart; ``weights`` (M,T,V) in 0..1 colours joints and bones by value instead.
     """
     thick = max(1, round(view.height / 90))
     head = next((v for v, name in enumerate(layout.joints) if name in ('head', 'nose')), None)
-    head_radius = .06 * view.body_height
     left, right = {pair[0] for pair in layout.pairs}, {pair[1] for pair in layout.pairs}
-    cv2.line(image, *_fixed((view.height * .04, view.ground), (view.width - view.height * .04, view.ground)),
-             _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
+    ends = [(view.height * .04, view.ground), (view.width - view.height * .04, view.ground)]
+    cv2.line(image, *_fixed(ends), _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
     for m in range(len(view.points)):
-        if not view.present[m, t]:
-            continue
-        points = view.points[m, t]
-        colours = [LEFT if v in left else RIGHT if v in right else TRUNK for v in range(layout.num_joints)]
+        seen = view.seen[m, t]
+        sides, head_radius = PERSONS[m % len(PERSONS)], .06 * view.body_heights[m]
+        colours = [sides[0 if v in left else 1 if v in right else 2] for v in range(layout.num_joints)]
         if weights is not None:
             colours = _heat(weights[m, t])
+        points = _fixed(view.points[m, t])
         for child, parent in layout.bones:
-            cv2.line(image, *_fixed(points[child], points[parent]), colours[child], thick, cv2.LINE_AA, _SHIFT)
+            if seen[child] and seen[parent]:
+                cv2.line(image, points[child], points[parent], colours[child], thick, cv2.LINE_AA, _SHIFT)
         for v, point in enumerate(points):
+            if not seen[v]:
+                continue
             if v == head:
                 _dot(image, point, head_radius, colours[v])
                 _dot(image, point, head_radius - .8 * thick, _WHITE)
@@ -110,12 +160,13 @@ def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, we
 _SHIFT = 4  # OpenCV's sub-pixel positions: 4 binary digits
 
 
-def _fixed(*points) -> list[tuple[int, int]]:
-    return [tuple(int(round(float(c) * 2**_SHIFT)) for c in point) for point in points]
+def _fixed(points) -> list[list[int]]:
+    return np.rint(np.multiply(points, 2**_SHIFT)).astype(int).tolist()
 
 
-def _dot(image, point, radius: float, colour):
-    cv2.circle(image, _fixed(point)[0], max(1, round(radius * 2**_SHIFT)), colour, -1, cv2.LINE_AA, _SHIFT)
+def _dot(image, centre: list[int], radius: float, colour):
+    """A disc; the centre is in OpenCV's positions, the radius in pixels."""
+    cv2.circle(image, centre, max(1, round(radius * 2**_SHIFT)), colour, -1, cv2.LINE_AA, _SHIFT)
 
 
 def _heat(values: np.ndarray) -> list[tuple[int, int, int]]:
@@ -124,7 +175,7 @@ def _heat(values: np.ndarray) -> list[tuple[int, int, int]]:
     return [tuple(int(c) for c in row) for row in (1 - values) * (205, 203, 200) + values * (20, 70, 235)]
 
 
-def _picture(view: View, t: int, layout: SkeletonLayout, weights: np.ndarray | None) -> np.ndarray:
+def picture(view: View, t: int, layout: SkeletonLayout, weights: np.ndarray | None = None) -> np.ndarray:
     """Frame ``t`` at half the size of ``view``: drawn large and averaged down, small joints come out round."""
     canvas = np.full((view.height, view.width, 3), 255, np.uint8)
     draw_frame(canvas, view, t, layout, weights)
@@ -145,14 +196,25 @@ def _weights(weights, shape) -> np.ndarray | None:
     return (weights - low) / (high - low) if high > low else np.clip(weights, 0, 1)
 
 
-def _title(image: np.ndarray, text: str, note: str = '') -> np.ndarray:
-    """``image`` under a line of text."""
-    bar = np.full((30, image.shape[1], 3), 255, np.uint8)
-    cv2.putText(bar, text, (10, 21), _FONT, .5, _INK, 1, cv2.LINE_AA)
+def text_bar(width: int, text: str, note: str = '') -> np.ndarray:
+    """A line of text, (30,width,3), with a grey note at its end; what is too long for it is drawn smaller."""
+    bar = np.full((30, width, 3), 255, np.uint8)
+    room = width - 20
     if note:
-        width = cv2.getTextSize(note, _FONT, .4, 1)[0][0]
-        cv2.putText(bar, note, (image.shape[1] - width - 10, 21), _FONT, .4, (150, 146, 142), 1, cv2.LINE_AA)
-    return np.concatenate([bar, image])
+        size = cv2.getTextSize(note, _FONT, .4, 1)[0][0]
+        cv2.putText(bar, note, (width - size - 10, 21), _FONT, .4, NOTE, 1, cv2.LINE_AA)
+        room -= size + 10
+    write_line(bar, text, 10, 21, room, .5)
+    return bar
+
+
+def write_line(image: np.ndarray, text: str, x: int, y: int, room: int, scale: float, colour=_INK, centred=False):
+    """Write ``text`` in place, at its base line (x, y), within ``room`` pixels, ``centred`` among them or not."""
+    size = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
+    if size > room:  # sizes come in steps, hence a little less
+        scale *= .97 * max(room, 1) / size
+        size = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
+    cv2.putText(image, text, (x + (room - size) // 2 if centred else x, y), _FONT, scale, colour, 1, cv2.LINE_AA)
 
 
 def strip(keypoints: np.ndarray, layout, frames: int = 8, height: int = 240, weights=None, title: str = '',
@@ -162,20 +224,23 @@ def strip(keypoints: np.ndarray, layout, frames: int = 8, height: int = 240, wei
     layout = get_layout(layout)
     keypoints = check_clip(keypoints, layout)
     weights = _weights(weights, keypoints.shape)
+    y_up = grows_up([keypoints], layout) if y_up is None else y_up
     view = View(keypoints, 2 * height, 2 * width if width else None, angles, y_up, follow=follow)
     cells = []
     for t in np.linspace(0, keypoints.shape[1] - 1, frames).round().astype(int):
-        cell = _picture(view, t, layout, weights)
+        cell = picture(view, t, layout, weights)
         cell[:, -1] = _EDGE
         cells.append(cell)
     image = np.concatenate(cells, axis=1)
-    return _title(image, title, f'{keypoints.shape[1]} frames') if title else image
+    if title:
+        image = np.concatenate([text_bar(image.shape[1], title, f'{keypoints.shape[1]} frames'), image])
+    return image
 
 
 def contact_sheet(clips: Sequence[tuple[str, np.ndarray]], layout, out: str | os.PathLike | None = None,
                   frames: int = 7, height: int = 140, columns: int = 2,
                   angles: tuple[float, float] = (0., 0.), y_up: bool | None = None) -> np.ndarray:
-    """One strip per clip on one sheet.
+    """One strip per clip on one sheet, its title under it.
 
     Args:
         clips: (title, keypoints (M,T,V,C)) pairs, for instance one per class.
@@ -185,15 +250,19 @@ def contact_sheet(clips: Sequence[tuple[str, np.ndarray]], layout, out: str | os
         height: Height of a strip in pixels.
         columns: Strips side by side.
         angles: As in :class:`View`.
-        y_up: As in :class:`View`.
+        y_up: As in :class:`View`; by default what :func:`grows_up` finds in all clips.
 
     Returns:
         The picture, uint8 BGR.
     """
     if not clips:
         raise UserError('drawing: a contact sheet of no clips')
-    cells = [strip(clip, layout, frames, height, None, title, angles, y_up, width=round(.75 * height), follow=True)
-             for title, clip in clips]
+    layout = get_layout(layout)
+    y_up = grows_up((check_clip(clip, layout) for _, clip in clips), layout) if y_up is None else y_up
+    cells = []
+    for title, clip in clips:
+        cell = strip(clip, layout, frames, height, None, '', angles, y_up, round(.75 * height), follow=True)
+        cells.append(np.concatenate([cell, text_bar(cell.shape[1], title, f'{clip.shape[1]} frames')]))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
     gap = np.full((cells[0].shape[0], 12, 3), 255, np.uint8)
     rows = []
@@ -203,7 +272,7 @@ def contact_sheet(clips: Sequence[tuple[str, np.ndarray]], layout, out: str | os
         rows += [row, np.full((1, row.shape[1], 3), _EDGE[0], np.uint8)]
     sheet = cv2.copyMakeBorder(np.concatenate(rows), 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=_WHITE)
     if out is not None:
-        _write_png(sheet, out)
+        write_picture(sheet, out)
     return sheet
 
 
@@ -222,49 +291,23 @@ def draw_clip(keypoints: np.ndarray, layout, out: str | os.PathLike, weights=Non
         frames: Frames of a strip.
         height: Pixels; 240 for a strip, 480 for an animation.
         angles: (azimuth, elevation) in degrees.
-        y_up: As in :class:`View`.
+        y_up: As in :class:`View`; by default what :func:`grows_up` finds in the clip.
 
     Returns:
         The path.
     """
     out, layout = os.fspath(out), get_layout(layout)
-    suffix = os.path.splitext(out)[1].lower()
-    if suffix not in ('.png', '.gif', '.mp4'):
-        raise UserError(f'drawing: {out}: the suffix must be .png, .gif or .mp4')
-    if suffix == '.png':
-        _write_png(strip(keypoints, layout, frames, height or 240, weights, title, angles, y_up), out)
+    if check_suffix(out) == '.png':
+        write_picture(strip(keypoints, layout, frames, height or 240, weights, title, angles, y_up), out)
         return out
     keypoints = check_clip(keypoints, layout)
     weights = _weights(weights, keypoints.shape)
+    y_up = grows_up([keypoints], layout) if y_up is None else y_up
     view = View(keypoints, 2 * (height or 480), None, angles, y_up)
-    pictures = []
-    for t in range(keypoints.shape[1]):
-        picture = _picture(view, t, layout, weights)
-        pictures.append(_title(picture, title, f'{t + 1} / {keypoints.shape[1]}'))
-    _write_animation(pictures, out, fps)
+    count = keypoints.shape[1]
+
+    def draw(t: int) -> np.ndarray:
+        image = picture(view, t, layout, weights)
+        return np.concatenate([text_bar(image.shape[1], title, f'{t + 1} / {count}'), image])
+    write_animation(draw, count, out, fps)
     return out
-
-
-def _write_png(image: np.ndarray, out: str | os.PathLike):
-    out = os.fspath(out)
-    os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
-    if not cv2.imwrite(out, image):
-        raise UserError(f'drawing: {out} could not be written; is the suffix .png and the folder writable?')
-
-
-def _write_animation(pictures: list[np.ndarray], out: str, fps: float):
-    os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
-    if out.lower().endswith('.gif'):
-        animation = cv2.Animation()
-        animation.frames = pictures
-        animation.durations = np.full(len(pictures), round(1000 / fps), np.int32)
-        done = cv2.imwriteanimation(out, animation)
-    else:
-        height, width = pictures[0].shape[:2]
-        writer = cv2.VideoWriter(out, cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
-        done = writer.isOpened()
-        for picture in pictures:
-            writer.write(picture)
-        writer.release()
-    if not done:
-        raise UserError(f'drawing: {out} could not be written by OpenCV {cv2.__version__}')

@@ -2,12 +2,16 @@
 import cv2
 import numpy as np
 import pytest
+import torch
+from conftest import random_clip
+from PIL import Image
 
+from mmskelssl.augment import SpatialFlip
 from mmskelssl.datasets.toy import ACTIONS, make_sample
 from mmskelssl.errors import UserError
-from mmskelssl.layouts import get_layout
-from mmskelssl.visualization import contact_sheet, draw_clip, strip
-from mmskelssl.visualization.skeleton import LEFT, RIGHT, View, draw_frame
+from mmskelssl.layouts import LAYOUTS, get_layout
+from mmskelssl.visualization import contact_sheet, draw_clip, grows_up, strip
+from mmskelssl.visualization.skeleton import PERSONS, View, draw_frame
 
 LAYOUT = get_layout('ntu25')
 
@@ -38,9 +42,72 @@ def test_left_and_right_have_their_colours(pair):
     view = View(pair[:1], 400)
     image = canvas(view)
     draw_frame(image, view, 0, LAYOUT)
-    for joints, colour in (((12, 13), LEFT), ((16, 17), RIGHT)):
+    for joints, colour in (((12, 13), PERSONS[0][0]), ((16, 17), PERSONS[0][1])):
         x, y = view.points[0, 0, list(joints)].mean(0).round().astype(int)
         assert (np.abs(image[y - 4:y + 5, x - 4:x + 5].astype(int) - colour).sum(-1) < 12).any()
+
+
+def has_colour(image, colour):
+    return bool((np.abs(image.astype(int) - colour).sum(-1) < 12).any())
+
+
+def test_each_person_has_colours_of_their_own(pair):
+    for persons in (1, 2):
+        view = View(pair[:persons], 400)
+        image = canvas(view)
+        draw_frame(image, view, 0, LAYOUT)
+        assert [all(has_colour(image, colour) for colour in sides[:2]) for sides in PERSONS] == [True, persons == 2]
+
+
+@pytest.mark.parametrize('name', sorted(LAYOUTS))
+def test_a_flipped_clip_is_drawn_mirrored(name):
+    layout = get_layout(name)
+    clip = random_clip(np.random.default_rng(2), layout, 2, 5)
+    batch = torch.from_numpy(clip).permute(3, 1, 2, 0)[None]
+    flipped = SpatialFlip(p=1, mirror=True, layout=layout)(batch, torch.Generator().manual_seed(0))
+    pictures = []
+    for keypoints in (clip, flipped[0].permute(3, 1, 2, 0).numpy()):
+        view = View(keypoints, 400, 400)
+        pictures.append(canvas(view))
+        draw_frame(pictures[-1], view, 2, layout)
+    plain, mirrored = (np.where(image.min(-1) < 170, 1, 0) for image in pictures)
+    # Pixel x is drawn at 400 - x: one further than where reversing the columns puts it.
+    assert (plain[:, :0:-1] != mirrored[:, 1:]).sum() < .04 * plain.sum()
+    assert (plain != mirrored).sum() > .5 * plain.sum()
+
+
+def test_joints_at_zero_are_left_out_unless_centring_put_them_there(pair):
+    masked = pair[:1].copy()
+    masked[:, :, [7, 21]] = 0
+    view = View(masked, 400)
+    np.testing.assert_array_equal(view.seen[0, 0], [v not in (7, 21) for v in range(25)])
+    np.testing.assert_allclose(view.points[:, :, :7], View(np.delete(pair[:1], [7, 21], 2), 400).points[:, :, :7])
+    image = canvas(view)
+    draw_frame(image, view, 0, LAYOUT)
+    x, y = view.points[0, 0, 6].round().astype(int)
+    assert image[y, x].min() < 250
+    centred = pair[:1] - pair[:1, :, 20:21]
+    assert View(centred, 400).seen.all()
+    lost = pair[:1].copy()
+    lost[:, :, 20] = 0  # as a pose estimator writes what it does not see: far away from the body
+    assert not View(lost, 400).seen[:, :, 20].any()
+
+
+def test_heads_are_up_whatever_the_data_calls_up(pair, tmp_path):
+    upside_down = pair * np.float32([1, -1, 1])
+    assert grows_up([pair], LAYOUT) is True and grows_up([upside_down], LAYOUT) is False
+    assert grows_up([np.zeros_like(pair)], LAYOUT) is None and grows_up([], LAYOUT) is None
+    np.testing.assert_array_equal(strip(upside_down, LAYOUT), strip(pair, LAYOUT))
+    np.testing.assert_array_equal(contact_sheet([('a', upside_down)], LAYOUT), contact_sheet([('a', pair)], LAYOUT))
+    flat = [strip(clip[..., :2], LAYOUT) for clip in (pair, upside_down)]
+    np.testing.assert_array_equal(*flat)
+
+
+def test_long_titles_fit(pair):
+    short, long = (strip(pair, LAYOUT, frames=2, height=120, title=title) for title in ('a', 'a long title ' * 9))
+    assert long.shape == short.shape
+    np.testing.assert_array_equal(long[30:], short[30:])
+    assert long[:30, -60:].tolist() == short[:30, -60:].tolist()  # the number of frames stays legible
 
 
 def test_an_absent_person_leaves_no_pixels(pair):
@@ -84,8 +151,8 @@ def test_files_open(pair, tmp_path, suffix, channels):
         image = cv2.imread(path)
         assert image.shape[0] == 150 and image.min() < 100
     elif suffix == 'gif':
-        ok, animation = cv2.imreadanimation(path)
-        assert ok and len(animation.frames) == 12
+        with Image.open(path) as image:
+            assert image.n_frames == 12
     else:
         video = cv2.VideoCapture(path)
         assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12
