@@ -4,9 +4,9 @@ Examples:
   python benchmarks/large_store.py --out work_dirs/large_store.json
   python benchmarks/large_store.py --samples 5000
 
-The frames are a sparse file, so that 10 GB of them need no disk; opening and reading do not notice. The plain way is one
-pickle of arrays, loaded whole, and a transform a sample (a tenth of the samples: the pickle would not fit many machines;
-its time and memory are multiplied). Each figure is measured in a process of its own.
+The frames are a sparse file, so that 8 GB of them need no disk; opening and reading do not notice. The plain way is
+one pickle of arrays, loaded whole, and a read a sample (a tenth of the samples, as many machines could not hold all;
+time and memory are multiplied). Each figure is measured in a process of its own.
 """
 import argparse
 import json
@@ -106,7 +106,8 @@ def main() -> None:
         clips.flush()
         read = measure(READ, osp.join(folder, 'clips.npy'), runs=3)
     scale = args.samples / part
-    figures = dict(samples=args.samples, gigabytes=rows * 300 / 1e9, open_ms=ours['ms'], open_and_split_ms=ours['split_ms'],
+    figures = dict(samples=args.samples, gigabytes=rows * 300 / 1e9,
+                   open_ms=ours['ms'], open_and_split_ms=ours['split_ms'],
                    open_mib=ours['mib'], pickle_ms=plain['ms'] * scale, pickle_mib=plain['mib'] * scale,
                    open_ratio=ours['ms'] / (plain['ms'] * scale), memory_ratio=ours['mib'] / (plain['mib'] * scale),
                    batch_ms=read['whole'], per_sample_batch_ms=read['single'],

@@ -20,6 +20,6 @@ echo '== measuring: the untrained encoder against the pre-trained one'
 python tools/evaluate.py all "$out/$(basename "$(cat "$out/last_checkpoint")")" --untrained --recipe 1nn logreg --split-pairs train:test \
     --out "$out"
 echo '== drawing'
-python tools/analysis/draw.py curves "$out" --out "$out/curves.png"
-python tools/analysis/draw.py classes "$data" --out "$out/skeletons.png"
-echo "== done: $out/results.json, $out/curves.png, $out/skeletons.png"
+python tools/analysis/plot_curves.py "$out" --out "$out/curves.png"
+python tools/analysis/browse_dataset.py "$data" --contact-sheet --format png --out "$out"
+echo "== done: $out/results.json, $out/curves.png, $out/contact_sheet.png"

@@ -26,7 +26,7 @@ def test_commands(command, place):
         results = json.loads((place / 'quick' / 'results.json').read_text())['results']
         assert {row['encoder'] for row in results} == {'untrained', 'AimCLR'}
         assert (place / 'quick' / 'curves.png').stat().st_size > 10_000
-        assert (place / 'quick' / 'skeletons.png').stat().st_size > 10_000
+        assert (place / 'quick' / 'contact_sheet.png').stat().st_size > 10_000
     elif command == 'bash tools/run_tests.sh':
         assert 'test_readme.py' in shell(f'{command} --collect-only tests/docs')
     else:
