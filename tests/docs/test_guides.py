@@ -15,6 +15,15 @@ def place(tmp_path):
     return tmp_path
 
 
+def test_data_commands(tmp_path):
+    """docs/data.md in order; the raw files of a command are those that an earlier one wrote."""
+    for command in commands(read('docs/data.md')):
+        if '/toy --out' in command or command.endswith('toy --out data/toy'):
+            command = command.replace('prepare_data.py toy', 'prepare_data.py toy --samples 32')
+        shell(command.replace('data/toy', f'{tmp_path}/toy').replace('work_dirs/', f'{tmp_path}/'))
+    assert (tmp_path / 'stats.png').stat().st_size > 10_000 and (tmp_path / 'ntu60' / 'index.json').is_file()
+
+
 @pytest.mark.parametrize('guide', GUIDES)
 def test_commands(guide, place):
     found = commands(read(guide))

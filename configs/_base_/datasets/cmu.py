@@ -7,7 +7,7 @@ data = dict(
         dict(type='AlignSequence'),
         dict(type='ResizeFrames', frames=64),
         dict(type='PackSkeleton')],
-    prepare='python tools/prepare_data.py pyskl cmu.pkl --layout cmu31 --out data/cmu')
+    prepare='python tools/prepare_data.py cmu FOLDER_OF_ASF_AND_AMC --out data/cmu')
 train_dataloader = dict(
     batch_size=64, num_workers=2, persistent_workers=True, drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True))

@@ -2,4 +2,4 @@
 _base_ = 'ntu60.py'
 data = dict(
     store='data/ntu120',
-    prepare='python tools/prepare_data.py pyskl ntu120_3danno.pkl --layout ntu25 --out data/ntu120')
+    prepare='python tools/prepare_data.py ntu120 FOLDER_OR_ZIP_OF_SKELETON_FILES --out data/ntu120')

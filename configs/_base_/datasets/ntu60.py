@@ -8,7 +8,7 @@ data = dict(
         dict(type='ResizeFrames', frames=50),
         dict(type='AlignShoulders'),
         dict(type='PackSkeleton')],
-    prepare='python tools/prepare_data.py pyskl ntu60_3danno.pkl --layout ntu25 --out data/ntu60')
+    prepare='python tools/prepare_data.py ntu60 FOLDER_OR_ZIP_OF_SKELETON_FILES --out data/ntu60')
 train_dataloader = dict(
     batch_size=128, num_workers=2, persistent_workers=True, drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True))

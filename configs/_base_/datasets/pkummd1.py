@@ -2,4 +2,4 @@
 _base_ = 'ntu60.py'
 data = dict(
     store='data/pkummd1',
-    prepare='python tools/prepare_data.py pyskl pkummd1.pkl --layout ntu25 --out data/pkummd1')
+    prepare='python tools/prepare_data.py pkummd FOLDER_OF_PART_1 --out data/pkummd1')

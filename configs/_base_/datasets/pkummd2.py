@@ -2,4 +2,4 @@
 _base_ = 'ntu60.py'
 data = dict(
     store='data/pkummd2',
-    prepare='python tools/prepare_data.py pyskl pkummd2.pkl --layout ntu25 --out data/pkummd2')
+    prepare='python tools/prepare_data.py pkummd FOLDER_OF_PART_2 --out data/pkummd2')
