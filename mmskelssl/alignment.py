@@ -9,9 +9,10 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 
 
-def _check(x: Tensor, name: str) -> None:
-    if x.dim() != 5 or x.shape[1] != 3:
-        raise UserError(f'{name} needs clips of 3 coordinates, (N, 3, T, V, M); got {tuple(x.shape)}')
+def _check(x: Tensor, name: str, channels: tuple[int, ...] = (3,)) -> None:
+    if x.dim() != 5 or x.shape[1] not in channels:
+        raise UserError(f'{name} needs clips of {channels[-1]} coordinates, (N, {channels[-1]}, T, V, M); got '
+                        f'{tuple(x.shape)}')
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -48,20 +49,20 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
     """Move and turn a whole clip rigidly: the first person's first hip to the origin, their median shoulders along x.
 
     The trajectory, the heading over time and the distance between two persons remain. Frames are turned about y alone,
-    or with ``turn=False`` not at all: the encoder then has the view point to learn.
+    or with ``turn=False`` not at all: the encoder then has the view point to learn. Poses in 2D are only moved.
     With ``middle`` the origin is half-way between the hips of all who are there in that frame, so that exchanging two
     persons changes nothing else.
     Of an even number of frames the median is the lower of the two in the middle, as torch takes it.
     """
-    _check(x, 'align_sequence')
+    _check(x, 'align_sequence', (3,) if turn else (2, 3))
     seen = (x != 0).any(3).any(1)  # (N, T, M)
     n = torch.arange(len(x), device=x.device)
     main = seen.any(1).to(torch.uint8).argmax(1)  # the first person who is there at all
     first = seen[n, :, main].to(torch.uint8).argmax(1)
-    origin = x[n, :, first, layout.hip, main].view(-1, 3, 1, 1, 1)
+    origin = x[n, :, first, layout.hip, main].view(-1, x.shape[1], 1, 1, 1)
     if middle:
         who = seen[n, first].unsqueeze(1)  # (N, 1, M)
-        origin = ((x[n, :, first, layout.hip] * who).sum(2) / who.sum(2)).view(-1, 3, 1, 1, 1)
+        origin = ((x[n, :, first, layout.hip] * who).sum(2) / who.sum(2)).view(-1, x.shape[1], 1, 1, 1)
     there = seen.view(len(x), 1, *seen.shape[1:2], 1, seen.shape[2])
     if not turn:
         return (x - origin) * there

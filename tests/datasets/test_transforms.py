@@ -184,6 +184,15 @@ def test_sequence_skips_an_absent_first_person():
     assert not out[0].any()
 
 
+def test_poses_in_2d_are_moved_and_not_turned():
+    keypoint = np.random.default_rng(0).normal(300, 50, (1, 7, 15, 2)).astype(np.float32)
+    results = dict(keypoint=keypoint.copy(), layout=get_layout('sbu15'), frame_dir='x')
+    moved = AlignSequence(turn=False)(dict(results))['keypoint']
+    np.testing.assert_allclose(moved, keypoint - keypoint[0, 0, get_layout('sbu15').hip], atol=1e-4)
+    with pytest.raises(UserError, match='needs clips of 3 coordinates'):
+        AlignSequence()(dict(results))
+
+
 def test_with_the_origin_in_the_middle_persons_can_be_exchanged():
     results = sample(persons=2)
     swapped = dict(results, keypoint=results['keypoint'][::-1].copy())

@@ -11,6 +11,7 @@ from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
 from tools import evaluate as evaluate_tool
+from tools import prepare_data as prepare_tool
 from tools import train as train_tool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,22 @@ def test_actclr_ntu60_trains_both_stages(ntu, tmp_path, monkeypatch, split):
     assert {'val/knn_top1', 'loss_intra', 'batch_cosine'} <= {key for line in scalars for key in line}
     started = next((tmp_path / split / 'actclr').rglob('*.log')).read_text()
     assert f'started from {first}' in started
+
+
+def test_own_arrays_in_2d(tmp_path, monkeypatch):
+    """A folder of (T, V, 2) arrays, labelled by its folders: imported, trained on, and nothing takes them for 3D."""
+    rng = np.random.default_rng(0)
+    for label in ('sit', 'stand'):
+        (tmp_path / 'mine' / label).mkdir(parents=True)
+        for i in range(20):
+            np.save(tmp_path / 'mine' / label / f'{i}.npy', rng.normal(300, 50, (int(rng.integers(5, 40)), 15, 2)))
+    store = str(tmp_path / 'store')
+    run(monkeypatch, prepare_tool, 'arrays', tmp_path / 'mine', '--layout', 'sbu15', '--units', 'px', '--out', store)
+    assert SkeletonStore(store).channels == 2 and SkeletonStore(store).classes == ['sit', 'stand']
+    run(monkeypatch, train_tool, 'configs/skeletonclr_pose2d.py', '--work-dir', tmp_path / 'run', '--cfg-options',
+        f'data.store={store}', *SMALL)
+    model, _ = build_from_checkpoint(tmp_path / 'run' / 'epoch_1.pth')
+    assert model.extract_feat(torch.randn(2, 2, 64, 15, 1)).isfinite().all()
 
 
 def test_the_second_stage_starts_from_the_first(ntu, tmp_path, monkeypatch):
