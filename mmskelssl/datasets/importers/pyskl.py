@@ -26,7 +26,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: str, joints: Sequenc
         joints: The file's joint for each joint of the layout, where its order is another (MSR Action3D) or has more.
         scale: Factor of each coordinate, to turn a file's own units into metres and y up.
         units: Of the coordinates; default m, in 2D px.
-        scores: Keep keypoint_score as the third channel of 2D data, for views of your own: ours would take it for depth.
+        scores: Keep keypoint_score as third channel of 2D data, for views of your own: ours would take it for depth.
     """
     data = load_pickle(path)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
