@@ -86,6 +86,26 @@ def test_labels_and_bad_videos(tmp_path):
     assert sorted(skipped) == ['cut', 'empty', 'text'] and all('OpenCV' in reason for reason in skipped.values())
 
 
+def test_an_interrupted_run_goes_on(tmp_path):
+    videos = [write_video(tmp_path / f'{name}.avi', walk()) for name in 'abc']
+    seen = []
+
+    def estimator(picture):
+        seen.append(1)
+        if len(seen) == 15:  # in the second video
+            raise KeyboardInterrupt
+        return find_discs(picture)
+    for _ in range(2):
+        try:
+            with StoreWriter(tmp_path / 's', 'coco17', source='x', resume=True) as writer:
+                extract(videos, writer, estimator)
+        except KeyboardInterrupt:
+            assert not (tmp_path / 's').exists()
+    store = SkeletonStore(tmp_path / 's')
+    assert store.ids == ['a', 'b', 'c'] and len(seen) == 15 + 24  # the first one was not done again
+    np.testing.assert_array_equal(store.keypoints(0), store.keypoints(1))
+
+
 def test_the_tool_with_a_library_of_that_shape(tmp_path, monkeypatch, capsys):
     """``rtmlib.Body`` as the tool calls it; the network itself is not there."""
     calls = []

@@ -97,7 +97,7 @@ class _Recordings:
             motion, metres = read_amc(_text(data), skeleton), skeleton.metres
         positions = motion.positions[:, _joints(motion, self.layout, bvh)]
         keypoints = resample(positions, motion.rate or RATE, self.fps) * ((self.scale or metres) / metres)
-        subject = re.fullmatch(r'(\d{1,4})_\d+', stem(name))
+        subject = re.fullmatch(r'(?:.*/)?(\d{1,4})_\d+', self.about.names[name])
         known = dict(subject=int(subject[1])) if subject else {}
         return [dict(name=self.about.names[name], keypoints=keypoints[None]) | known | self.about.of(name)]
 

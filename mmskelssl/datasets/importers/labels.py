@@ -72,6 +72,8 @@ class Labels:
 
     def __init__(self, source: Source | None, files: Sequence[str], labels: str):
         self.names, self.table = clip_names(files), label_table(source, files, labels)
+        if source and list(files) == ['.']:
+            self.names = {'.': stem(source.path)}  # a single file
         self.classes = classes_of(self.table)
 
     def of(self, file: str) -> dict:

@@ -2,7 +2,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -51,33 +51,32 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
     if persons < 1:
         raise UserError(f'--persons {persons} must be 1 or more')
     source = Source(path)
+    _openpose_clips.cache_clear()  # the folder may have changed since
     if layout == 'openpose25':
-        clips = _openpose_clips(source)
+        clips = {first: clip for first, (clip, _) in _openpose_clips(source.path).items()}
     else:
-        clips = {name: [name] for name in source.files('.json')}
+        clips = {name: name for name in source.files('.json')}
     if not clips:
         what = 'files NAME_NUMBER_keypoints.json' if layout == 'openpose25' else '.json files'
         raise UserError(f'{path}: no {what} in it')
-    about = Labels(source, list(clips), labels)
+    about = Labels(source, list(clips.values()), labels)
     writer.index['classes'] = about.classes
     writer.describe(layout, 3, dict(world='m', image='image')[landmarks] if layout == 'mediapipe33' else 'px')
-    first = {files[0]: clip for clip, files in clips.items()}
-    import_files(source, first, _Clips(source, layout, persons, landmarks, about, clips, first), writer, jobs)
+    import_files(source, clips, _Clips(source, layout, persons, landmarks, about), writer, jobs)
     about.finish(writer)
 
 
 class _Clips:
     """Reads a clip, by the name of its first file."""
 
-    def __init__(self, source: Source, layout: str, persons: int, landmarks: str, about: Labels,
-                 clips: dict[str, Sequence[str]], first: dict[str, str]):
-        self.source, self.layout, self.persons, self.landmarks = source, layout, persons, landmarks
-        self.about, self.clips, self.first = about, clips, first
+    def __init__(self, source: Source, layout: str, persons: int, landmarks: str, about: Labels):
+        self.source, self.layout, self.persons, self.landmarks, self.about = source, layout, persons, landmarks, about
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
-        clip = self.first[name]
+        clip = name
         if self.layout == 'openpose25':
-            frames = (_openpose_frame(_parse(self.source.read(file)), file) for file in self.clips[clip])
+            clip, files = _openpose_clips(self.source.path)[name]
+            frames = (_openpose_frame(_parse(self.source.read(file)), file) for file in files)
         elif self.layout == 'coco17':
             frames = coco_frames(_parse(data))
         else:
@@ -193,10 +192,14 @@ def _stack(people: list[np.ndarray], joints: int) -> np.ndarray:
 
 # --- OpenPose --------------------------------------------------------------------------------------------------------
 
-def _openpose_clips(source: Source) -> dict[str, list[str]]:
-    """{clip: its files by frame number}; a folder whose files have one prefix is a clip of the folder's name."""
+@lru_cache(maxsize=1)
+def _openpose_clips(path: str) -> dict[str, tuple[str, list[str]]]:
+    """{first file: (clip, its files by frame number)}; a folder whose files have one prefix gives the clip its name.
+
+    Each process lists them once, as there may be millions.
+    """
     groups = defaultdict(lambda: defaultdict(list))
-    for file in source.files('_keypoints.json'):
+    for file in Source(path).files('_keypoints.json'):
         match = _OPENPOSE.fullmatch(PurePosixPath(file).name)
         if match:
             groups[PurePosixPath(file).parent][match[1]].append(file)
@@ -204,7 +207,8 @@ def _openpose_clips(source: Source) -> dict[str, list[str]]:
     for folder, prefixes in sorted(groups.items()):
         for prefix, files in sorted(prefixes.items()):
             alone = len(prefixes) == 1 and folder.name
-            clips[f'{folder if alone else folder / (prefix or "clip")}.json'] = sorted(files, key=natural)
+            files.sort(key=natural)
+            clips[files[0]] = f'{folder if alone else folder / (prefix or "clip")}.json', files
     return clips
 
 

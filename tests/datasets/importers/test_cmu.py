@@ -15,6 +15,7 @@ from mmskelssl.datasets.toy import ACTIONS, make_sample
 from mmskelssl.datasets.toy_asf_amc import to_cmu31, write_asf_amc, write_toy_cmu
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS, get_layout
+from tools.prepare_data import main
 
 
 def load(path, out, **options):
@@ -58,6 +59,15 @@ def test_toy_motions_come_back_through_asf_and_amc(tmp_path):
         assert store.classes[store.labels[i]] == ACTIONS[action] and store.samples[i]['subject'] == subject
     assert set(store.splits) == {'xsub_train', 'xsub_test'}
     assert {store.samples[i]['subject'] for i in store.split('xsub_train')} == {1, 3}
+
+
+def test_the_tool_makes_such_files_and_imports_them(tmp_path, monkeypatch, capsys):
+    for arguments in (['toy', '--raw', 'cmu', '--samples', '4', '--out', f'{tmp_path}/raw'],
+                      ['cmu', f'{tmp_path}/raw', '--fps', '15', '--strict', '--out', f'{tmp_path}/s']):
+        monkeypatch.setattr('sys.argv', ['prepare_data.py', *arguments])
+        main()
+    assert 'imported 4, repaired 0, noted 0, skipped 0; xsub_train 2, xsub_test 2' in capsys.readouterr().out
+    assert SkeletonStore(tmp_path / 's').classes == sorted(ACTIONS[:4])
 
 
 def test_bones_keep_their_length_between_the_frames(recordings, tmp_path):
@@ -209,6 +219,7 @@ def test_bvh_of_another_skeleton_gets_its_own_layout(tmp_path):
     (raw / 'a.bvh').write_text(bvh_of(clip, kinect))
     store, skipped = load(raw, tmp_path / 's')
     assert not skipped and store.layout.num_joints == 25 and store.index['units'] == 'unit of the BVH files'
+    assert store.ids == ['a'] == load(raw / 'a.bvh', tmp_path / 'single')[0].ids
     names = store.layout.joints
     assert names[store.layout.centre] == 'shoulder_centre' and len(store.layout.pairs) == 10
     for joint, name in enumerate(names):
