@@ -17,7 +17,7 @@ import numpy as np
 from rich.progress import track
 
 from mmskelssl.datasets.importers.import_files import add_or_skip
-from mmskelssl.datasets.importers.labels import Labels
+from mmskelssl.datasets.importers.labels import Labels, check_share, set_splits
 from mmskelssl.datasets.importers.pose_json import MAX_FRAMES
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store import SkeletonStore
@@ -74,7 +74,7 @@ def people_of(video: str, estimator: Estimator, every: int = 1) -> Iterator[np.n
 
 
 def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, persons: int = 2, every: int = 1,
-            labels: str = 'none') -> None:
+            labels: str = 'none', test_share: float = 0.2, seed: int = 0) -> None:
     """Add a sample per video; what cannot be read, or shows nobody, is skipped with a reason.
 
     Args:
@@ -84,6 +84,7 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
         persons: M at most, matched as in :func:`~mmskelssl.datasets.pose_tracking.track_persons`.
         every: Take each k-th frame.
         labels: ``none``, ``folders``, or a csv file with the columns name, label, subject, split.
+        test_share, seed: Share of each class drawn for the test split, where no split is given.
     """
     about = Labels(None, videos, labels)
     writer.index['classes'] = about.classes
@@ -95,7 +96,8 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
         except (OSError, ValueError, cv2.error) as error:
             writer.skip(name, str(error).strip().splitlines()[0])
         writer.finish(video)
-    about.finish(writer)
+    about.report_lost(writer)
+    set_splits(writer, test_share, seed)
 
 
 @one_line_errors
@@ -106,6 +108,9 @@ def main() -> None:
     parser.add_argument('--labels', default='none', metavar='none|folders|CSV',
                         help='none; the name of the folder of a video; or a csv file with a header and the columns '
                         'name, label, subject, split, of which only name is a must (default none)')
+    parser.add_argument('--test-share', type=float, default=.2,
+                        help='share of each class in the test split where no split is given (default 0.2)')
+    parser.add_argument('--seed', type=int, default=0, help='of that choice (default 0)')
     parser.add_argument('--persons', type=int, default=2, help='persons kept, those who show most (default 2)')
     parser.add_argument('--every', type=int, default=1, metavar='K', help='take each K-th frame (default 1)')
     parser.add_argument('--mode', default='balanced', choices=('lightweight', 'balanced', 'performance'),
@@ -117,11 +122,13 @@ def main() -> None:
     args = parser.parse_args()
     if args.persons < 1 or args.every < 1:
         raise UserError('--persons and --every must be 1 or more')
+    check_share(args.test_share)
     writer = StoreWriter(args.out, 'coco17', channels=3, units='px', source=f'video {" ".join(args.videos)}',
                          options=dict(vars(args), estimator='rtmlib'), overwrite=args.overwrite, resume=True)
     estimator = rtmpose(args.mode, args.device, args.detector, args.pose)
     with writer:
-        extract(args.videos, writer, estimator, args.persons, args.every, args.labels)
+        extract(args.videos, writer, estimator, args.persons, args.every, args.labels, args.test_share,
+                args.seed)
     store = SkeletonStore(args.out)
     skipped = store.index['provenance']['skipped']
     print(f'{args.out}: {len(store)} videos, skipped {len(skipped)}')

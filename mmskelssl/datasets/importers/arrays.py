@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
-from mmskelssl.datasets.importers.labels import LABELS, classes_of, label_table
+from mmskelssl.datasets.importers.labels import LABELS, check_share, classes_of, label_table, set_splits
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
 from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -32,8 +32,7 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
         seed: Of that choice.
         jobs: Number of processes; default one a core.
     """
-    if not 0 <= test_share < 1:
-        raise UserError(f'--test-share {test_share}: a share, at least 0 and below 1')
+    check_share(test_share)
     source, skeleton = Source(path), read_layout(layout)
     files = [name for name in source.files('.npy', '.npz', '.csv', '.json') if PurePosixPath(name).name != LABELS]
     if not files:
@@ -49,7 +48,7 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
     known = {s['id'] for s in writer.samples} | {s['id'] for s in writer.skipped}
     for row in [row for row in table if row not in known and row not in files and stem(row) not in known]:
         writer.skip(row, 'the table of labels names it, but there is no clip of it')
-    _set_splits(writer, table, test_share, seed)
+    set_splits(writer, test_share, seed)
 
 
 class _Clips:
@@ -139,20 +138,3 @@ def _try(read: _Clips, source: Source, name: str) -> list[dict]:
         return read(name, source.read(name))
     except Exception:  # noqa: BLE001
         return []
-
-
-def _set_splits(writer: StoreWriter, table: dict, test_share: float, seed: int) -> None:
-    given = sorted({s['split'] for s in writer.samples if s.get('split')})
-    for split in given:
-        writer.set_split(split, (s['id'] for s in writer.samples if s.get('split') == split))
-    if given:
-        return
-    rng, test = np.random.default_rng(seed), set()
-    groups: dict = {}
-    for sample in writer.samples:
-        groups.setdefault(sample['label'], []).append(sample['id'])
-    for label, ids in groups.items():
-        if label is not None:  # without labels there is nothing to test
-            test.update(rng.permutation(ids)[:round(test_share * len(ids))].tolist())
-    writer.set_split('train', (s['id'] for s in writer.samples if s['id'] not in test))
-    writer.set_split('test', (s['id'] for s in writer.samples if s['id'] in test))

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from mmskelssl.datasets.importers.import_files import import_files
-from mmskelssl.datasets.importers.labels import Labels
+from mmskelssl.datasets.importers.labels import Labels, given_splits
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.mocap import Acclaim, Motion, read_amc, read_asf, read_bvh, resample
@@ -76,8 +76,8 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: str | None = None, fps
     skeleton = read_layout(layout) if layout else _layout_of(source, files)
     writer.describe(skeleton, 3, 'unit of the BVH files' if kinds == {True} and scale is None else 'm')
     import_files(source, files, _Recordings(source, skeleton, fps, scale, about), writer, jobs)
-    about.finish(writer)
-    if not writer.splits and len({(s['subject'] or 0) % 2 for s in writer.samples}) == 2:
+    about.report_lost(writer)
+    if not given_splits(writer) and len({(s['subject'] or 0) % 2 for s in writer.samples}) == 2:
         odd_even_subjects(writer)
 
 

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
 
 LABELS = 'labels.csv'
@@ -63,6 +66,35 @@ def clip_names(files: Sequence[str]) -> dict[str, str]:
     return {name: (PurePosixPath(name).parent / stem(name)).as_posix() for name in files}
 
 
+def check_share(test_share: float) -> None:
+    """Refuse what is no share, before anything is read."""
+    if not 0 <= test_share < 1:
+        raise UserError(f'--test-share {test_share}: a share, at least 0 and below 1')
+
+
+def given_splits(writer: StoreWriter) -> bool:
+    """Set the splits that samples name; whether there are any."""
+    given = sorted({s['split'] for s in writer.samples if s.get('split')})
+    for split in given:
+        writer.set_split(split, (s['id'] for s in writer.samples if s.get('split') == split))
+    return bool(given)
+
+
+def set_splits(writer: StoreWriter, test_share: float, seed: int) -> None:
+    """Set the splits that samples name, else draw ``test_share`` of each class for ``test``; the rest is ``train``."""
+    if given_splits(writer):
+        return
+    rng, test = np.random.default_rng(seed), set()
+    groups: dict = {}
+    for sample in writer.samples:
+        groups.setdefault(sample['label'], []).append(sample['id'])
+    for label, ids in groups.items():
+        if label is not None:  # without labels there is nothing to test
+            test.update(rng.permutation(ids)[:round(test_share * len(ids))].tolist())
+    writer.set_split('train', (s['id'] for s in writer.samples if s['id'] not in test))
+    writer.set_split('test', (s['id'] for s in writer.samples if s['id'] in test))
+
+
 class Labels:
     """Labels of clips that are files, one a file.
 
@@ -85,13 +117,11 @@ class Labels:
         subject = dict(subject=int(row['subject'])) if row.get('subject') else {}
         return label | subject | (dict(split=row['split']) if row.get('split') else {})
 
-    def finish(self, writer) -> None:
-        """Splits that the table gives, and the names in it that are no clips."""
+    def report_lost(self, writer: StoreWriter) -> None:
+        """Note the names in the table that are no clips."""
         known = {key for file in self.names for key in self._keys(file)}
         for row in [row for row in self.table if row not in known]:
             writer.skip(row, 'the table of labels names it, but there is no clip of it')
-        for split in sorted({sample['split'] for sample in writer.samples if sample.get('split')}):
-            writer.set_split(split, (s['id'] for s in writer.samples if s.get('split') == split))
 
     def _keys(self, file: str) -> tuple[str, ...]:
         return self.names[file], stem(file), PurePosixPath(file).name, file

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
-from mmskelssl.datasets.importers.labels import Labels, natural
+from mmskelssl.datasets.importers.labels import Labels, check_share, natural, set_splits
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store_writer import StoreWriter
@@ -24,7 +24,7 @@ _LANDMARKS = dict(world=('pose_world_landmarks', 'poseWorldLandmarks', 'worldLan
 
 def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17', 'mediapipe33', 'openpose25'],
                      persons: int = 2, landmarks: Literal['world', 'image'] = 'world', labels: str = 'auto',
-                     jobs: int | None = None) -> None:
+                     test_share: float = 0.2, seed: int = 0, jobs: int | None = None) -> None:
     """Folder or zip of pose estimators' JSON: MediaPipe's, OpenPose's, or COCO's 17 keypoints in many forms.
 
     coco17 (a file a clip) and openpose25 (a folder a clip, or a prefix of file names, with a file a frame): channels
@@ -46,8 +46,11 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
         labels: Where labels are: "folders" (the folder of each clip), "none", or a csv file with a header and the
             columns name, label, subject, split, of which only name is a must; "auto" takes labels.csv among the files,
             else folders where there are several.
+        test_share: Share of each class in the test split where no split is given; the rest is train.
+        seed: Of that choice.
         jobs: Number of processes; default one a core.
     """
+    check_share(test_share)
     if persons < 1:
         raise UserError(f'--persons {persons} must be 1 or more')
     source = Source(path)
@@ -63,7 +66,8 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
     writer.index['classes'] = about.classes
     writer.describe(layout, 3, dict(world='m', image='image')[landmarks] if layout == 'mediapipe33' else 'px')
     import_files(source, clips, _Clips(source, layout, persons, landmarks, about), writer, jobs)
-    about.finish(writer)
+    about.report_lost(writer)
+    set_splits(writer, test_share, seed)
 
 
 class _Clips:

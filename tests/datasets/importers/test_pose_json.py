@@ -200,6 +200,11 @@ def test_labels_and_bad_options(tmp_path):
     (tmp_path / 'l.csv').write_text('name,label\nb.json,run\na,walk\n')
     store, skipped = load(raw, tmp_path / 's', 'coco17', labels=str(tmp_path / 'l.csv'))
     assert store.classes == ['run', 'walk'] and store.labels.tolist() == [1, 0] and not skipped
+    assert store.splits == dict(train=['a', 'b'])
+    store, _ = load(raw, tmp_path / 'u', 'coco17', labels=str(tmp_path / 'l.csv'), test_share=.6)
+    assert store.splits == dict(test=['a', 'b'])
+    with pytest.raises(UserError, match='--test-share 1'):
+        load(raw, tmp_path / 't', 'coco17', test_share=1)
     with pytest.raises(UserError, match='--persons 0 must be 1 or more'):
         load(raw, tmp_path / 't', 'coco17', persons=0)
 
