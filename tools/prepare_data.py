@@ -44,8 +44,8 @@ def parse_args() -> argparse.Namespace:
     toy = add('toy', 'Procedural motions, the embedded data set.')
     toy.add_argument('--samples', type=int, default=1600, help='number of clips (default 1600)')
     toy.add_argument('--seed', type=int, default=0, help='another seed, other clips (default 0)')
-    toy.add_argument('--raw', choices=['ntu', 'pkummd'], help="write raw files in this data set's format instead, to "
-                     'try its importer: --out is then the folder for them')
+    toy.add_argument('--raw', choices=['ntu', 'pkummd', 'cmu'], help="write raw files in this data set's format "
+                     'instead, to try its importer: --out is then the folder for them')
     verify = add('verify', 'Find every fault of a store; exit status 1 if there is one that a training would meet.',
                  store=False)
     verify.add_argument('path', metavar='STORE')

@@ -13,7 +13,7 @@ def write_raw(kind: str, folder: str, num_samples: int = 200, seed: int = 0, sub
     """Write raw files of a data set.
 
     Args:
-        kind: ``ntu`` or ``pkummd``.
+        kind: ``ntu``, ``pkummd`` or ``cmu``.
         folder: Folder to make; it must not exist.
         num_samples: Number of actions.
         seed: As for the toy store.
@@ -21,6 +21,10 @@ def write_raw(kind: str, folder: str, num_samples: int = 200, seed: int = 0, sub
     """
     if osp.lexists(folder):
         raise UserError(f'{folder} exists: choose another place')
+    if kind == 'cmu':
+        from mmskelssl.datasets.toy_asf_amc import write_toy_cmu
+        write_toy_cmu(folder, num_samples, seed, subjects)
+        return
     os.makedirs(folder)
     clips = track([_clip(seed, i, subjects) for i in range(num_samples)], 'writing', disable=num_samples < 100)
     dict(ntu=_write_ntu, pkummd=_write_pkummd)[kind](folder, clips, np.random.default_rng([seed, 7]))

@@ -6,13 +6,18 @@ first line of its docstring and the entries of ``Args`` are the help of ``tools/
 the options. A new one is a file here and a line below.
 """
 from mmskelssl.datasets.importers.arrays import import_arrays
+from mmskelssl.datasets.importers.cmu import import_cmu
 from mmskelssl.datasets.importers.msr import import_msr
 from mmskelssl.datasets.importers.ntu import import_ntu60, import_ntu120
 from mmskelssl.datasets.importers.nwucla import import_nwucla
 from mmskelssl.datasets.importers.official_npy import import_official_npy
 from mmskelssl.datasets.importers.pkummd import import_pkummd
+from mmskelssl.datasets.importers.pose_json import import_pose_json
 from mmskelssl.datasets.importers.pyskl import import_pyskl
 from mmskelssl.datasets.importers.sbu import import_sbu
+from mmskelssl.datasets.importers.utd import import_utd
+from mmskelssl.datasets.importers.utkinect import import_utkinect
 
 IMPORTERS = dict(ntu60=import_ntu60, ntu120=import_ntu120, pkummd=import_pkummd, nwucla=import_nwucla, msr=import_msr,
-                 sbu=import_sbu, pyskl=import_pyskl, official_npy=import_official_npy, arrays=import_arrays)
+                 sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, cmu=import_cmu, pyskl=import_pyskl,
+                 official_npy=import_official_npy, arrays=import_arrays, pose_json=import_pose_json)

@@ -1,5 +1,4 @@
 """The user's own arrays: a folder (or zip) of npy, npz, csv or json files, or one npz with everything in it."""
-import csv
 import io
 import json
 import re
@@ -9,12 +8,11 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.labels import LABELS, check_share, classes_of, label_table, set_splits
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
 from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import read_layout
-
-LABELS = 'labels.csv'
 
 
 def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = 'm', labels: str = 'auto',
@@ -34,14 +32,13 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
         seed: Of that choice.
         jobs: Number of processes; default one a core.
     """
-    if not 0 <= test_share < 1:
-        raise UserError(f'--test-share {test_share}: a share, at least 0 and below 1')
+    check_share(test_share)
     source, skeleton = Source(path), read_layout(layout)
     files = [name for name in source.files('.npy', '.npz', '.csv', '.json') if PurePosixPath(name).name != LABELS]
     if not files:
         raise UserError(f'{path}: no .npy, .npz, .csv or .json files in it')
-    table = _table(source, files, labels)
-    classes = sorted({row['label'] for row in table.values() if row.get('label')}, key=_natural)
+    table = label_table(source, files, labels)
+    classes = classes_of(table)
     writer.index['classes'] = classes
     read = _Clips(skeleton.num_joints, table, {name: i for i, name in enumerate(classes)}, single=files == ['.'])
     channels = next((clips[0]['keypoints'].shape[-1] for name in files for clips in [_try(read, source, name)]
@@ -51,7 +48,7 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
     known = {s['id'] for s in writer.samples} | {s['id'] for s in writer.skipped}
     for row in [row for row in table if row not in known and row not in files and stem(row) not in known]:
         writer.skip(row, 'the table of labels names it, but there is no clip of it')
-    _set_splits(writer, table, test_share, seed)
+    set_splits(writer, test_share, seed)
 
 
 class _Clips:
@@ -141,49 +138,3 @@ def _try(read: _Clips, source: Source, name: str) -> list[dict]:
         return read(name, source.read(name))
     except Exception:  # noqa: BLE001
         return []
-
-
-def _natural(text: str) -> list:
-    return [(0, int(part), '') if part.isdigit() else (1, 0, part) for part in re.split(r'(\d+)', text) if part]
-
-
-def _table(source: Source, files: list[str], labels: str) -> dict[str, dict]:
-    """What is known of clips, by their names (from a csv file) or their files (from folders)."""
-    listed = [name for name in source.files(LABELS) if '/' not in name]
-    folders = {name: PurePosixPath(name).parent.name for name in files}
-    if labels == 'auto':
-        labels = LABELS if listed else 'folders' if len(set(folders.values())) > 1 else 'none'
-    if labels == 'none':
-        return {}
-    if labels == 'folders':
-        return {name: dict(label=folder) for name, folder in folders.items()}
-    text = text_of(source.read(listed[0]) if labels == LABELS and listed else Source(labels).read('.'))
-    rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    if not rows.fieldnames or 'name' not in rows.fieldnames:
-        raise UserError(f'{labels}: its first line should name its columns: name, and any of label, subject, split')
-    table = {}
-    for number, row in enumerate(rows, 2):
-        name = (row['name'] or '').strip()
-        if not name or name in table:
-            raise UserError(f'{labels}, line {number}: {"the name stands twice" if name else "no name"}')
-        table[name] = {key: (value or '').strip() for key, value in row.items() if key}
-        if table[name].get('subject') and not table[name]['subject'].isdigit():
-            raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number')
-    return table
-
-
-def _set_splits(writer: StoreWriter, table: dict, test_share: float, seed: int) -> None:
-    given = sorted({s['split'] for s in writer.samples if s.get('split')})
-    for split in given:
-        writer.set_split(split, (s['id'] for s in writer.samples if s.get('split') == split))
-    if given:
-        return
-    rng, test = np.random.default_rng(seed), set()
-    groups: dict = {}
-    for sample in writer.samples:
-        groups.setdefault(sample['label'], []).append(sample['id'])
-    for label, ids in groups.items():
-        if label is not None:  # without labels there is nothing to test
-            test.update(rng.permutation(ids)[:round(test_share * len(ids))].tolist())
-    writer.set_split('train', (s['id'] for s in writer.samples if s['id'] not in test))
-    writer.set_split('test', (s['id'] for s in writer.samples if s['id'] in test))

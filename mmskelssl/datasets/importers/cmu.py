@@ -1,0 +1,160 @@
+"""Motion capture: CMU's and HDM05's asf/amc files, and BVH files of any skeleton."""
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.labels import Labels, given_splits
+from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.splits import odd_even_subjects
+from mmskelssl.datasets.mocap import Acclaim, Motion, read_amc, read_asf, read_bvh, resample
+from mmskelssl.datasets.mocap.layout import layout_of_motion
+from mmskelssl.datasets.mocap.motion import MAX_BYTES
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout, read_layout
+
+RATE = 120.  # of CMU's files, which do not say it
+
+
+def _both_sides(middle: dict[str, str], left: dict[str, str], sides: tuple[str, str]) -> dict[str, str]:
+    return middle | {f'{side}_{joint}': name.format(short) for side, short in zip(('left', 'right'), sides, strict=True)
+                     for joint, name in left.items()}
+
+
+# The bone of an asf file, or the joint of CMU's bvh conversions, at each joint of cmu31.
+ASF_BONES = _both_sides(
+    dict(root='root', lower_back='lowerback', upper_back='upperback', thorax='thorax', lower_neck='lowerneck',
+         upper_neck='upperneck', head='head'),
+    dict(hip='{}hipjoint', knee='{}femur', ankle='{}tibia', foot='{}foot', toes='{}toes', shoulder='{}clavicle',
+         elbow='{}humerus', wrist='{}radius', palm='{}wrist', hand='{}hand', fingers='{}fingers', thumb='{}thumb'),
+    ('l', 'r'))
+BVH_JOINTS = _both_sides(
+    dict(root='Hips', lower_back='Spine', upper_back='Spine1', thorax='Neck', lower_neck='Neck1', upper_neck='Head',
+         head='Head_end'),
+    dict(hip='{}UpLeg', knee='{}Leg', ankle='{}Foot', foot='{}ToeBase', toes='{}ToeBase_end', shoulder='{}Arm',
+         elbow='{}ForeArm', wrist='{}Hand', palm='{}FingerBase', hand='{}HandIndex1', fingers='{}HandIndex1_end',
+         thumb='{}Thumb_end'),
+    ('Left', 'Right')) | dict(left_thumb='LThumb_end', right_thumb='RThumb_end')
+
+
+def import_cmu(path: str, writer: StoreWriter, *, layout: str | None = None, fps: float = 30.,
+               scale: float | None = None, labels: str = 'auto', jobs: int | None = None) -> None:
+    """Folder or zip of motion capture: CMU's and HDM05's asf/amc files, or BVH files; splits xsub, or those of labels.
+
+    An .amc file uses the .asf file beside it whose name its own begins with, else the only one there. The subject is
+    the NN of NN_TT.amc, as at CMU, unless the labels say it; odd subjects train, even ones test.
+
+    Args:
+        layout: Skeleton to import: a layout's name or a json file, whose joints are named as in the files; default
+            cmu31 (the far end of each bone) for CMU's skeleton, and for other BVH files one that is read from the
+            names of their joints.
+        fps: Frames a second to resample to; CMU records 120.
+        scale: Metres of one unit of the files. Default for asf/amc what the .asf file says (CMU: 0.0254 / 0.45);
+            BVH files do not say it and stay in their own unit.
+        labels: "folders" (the folder of each file), "none", or a csv file with a header and the columns name, label,
+            subject, split, of which only name is a must; "auto" takes labels.csv among the files, else, for .bvh
+            files only, folders where there are several (CMU's are subjects).
+        jobs: Number of processes; default one a core.
+    """
+    if not 1 <= fps <= 1000:
+        raise UserError(f'--fps {fps:g} is outside 1..1000')
+    if scale is not None and not 0 < scale < 1e6:
+        raise UserError(f'--scale {scale:g}: metres of one unit, above 0')
+    source = Source(path)
+    files = source.files('.amc', '.bvh')
+    if not files:
+        raise UserError(f'{path}: no .amc or .bvh files in it')
+    kinds = {_is_bvh(source, name) for name in files}
+    if scale is None and len(kinds) > 1:
+        raise UserError(f'{path} holds .amc and .bvh files, in different units: give --scale, metres of one unit')
+    if labels == 'auto' and not source.files('labels.csv') and False in kinds:
+        labels = 'none'
+    about = Labels(source, files, labels)
+    writer.index['classes'] = about.classes
+    skeleton = read_layout(layout) if layout else _layout_of(source, files)
+    writer.describe(skeleton, 3, 'unit of the BVH files' if kinds == {True} and scale is None else 'm')
+    import_files(source, files, _Recordings(source, skeleton, fps, scale, about), writer, jobs)
+    about.report_lost(writer)
+    if not given_splits(writer) and len({(s['subject'] or 0) % 2 for s in writer.samples}) == 2:
+        odd_even_subjects(writer)
+
+
+class _Recordings:
+    """Reads a file's motion as a sample."""
+
+    def __init__(self, source: Source, layout: SkeletonLayout, fps: float, scale: float | None, about: Labels):
+        self.source, self.layout, self.fps, self.scale, self.about = source, layout, fps, scale, about
+        self.asf = source.files('.asf')
+
+    def __call__(self, name: str, data: bytes) -> list[dict]:
+        bvh = _is_bvh(self.source, name)
+        if bvh:
+            motion, metres = read_bvh(_text(data)), 1.
+        else:
+            skeleton = _skeleton(self.source.path, _asf_of(name, self.asf))
+            motion, metres = read_amc(_text(data), skeleton), skeleton.metres
+        positions = motion.positions[:, _joints(motion, self.layout, bvh)]
+        keypoints = resample(positions, motion.rate or RATE, self.fps) * ((self.scale or metres) / metres)
+        subject = re.fullmatch(r'(?:.*/)?(\d{1,4})_\d+', self.about.names[name])
+        known = dict(subject=int(subject[1])) if subject else {}
+        return [dict(name=self.about.names[name], keypoints=keypoints[None]) | known | self.about.of(name)]
+
+
+def _is_bvh(source: Source, name: str) -> bool:
+    return (source.path if name == '.' else name).lower().endswith('.bvh')
+
+
+def _text(data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        raise ValueError(f'it has {len(data) >> 20} MiB')
+    return text_of(data)
+
+
+@lru_cache(maxsize=4)
+def _skeleton(path: str, asf: str) -> Acclaim:
+    """Recordings of one subject share their .asf file; each process keeps the last few."""
+    try:
+        return read_asf(_text(Source(path).read(asf)))
+    except ValueError as error:
+        raise ValueError(f'{PurePosixPath(asf).name}: {error}') from error
+
+
+def _asf_of(name: str, files: Sequence[str]) -> str:
+    beside = [asf for asf in files if PurePosixPath(asf).parent == PurePosixPath(name).parent]
+    if not beside:
+        raise ValueError('no .asf file beside it')
+    fitting = [asf for asf in beside if stem(name).startswith(stem(asf))]
+    if not fitting and len(beside) > 1:
+        raise ValueError('its name begins with that of no .asf file beside it')
+    return max(fitting or beside, key=lambda asf: len(stem(asf)))
+
+
+def _layout_of(source: Source, files: Sequence[str]) -> SkeletonLayout:
+    """cmu31, or what the names of the joints of the first readable BVH file tell."""
+    if not _is_bvh(source, files[0]):
+        return LAYOUTS['cmu31']
+    first = ''
+    for name in files:
+        try:
+            motion = read_bvh(_text(source.read(name)))
+        except ValueError as error:
+            first = first or f'{name}: {error}'
+            continue
+        if set(BVH_JOINTS.values()) <= set(motion.names):
+            return LAYOUTS['cmu31']
+        return get_layout(layout_of_motion(motion, name))
+    raise UserError(f'{source.path}: no readable file; {first}')
+
+
+def _joints(motion: Motion, layout: SkeletonLayout, bvh: bool) -> list[int]:
+    wanted = dict(zip(layout.joints, layout.joints, strict=True))
+    if layout == LAYOUTS['cmu31']:
+        wanted = BVH_JOINTS if bvh else ASF_BONES
+    names = {name: i for i, name in enumerate(motion.names)}
+    lost = [wanted[joint] for joint in layout.joints if wanted[joint] not in names]
+    if lost:
+        raise ValueError(f'layout {layout.name}: the file has no joint {lost[0]!r}'
+                         + (f' and {len(lost) - 1} others' if lost[1:] else ''))
+    return [names[wanted[joint]] for joint in layout.joints]

@@ -1,0 +1,127 @@
+"""What a user says of clips: labels from folder names or a csv file."""
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+
+LABELS = 'labels.csv'
+
+
+def label_table(source: Source | None, files: Sequence[str], labels: str) -> dict[str, dict]:
+    """What is known of clips, by their names (from a csv file) or their files (from folders).
+
+    Args:
+        source: Of the files; None where they are paths, and labels not ``auto``.
+        files: Clips.
+        labels: ``none``; ``folders``; a csv file with a header, a column ``name`` and any of label, subject, split; or
+            ``auto``: ``labels.csv`` among the files, else folders where there are several.
+    """
+    listed = [name for name in source.files(LABELS) if '/' not in name] if source else []
+    folders = {name: PurePosixPath(name).parent.name for name in files}
+    if labels == 'auto':
+        labels = LABELS if listed else 'folders' if len(set(folders.values())) > 1 else 'none'
+    if labels == 'none':
+        return {}
+    if labels == 'folders':
+        return {name: dict(label=folder) for name, folder in folders.items()}
+    text = text_of(source.read(listed[0]) if labels == LABELS and listed else Source(labels).read('.'))
+    rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    if not rows.fieldnames or 'name' not in rows.fieldnames:
+        raise UserError(f'{labels}: its first line should name its columns: name, and any of label, subject, split')
+    table = {}
+    for number, row in enumerate(rows, 2):
+        name = (row['name'] or '').strip()
+        if not name or name in table:
+            raise UserError(f'{labels}, line {number}: {"the name stands twice" if name else "no name"}')
+        table[name] = {key: (value or '').strip() for key, value in row.items() if key}
+        if table[name].get('subject') and not table[name]['subject'].isdigit():
+            raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number')
+    return table
+
+
+def classes_of(table: dict[str, dict]) -> list[str]:
+    """Class names of a table, class2 before class10."""
+    return sorted({row['label'] for row in table.values() if row.get('label')}, key=natural)
+
+
+def natural(text: str) -> list:
+    """Sort key that takes the numbers in a text as numbers."""
+    return [(0, int(part), '') if part.isdecimal() and len(part) < 19 else (1, 0, part)
+            for part in re.split(r'(\d+)', text) if part]
+
+
+def clip_names(files: Sequence[str]) -> dict[str, str]:
+    """File -> its name without folders and ending, or with its folders where that alone is not unique."""
+    count = Counter(map(stem, files))
+    if max(count.values(), default=0) < 2:
+        return {name: stem(name) for name in files}
+    return {name: (PurePosixPath(name).parent / stem(name)).as_posix() for name in files}
+
+
+def check_share(test_share: float) -> None:
+    """Refuse what is no share, before anything is read."""
+    if not 0 <= test_share < 1:
+        raise UserError(f'--test-share {test_share}: a share, at least 0 and below 1')
+
+
+def given_splits(writer: StoreWriter) -> bool:
+    """Set the splits that samples name; whether there are any."""
+    given = sorted({s['split'] for s in writer.samples if s.get('split')})
+    for split in given:
+        writer.set_split(split, (s['id'] for s in writer.samples if s.get('split') == split))
+    return bool(given)
+
+
+def set_splits(writer: StoreWriter, test_share: float, seed: int) -> None:
+    """Set the splits that samples name, else draw ``test_share`` of each class for ``test``; the rest is ``train``."""
+    if given_splits(writer):
+        return
+    rng, test = np.random.default_rng(seed), set()
+    groups: dict = {}
+    for sample in writer.samples:
+        groups.setdefault(sample['label'], []).append(sample['id'])
+    for label, ids in groups.items():
+        if label is not None:  # without labels there is nothing to test
+            test.update(rng.permutation(ids)[:round(test_share * len(ids))].tolist())
+    writer.set_split('train', (s['id'] for s in writer.samples if s['id'] not in test))
+    writer.set_split('test', (s['id'] for s in writer.samples if s['id'] in test))
+
+
+class Labels:
+    """Labels of clips that are files, one a file.
+
+    Args:
+        source, files, labels: As for :func:`label_table`.
+    """
+
+    def __init__(self, source: Source | None, files: Sequence[str], labels: str):
+        self.names, self.table = clip_names(files), label_table(source, files, labels)
+        if source and list(files) == ['.']:
+            self.names = {'.': stem(source.path)}  # a single file
+        self.classes = classes_of(self.table)
+
+    def of(self, file: str) -> dict:
+        """What is known of a file's clip, as arguments of :meth:`StoreWriter.add` (label, split, note)."""
+        row = next((self.table[key] for key in self._keys(file) if key in self.table), None)
+        if row is None:
+            return dict(note='the table of labels does not name it') if self.table else {}
+        label = dict(label=self.classes.index(row['label'])) if row.get('label') else {}
+        subject = dict(subject=int(row['subject'])) if row.get('subject') else {}
+        return label | subject | (dict(split=row['split']) if row.get('split') else {})
+
+    def report_lost(self, writer: StoreWriter) -> None:
+        """Note the names in the table that are no clips."""
+        known = {key for file in self.names for key in self._keys(file)}
+        for row in [row for row in self.table if row not in known]:
+            writer.skip(row, 'the table of labels names it, but there is no clip of it')
+
+    def _keys(self, file: str) -> tuple[str, ...]:
+        return self.names[file], stem(file), PurePosixPath(file).name, file

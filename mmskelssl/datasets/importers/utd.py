@@ -1,0 +1,70 @@
+"""UTD-MHAD's skeletons: ``a01_s1_t1_skeleton.mat``, a variable ``d_skel`` (20,3,T) in metres."""
+import io
+import re
+
+import numpy as np
+from scipy.io import loadmat, whosmat
+
+from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.source import Source, stem
+from mmskelssl.datasets.importers.splits import odd_even_subjects
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+
+CLASSES = ['swipe left', 'swipe right', 'wave', 'clap', 'throw', 'cross arms', 'basketball shoot', 'draw X',
+           'draw circle clockwise', 'draw circle counter-clockwise', 'draw triangle', 'bowling', 'boxing',
+           'baseball swing', 'tennis swing', 'arm curl', 'tennis serve', 'push', 'knock', 'catch', 'pick up and throw',
+           'jog', 'walk', 'sit to stand', 'stand to sit', 'lunge', 'squat']
+ORDER = [3, 2, 1, 0, *range(4, 20)]  # the file's joint for each joint of kinect20
+MAX_FRAMES = 100_000
+_NAME = re.compile(r'a(\d{1,2})_s(\d{1,2})_t(\d{1,2})_skeleton')
+
+
+def import_utd(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+    """Folder or zip of UTD-MHAD's skeleton .mat files; splits standard (train, test) and xsub, which are the same.
+
+    Odd subjects train, even ones test, the protocol of the data set's authors.
+
+    Args:
+        jobs: Number of processes; default one a core.
+    """
+    source = Source(path)
+    files = source.files('.mat')
+    if not files:
+        raise UserError(f'{path}: no .mat files in it')
+    writer.describe('kinect20')
+    writer.index['classes'] = CLASSES
+    import_files(source, files, read_mat, writer, jobs)
+    odd_even_subjects(writer, '')
+    odd_even_subjects(writer)
+
+
+def read_mat(name: str, data: bytes) -> list[dict]:
+    """The sample in a file."""
+    match = _NAME.fullmatch(stem(name))
+    if not match:
+        raise ValueError('the name is not aX_sX_tX_skeleton.mat')
+    if not 1 <= int(match[1]) <= len(CLASSES):
+        raise ValueError(f'action {match[1]} is outside 1..{len(CLASSES)}')
+    return [dict(name=stem(name).removesuffix('_skeleton'), keypoints=_frames(data)[None, :, ORDER],
+                 label=int(match[1]) - 1, subject=int(match[2]))]
+
+
+def _frames(data: bytes) -> np.ndarray:
+    """(T,20,3). Its shape is looked at before anything is unpacked, as a .mat file can be a bomb."""
+    try:
+        shapes = {name: shape for name, shape, _ in whosmat(io.BytesIO(data))}
+    except Exception as error:  # scipy meets damaged files with whatever its parser stumbles over
+        raise ValueError(f'no readable .mat file ({type(error).__name__})') from error
+    if 'd_skel' not in shapes:
+        raise ValueError(f'no variable d_skel; it has {", ".join(sorted(shapes))[:60] or "none"}')
+    shape = tuple(shapes['d_skel']) + (1,) * (3 - len(shapes['d_skel']))  # MATLAB drops a last axis of one frame
+    if len(shape) != 3 or shape[:2] != (20, 3) or not 0 < shape[2] <= MAX_FRAMES:
+        raise ValueError(f'd_skel has shape {shape}, expected (20, 3, T)')
+    try:
+        frames = np.asarray(loadmat(io.BytesIO(data), variable_names=['d_skel'])['d_skel'])
+    except Exception as error:
+        raise ValueError(f'd_skel cannot be read ({type(error).__name__})') from error
+    if frames.dtype.kind not in 'fiu' or frames.size != np.prod(shape):
+        raise ValueError(f'd_skel holds {frames.dtype}, expected numbers')
+    return frames.reshape(shape).transpose(2, 0, 1)

@@ -1,0 +1,118 @@
+"""UTKinect-Action3D: ``joints_s01_e01.txt``, rows of a frame number and 20 joints, and ranges in ``actionLabel.txt``.
+
+What stands in the published files and is met here: a frame can stand twice (the last one counts), frames are missing,
+a range is ``NaN NaN``, ranges end before they begin or lie outside of the recording.
+"""
+import re
+from functools import partial
+
+import numpy as np
+
+from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.splits import split_by
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.errors import UserError
+
+CLASSES = ['walk', 'sitDown', 'standUp', 'pickUp', 'carry', 'throw', 'push', 'pull', 'waveHands', 'clapHands']
+_RECORDING = re.compile(r's(\d{1,2})_e(\d{1,2})')
+
+
+def import_utkinect(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+    """Folder or zip of UTKinect-Action3D's joint files and actionLabel.txt; splits standard (train, test) and xsub.
+
+    A sample is a labelled range of a recording, such as s01_e01_walk. Subjects 1 to 5 train, 6 to 10 test, in both.
+
+    Args:
+        jobs: Number of processes; default one a core.
+    """
+    source = Source(path)
+    files = source.files('.txt')
+    tables = [name for name in files if stem(name).lower() == 'actionlabel']
+    if len(tables) != 1:
+        raise UserError(f'{path}: {len(tables)} files actionLabel.txt in it; it needs exactly one')
+    try:
+        segments, unusable = read_labels(text_of(source.read(tables[0])))
+    except ValueError as error:
+        raise UserError(f'{tables[0]}: {error}') from error
+    files = [name for name in files if stem(name).startswith('joints_')]
+    writer.describe('kinect20')
+    writer.index['classes'] = CLASSES
+    import_files(source, files, partial(read_recording, segments), writer, jobs)
+    for name, reason in unusable.items():
+        writer.skip(name, reason)
+    for recording in sorted(set(segments) - {_recording(name) for name in files}):
+        for action in segments[recording]:
+            writer.skip(f'{recording}_{action}', 'actionLabel.txt names it, but there are no joints of it')
+    for split in ('', 'xsub'):
+        split_by(writer, split, lambda sample: sample['subject'] <= 5)
+
+
+def _recording(name: str) -> str:
+    return stem(name).removeprefix('joints_')
+
+
+def read_recording(segments: dict[str, dict[str, tuple[int, int]]], name: str, data: bytes) -> list[dict]:
+    """The samples in a recording."""
+    recording = _recording(name)
+    match = _RECORDING.fullmatch(recording)
+    if not match:
+        raise ValueError('the name is not joints_sXX_eXX.txt')
+    if recording not in segments:
+        raise ValueError('actionLabel.txt does not name it')
+    number, joints = _joints(text_of(data))
+    samples = []
+    for action, (start, stop) in segments[recording].items():
+        inside = (number >= start) & (number <= stop)
+        samples.append(dict(name=f'{recording}_{action}', keypoints=joints[None, inside], label=CLASSES.index(action),
+                            subject=int(match[1]), episode=int(match[2]), reason='' if inside.any() else
+                            f'no frame in {start}..{stop}; the recording has {number[0]}..{number[-1]}'))
+    return samples
+
+
+def read_labels(text: str) -> tuple[dict[str, dict[str, tuple[int, int]]], dict[str, str]]:
+    """{recording: {action: (first, last frame number)}}, and {sample: why it cannot be used}."""
+    segments, unusable, recording = {}, {}, None
+    for line in filter(None, map(str.strip, text.splitlines())):
+        action, colon, span = line.partition(':')
+        if not colon:
+            recording = line
+            if not _RECORDING.fullmatch(recording) or recording in segments:
+                raise ValueError(f'{recording[:40]!r} is neither a recording sXX_eXX, once, nor an "action: from to"')
+            segments[recording] = {}
+            continue
+        action, span = action.strip(), span.split()
+        if recording is None:
+            raise ValueError(f'{line[:40]!r} stands before the first recording')
+        name = f'{recording}_{action[:20]}'
+        if action not in CLASSES:
+            unusable[name] = f'{action[:20]!r} is none of the actions'
+        elif len(span) != 2 or not all(word.isdecimal() and len(word) < 10 for word in span):
+            unusable[name] = f'its range {" ".join(span)[:40]!r} is not two frame numbers'
+        elif int(span[0]) > int(span[1]):
+            unusable[name] = f'its range {" ".join(span)} ends before it begins'
+        elif action in segments[recording]:
+            unusable[name] = 'it has a second range; the first is taken'
+        else:
+            segments[recording][action] = int(span[0]), int(span[1])
+    return segments, unusable
+
+
+def _joints(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Frame numbers (T,), ascending, and joints (T,20,3)."""
+    rows = {}
+    for i, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if words and len(words) != 61:
+            raise ValueError(f'line {i} has {len(words)} values, expected a frame number and 20 joints (61): truncated')
+        if words:
+            try:
+                rows[int(words[0])] = [float(word) for word in words[1:]]
+            except ValueError as error:
+                raise ValueError(f'line {i}: {str(error)[:80]}') from None
+    if not rows:
+        raise ValueError('no frame in it')
+    if max(map(abs, rows)) > 10**9:
+        raise ValueError('a frame number makes no sense')
+    number = np.array(sorted(rows))
+    return number, np.array([rows[n] for n in sorted(rows)]).reshape(-1, 20, 3)

@@ -1,0 +1,88 @@
+"""Biovision's motion files (.bvh): a hierarchy of joints with offsets and channels, and a table of channel values."""
+import numpy as np
+
+from mmskelssl.datasets.mocap.motion import Motion, check_size, euler, forward_kinematics, numbers
+
+_CHANNELS = [f'{axis}{kind}' for axis in 'xyz' for kind in ('position', 'rotation')]
+
+
+def read_bvh(text: str) -> Motion:
+    """Joint positions of a .bvh file, in its own unit; a ValueError says what is wrong with it.
+
+    A joint is the near end of its bone; end sites are joints too, named after their parent with ``_end``. Position
+    channels replace the offset, as in the files that write them for every joint.
+    """
+    tokens = text.replace('{', ' { ').replace('}', ' } ').split()
+    if not tokens or tokens[0].upper() != 'HIERARCHY' or 'MOTION' not in tokens:
+        raise ValueError('no bvh file: it needs HIERARCHY and MOTION')
+    cut = tokens.index('MOTION')
+    names, parents, offsets, channels = _hierarchy(tokens[1:cut])
+    head, values = tokens[cut + 1:cut + 6], tokens[cut + 6:]
+    if len(head) < 5 or [word.lower() for word in (head[0], *head[2:4])] != ['frames:', 'frame', 'time:']:
+        raise ValueError('MOTION must begin with "Frames: N" and "Frame Time: SECONDS"')
+    seconds = float(numbers(head[4:], 'frame time')[0])
+    if not 1e-4 <= seconds <= 1:
+        raise ValueError(f'a frame time of {seconds:g} seconds makes no sense')
+    width = sum(map(len, channels))
+    if not head[1].isdecimal() or not width or len(values) != int(head[1][:12]) * width or not values:
+        raise ValueError(f'{len(values)} values in MOTION are not the {head[1][:12]} frames of {width}: truncated or '
+                         'damaged')
+    check_size(len(names), len(values) // width)
+    table = numbers(values, 'MOTION').reshape(-1, width)
+    rotations, places, column = [], [], 0
+    for offset, own in zip(offsets, channels, strict=True):
+        block = {name: table[:, column + i] for i, name in enumerate(own)}
+        column += len(own)
+        turns = [name for name in own if name.endswith('rotation')]
+        angles = np.stack([block[name] for name in turns], 1) if turns else np.zeros((1, 0))
+        rotations.append(euler(''.join(name[0] for name in turns).upper(), angles, degrees=True))
+        place = np.tile(offset, (len(table), 1))
+        for i, axis in enumerate('xyz'):
+            place[:, i] = block.get(f'{axis}position', place[:, i])
+        places.append(place)
+    return Motion(names, parents, forward_kinematics(parents, rotations, places, places[0], own=False), 1 / seconds)
+
+
+def _hierarchy(tokens: list[str]) -> tuple[list[str], list[int], list[np.ndarray], list[list[str]]]:
+    names, parents, offsets, channels, open_joints, position = [], [], [], [], [], 0
+    while position < len(tokens):
+        word = tokens[position].upper()
+        if word in ('ROOT', 'JOINT', 'END'):
+            if '{' not in tokens[position:position + 12]:
+                raise ValueError(f'{word} without a brace after its name')
+            brace = tokens.index('{', position)
+            if (word == 'ROOT') != (not names) or (word != 'ROOT' and not open_joints):
+                raise ValueError(f'{word} {" ".join(tokens[position + 1:brace])} is out of place; one ROOT, the rest '
+                                 'inside it')
+            name = f'{names[open_joints[-1]]}_end' if word == 'END' else ' '.join(tokens[position + 1:brace])
+            check_size(len(names))
+            if name in names:
+                raise ValueError(f'joint {name!r} stands twice')
+            parents.append(open_joints[-1] if open_joints else 0)
+            open_joints.append(len(names))
+            names.append(name)
+            offsets.append(np.zeros(3))
+            channels.append([])
+            position = brace + 1
+        elif not open_joints:
+            raise ValueError(f'{tokens[position][:40]!r} outside of the root')
+        elif word == '}':
+            open_joints.pop()
+            position += 1
+        elif word == 'OFFSET':
+            offsets[open_joints[-1]] = numbers(tokens[position + 1:position + 4], f'offset of {names[-1]!r}', 3)
+            position += 4
+        elif word == 'CHANNELS':
+            count = ''.join(tokens[position + 1:position + 2])
+            if count not in ('0', '1', '2', '3', '4', '5', '6'):
+                raise ValueError(f'joint {names[-1]!r}: {count[:20]!r} channels')
+            own = [name.lower() for name in tokens[position + 2:position + 2 + int(count)]]
+            if len(own) != int(count) or len(set(own)) < len(own) or not set(own) <= set(_CHANNELS):
+                raise ValueError(f'joint {names[-1]!r}: channels {" ".join(own)}')
+            channels[open_joints[-1]] = own
+            position += 2 + int(count)
+        else:
+            raise ValueError(f'{tokens[position][:40]!r} in the hierarchy')
+    if open_joints or not names:
+        raise ValueError('the hierarchy is not closed')
+    return names, parents, offsets, channels

@@ -1,0 +1,54 @@
+"""A layout for a skeleton of which only the names of its joints are known."""
+import re
+
+from mmskelssl.datasets.mocap.motion import Motion
+from mmskelssl.errors import UserError
+
+# LeftArm, mixamorig:LeftArm, lArm, L_Arm, Arm.L, arm_l, handL, Arm.L_end
+_SIDE = re.compile(r'(?i:left|right)|(?:^|(?<=[_. :]))[lrLR](?=$|[A-Z_. ])|(?<=[a-z])[LR](?=$|_)')
+_OTHER = {'left': 'right', 'Left': 'Right', 'LEFT': 'RIGHT', 'l': 'r', 'L': 'R'}
+_OTHER |= {right: left for left, right in _OTHER.items()}
+_LEG = re.compile(r'leg|thigh|shin|knee|ankle|foot|toe|femur|tibia|calf', re.IGNORECASE)
+_UPPER_ARM = re.compile(r'^(?!.*(fore|lower)).*(arm|humerus)', re.IGNORECASE)
+
+
+def layout_of_motion(motion: Motion, source: str) -> dict:
+    """Arguments of a :class:`~mmskelssl.layouts.SkeletonLayout` for a motion's joints.
+
+    Sides are read from names that have a partner of the other side. A limb is what hangs below the first joint with a
+    side, and a leg if one of its joints is named like one. The shoulders are the upper arms, else the first joints of
+    the arms that lie apart. The hip is the root.
+
+    Args:
+        motion: A motion with one frame or more.
+        source: File named in errors.
+    """
+    names = motion.names
+    partner = {i: names.index(other) for i, name in enumerate(names) if (other := _mirrored(name)) in names}
+    left = [i for i in partner if _SIDE.search(names[i])[0][0] in 'lL']
+    limb = {}  # joint -> the first joint of its limb
+    for i, parent in enumerate(motion.parents):
+        if parent in limb:
+            limb[i] = limb[parent]
+        elif i in partner:
+            limb[i] = i
+    legs = {first for i, first in limb.items() if _LEG.search(names[i])}
+    parts = dict(trunk=[i for i in range(len(names)) if i not in limb])
+    for i, first in limb.items():
+        side, kind = 'left' if first in left else 'right', 'leg' if first in legs else 'arm'
+        parts.setdefault(f'{side}_{kind}', []).append(i)
+    apart = [i for i in left if i in parts.get('left_arm', ())
+             and abs(motion.positions[0, i] - motion.positions[0, partner[i]]).max() > 0]
+    if not apart or len(parts) != 5 or not parts['trunk']:
+        raise UserError(f'{source}: the names of its joints do not tell the arms and legs of both sides: give --layout '
+                        'FILE.json with name, joints (names as in the file), parents, hip, shoulders, pairs, parts')
+    shoulder = next((i for i in apart if _UPPER_ARM.search(names[i])), apart[0])
+    return dict(name='bvh', joints=list(names), parents=list(motion.parents), hip=0,
+                shoulders=[shoulder, partner[shoulder]], pairs=[[i, partner[i]] for i in left], parts=parts)
+
+
+def _mirrored(name: str) -> str | None:
+    match = _SIDE.search(name)
+    if match is None or match[0] not in _OTHER:
+        return None
+    return name[:match.start()] + _OTHER[match[0]] + name[match.end():]

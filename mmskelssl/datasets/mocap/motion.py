@@ -1,0 +1,88 @@
+"""A recorded motion, and the forward kinematics that both formats share."""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+# What a hostile file may cost; CMU's longest recording has 22,948 frames, and its skeletons have 31 joints.
+MAX_BYTES, MAX_FRAMES, MAX_JOINTS = 48 << 20, 100_000, 256
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Positions of named joints.
+
+    Args:
+        names: Joint names, (V,).
+        parents: Parent of each joint, parents first; the root is its own.
+        positions: (T,V,3) in metres, or in the file's unit where it does not say which.
+        rate: Frames a second; None where the file does not say.
+    """
+    names: list[str]
+    parents: list[int]
+    positions: np.ndarray
+    rate: float | None
+
+
+def numbers(words: Sequence[str], what: str, count: int | None = None) -> np.ndarray:
+    """Finite floats, or a ValueError that says ``what`` they were to be."""
+    if count is not None and len(words) != count:
+        raise ValueError(f'{what}: {len(words)} numbers instead of {count}')
+    try:
+        values = np.array([float(word) for word in words])
+    except ValueError as error:
+        raise ValueError(f'{what}: {str(error)[:80]}') from None
+    if not np.isfinite(values).all():
+        raise ValueError(f'{what}: NaN or Inf')
+    return values
+
+
+def euler(axes: str, angles: np.ndarray, degrees: bool) -> np.ndarray:
+    """Rotation matrices (T,3,3) of angles (T,len(axes)); as in scipy, ``xyz`` are fixed axes, ``XYZ`` moving ones."""
+    if not axes:
+        return np.broadcast_to(np.eye(3), (len(angles), 3, 3))
+    return Rotation.from_euler(axes, angles, degrees).as_matrix().reshape(-1, 3, 3)
+
+
+def check_size(joints: int, frames: int = 0) -> None:
+    """Refuse what would not fit into memory."""
+    if joints > MAX_JOINTS or frames > MAX_FRAMES:
+        raise ValueError(f'{joints} joints, {frames} frames; at most {MAX_JOINTS} and {MAX_FRAMES} are read')
+
+
+def forward_kinematics(parents: Sequence[int], rotations: Sequence[np.ndarray], offsets: Sequence[np.ndarray],
+                       root: np.ndarray, own: bool) -> np.ndarray:
+    """Joint positions, all frames at once.
+
+    Args:
+        parents: Parent of each joint, parents first; joint 0 is the root.
+        rotations: Of each joint relative to its parent, V x (T,3,3) or (1,3,3).
+        offsets: Of each joint from its parent in the unrotated frame, V x (3,) or (T,3).
+        root: Position of the root, (T,3).
+        own: Whether a joint's own rotation turns its offset (Acclaim: a joint is the far end of its bone) or its
+            parent's (Biovision: a joint is the near end).
+
+    Returns:
+        (T,V,3).
+    """
+    turns, positions = [rotations[0]], [root]
+    for joint in range(1, len(parents)):
+        parent = parents[joint]
+        turns.append(turns[parent] @ rotations[joint])
+        offset = turns[joint if own else parent] @ np.asarray(offsets[joint])[..., None]
+        positions.append(positions[parent] + offset[..., 0])
+    return np.stack(positions, 1)
+
+
+def resample(positions: np.ndarray, rate: float, fps: float) -> np.ndarray:
+    """(T,V,3) at ``rate`` frames a second -> at ``fps``: every k-th frame where that fits, else linear in between."""
+    step = rate / fps
+    if abs(step - round(step)) < .01 * step:  # 1 / 0.0083333 is 120
+        step = round(step)
+    check_size(positions.shape[1], int((len(positions) - 1) / step))
+    time = np.arange(int((len(positions) - 1) / step + 1e-6) + 1) * step
+    before = np.minimum(time.astype(int), len(positions) - 1)
+    after = np.minimum(before + 1, len(positions) - 1)
+    share = (time - before)[:, None, None]
+    return positions[before] * (1 - share) + positions[after] * share
