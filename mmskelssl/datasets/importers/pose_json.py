@@ -23,12 +23,12 @@ _LANDMARKS = dict(world=('pose_world_landmarks', 'poseWorldLandmarks', 'worldLan
 
 
 def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17', 'mediapipe33', 'openpose25'],
-                     persons: int = 2, landmarks: Literal['world', 'image'] = 'world', labels: str = 'auto',
-                     test_share: float = 0.2, seed: int = 0, jobs: int | None = None) -> None:
+                     persons: int = 2, landmarks: Literal['world', 'image'] = 'world', scores: bool = False,
+                     labels: str = 'auto', test_share: float = 0.2, seed: int = 0, jobs: int | None = None) -> None:
     """Folder or zip of pose estimators' JSON: MediaPipe's, OpenPose's, or COCO's 17 keypoints in many forms.
 
     coco17 (a file a clip) and openpose25 (a folder a clip, or a prefix of file names, with a file a frame): channels
-    x, y in pixels, y down, and score. mediapipe33 (a file a clip): x, y, z, turned so that y is up and z leads away
+    x, y in pixels, y down. mediapipe33 (a file a clip): x, y, z, turned so that y is up and z leads away
     from the camera. Persons are matched from frame to frame, the nearest first; joints and persons that are not seen
     are zeros.
 
@@ -43,6 +43,7 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
         layout: Which estimator wrote them.
         persons: Persons kept, those who show most.
         landmarks: Of MediaPipe, world (metres from the middle of the hips) or image (shares of the picture).
+        scores: Keep the scores of 2D joints as third channel, for views of your own: ours would take it for depth.
         labels: Where labels are: "folders" (the folder of each clip), "none", or a csv file with a header and the
             columns name, label, subject, split, of which only name is a must; "auto" takes labels.csv among the files,
             else folders where there are several.
@@ -64,8 +65,10 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
         raise UserError(f'{path}: no {what} in it')
     about = Labels(source, list(clips.values()), labels)
     writer.index['classes'] = about.classes
-    writer.describe(layout, 3, dict(world='m', image='image')[landmarks] if layout == 'mediapipe33' else 'px')
-    import_files(source, clips, _Clips(source, layout, persons, landmarks, about), writer, jobs)
+    flat = layout != 'mediapipe33'
+    units = 'px' if flat else 'm' if landmarks == 'world' else 'image'
+    writer.describe(layout, 2 if flat and not scores else 3, units)
+    import_files(source, clips, _Clips(source, layout, persons, landmarks, about, writer.channels), writer, jobs)
     about.report_lost(writer)
     set_splits(writer, test_share, seed)
 
@@ -73,8 +76,9 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
 class _Clips:
     """Reads a clip, by the name of its first file."""
 
-    def __init__(self, source: Source, layout: str, persons: int, landmarks: str, about: Labels):
-        self.source, self.layout, self.persons, self.landmarks, self.about = source, layout, persons, landmarks, about
+    def __init__(self, source: Source, layout: str, persons: int, landmarks: str, about: Labels, channels: int):
+        self.source, self.layout, self.persons, self.landmarks = source, layout, persons, landmarks
+        self.about, self.channels = about, channels
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
         clip = name
@@ -86,6 +90,7 @@ class _Clips:
         else:
             frames = mediapipe_frames(_parse(data), self.landmarks)
         keypoints = track_persons(frames, self.persons, scores=self.layout != 'mediapipe33')
+        keypoints = keypoints[..., :self.channels]
         return [dict(name=self.about.names[clip], keypoints=keypoints) | self.about.of(clip)]
 
 

@@ -20,7 +20,7 @@ MEDIA = RNG.normal(size=(6, 33, 4)).round(4) * .05 + RNG.normal(size=(33, 4)).ro
 
 def load(path, out, layout, **options):
     with StoreWriter(out) as writer:
-        IMPORTERS['pose_json'](str(path), writer, layout=layout, **options)
+        IMPORTERS['pose_json'](str(path), writer, layout=layout, **{'scores': True, **options})
     store = SkeletonStore(out)
     return store, {entry['id']: entry['reason'] for entry in store.index['provenance']['skipped']}
 
@@ -61,6 +61,13 @@ def test_every_form_of_coco(tmp_path, form):
     store, skipped = load(one_file(tmp_path, COCO_FORMS[form]), tmp_path / 's', 'coco17')
     assert not skipped and store.index['units'] == 'px' and store.channels == 3
     np.testing.assert_allclose(store.keypoints(0), COCO[None], rtol=1e-6)
+
+
+def test_scores_stay_out_unless_they_are_asked_for(tmp_path):
+    """Views made for three coordinates would take them for depth."""
+    store, _ = load(one_file(tmp_path, COCO_FORMS['persons']), tmp_path / 's', 'coco17', scores=False)
+    assert store.channels == 2
+    np.testing.assert_allclose(store.keypoints(0), COCO[None, ..., :2], rtol=1e-6)
 
 
 def test_frames_without_anybody_and_second_persons(tmp_path):
