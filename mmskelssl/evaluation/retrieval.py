@@ -30,7 +30,7 @@ def retrieve(gallery, gallery_labels, queries, query_labels, ranks: Sequence[int
     step = max(1, _CHUNK_BYTES // (8 * len(gallery)))
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
-        order = (queries[rows] @ gallery.T).argsort(1, descending=True, stable=True)
+        order = (queries[rows] @ gallery.T).argsort(dim=1, descending=True, stable=True)
         hit = labels[order] == wanted[rows].unsqueeze(1)
         nearest[rows] = order[:, 0]
         precision[rows] = (hit * hit.cumsum(1) / place.double()).sum(1) / hit.sum(1).clamp(min=1)

@@ -10,8 +10,8 @@ from mmskelssl.evaluation.protocols.base import Outcome, Task
 # cell of its table; this is that of NTU-60 x-sub, joint stream. CRRL's code gives the encoder the layer's rate after
 # the first step; here each keeps its own.
 RECIPES = {
-    'small': FinetuneRecipe(lr=5e-4, head_lr=5e-3, epochs=30, batch_size=32, optimizer='adamw', weight_decay=.01,
-                            min_steps=300),
+    'small': FinetuneRecipe(lr=5e-4, head_lr=5e-3, epochs=20, batch_size=32, optimizer='adamw', weight_decay=.01,
+                            min_steps=150),
     'paper-actclr': FinetuneRecipe(lr=.1, epochs=80, nesterov=True, weight_decay=1e-4, steps=(10, 50)),
     'paper-skeattnclr': FinetuneRecipe(lr=.008, epochs=150, steps=(60, 100), frozen_norm=True, head_std=.02),
     'paper-crrl': FinetuneRecipe(lr=.01, head_lr=.1, epochs=85, batch_size=16, nesterov=True, gamma=.5,
