@@ -52,14 +52,20 @@ def fuse(members: Sequence[Scores], weights: Sequence[float], fusion: str) -> Sc
     ids, scores, labels = join(members, names)
     total = np.tensordot(np.asarray(weights, np.float64), scores.astype(np.float64), 1)
     rows = [member.row for member in members]
-    row = {key: value if all(other.get(key) == value for other in rows) else None
-           for key, value in rows[0].items() if key not in _OWN}
-    encoders, streams = (list(dict.fromkeys(row.get(key) for row in rows)) for key in ('encoder', 'stream'))
-    row.update(encoder='+'.join(map(str, encoders)), stream=streams[0] if len(streams) == 1 else f'{len(streams)}s',
-               checkpoint=None, **accuracies(labels, total.argmax(1), total), members=names, fusion=fusion,
+    row = {key: _common([row.get(key) for row in rows]) for key in rows[0] if key not in _OWN}
+    streams = {member['stream'] for member in rows}
+    row.update(stream=row['stream'] if len(streams) == 1 else f'{len(streams)}s', checkpoint=None,
+               **accuracies(labels, total.argmax(1), total), members=names, fusion=fusion,
                weights=[float(weight) for weight in weights], num_test=len(ids),
                **{key: sum(row.get(key) or 0. for row in rows) for key in ('seconds', 'feature_seconds')})
     return Scores(ids, total, labels, row, members[0].classes)
+
+
+def _common(values: Sequence):
+    """A value that all share; different texts one after another, anything else that differs is dropped."""
+    if all(value == values[0] for value in values):
+        return values[0]
+    return '+'.join(dict.fromkeys(values)) if all(isinstance(value, str) for value in values) else None
 
 
 def member_name(row: dict) -> str:

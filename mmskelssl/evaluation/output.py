@@ -80,7 +80,7 @@ class Output:
     def _name(self, kind: str, row: dict, suffix: str) -> str:
         """KIND/ENCODER_PROTOCOL_RECIPE_SPLIT.SUFFIX; a stream that is not joint and a number if taken are in it."""
         stream = '' if row['stream'] == 'joint' else f'-{row["stream"]}'
-        share = '' if row['label_fraction'] == 1 else f'-{row["label_fraction"]:g}'
+        share = '' if row['label_fraction'] in (1, None) else f'-{row["label_fraction"]:g}'
         parts = (row['encoder'] + stream, row['protocol'], row['recipe'] + share, row['split'])
         base = f'{kind}/' + re.sub(r'[^\w.+-]', '-', '_'.join(map(str, parts)))
         free = (f'{base}{"" if i == 1 else f"-{i}"}.{suffix}' for i in itertools.count(1))
