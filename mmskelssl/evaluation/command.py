@@ -138,10 +138,14 @@ class _Command:
         """Measure, write, print."""
         if self.fusion not in (None, 'validation'):  # refuse before the work
             fixed_weights(self.fusion, [info.get('stream', 'joint') for *_, info in self.encoders])
-        for encoder in self.encoders:
-            self._measure(*encoder)
-        if self.fusion:
-            self._fuse()
+        try:
+            for encoder in self.encoders:
+                self._measure(*encoder)
+            if self.fusion:
+                self._fuse()
+        except BaseException:
+            self.output.rescue()
+            raise
         return self.output.finish()
 
     def _measure(self, path, model, store, path_of_store, info) -> None:

@@ -23,6 +23,7 @@ class Output:
 
     def __init__(self, folder: str, earlier: Sequence[dict] = (), pictures: bool = True):
         self.folder, self.rows, self.pictures = folder, list(earlier), pictures
+        self.kept = len(self.rows)
         self.names = {row[key] for row in earlier for key in ('scores', 'picture') if row.get(key)}
         self.config_hash = self.data_hash = None
 
@@ -57,6 +58,13 @@ class Output:
         print_table(self.rows)
         print(path)
         return self.rows
+
+    def rescue(self) -> None:
+        """Keep the rows of an evaluation that did not reach its end, under another name."""
+        if len(self.rows) > self.kept:
+            path = osp.join(self.folder, 'results.partial.json')
+            write_results(path, self.rows, self.config_hash, self.data_hash)
+            print(f'not finished; what was measured is in {path}')
 
     def _save(self, scores: Scores) -> Scores:
         scores.row['scores'] = self._name('scores', scores.row, 'npz')

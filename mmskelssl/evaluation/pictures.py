@@ -31,10 +31,10 @@ def draw_errors(path: str, labels: np.ndarray, predictions: np.ndarray, classes:
     matrix.set_yticks(range(len(present)), [classes[c] for c in present])
     accuracy = [table[i, c] for i, c in enumerate(present)]
     bars.barh(range(len(present)), accuracy)
-    bars.axvline(float(np.mean(accuracy)), color='black', linestyle='--', label='mean over classes')
-    bars.set(xlim=(0, 100), ylim=(len(present) - .5, -.5), xlabel='accuracy %')
+    bars.axvline(float(np.mean(accuracy)), color='black', linestyle='--')
+    bars.set(title=f'mean over classes {np.mean(accuracy):.1f} %', xlabel='accuracy %', xlim=(0, 100),
+             ylim=(len(present) - .5, -.5))
     bars.set_yticks(range(len(present)), [classes[c] for c in present])
-    bars.legend(loc='lower right')
     figure.suptitle(title)
     data = io.BytesIO()
     figure.savefig(data, format='png', dpi=80)

@@ -6,6 +6,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -140,7 +141,7 @@ def _legend(rows: Sequence[Mapping]) -> list[str]:
     """What the recipes are, and the ensembles' weights."""
     used = dict.fromkeys((row['protocol'], row['recipe']) for row in rows)
     lines = [f'{protocol} {recipe}: {PROTOCOLS[protocol].RECIPES[recipe]}' for protocol, recipe in used
-             if protocol in PROTOCOLS and recipe in PROTOCOLS[protocol].RECIPES]
+             if protocol in PROTOCOLS and is_dataclass(PROTOCOLS[protocol].RECIPES.get(recipe))]
     for row in rows:
         if row.get('weights') and row.get('members'):
             weights = ', '.join(f'{w:.2g} {name}' for w, name in zip(row['weights'], row['members'], strict=True))

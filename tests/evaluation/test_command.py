@@ -151,6 +151,22 @@ def test_refusals(encoders, tiny_store, tiny_kinect_store, tmp_path):
     assert not osp.exists(out)
 
 
+def test_an_interruption_loses_no_encoder(encoders, tmp_path, monkeypatch):
+    from mmskelssl.evaluation import command
+    calls, real = [], command.measure_encoder
+
+    def breaks(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args)
+    monkeypatch.setattr(command, 'measure_encoder', breaks)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_checkpoints(encoders, ['knn'], str(tmp_path), pictures=False)
+    rows = json.loads((tmp_path / 'results.partial.json').read_text())['results']
+    assert [row['stream'] for row in rows] == ['joint'] * 2 and not (tmp_path / 'results.json').exists()
+
+
 def test_names_do_not_collide(encoders, tmp_path):
     rows = evaluate_checkpoints([encoders[0], encoders[0]], ['linear'], str(tmp_path), recipes=['logreg'])
     assert [row['scores'] for row in rows] == ['scores/SimCLR_linear_logreg_test.npz',
