@@ -7,8 +7,8 @@ from mmskelssl.evaluation.protocols.base import Outcome, Task
 from mmskelssl.evaluation.splits import subset
 
 FRACTIONS = (.01, .05, .1)
-# ActCLR halves nothing but steps once more; SkeAttnCLR's steps and rates differ from cell to cell, these are those of
-# its fine-tuning. CRRL publishes no semi-supervised recipe.
+# ActCLR's rate drops once more than in fine-tuning (methods.md 1.5). SkeAttnCLR's rates and steps differ from cell to
+# cell; here they are those of its fine-tuning. CRRL publishes no semi-supervised recipe.
 RECIPES = {
     'small': finetune.RECIPES['small'],
     'paper-actclr': replace(finetune.RECIPES['paper-actclr'], steps=(10, 30, 50)),
