@@ -7,14 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from mmskelssl.datasets.store import SkeletonStore, StoreWriter
+from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.command import ensemble_checkpoints, evaluate_checkpoints, transfer_checkpoints
 from mmskelssl.evaluation.finetuning import FinetuneRecipe
 from mmskelssl.evaluation.protocols import PROTOCOLS, finetune, semi
 from mmskelssl.evaluation.scores import load_scores
-from tests.conftest import write_tiny_store
+from tests.conftest import StoreWriter, write_tiny_store
 from tools import evaluate as tool
 
 STREAMS = ('joint', 'bone', 'motion')
