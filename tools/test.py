@@ -8,15 +8,17 @@ Example:
 import argparse
 import os.path as osp
 
-from evaluate import add_common
+from evaluate import add_common, common
 
 from mmskelssl.errors import one_line_errors
+from mmskelssl.evaluation.protocols import PROTOCOLS
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('checkpoint', metavar='CKPT')
+    parser.add_argument('--protocols', nargs='+', choices=PROTOCOLS, default=['knn', 'linear'])
     add_common(parser)
     return parser.parse_args()
 
@@ -26,9 +28,7 @@ def main() -> None:
     args = parse_args()
     from mmskelssl.evaluation.command import evaluate_with_config
     out = args.out or osp.splitext(args.checkpoint)[0] + '_eval'
-    evaluate_with_config(args.config, args.checkpoint, ['knn', 'linear'], out, data=args.data, recipes=args.recipe,
-                         pairs=args.split_pairs, untrained=args.untrained, seed=args.seed, batch_size=args.batch_size,
-                         device=args.device, imports=args.imports)
+    evaluate_with_config(args.config, args.checkpoint, args.protocols, out, **common(args))
 
 
 if __name__ == '__main__':

@@ -36,13 +36,6 @@ def uniform_shares(joints: int) -> list[float]:
     return [len(part) / joints for part in np.array_split(np.arange(joints), 4)]
 
 
-def bootstrap_mean(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> list[float]:
-    """95 % percentile interval of a mean, by resampling rows with a fixed seed."""
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
-    return [float(value) for value in np.percentile(means, [2.5, 97.5])]
-
-
 @torch.no_grad()
 def masks_of(model, dataset, rows) -> tuple[Tensor, Tensor]:
     """Mask (N, M, T', V) and motion energy (N, M, V) of some clips of a data set, in eval mode, as one batch."""

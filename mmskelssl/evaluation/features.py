@@ -1,5 +1,7 @@
-"""Features of clips, extracted once: the encoder is frozen, so every protocol can share them."""
-from dataclasses import dataclass
+"""Features of clips, extracted once: the encoder is frozen, so that protocols can share them."""
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -68,3 +70,51 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
         raise UserError(f'sample {ids[bad[0]]}: its feature is not finite ({len(bad)} of {len(ids)} samples): '
                         'check the sample, and the checkpoint, for NaN')
     return Features(feats, np.asarray(dataset.labels, np.int64)[rows], ids)
+
+
+@dataclass
+class FeatureBank:
+    """Features of a store's splits; a clip in several splits is encoded once.
+
+    Args:
+        model: The encoder.
+        make_dataset: Split name -> data set.
+        max_samples: split -> at most so many of its clips, evenly spaced.
+    """
+    model: nn.Module
+    make_dataset: Callable
+    batch_size: int = 256
+    device: str | None = None
+    progress: bool = True
+    max_samples: Mapping[str, int | None] = field(default_factory=dict)
+    seconds: float = 0.0
+    num_classes: int = 0
+    _feats: dict = field(default_factory=dict)
+    _splits: dict = field(default_factory=dict)
+    _rows: dict = field(default_factory=dict)
+
+    def __getitem__(self, split: str) -> Features:
+        if split not in self._splits:
+            start = time.perf_counter()
+            dataset = self.make_dataset(split)
+            self._rows[split] = dataset, {str(name): row for row, name in enumerate(dataset.ids)}
+            self.num_classes = max(self.num_classes, getattr(dataset, 'num_classes', 0) or 0)
+            count = len(dataset.ids)
+            kept = min(self.max_samples.get(split) or count, count)
+            rows = np.arange(kept) * count // max(kept, 1)
+            ids = [str(dataset.ids[row]) for row in rows]
+            new = [row for row, name in zip(rows, ids, strict=True) if name not in self._feats]
+            if new:
+                made = extract_features(self.model, dataset, self.batch_size, self.device, self.progress, new)
+                self._feats.update(zip(made.ids, made.feats, strict=True))
+            feats = np.stack([self._feats[name] for name in ids]) if ids else np.empty((0, 0), np.float32)
+            self._splits[split] = Features(feats, np.asarray(dataset.labels, np.int64)[rows], ids)
+            self.seconds += time.perf_counter() - start
+        return self._splits[split]
+
+    def clips(self, ids: Sequence[str]) -> tuple:
+        """The data set that has these clips, and their rows in it; one of the splits already asked for."""
+        for dataset, rows in self._rows.values():
+            if all(name in rows for name in ids):
+                return dataset, [rows[name] for name in ids]
+        raise UserError('clips of several splits were asked for at once')

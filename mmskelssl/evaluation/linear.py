@@ -15,9 +15,10 @@ from mmskelssl.errors import UserError
 
 @dataclass(frozen=True)
 class SGDRecipe:
-    """Linear layer, cross-entropy, SGD with momentum .9, no weight decay, no Nesterov; the last epoch counts.
+    """Linear layer, cross-entropy, SGD with momentum .9, no weight decay; the last epoch counts.
 
-    The layer starts as ``torch.nn.Linear`` does. The last, smaller batch of an epoch is used.
+    The layer starts as ``torch.nn.Linear`` does, or with weights N(0, ``init_std``) and no bias. The last, smaller
+    batch of an epoch is used.
     """
     lr: float
     batch_size: int
@@ -25,6 +26,8 @@ class SGDRecipe:
     steps: tuple[int, ...] = (80,)
     gamma: float = 0.1
     momentum: float = 0.9
+    nesterov: bool = False
+    init_std: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class LogRegRecipe:
 RECIPES: dict[str, SGDRecipe | LogRegRecipe] = {
     'paper': SGDRecipe(lr=3, batch_size=128),  # AimCLR's
     'paper-actclr': SGDRecipe(lr=24, batch_size=1024),
+    'paper-skeattnclr': SGDRecipe(lr=3, batch_size=128, epochs=150, steps=(60, 100), init_std=.02),
+    'paper-crrl': SGDRecipe(lr=.1, batch_size=16, epochs=85, steps=(15, 35, 50, 66, 75), gamma=.5, nesterov=True,
+                            init_std=.01),
     'logreg': LogRegRecipe(),
 }
 
@@ -84,10 +90,14 @@ def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 
 def _sgd(recipe: SGDRecipe, train, labels, test, seed: int, classes: int) -> np.ndarray:
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.from_numpy(train), torch.from_numpy(labels)
-    bound = x.shape[1] ** -0.5
-    weight = torch.empty(classes, x.shape[1]).uniform_(-bound, bound, generator=generator).requires_grad_()
-    bias = torch.empty(classes).uniform_(-bound, bound, generator=generator).requires_grad_()
-    optimizer = torch.optim.SGD([weight, bias], recipe.lr, recipe.momentum)
+    bound, weight, bias = x.shape[1] ** -0.5, torch.empty(classes, x.shape[1]), torch.zeros(classes)
+    if recipe.init_std is None:
+        for parameter in (weight, bias):
+            parameter.uniform_(-bound, bound, generator=generator)
+    else:
+        weight.normal_(0, recipe.init_std, generator=generator)
+    weight.requires_grad_(), bias.requires_grad_()
+    optimizer = torch.optim.SGD([weight, bias], recipe.lr, recipe.momentum, nesterov=recipe.nesterov)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.steps, recipe.gamma)
     with torch.enable_grad(), _one_thread():
         for _ in range(recipe.epochs):

@@ -6,14 +6,17 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 import mmskelssl
 from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.evaluation.protocols import PROTOCOLS
 
 
 def versions() -> dict[str, str | None]:
@@ -69,31 +72,88 @@ def encoder_name(row: Mapping, backbones: bool) -> str:
     return f'untrained {row["backbone"]}' if backbones and row['encoder'] == 'untrained' else row['encoder']
 
 
+def column_of(row: Mapping) -> tuple:
+    """What decides a row's column in a table, the split aside."""
+    return row['protocol'], row['recipe'], row.get('label_fraction') or 1.0
+
+
+def row_title(row: Mapping) -> str:
+    """The protocol in words: ``linear logreg``, ``semi 5 % small``."""
+    share = row.get('label_fraction') or 1.0
+    return ' '.join([row['protocol'], *([f'{100 * share:g} %'] if share != 1 else []), row['recipe']])
+
+
+def main_number(row: Mapping) -> tuple[float, list[float] | None]:
+    """The number that a table shows, in percent, and its 95 % interval: mAP of a retrieval, else top 1."""
+    return (row['map'], row.get('map_ci95')) if row['protocol'] == 'retrieval' else (row['top1'], row['ci95'])
+
+
+def shown(rows: Sequence[Mapping]) -> list[Mapping]:
+    """Rows for a table: where seeds have been summed up, their mean instead of the single ones."""
+    def of(row):
+        return (row['encoder'], row.get('method'), row.get('data'), row.get('stream'), row['split'], *column_of(row))
+    means = {of(row) for row in rows if row.get('seeds')}
+    return [row for row in rows if row.get('seeds') or of(row) not in means]
+
+
 def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None:
-    """Print top 1 in percent and half of its 95 % interval: a line an encoder and split, a column a recipe."""
-    console = console or (Console() if sys.stdout.isatty() else Console(width=120))  # no terminal: nothing cut off
-    recipes = list(dict.fromkeys((row['protocol'], row['recipe']) for row in rows))
+    """Print top 1 in percent and half of its 95 % interval: a line an encoder and split, a column a recipe.
+
+    Of a retrieval it is the mAP, and over several seeds the mean and the standard deviation. The recipes follow.
+    """
+    rows = shown(rows)
+    columns = {column_of(row): row for row in rows}
     several = len({(row['data'], row['stream']) for row in rows}) > 1
     backbones = len({row.get('backbone') for row in rows}) > 1
     lines: dict[tuple, dict] = {}
     for row in rows:
         encoder = encoder_name(row, backbones) + (f', epoch {row["epoch"]}' if row.get('epoch') else '')
-        where = (f'{row["data"]} {row["stream"]} ' if several else '') + row['split']
-        lines.setdefault((encoder, where), {})[row['protocol'], row['recipe']] = row
-    table = Table(title=None if several else f'{rows[0]["data"]}, {rows[0]["stream"]} stream: top-1 %')
+        where = (f'{data_name(row)} {row["stream"]} ' if several else '') + row['split']
+        lines.setdefault((encoder, where), {})[column_of(row)] = row
+    table = Table(title=None if several else f'{data_name(rows[0])}, {rows[0]["stream"]} stream: top-1 %')
     for name in ('encoder', 'split'):
         table.add_column(name, no_wrap=True)
-    for protocol, recipe in recipes:
-        table.add_column(f'{protocol}\n{recipe}', justify='right', no_wrap=True)
+    for protocol, recipe, share in columns:
+        share = f' {100 * share:g} %' if share != 1 else ''
+        table.add_column(f'{protocol}{share}\n{recipe}{" mAP" if protocol == "retrieval" else ""}', justify='right',
+                         no_wrap=True)
     keys = list(lines)
     for i, key in enumerate(keys):
         last_of_encoder = i + 1 < len(keys) and keys[i + 1][0] != key[0]
-        table.add_row(*key, *(_cell(lines[key].get(recipe)) for recipe in recipes), end_section=last_of_encoder)
+        table.add_row(*key, *(_cell(lines[key].get(column)) for column in columns), end_section=last_of_encoder)
+    if console is None:
+        # As wide as the table, whatever the window: no number is cut off.
+        wide = Console(width=10_000)
+        needed = Measurement.get(wide, wide.options, table).maximum
+        console = Console(width=max(needed, Console().width if sys.stdout.isatty() else 120))
     console.print(table)
+    for line in _legend(rows):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def data_name(row: Mapping) -> str:
+    """Data set of a row, and the one of pre-training where it is another."""
+    source = row.get('pretrain_data') or row['data']
+    return row['data'] if source == row['data'] else f'{source} to {row["data"]}'
+
+
+def _legend(rows: Sequence[Mapping]) -> list[str]:
+    """What the recipes are, and the ensembles' weights."""
+    used = dict.fromkeys((row['protocol'], row['recipe']) for row in rows)
+    lines = [f'{protocol} {recipe}: {PROTOCOLS[protocol].RECIPES[recipe]}' for protocol, recipe in used
+             if protocol in PROTOCOLS and is_dataclass(PROTOCOLS[protocol].RECIPES.get(recipe))]
+    for row in rows:
+        if row.get('weights') and row.get('members'):
+            weights = ', '.join(f'{w:.2g} {name}' for w, name in zip(row['weights'], row['members'], strict=True))
+            lines.append(f'{row["encoder"]} {row["stream"]}, {row["split"]}, {row_title(row)}: {weights} '
+                         f'({row["fusion"]})')
+    return lines
 
 
 def _cell(row: Mapping | None) -> str:
     if row is None:
         return '-'
-    low, high = row['ci95']
-    return f'{row["top1"]:.1f} ±{(high - low) / 2:.1f}'
+    value, interval = main_number(row)
+    if row.get('seeds'):
+        return f'{value:.1f} ±{row["std"]:.1f}'
+    return f'{value:.1f}' + (f' ±{(interval[1] - interval[0]) / 2:.1f}' if interval else '')

@@ -1,6 +1,8 @@
 """Encoders, methods and what they are made of."""
 from mmskelssl.models import backbones, methods
 from mmskelssl.models.base import MomentumContrast, Progress, SelfSupervisedModel
+from mmskelssl.models.classifier import SkeletonClassifier
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
-__all__ = ['MomentumContrast', 'Progress', 'SelfSupervisedModel', 'SkeletonPreprocessor', 'backbones', 'methods']
+__all__ = ['MomentumContrast', 'Progress', 'SelfSupervisedModel', 'SkeletonClassifier', 'SkeletonPreprocessor',
+           'backbones', 'methods']

@@ -28,19 +28,16 @@ class Progress:
         return self.iteration / max(self.max_iterations, 1)
 
 
-class SelfSupervisedModel(BaseModel):
-    """An encoder and a pretext task.
+class SkeletonEncoder(BaseModel):
+    """A backbone, its preprocessor, and how a feature map becomes one feature a clip.
 
     Args:
         backbone: Config or module under the backbone contract: (N, C, T, V, M) -> (N, M, D, T', V'), attribute
             ``out_channels`` = D.
-        data_preprocessor: Config of :class:`~mmskelssl.models.preprocessor.SkeletonPreprocessor`; its views must be
-            the method's ``view_names``.
+        data_preprocessor: Config of :class:`~mmskelssl.models.preprocessor.SkeletonPreprocessor`.
         pooling: ``mean`` over joints and frames, as published; ``mean_max`` adds the maximum, which keeps a short
             movement from drowning in a long clip (features twice as long).
     """
-    view_names: tuple[str, ...] = ()
-    variable_length = False  # does the method look at ``num_frames``? Otherwise clips must be of one length
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
                  pooling: str = 'mean', init_cfg: dict | None = None):
@@ -53,16 +50,6 @@ class SelfSupervisedModel(BaseModel):
         self.pooling = pooling
         self.feat_channels = self.backbone.out_channels * (2 if pooling == 'mean_max' else 1)
         self.progress = Progress()
-        views = getattr(self.data_preprocessor, 'views', None)
-        if views is not None and set(views) != set(self.view_names):
-            raise UserError(f'{type(self).__name__} needs the views {", ".join(self.view_names)}; '
-                            f'model.data_preprocessor.views has {", ".join(views) or "none"}')
-
-    def need_joints(self, what: str, instead: str) -> None:
-        """Refuse a backbone whose feature map has no joints (a sequence encoder)."""
-        if not getattr(self.backbone, 'maps_joints', True):
-            raise UserError(f'{type(self).__name__}: {what} needs a feature map over joints, which '
-                            f'{type(self.backbone).__name__} has not: {instead}, or use STGCN')
 
     def set_progress(self, progress: Progress) -> None:
         """Tell model and preprocessor where the run is, before each iteration."""
@@ -91,6 +78,29 @@ class SelfSupervisedModel(BaseModel):
     def extract_feat(self, inputs: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """Features of clips (N, C, T, V, M) from the online backbone, pooled, without projector: (N, D)."""
         return self.pool(self.backbone(inputs, num_frames), num_frames)
+
+
+class SelfSupervisedModel(SkeletonEncoder):
+    """An encoder and a pretext task.
+
+    Arguments: :class:`SkeletonEncoder`. The preprocessor's views must be the method's ``view_names``.
+    """
+    view_names: tuple[str, ...] = ()
+    variable_length = False  # does the method look at ``num_frames``? Otherwise clips must be of one length
+
+    def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
+                 pooling: str = 'mean', init_cfg: dict | None = None):
+        super().__init__(backbone, data_preprocessor, pooling, init_cfg)
+        views = getattr(self.data_preprocessor, 'views', None)
+        if views is not None and set(views) != set(self.view_names):
+            raise UserError(f'{type(self).__name__} needs the views {", ".join(self.view_names)}; '
+                            f'model.data_preprocessor.views has {", ".join(views) or "none"}')
+
+    def need_joints(self, what: str, instead: str) -> None:
+        """Refuse a backbone whose feature map has no joints (a sequence encoder)."""
+        if not getattr(self.backbone, 'maps_joints', True):
+            raise UserError(f'{type(self).__name__}: {what} needs a feature map over joints, which '
+                            f'{type(self.backbone).__name__} has not: {instead}, or use STGCN')
 
     @abstractmethod
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ def shorten(command: str, place: Path) -> str:
         return command.replace('data/toy', f'{place}/again')
     if re.search(r'tools/(dist_)?train', command):
         short = SHORT_CONVOLUTIONS if re.search('simclr|barlowtwins', command) else SHORT
-        return f'{command} {short}' if '--cfg-options' in command else (
-            f'{command} --cfg-options data.store={place}/toy {short}')
+        options = '' if '--cfg-options' in command else '--cfg-options '
+        store = '' if 'data.store' in command else f'data.store={place}/toy '
+        return f'{command} {options}{store}{short}'
     return command.replace('data/toy', f'{place}/toy')

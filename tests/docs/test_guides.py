@@ -6,7 +6,7 @@ from doc_commands import ROOT, commands, read, shell, shorten
 
 from mmskelssl.datasets.toy import write_toy_store
 
-GUIDES = ['docs/add_a_method.md', 'docs/add_a_dataset.md']
+GUIDES = ['docs/add_a_method.md', 'docs/add_a_dataset.md', 'docs/evaluate.md']
 
 
 @pytest.fixture

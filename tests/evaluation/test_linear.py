@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.linear import RECIPES, linear_probe
+from mmskelssl.evaluation.linear import RECIPES, SGDRecipe, linear_probe
 
 
 @pytest.fixture
@@ -24,6 +24,31 @@ def test_recipes_are_frozen():
         (3, 128, 100, (80,), 0.1, 0.9)
     assert (RECIPES['paper-actclr'].lr, RECIPES['paper-actclr'].batch_size) == (24, 1024)
     assert RECIPES['logreg'].C == 0.1
+    assert RECIPES['paper-skeattnclr'] == SGDRecipe(3, 128, 150, (60, 100), .1, .9, False, .02)
+    assert RECIPES['paper-crrl'] == SGDRecipe(.1, 16, 85, (15, 35, 50, 66, 75), .5, .9, True, .01)
+
+
+@pytest.mark.parametrize('name', ['paper-skeattnclr', 'paper-crrl'])
+def test_other_papers_equal_torch(data, name):
+    """The same layer, start and order under torch.optim.SGD, epoch by epoch."""
+    train, labels, test, _ = data
+    recipe = RECIPES[name]
+    made = linear_probe(train, labels, test, name, seed=3, lr=.05)
+    generator = torch.Generator().manual_seed(3)
+    layer = torch.nn.Linear(5, 3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.empty(3, 5).normal_(0, recipe.init_std, generator=generator))
+        layer.bias.zero_()
+    for epoch in range(recipe.epochs):
+        lr = .05 * recipe.gamma ** sum(epoch >= step for step in recipe.steps)
+        if not epoch:
+            optimizer = torch.optim.SGD(layer.parameters(), lr, momentum=.9, nesterov=recipe.nesterov)
+        optimizer.param_groups[0]['lr'] = lr
+        for rows in torch.randperm(40, generator=generator).split(recipe.batch_size):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(layer(torch.tensor(train[rows])), torch.tensor(labels[rows])).backward()
+            optimizer.step()
+    np.testing.assert_allclose(made, layer(torch.tensor(test)).detach(), rtol=1e-3, atol=1e-4)
 
 
 def test_sgd_equals_written_out_momentum(data):

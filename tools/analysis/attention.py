@@ -19,7 +19,8 @@ from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.errors import UserError, one_line_errors
-from mmskelssl.evaluation.attention import bootstrap_mean, masks_of, quarter_shares, uniform_shares
+from mmskelssl.evaluation.attention import masks_of, quarter_shares, uniform_shares
+from mmskelssl.evaluation.metrics import bootstrap_mean
 from mmskelssl.evaluation.results import write_results
 from mmskelssl.visualization.skeleton import strip
 

@@ -15,7 +15,7 @@ import re
 import sys
 
 from mmskelssl.errors import UserError, one_line_errors
-from mmskelssl.evaluation.results import encoder_name
+from mmskelssl.evaluation.results import column_of, data_name, encoder_name, main_number, row_title, shown
 
 _BLOCK = re.compile(r'(<!-- results (\S+) -->\n).*?(<!-- end -->)', re.S)
 
@@ -33,19 +33,43 @@ def rows_of(folder: str) -> list[dict]:
 
 
 def table(rows: list[dict]) -> str:
-    """Encoders down, (split, recipe) across; top-1 in percent, the 95 % interval behind it. Untrained ones first."""
-    rows = sorted(rows, key=lambda row: row['encoder'] != 'untrained')
-    columns = list(dict.fromkeys((row['split'], row['recipe']) for row in rows))
-    several = len({row.get('backbone') for row in rows}) > 1
-    encoders = list(dict.fromkeys(encoder_name(row, several) for row in rows))
-    cells = {(encoder_name(row, several), row['split'], row['recipe']): row for row in rows}
-    lines = ['| encoder | ' + ' | '.join(f'{split}, {recipe}' for split, recipe in columns) + ' |',
+    """Encoders down, (split, recipe) across; top-1 in percent, the 95 % interval behind it. Untrained ones first.
+
+    Of a retrieval it is the mAP; over several seeds the mean and its standard deviation.
+    """
+    rows = sorted(shown(rows), key=lambda row: row['encoder'] != 'untrained')
+    backbones = len({row.get('backbone') for row in rows}) > 1
+    streams, data = (len({of(row) for row in rows}) > 1 for of in (lambda row: row.get('stream'), data_name))
+
+    def encoder(row: dict) -> str:
+        return encoder_name(row, backbones) + (f', {row["stream"]}' if streams else '')
+
+    def column(row: dict) -> tuple:
+        return (data_name(row) if data else '', row['split'], *column_of(row))
+
+    columns = {column(row): row for row in rows}
+    cells = {(encoder(row), column(row)): row for row in rows}
+    lines = ['| encoder | ' + ' | '.join(_title(row, data) for row in columns.values()) + ' |',
              '|---' * (len(columns) + 1) + '|']
-    for encoder in encoders:
-        found = [cells.get((encoder, *column)) for column in columns]
-        lines.append(f'| {encoder} | ' + ' | '.join(
-            f'{row["top1"]:.1f} ({row["ci95"][0]:.1f}–{row["ci95"][1]:.1f})' if row else '' for row in found) + ' |')
+    for name in dict.fromkeys(encoder(row) for row in rows):
+        lines.append(f'| {name} | ' + ' | '.join(_cell(cells.get((name, key))) for key in columns) + ' |')
     return '\n'.join(lines) + '\n'
+
+
+def _title(row: dict, data: bool) -> str:
+    """Knn and linear are known by their recipes, and so are the papers' linear probes by their protocol."""
+    plain = row['protocol'] == 'knn' or (row['protocol'] == 'linear' and row['recipe'] in ('logreg', 'paper'))
+    recipe = row['recipe'] if plain else row_title(row) + (' mAP' if row['protocol'] == 'retrieval' else '')
+    return f'{data_name(row)} ' * data + f'{row["split"]}, {recipe}'
+
+
+def _cell(row: dict | None) -> str:
+    if row is None:
+        return ''
+    value, interval = main_number(row)
+    if row.get('seeds'):
+        return f'{value:.1f} ± {row["std"]:.1f}'
+    return f'{value:.1f}' + (f' ({interval[0]:.1f}–{interval[1]:.1f})' if interval else '')
 
 
 def masks_table(rows: list[dict]) -> str:

@@ -1,0 +1,81 @@
+"""Several encoders, usually the streams of one method, as one classifier: a weighted sum of their scores."""
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.metrics import accuracies
+from mmskelssl.evaluation.scores import Scores, join
+
+STREAMS = ('joint', 'bone', 'motion')
+# Weights of joint, bone and motion that the papers' scripts carry (methods.md 1.5, 2.5). They were tuned for each cell
+# of a table, so that only `equal` and `validation` are free of any look at the test set.
+PUBLISHED = {
+    'paper-actclr-xsub': (.4, .4, .4), 'paper-actclr-xview': (.6, .6, .4),
+    'paper-skeattnclr-xsub': (.5, .5, .4), 'paper-skeattnclr-xview': (1., .2, .2),
+}
+FUSIONS = ('equal', 'validation', *PUBLISHED)
+HELD_OUT = .2  # share of the training clips that weights are chosen on
+# What is the members', not the ensemble's.
+_OWN = ('scores', 'picture', 'checkpoint', 'epoch', 'config_hash', 'feature_dim')
+
+
+def fixed_weights(fusion: str, streams: Sequence[str]) -> np.ndarray:
+    """Weights of members by name of the fusion; published ones by their streams."""
+    if fusion == 'equal':
+        return np.full(len(streams), 1 / len(streams))
+    if fusion not in PUBLISHED:
+        raise UserError(f'unknown weights {fusion!r}: choose one of {", ".join(FUSIONS)}')
+    if sorted(streams) != sorted(STREAMS):
+        raise UserError(f'--weights {fusion} is for the streams {", ".join(STREAMS)}, not for {", ".join(streams)}')
+    return np.array([dict(zip(STREAMS, PUBLISHED[fusion], strict=True))[stream] for stream in streams])
+
+
+def choose_weights(validation: Sequence[Scores], names: Sequence[str], step: float = .1) -> np.ndarray:
+    """Weights, multiples of ``step`` that sum to 1, with the best accuracy on held-out training clips.
+
+    Among equally good ones the most even.
+    """
+    _, scores, labels = join(validation, names)
+    parts, n = round(1 / step), len(validation)
+    grid = [np.diff((-1, *bars, parts + n - 1)) - 1 for bars in itertools.combinations(range(parts + n - 1), n - 1)]
+    weights = np.array(grid) / parts
+    hits = [int((np.tensordot(w, scores, 1).argmax(1) == labels).sum()) for w in weights]
+    evenness = -np.square(weights - 1 / n).sum(1).round(9)
+    return weights[max(range(len(weights)), key=lambda i: (hits[i], evenness[i]))]
+
+
+def fuse(members: Sequence[Scores], weights: Sequence[float], fusion: str) -> Scores:
+    """The weighted sum, with its row: what the members' rows agree on, and the ensemble's own numbers."""
+    names = [member_name(member.row) for member in members]
+    ids, scores, labels = join(members, names)
+    total = np.tensordot(np.asarray(weights, np.float64), scores.astype(np.float64), 1)
+    rows = [member.row for member in members]
+    row = {key: _common([row.get(key) for row in rows]) for key in rows[0] if key not in _OWN}
+    streams = {member['stream'] for member in rows}
+    row.update(stream=row['stream'] if len(streams) == 1 else f'{len(streams)}s', checkpoint=None,
+               **accuracies(labels, total.argmax(1), total), members=names, fusion=fusion,
+               weights=[float(weight) for weight in weights], num_test=len(ids),
+               **{key: sum(row.get(key) or 0. for row in rows) for key in ('seconds', 'feature_seconds')})
+    return Scores(ids, total, labels, row, members[0].classes)
+
+
+def _common(values: Sequence):
+    """A value that all share; different texts one after another, anything else that differs is dropped."""
+    if all(value == values[0] for value in values):
+        return values[0]
+    return '+'.join(dict.fromkeys(values)) if all(isinstance(value, str) for value in values) else None
+
+
+def member_name(row: dict) -> str:
+    """What an ensemble calls a member."""
+    return row.get('checkpoint') or ' '.join(str(row[key]) for key in ('encoder', 'stream', 'split') if row.get(key))
+
+
+def group(members: Sequence[Scores], keys: Sequence[str]) -> list[list[Scores]]:
+    """Members whose rows agree in ``keys``, in order."""
+    groups: dict[tuple, list[Scores]] = {}
+    for member in members:
+        groups.setdefault(tuple(member.row.get(key) for key in keys), []).append(member)
+    return list(groups.values())

@@ -1,0 +1,38 @@
+"""Clusters of the test clips against their classes: no label is used to find them."""
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmskelssl.evaluation.metrics import match_clusters
+from mmskelssl.evaluation.protocols.base import Outcome, Task
+
+
+@dataclass(frozen=True)
+class KMeansRecipe:
+    """K-means on L2-normalised features, as many clusters as there are classes; the best of several starts."""
+    starts: int = 10
+
+
+RECIPES = {'kmeans': KMeansRecipe()}
+DEFAULTS = ('kmeans',)
+
+
+def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
+    """``nmi`` and ``ari`` in percent; top 1 is the accuracy under the best one-to-one match of clusters and classes."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+    from sklearn.preprocessing import normalize
+    from threadpoolctl import threadpool_limits
+    for name in recipes:
+        start, predictions, numbers = time.perf_counter(), {}, {}
+        for test, clips in task.tests.items():
+            count = min(len(np.unique(clips.labels)), len(clips))
+            with threadpool_limits(1 if len(clips) < 20_000 else None):
+                means = KMeans(count, n_init=RECIPES[name].starts, random_state=task.seed)
+                clusters = means.fit_predict(normalize(clips.feats.astype(np.float64)))
+            predictions[test] = match_clusters(clips.labels, clusters)
+            numbers[test] = dict(nmi=100 * float(normalized_mutual_info_score(clips.labels, clusters)),
+                                 ari=100 * float(adjusted_rand_score(clips.labels, clusters)), num_train=0)
+        yield Outcome(name, predictions=predictions, numbers=numbers, seconds=time.perf_counter() - start)

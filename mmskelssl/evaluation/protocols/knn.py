@@ -1,0 +1,25 @@
+"""Nearest neighbours among the training clips, by cosine."""
+import time
+from collections.abc import Iterator, Sequence
+
+from mmskelssl.evaluation.knn import knn_scores
+from mmskelssl.evaluation.protocols.base import Outcome, Task, all_queries, split_scores
+
+TEMPERATURE = 0.1
+# Neighbours of each recipe. One neighbour wins whatever its weight; 20 vote with exp(similarity / temperature).
+RECIPES = {'1nn': 1, '20nn': 20}
+DEFAULTS = ('1nn', '20nn')
+
+
+def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
+    """One product and one selection serve all recipes."""
+    start = time.perf_counter()
+    votes = knn_scores(task.train.feats, task.train.labels, all_queries(task), [RECIPES[name] for name in recipes],
+                       TEMPERATURE, task.classes)
+    seconds = time.perf_counter() - start
+    for name in recipes:
+        scores = split_scores(task, votes[RECIPES[name]])
+        if RECIPES[name] == 1:  # one vote ranks one class only
+            yield Outcome(name, predictions={test: vote.argmax(1) for test, vote in scores.items()}, seconds=seconds)
+        else:
+            yield Outcome(name, scores, seconds=seconds)

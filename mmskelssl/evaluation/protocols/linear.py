@@ -1,0 +1,17 @@
+"""Linear probes on frozen features."""
+import time
+from collections.abc import Iterator, Sequence
+
+from mmskelssl.evaluation.linear import RECIPES, linear_probe
+from mmskelssl.evaluation.protocols.base import Outcome, Task, all_queries, split_scores
+
+__all__ = ['DEFAULTS', 'RECIPES', 'run']
+DEFAULTS = ('logreg', 'paper')
+
+
+def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
+    """One fit a recipe, for all tests."""
+    for name in recipes:
+        start = time.perf_counter()
+        scores = linear_probe(task.train.feats, task.train.labels, all_queries(task), name, task.seed, task.classes)
+        yield Outcome(name, split_scores(task, scores), seconds=time.perf_counter() - start)

@@ -1,0 +1,39 @@
+"""Rank a gallery by cosine."""
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+_CHUNK_BYTES = 64 << 20  # of similarities held at a time
+
+
+@torch.no_grad()
+def retrieve(gallery, gallery_labels, queries, query_labels, ranks: Sequence[int] = (1, 5, 10)):
+    """Average precision over the whole ranking, and whether one of the first clips is of the query's class.
+
+    Args:
+        gallery: (B, D) features.
+        gallery_labels: (B,).
+        queries: (N, D).
+        query_labels: (N,). A class that the gallery has not scores 0.
+        ranks: Numbers of first clips.
+
+    Returns:
+        (N,) the nearest clip of the gallery, (N,) average precision in 0..1, and rank -> (N,) bool.
+    """
+    gallery, queries = (F.normalize(torch.as_tensor(x).float(), dim=1) for x in (gallery, queries))
+    labels, wanted = (torch.as_tensor(np.asarray(x), dtype=torch.long) for x in (gallery_labels, query_labels))
+    place = torch.arange(1, len(gallery) + 1)
+    nearest, precision = torch.empty(len(queries), dtype=torch.long), torch.empty(len(queries), dtype=torch.float64)
+    found = {rank: torch.empty(len(queries), dtype=torch.bool) for rank in ranks}
+    step = max(1, _CHUNK_BYTES // (8 * len(gallery)))
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        order = (queries[rows] @ gallery.T).argsort(dim=1, descending=True, stable=True)
+        hit = labels[order] == wanted[rows].unsqueeze(1)
+        nearest[rows] = order[:, 0]
+        precision[rows] = (hit * hit.cumsum(1) / place.double()).sum(1) / hit.sum(1).clamp(min=1)
+        for rank in ranks:
+            found[rank][rows] = hit[:, :rank].any(1)
+    return nearest.numpy(), precision.numpy(), {rank: value.numpy() for rank, value in found.items()}

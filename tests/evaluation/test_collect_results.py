@@ -1,0 +1,55 @@
+"""Tables from rows, and the pages that carry them."""
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.analysis.collect_results import fill, table
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ['README.md', *(f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md')))]
+
+
+def row(top1, encoder='SimCLR', protocol='linear', recipe='logreg', **changes):
+    fixed = dict(method=encoder, backbone='STGCN', data='sbu', stream='joint', split='test', label_fraction=1.0)
+    return {**fixed, **dict(encoder=encoder, protocol=protocol, recipe=recipe, top1=top1, ci95=[top1 - 2, top1 + 2]),
+            **changes}
+
+
+def cells(text):
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in text.strip().splitlines()]
+
+
+def test_protocols_have_columns_of_their_own():
+    rows = [row(50, recipe='paper-actclr'), row(60, protocol='finetune', recipe='paper-actclr'),
+            row(20, protocol='semi', recipe='small', label_fraction=.05), row(30, protocol='semi', recipe='small',
+                                                                              label_fraction=.1),
+            row(90, protocol='retrieval', recipe='cosine', map=40., map_ci95=[39., 41.]), row(10, encoder='untrained')]
+    head, _, untrained, trained = cells(table(rows))
+    assert head == ['encoder', 'test, logreg', 'test, linear paper-actclr', 'test, finetune paper-actclr',
+                    'test, semi 5 % small', 'test, semi 10 % small', 'test, retrieval cosine mAP']
+    assert untrained == ['untrained', '10.0 (8.0–12.0)', '', '', '', '', '']
+    assert trained == ['SimCLR', '', '50.0 (48.0–52.0)', '60.0 (58.0–62.0)', '20.0 (18.0–22.0)', '30.0 (28.0–32.0)',
+                       '40.0 (39.0–41.0)']
+
+
+def test_streams_seeds_and_data_sets():
+    rows = [row(50 + seed, pretrain_seed=seed) for seed in (0, 1)] + [
+        row(50.5, seeds=[0, 1], std=.7071), row(70, stream='3s'), row(30, data='msr', pretrain_data='sbu')]
+    head, _, joint, fused = cells(table(rows))
+    assert head == ['encoder', 'sbu test, logreg', 'sbu to msr test, logreg']
+    assert joint == ['SimCLR, joint', '50.5 ± 0.7', '30.0 (28.0–32.0)']
+    assert fused == ['SimCLR, 3s', '70.0 (68.0–72.0)', '']
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_pages_say_what_the_files_say(page):
+    text = (ROOT / page).read_text(encoding='utf-8')
+    assert fill(text, str(ROOT)) == text
+
+
+def test_a_number_that_no_file_has_is_noticed(tmp_path):
+    (tmp_path / 'results.json').write_text(json.dumps(dict(results=[row(50)])))
+    page = '<!-- results . -->\n' + table([row(50)]) + '<!-- end -->\n'
+    assert fill(page, str(tmp_path)) == page
+    assert fill(page.replace('50.0', '50.1'), str(tmp_path)) == page
