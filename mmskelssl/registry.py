@@ -15,6 +15,7 @@ _LOCATIONS = dict(
     TRANSFORMS=['mmskelssl.datasets.transforms'],
     FUNCTIONS=['mmskelssl.datasets'],
     HOOKS=['mmskelssl.engine.hooks'],
+    LOOPS=['mmskelssl.engine'],
     OPTIM_WRAPPERS=['mmskelssl.engine'],
     VISBACKENDS=['mmskelssl.engine'],
 )

@@ -5,13 +5,17 @@ Examples:
   python tools/train.py configs/actclr_ntu60.py --amp --cfg-options data.split=xview
   python tools/train.py configs/aimclr_nwucla.py --cfg-options model.data_preprocessor.stream=bone
   python tools/train.py configs/actclr_nwucla.py --resume
+
+SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 finish the iteration, save and stop; --resume goes on exactly there.
 """
 import argparse
 import os
 import os.path as osp
+import sys
 
 from mmengine.config import DictAction
 
+from mmskelssl.engine.stopping import Stopped
 from mmskelssl.engine.train import train
 from mmskelssl.errors import one_line_errors
 
@@ -21,7 +25,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, such as configs/actclr_toy.py')
     parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/CONFIG')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH',
-                        help='continue an interrupted run from its newest checkpoint, or from PATH')
+                        help='continue an interrupted run from its newest sound checkpoint, or from PATH')
+    parser.add_argument('--allow-change', action='store_true',
+                        help='resume although config, data, batch size or number of processes changed')
     parser.add_argument('--init-from', metavar='CKPT',
                         help="start from this encoder; replaces the recipe's earlier stages")
     parser.add_argument('--amp', action='store_true', help='train in bfloat16')
@@ -38,7 +44,11 @@ def parse_args() -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    train(**{key: value for key, value in vars(parse_args()).items() if key != 'local_rank'})
+    try:
+        train(**{key: value for key, value in vars(parse_args()).items() if key != 'local_rank'})
+    except Stopped as stopped:
+        print(stopped)
+        sys.exit(stopped.status)
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ custom_hooks = [
     dict(type='ProgressHook'),
     dict(type='KNNHook', interval=5),
     dict(type='ProgressBarHook'),
+    dict(type='NonFiniteHook'),
     dict(type='PlainCheckpointHook')]
 log_processor = dict(window_size=10)
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])

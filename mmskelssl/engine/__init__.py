@@ -1,5 +1,6 @@
 """What makes mmengine's Runner train: configs, stages, hooks, safe checkpoints, precision, processes."""
 from mmskelssl.engine import hooks
+from mmskelssl.engine.loop import ResumableTrainLoop
 from mmskelssl.engine.precision import BF16OptimWrapper
 
-__all__ = ['BF16OptimWrapper', 'hooks']
+__all__ = ['BF16OptimWrapper', 'ResumableTrainLoop', 'hooks']

@@ -114,7 +114,7 @@ def load_whole(module: nn.Module, checkpoint: dict, path, prefix: str) -> None:
     if problems:
         fit = len(wanted) - len(misfits)
         more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
-        raise UserError(f'{path}: {fit} of the {len(wanted)} keys of the {prefix.rstrip(".")} fit '
+        raise UserError(f'{path}: {fit} of the {len(wanted)} keys of the {prefix.rstrip(".") or "model"} fit '
                         f'({100 * fit // max(len(wanted), 1)} %): {"; ".join(problems[:3])}{more}. '
                         'It is the checkpoint of another model: use the config it was trained with')
     bad = [name for name in wanted if found[name].is_floating_point() and not found[name].isfinite().all()]

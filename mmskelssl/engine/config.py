@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mmskelssl.datasets.skeleton_dataset import dataset_config
 from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.engine.distributed import is_first_process
 from mmskelssl.engine.plugins import look_beside
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
@@ -94,7 +95,7 @@ def split_pair(split: str) -> tuple[str, str]:
     return ('train', 'test') if split == 'standard' else (f'{split}_train', f'{split}_test')
 
 
-def complete(cfg: Config, seed: int) -> Config:
+def complete(cfg: Config, seed: int, allow_change: bool = False) -> Config:
     """Fill in what follows from the rest: data sets from ``data``, layout and channels from the store, the seed.
 
     ``data = dict(store, split, pipeline, prepare)`` is the single place that names the data. ``prepare`` is the command
@@ -111,6 +112,8 @@ def complete(cfg: Config, seed: int) -> Config:
     train_split, test_split = split_pair(data.split)
     store = open_store(data)
     store.split(train_split)
+    if is_first_process():
+        store.verify_hash()
     # With the scope spelt out, as mmengine looks collate functions up in its root registry alone.
     cfg.train_dataloader.update(dataset=dataset_config(data, train_split),
                                 collate_fn=dict(type='mmskelssl.whole_batch'))
@@ -133,8 +136,10 @@ def complete(cfg: Config, seed: int) -> Config:
     info = dict(model=to_json(model), method=model.type, seed=seed,
                 stream=model.data_preprocessor.get('stream', 'joint'),
                 dataset=to_json(dict(source, data_hash=store.data_hash, layout=layout_config(store.layout))),
-                config_hash=config_hash(cfg))
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), *cfg.get('method_hooks', []), dict(type='RunInfoHook', **info)]
+                data_hash=store.data_hash, config_hash=config_hash(cfg),
+                decisive=to_json({**decisive(cfg), 'method_hooks': cfg._cfg_dict.get('method_hooks', [])}))
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), *cfg.get('method_hooks', []),
+                        dict(type='RunInfoHook', allow_change=allow_change, **info)]
     return cfg
 
 
@@ -175,8 +180,12 @@ def to_json(value) -> str:
     return json.dumps(value.to_dict() if hasattr(value, 'to_dict') else value, sort_keys=True, default=list)
 
 
-def config_hash(cfg: Config) -> str:
-    """Hash of what decides a run's result: model, data, optimiser, schedule, length and seed."""
+def decisive(cfg: Config) -> dict:
+    """What decides a run's result: model, data, optimiser, schedule, length and seed."""
     keys = ('model', 'data', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
-    decisive = {key: cfg._cfg_dict.get(key) for key in keys}
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return {key: cfg._cfg_dict.get(key) for key in keys}
+
+
+def config_hash(cfg: Config) -> str:
+    """Hash of what decides a run's result."""
+    return hashlib.sha256(json.dumps(decisive(cfg), sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,7 +1,18 @@
-"""Process groups on machines without a GPU."""
+"""Several processes: groups on machines without a GPU, and equal shares of work."""
+import os
+
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from torch import distributed
+from torch.utils.data import DataLoader
+
+from mmskelssl.errors import UserError
+
+
+def is_first_process() -> bool:
+    """Is this the rank that writes? Known before any process group is up."""
+    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
 
 
 def prepare_distributed(cfg: Config) -> None:
@@ -17,3 +28,10 @@ def prepare_distributed(cfg: Config) -> None:
             distributed.init_process_group('gloo')
         wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper
+
+
+def check_equal_shares(loader: DataLoader) -> None:
+    """Refuse a sampler that gives ranks different numbers of clips: gradients and queue are joined rank by rank."""
+    if get_world_size() > 1 and getattr(loader.sampler, 'round_up', True) is False:
+        raise UserError(f'train_dataloader.sampler: with round_up=False the {get_world_size()} processes would get '
+                        'different numbers of clips, and wait for each other for ever: leave it at True')

@@ -1,43 +1,40 @@
 """Run the stages of a recipe."""
-import glob
+import errno
+import logging
 import os.path as osp
-import re
 import time
 from collections.abc import Mapping
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmskelssl.engine.changes import refuse_changes
+from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, load_config
-from mmskelssl.engine.distributed import prepare_distributed
+from mmskelssl.engine.distributed import check_equal_shares, prepare_distributed
+from mmskelssl.engine.stopping import stop_on_signal
+from mmskelssl.engine.work_dir import checkpoints, newest_sound, sole_writer
 from mmskelssl.errors import UserError
 from mmskelssl.registry import MODELS, explain_unknown
 
 
-def checkpoints(work_dir: str) -> list[str]:
-    """Checkpoints ``epoch_N.pth`` of a work_dir, oldest first."""
-    found = glob.glob(osp.join(glob.escape(work_dir), 'epoch_*.pth'))
-    return sorted((f for f in found if _epoch(f)), key=_epoch)
-
-
-def _epoch(path: str) -> int:
-    match = re.fullmatch(r'epoch_(\d+)\.pth', osp.basename(path))
-    return int(match.group(1)) if match else 0
-
-
 def train(config: str, work_dir: str, resume: str | None = None, init_from: str | None = None, amp: bool = False,
-          seed: int = 0, cfg_options: dict | None = None, launcher: str = 'none') -> str:
+          seed: int = 0, cfg_options: dict | None = None, launcher: str = 'none', allow_change: bool = False) -> str:
     """Train all stages of a config.
 
     Each stage of a staged recipe has its own folder ``work_dir/NAME``; a recipe of one stage uses ``work_dir`` itself.
 
     Args:
-        resume: ``auto``: skip finished stages and continue the interrupted one. A path: continue the last stage
-            from that checkpoint.
+        resume: ``auto``: skip finished stages and continue the interrupted one from its newest sound checkpoint. A
+            path: continue the last stage from that checkpoint.
         init_from: Checkpoint that replaces the earlier stages.
+        allow_change: Resume although config, data, batch size or number of processes changed.
 
     Returns:
         The last stage's last checkpoint.
+
+    Raises:
+        Stopped: A signal asked to stop, and the run is saved.
     """
     stages = load_config(config, cfg_options)
     carries = {stage['name']: stage.get('carry', ['backbone.', 'projector.'])
@@ -48,34 +45,40 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
     if init_from or (resume and resume != 'auto'):
         stages = stages[-1:]
     previous, carry = init_from, [*carries.values()][-1] if init_from and carries else ['backbone.']
-    for name, cfg in stages:
-        cfg.work_dir = osp.join(work_dir, name) if staged else work_dir
-        cfg.launcher = launcher
-        _continue(cfg, resume)
-        last = osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
-        if not (resume == 'auto' and osp.isfile(last)):
-            run_stage(name, cfg, seed, amp, previous and dict(checkpoint=previous, carry=carry))
-        previous, carry = last, carries.get(name, carry)
+    with sole_writer(work_dir), stop_on_signal():
+        for name, cfg in stages:
+            cfg.work_dir = osp.join(work_dir, name) if staged else work_dir
+            cfg.launcher = launcher
+            _continue(cfg, resume)
+            if amp:
+                cfg.optim_wrapper.type = 'BF16OptimWrapper'
+            last = osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
+            complete(cfg, seed, allow_change)
+            if resume == 'auto' and cfg.load_from == last:
+                refuse_changes(last, load_checkpoint(last), cfg.custom_hooks[-1], allow_change)
+            else:
+                run_stage(name, cfg, previous and dict(checkpoint=previous, carry=carry))
+            previous, carry = last, carries.get(name, carry)
     return last
 
 
 def _continue(cfg: Config, resume: str | None) -> None:
     """Set where a stage starts, and refuse to write over an earlier run."""
-    done = checkpoints(cfg.work_dir)
-    if not resume and done:
+    if not resume and (done := checkpoints(cfg.work_dir)):
         raise UserError(f'{cfg.work_dir} holds {osp.basename(done[-1])} of an earlier run: add --resume to continue '
                         'it, or choose another --work-dir')
     if resume and resume != 'auto' and not osp.isfile(resume):
         raise UserError(f'--resume {resume}: no such file')
-    cfg.resume = bool(done) if resume == 'auto' else bool(resume)
-    cfg.load_from = (done[-1] if resume == 'auto' else resume) if cfg.resume else None
+    cfg.load_from, broken = newest_sound(cfg.work_dir) if resume == 'auto' else (resume, [])
+    cfg.resume = cfg.load_from is not None
+    for problem in broken:
+        logging.getLogger('mmskelssl').warning(f'passed over {problem}; going on from {cfg.load_from}')
 
 
-def run_stage(name: str, cfg: Config, seed: int, amp: bool, start: dict | None) -> None:
-    """Train one stage from ``start`` (arguments of InitFromHook) or from scratch."""
-    if amp:
-        cfg.optim_wrapper.type = 'BF16OptimWrapper'
-    complete(cfg, seed)
+def run_stage(name: str, cfg: Config, start: dict | None) -> None:
+    """Train one completed stage from ``start`` (arguments of InitFromHook) or from scratch."""
+    if 'type' not in cfg.train_cfg:  # and by epoch, as mmengine has it by default
+        cfg.train_cfg = dict(type='ResumableTrainLoop', **{k: v for k, v in cfg.train_cfg.items() if k != 'by_epoch'})
     _check_start(cfg, start)
     if start:
         cfg.custom_hooks = [*cfg.custom_hooks, dict(type='InitFromHook', **start)]
@@ -91,7 +94,14 @@ def run_stage(name: str, cfg: Config, seed: int, amp: bool, start: dict | None) 
     if not len(loader):
         raise UserError(f'{cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
                         f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
-    runner.train()
+    check_equal_shares(loader)
+    try:
+        runner.train()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            raise
+        raise UserError(f'{cfg.work_dir} cannot be written to: {error.strerror}. Make room, then go on with '
+                        '--resume') from error
 
 
 def _check_start(cfg: Config, start: dict | None) -> None:

@@ -1,5 +1,7 @@
 """Hooks of mmengine's Runner."""
+from mmskelssl.engine.hooks.checkpoint_hook import CheckpointHook
 from mmskelssl.engine.hooks.knn_hook import KNNHook
+from mmskelssl.engine.hooks.non_finite_hook import NonFiniteHook
 from mmskelssl.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
 from mmskelssl.engine.hooks.progress_bar import ProgressBarHook
 from mmskelssl.engine.hooks.training import (
@@ -10,5 +12,5 @@ from mmskelssl.engine.hooks.training import (
     RunInfoHook,
 )
 
-__all__ = ['AugmentCurriculumHook', 'FillQueueHook', 'InitFromHook', 'KNNHook', 'PlainCheckpointHook',
-           'ProgressBarHook', 'ProgressHook', 'RunInfoHook']
+__all__ = ['AugmentCurriculumHook', 'CheckpointHook', 'FillQueueHook', 'InitFromHook', 'KNNHook', 'NonFiniteHook',
+           'PlainCheckpointHook', 'ProgressBarHook', 'ProgressHook', 'RunInfoHook']

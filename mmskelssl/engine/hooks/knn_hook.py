@@ -47,8 +47,10 @@ class KNNHook(Hook):
         self.strikes = {'features': 0, 'contrast': 0}
 
     def before_train(self, runner):
-        if runner.iter == 0:  # a resumed run has had it
+        if runner.iter == 0:
             self.measure(runner)
+        else:  # a resumed run has had it
+            self.strikes.update(runner.message_hub.runtime_info.get('collapse_strikes', {}))
 
     def after_train_epoch(self, runner):
         if self.by_epoch and self.every_n_epochs(runner, self.interval):
@@ -124,6 +126,7 @@ class KNNHook(Hook):
 
     def _strike(self, runner, kind: str, bad: bool, what: str) -> None:
         self.strikes[kind] = self.strikes[kind] + 1 if bad else 0
+        runner.message_hub.update_info('collapse_strikes', dict(self.strikes))
         if self.strikes[kind] >= self.patience:
             runner.logger.warning(f'COLLAPSE ALARM: {what}, {self.strikes[kind]} measurements in a row. The loss does '
                                   'not show it. Lower the learning rate, warm up, or raise the key momentum')

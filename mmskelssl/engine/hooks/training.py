@@ -7,6 +7,7 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from mmskelssl.engine.changes import refuse_changes
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import Progress
 from mmskelssl.registry import HOOKS
@@ -109,12 +110,24 @@ class InitFromHook(Hook):
 class RunInfoHook(Hook):
     """Writes into each checkpoint what is needed to rebuild and to trace its model: plain strings and numbers.
 
+    Resuming from a checkpoint that was made otherwise is refused.
+
     Args:
-        **info: ``model`` and ``dataset`` as JSON, ``config_hash``, ``method``, ``seed``, ``stream``.
+        allow_change: Resume all the same; the log says what differs.
+        **info: ``model``, ``dataset`` and ``decisive`` (what decides the result) as JSON, ``config_hash``,
+            ``data_hash``, ``method``, ``seed``, ``stream``.
     """
 
-    def __init__(self, **info):
-        self.info = info
+    def __init__(self, allow_change: bool = False, **info):
+        self.allow_change, self.info = allow_change, info
 
     def before_save_checkpoint(self, runner, checkpoint):
-        checkpoint['meta']['mmskelssl'] = dict(self.info, epoch=runner.epoch + 1, iteration=runner.iter)
+        checkpoint['meta']['mmskelssl'] = dict(self.info, epoch=runner.epoch + 1, iteration=runner.iter,
+                                               world_size=get_world_size())
+
+    def after_load_checkpoint(self, runner, checkpoint):
+        from mmskelssl.engine.checkpoint import load_whole
+        now = dict(self.info, world_size=get_world_size())
+        for change in refuse_changes(runner._load_from, checkpoint, now, self.allow_change):
+            runner.logger.warning(f'going on although {change}')
+        load_whole(unwrap(runner.model), checkpoint, runner._load_from, '')

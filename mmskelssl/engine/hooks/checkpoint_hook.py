@@ -1,0 +1,84 @@
+"""When checkpoints are written, and what is noted of each."""
+import os.path as osp
+
+from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_process
+from mmengine.hooks import CheckpointHook as _CheckpointHook
+
+from mmskelssl.datasets.store import file_hash
+from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.engine.randomness import random_state
+from mmskelssl.engine.stopping import Stopped, stop_requested
+from mmskelssl.engine.work_dir import prune, read_manifest, write_manifest
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.results import versions
+from mmskelssl.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CheckpointHook(_CheckpointHook):
+    """mmengine's, made safe: a run that dies at any moment can be resumed, and goes on exactly where it was.
+
+    In this order: the new file is written, read back and renamed; ``manifest.json`` gets its hash; ``last_checkpoint``
+    names it; only then old ones go. Weights that are not finite are not written. After SIGTERM, SIGINT or SIGUSR1 the
+    run is saved as ``iter_N.pth`` at the end of the iteration, and stopped.
+
+    Args:
+        interval, max_keep_ckpts, ...: As for mmengine's hook.
+    """
+
+    def __init__(self, *args, max_keep_ckpts: int = -1, **kwargs):
+        super().__init__(*args, **kwargs)  # which would delete the old before it writes the new
+        self.keep = max_keep_ckpts
+        self.random_states: list[dict] = []
+
+    def after_load_checkpoint(self, runner, checkpoint):
+        states = checkpoint['meta'].get('random') or []
+        if len(states) == get_world_size():
+            runner.train_loop.random_state = states[runner.rank]
+        else:
+            runner.logger.warning(f'the checkpoint has generator states of {len(states)} processes, this run has '
+                                  f'{get_world_size()}: it goes on with other random numbers')
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        checkpoint['meta']['random'] = self.random_states
+        bad = [name for name, value in checkpoint['state_dict'].items()
+               if value.is_floating_point() and not value.isfinite().all()]
+        if bad:
+            raise UserError(f'{bad[0]} holds NaN or infinite values after iteration {runner.iter}, so nothing is '
+                            'saved; resume from the last checkpoint with a lower learning rate or gradient clipping')
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        number = stop_requested(runner.iter)
+        if number:
+            step = runner.iter + 1
+            path = self._write(runner, f'iter_{step}.pth', dict(epoch=runner.epoch, iter=step))
+            raise Stopped(number, path)
+
+    def _save_checkpoint_with_step(self, runner, step, meta):
+        self._write(runner, self.filename_tmpl.format(step), meta)
+
+    def _write(self, runner, name: str, meta: dict) -> str:
+        """Save, note, point, prune; on the main process, with the generator states of all."""
+        self.random_states = all_gather_object(random_state())
+        path = self.last_ckpt = osp.join(self.out_dir, name)
+        if is_main_process():
+            manifest = read_manifest(self.out_dir)
+            if manifest.pop(name, None):  # the hash of an earlier file of this name
+                write_manifest(self.out_dir, manifest)
+            runner.save_checkpoint(self.out_dir, name, save_optimizer=self.save_optimizer,
+                                   save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
+                                   backend_args=self.backend_args, **self.args)
+            manifest[name] = self._entry(path, meta)
+            write_manifest(self.out_dir, manifest)
+            write_atomically(osp.join(self.out_dir, 'last_checkpoint'), name.encode())
+            prune(self.out_dir, self.keep)
+        barrier()
+        return path
+
+    @staticmethod
+    def _entry(path: str, meta: dict) -> dict:
+        info = meta.get('mmskelssl', {})
+        return dict(epoch=meta['epoch'], iter=meta['iter'], sha256=file_hash(path), bytes=osp.getsize(path),
+                    **{key: info.get(key) for key in ('config_hash', 'data_hash', 'world_size')},
+                    versions=versions())

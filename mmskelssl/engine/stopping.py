@@ -1,0 +1,59 @@
+"""Stopping on request: the iteration is finished, the run saved, and the process told how to go on."""
+import signal
+import threading
+from contextlib import contextmanager
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+
+_received: list[int] = []
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # Slurm warns with the last
+
+
+class Stopped(Exception):
+    """A run that was asked to stop, and has saved itself.
+
+    Args:
+        number: The signal.
+    """
+
+    def __init__(self, number: int, path: str):
+        super().__init__(f'stopped by {signal.Signals(number).name} and saved as {path}: the same command with '
+                         '--resume goes on from there')
+        self.status = 130 if number == signal.SIGINT else 0  # Ctrl-C ends a chain of commands, preemption does not
+
+
+@contextmanager
+def stop_on_signal():
+    """Within, the first SIGTERM, SIGINT or SIGUSR1 is noted; the second has its usual effect."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number, _):
+        _received.append(number)
+        for other, handler in before.items():
+            signal.signal(other, handler)
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        _received.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop_requested(iteration: int) -> int:
+    """Number of the signal that asked to stop, or 0; the same on every rank.
+
+    Several ranks compare notes every tenth iteration: they have to stop after the same one.
+    """
+    mine = _received[0] if _received else 0
+    if get_world_size() == 1:
+        return mine
+    if iteration % 10:
+        return 0
+    number = torch.tensor(mine, device='cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu')
+    all_reduce(number, 'max')
+    return int(number)

@@ -1,0 +1,124 @@
+"""A work_dir: who writes to it, which checkpoints lie in it, and which of them are sound."""
+import errno
+import fcntl
+import glob
+import json
+import os
+import os.path as osp
+import re
+import socket
+from contextlib import contextmanager
+
+from mmskelssl.datasets.store import file_hash
+from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.engine.checkpoint import load_checkpoint
+from mmskelssl.engine.distributed import is_first_process
+from mmskelssl.errors import UserError
+
+
+@contextmanager
+def sole_writer(work_dir: str):
+    """Hold a work_dir for this run; a second run is refused. What a killed run left half-written is removed.
+
+    The lock is the kernel's: it goes with the process, however that ends, and no worker inherits it. Of several ranks
+    the first one holds it.
+    """
+    if not is_first_process():
+        yield
+        return
+    try:
+        os.makedirs(work_dir, exist_ok=True)
+        file = open(osp.join(work_dir, '.lock'), 'a+')
+    except OSError as error:
+        raise UserError(f'{work_dir} cannot be written to: {error.strerror}; choose another --work-dir') from error
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.seek(0)
+                raise UserError(f'{work_dir} is in use by another run ({file.read().strip()}): wait for it, or choose '
+                                'another --work-dir') from error
+            # A file system without locks: nothing to hold.
+        file.truncate(0)
+        file.write(f'process {os.getpid()} on {socket.gethostname()}')
+        file.flush()
+        for rest in glob.glob(osp.join(glob.escape(work_dir), '**', '*.tmp'), recursive=True):
+            os.remove(rest)
+        yield
+
+
+def read_manifest(work_dir: str) -> dict[str, dict]:
+    """What is known of each checkpoint, by file name; empty where there is none, or it is damaged."""
+    try:
+        with open(osp.join(work_dir, 'manifest.json'), encoding='utf-8') as file:
+            content = json.load(file)
+        return {str(name): dict(entry) for name, entry in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def write_manifest(work_dir: str, manifest: dict[str, dict]) -> None:
+    text = json.dumps(manifest, indent=1)
+    write_atomically(osp.join(work_dir, 'manifest.json'), text.encode())
+
+
+def checkpoints(work_dir: str) -> list[str]:
+    """Checkpoints ``epoch_N.pth`` and ``iter_N.pth`` of a work_dir, oldest first."""
+    manifest = read_manifest(work_dir)
+    found = [path for path in glob.glob(osp.join(glob.escape(work_dir), '*.pth'))
+             if re.fullmatch(r'(epoch|iter)_\d+\.pth', osp.basename(path))]
+    return sorted(found, key=lambda path: _iteration(path, manifest))
+
+
+def _iteration(path: str, manifest: dict[str, dict]) -> float:
+    entry = manifest.get(osp.basename(path), {})
+    try:
+        return float(entry['iter'] if 'iter' in entry else load_checkpoint(path)['meta']['iter'])
+    except (UserError, KeyError, TypeError, ValueError):
+        return float('inf')  # tried first, and refused by name
+
+
+def newest_sound(work_dir: str) -> tuple[str | None, list[str]]:
+    """The newest checkpoint that opens and is what was written.
+
+    Returns:
+        Its path, None if there is none at all; and why each newer one was passed over.
+
+    Raises:
+        UserError: There are checkpoints, but no sound one.
+    """
+    manifest, broken, found = read_manifest(work_dir), [], checkpoints(work_dir)
+    for path in reversed(found):
+        problem = _problem(path, manifest.get(osp.basename(path), {}))
+        if problem is None:
+            return path, broken
+        broken.append(problem)
+    if broken:
+        raise UserError(f'no checkpoint in {work_dir} can be used: {"; ".join(broken)}. Choose another --work-dir to '
+                        'start anew')
+    return None, broken
+
+
+def _problem(path: str, entry: dict) -> str | None:
+    if 'sha256' in entry and file_hash(path) != entry['sha256']:
+        return f'{path}: its content is not what was written (sha256 differs from manifest.json)'
+    try:
+        checkpoint = load_checkpoint(path)
+    except UserError as error:
+        return str(error)
+    missing = {'meta', 'state_dict', 'optimizer', 'message_hub'} - set(checkpoint)
+    return f'{path}: cannot be resumed from, it has no {", ".join(sorted(missing))}' if missing else None
+
+
+def prune(work_dir: str, keep: int) -> None:
+    """Remove the oldest checkpoints that this work_dir's manifest lists, so that ``keep`` remain.
+
+    Called once a new one has been written and read back, which is therefore among them.
+    """
+    manifest = read_manifest(work_dir)
+    own = [path for path in checkpoints(work_dir) if osp.basename(path) in manifest]
+    for path in own[:-keep] if keep > 0 else []:
+        os.remove(path)
+        del manifest[osp.basename(path)]
+    write_manifest(work_dir, manifest)

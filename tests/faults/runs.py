@@ -1,0 +1,143 @@
+"""Real training runs in processes of their own, which a test may kill, starve or signal.
+
+They are forked from a server that has everything imported already: a run takes a second or two.
+"""
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+_server = multiprocessing.get_context('forkserver')
+_server.set_forkserver_preload(['tools.train', 'mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine',
+                                'mmskelssl.evaluation.protocols', 'torch.utils.tensorboard', 'torch._dynamo'])
+
+# Small enough for a second: 32 clips are 4 iterations of 8 an epoch; every checkpoint is kept.
+SMALL = {'train_cfg.max_epochs': 3, 'train_dataloader.batch_size': 8, 'data.pipeline.2.frames': 8,
+         'default_hooks.checkpoint.interval': 1, 'default_hooks.checkpoint.max_keep_ckpts': 3,
+         'default_hooks.logger.interval': 1, 'custom_hooks.1.interval': 100}
+SIZES = {'model.backbone.hidden_channels': 4, 'model.backbone.out_channels': 16, 'model.queue_size': 20}
+OPTIONS = {**{name: SIZES for name in ('skeletonclr', 'aimclr', 'actclr', 'skeattnclr')},
+           'crrl': {'model.backbone.hidden_channels': 4, 'model.head.out_channels': 8}}
+
+
+class Run:
+    """A training run in a process of its own.
+
+    Args:
+        method: Of ``configs/METHOD_toy.py``.
+        inject: Module-level function called in the process before training, with ``inject_args``.
+        options: Keys of the config to change.
+        arguments: Of ``tools/train.py`` besides config, work_dir and options.
+    """
+
+    def __init__(self, store, work_dir, *arguments: str, method='skeletonclr', inject=None, inject_args=(), **options):
+        work_dir = Path(work_dir)
+        self.log = work_dir.with_name(work_dir.name + '.log')
+        options = {**SMALL, **OPTIONS[method], 'data.store': store, **options.pop('options', {}), **options}
+        if 'crrl' in method:
+            options.pop('data.pipeline.2.frames')
+        command = [f'{ROOT}/configs/{method}_toy.py', '--work-dir', str(work_dir), *arguments, '--cfg-options',
+                   *(f'{key}={value}' for key, value in options.items())]
+        self.process = _server.Process(target=_main, args=(command, str(self.log), inject, inject_args))
+        self.process.start()
+
+    def end(self, timeout=60) -> int:
+        """Exit status (minus the signal's number if one killed it); fails the test if the run hangs."""
+        self.process.join(timeout)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+            raise AssertionError(f'the run hangs:\n{self.output[-3000:]}')
+        return self.process.exitcode
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors='replace')
+
+    @property
+    def error(self) -> str:
+        """The last line that says what went wrong."""
+        return [line for line in self.output.splitlines() if 'error: ' in line][-1]
+
+
+def _main(command, log, inject, inject_args) -> None:
+    os.chdir(ROOT)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(handle, 1), os.dup2(handle, 2)
+    sys.stdout, sys.stderr = (open(number, 'w', buffering=1, closefd=False) for number in (1, 2))
+    logging.captureWarnings(True)
+    torch.set_num_threads(1)
+    from tools import train
+    sys.argv = ['train.py', *command]
+    if inject:
+        inject(*inject_args)
+    train.main()
+
+
+def at_iteration(number: int, do, stage: str = '') -> None:
+    """Call ``do`` in the middle of an iteration (counted from 1), in the stage whose work_dir is called ``stage``."""
+    from mmskelssl.engine.hooks import ProgressHook
+    before = ProgressHook.before_train_iter
+
+    def patched(self, runner, *args, **kwargs):
+        before(self, runner, *args, **kwargs)
+        if runner.iter + 1 == number and Path(runner.work_dir).name.endswith(stage):
+            do()
+    ProgressHook.before_train_iter = patched
+
+
+def kill_self() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_at(number: int, stage: str = '') -> None:
+    at_iteration(number, kill_self, stage)
+
+
+def signal_at(number: int, which: int) -> None:
+    at_iteration(number, lambda: os.kill(os.getpid(), which))
+
+
+def state(path) -> dict:
+    """Everything of a checkpoint that a run's future depends on, as {dotted key: value}."""
+    checkpoint = torch.load(path, weights_only=True)
+    meta = checkpoint['meta']
+    scalars = {name: value for name, value in checkpoint['message_hub']['log_scalars'].items()
+               if not name.endswith('time')}
+    return dict(_leaves(dict(
+        weights=checkpoint['state_dict'], optimizer=checkpoint['optimizer'], schedulers=checkpoint['param_schedulers'],
+        random=meta['random'], epoch=meta['epoch'], iter=meta['iter'], logged=scalars)))
+
+
+def _leaves(node, path=''):
+    if isinstance(node, (dict, list, tuple)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(value, f'{path}.{key}')
+    else:
+        yield path, node
+
+
+def assert_same(first, second) -> None:
+    """Two checkpoints hold the same, bit for bit."""
+    first, second = state(first), state(second)
+    assert set(first) == set(second)
+    different = [key for key, value in first.items()
+                 if not (torch.equal(value, second[key]) if torch.is_tensor(value) else value == second[key])]
+    assert not different, different[:10]
+
+
+@contextmanager
+def limited(run: Run):
+    """End the run with the block."""
+    try:
+        yield run
+    finally:
+        if run.process.is_alive():
+            run.process.kill()
+            run.process.join()
