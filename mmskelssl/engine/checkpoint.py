@@ -35,6 +35,9 @@ def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
         raise UserError(f'{path}: remote checkpoints are not loaded; download the file, check it, and give its path')
     if not osp.isfile(path):
         raise UserError(f'{path}: no such checkpoint file')
+    if _inflates(path):
+        raise UserError(f'{path}: refused, since it is compressed: torch writes no such file, and it may unpack to any '
+                        'size')
     try:
         with torch.serialization.safe_globals(STAND_INS):
             checkpoint = restore(torch.load(path, map_location=map_location, weights_only=True))
@@ -47,6 +50,14 @@ def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
     if isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint
+
+
+def _inflates(path: str) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False  # for the reader to refuse, or an older format
 
 
 def _reason(path: str, error: Exception) -> str:

@@ -49,7 +49,7 @@ def sole_writer(work_dir: str):
 
 
 def read_manifest(work_dir: str) -> dict[str, dict]:
-    """What is known of each checkpoint, by file name; empty where there is none, or it is damaged."""
+    """What is known of each checkpoint, by file name, in the order of writing; empty where it is damaged or missing."""
     try:
         with open(osp.join(work_dir, 'manifest.json'), encoding='utf-8') as file:
             content = json.load(file)
@@ -64,17 +64,19 @@ def write_manifest(work_dir: str, manifest: dict[str, dict]) -> None:
 
 
 def checkpoints(work_dir: str) -> list[str]:
-    """Checkpoints ``epoch_N.pth`` and ``iter_N.pth`` of a work_dir, oldest first."""
-    manifest = read_manifest(work_dir)
-    found = [path for path in glob.glob(osp.join(glob.escape(work_dir), '*.pth'))
-             if re.fullmatch(r'(epoch|iter)_\d+\.pth', osp.basename(path))]
-    return sorted(found, key=lambda path: _iteration(path, manifest))
+    """Checkpoints ``epoch_N.pth`` and ``iter_N.pth`` of a work_dir, in the order of writing.
+
+    Those that the manifest does not list come last, by iteration: the run died before it could list them.
+    """
+    names = {osp.basename(path) for path in glob.glob(osp.join(glob.escape(work_dir), '*.pth'))
+             if re.fullmatch(r'(epoch|iter)_\d+\.pth', osp.basename(path))}
+    listed = [osp.join(work_dir, name) for name in read_manifest(work_dir) if name in names]
+    return listed + sorted({osp.join(work_dir, name) for name in names} - set(listed), key=_iteration)
 
 
-def _iteration(path: str, manifest: dict[str, dict]) -> float:
-    entry = manifest.get(osp.basename(path), {})
+def _iteration(path: str) -> float:
     try:
-        return float(entry['iter'] if 'iter' in entry else load_checkpoint(path)['meta']['iter'])
+        return float(load_checkpoint(path)['meta']['iter'])
     except (UserError, KeyError, TypeError, ValueError):
         return float('inf')  # tried first, and refused by name
 
@@ -112,13 +114,14 @@ def _problem(path: str, entry: dict) -> str | None:
 
 
 def prune(work_dir: str, keep: int) -> None:
-    """Remove the oldest checkpoints that this work_dir's manifest lists, so that ``keep`` remain.
+    """Remove the checkpoints that were written first, so that ``keep`` remain.
 
-    Called once a new one has been written and read back, which is therefore among them.
+    Called once a new one has been written, read back and listed: it is the last in the manifest, and stays.
     """
     manifest = read_manifest(work_dir)
-    own = [path for path in checkpoints(work_dir) if osp.basename(path) in manifest]
-    for path in own[:-keep] if keep > 0 else []:
-        os.remove(path)
-        del manifest[osp.basename(path)]
+    for name in list(manifest)[:-keep] if keep > 0 else []:
+        path = osp.join(work_dir, name)
+        if osp.isfile(path):
+            os.remove(path)
+        del manifest[name]
     write_manifest(work_dir, manifest)

@@ -2,20 +2,26 @@
 
 They are forked from a server that has everything imported already: a run takes a second or two.
 """
+import io
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from mmskelssl.engine import atomic
+
 ROOT = Path(__file__).resolve().parents[2]
 _server = multiprocessing.get_context('forkserver')
 _server.set_forkserver_preload(['tools.train', 'mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine',
-                                'mmskelssl.evaluation.protocols', 'torch.utils.tensorboard', 'torch._dynamo'])
+                                'mmskelssl.evaluation.protocols', 'torch.utils.tensorboard', 'torch._dynamo',
+                                'matplotlib.pyplot', 'matplotlib.backends.backend_agg', 'tqdm'])
 
 # Small enough for a second: 32 clips are 4 iterations of 8 an epoch; every checkpoint is kept.
 SMALL = {'train_cfg.max_epochs': 3, 'train_dataloader.batch_size': 8, 'data.pipeline.2.frames': 8,
@@ -36,14 +42,16 @@ class Run:
         arguments: Of ``tools/train.py`` besides config, work_dir and options.
     """
 
-    def __init__(self, store, work_dir, *arguments: str, method='skeletonclr', inject=None, inject_args=(), **options):
+    def __init__(self, store, work_dir, *arguments: str, method='skeletonclr', config=None, inject=None, inject_args=(),
+                 options=None):
         work_dir = Path(work_dir)
-        self.log = work_dir.with_name(work_dir.name + '.log')
-        options = {**SMALL, **OPTIONS[method], 'data.store': store, **options.pop('options', {}), **options}
+        self.log = Path(tempfile.mkstemp('.log')[1])
+        options = {**SMALL, **OPTIONS[method], 'data.store': store, **(options or {})}
         if 'crrl' in method:
             options.pop('data.pipeline.2.frames')
-        command = [f'{ROOT}/configs/{method}_toy.py', '--work-dir', str(work_dir), *arguments, '--cfg-options',
-                   *(f'{key}={value}' for key, value in options.items())]
+        config = str(config or f'{ROOT}/configs/{method}_toy.py')
+        command = [config, '--work-dir', str(work_dir), *arguments, '--cfg-options',
+                   *(f'{key}={value}' for key, value in options.items() if value is not None)]
         self.process = _server.Process(target=_main, args=(command, str(self.log), inject, inject_args))
         self.process.start()
 
@@ -73,7 +81,12 @@ def _main(command, log, inject, inject_args) -> None:
     sys.stdout, sys.stderr = (open(number, 'w', buffering=1, closefd=False) for number in (1, 2))
     logging.captureWarnings(True)
     torch.set_num_threads(1)
+    from mmengine.config import config
+    from mmengine.runner import runner
+
     from tools import train
+    config.FormatCode = lambda text, **_: (text, False)  # half of such a short run is spent on pretty-printing
+    runner.collect_env = dict  # and most of the rest on asking for compilers
     sys.argv = ['train.py', *command]
     if inject:
         inject(*inject_args)
@@ -102,6 +115,39 @@ def kill_at(number: int, stage: str = '') -> None:
 
 def signal_at(number: int, which: int) -> None:
     at_iteration(number, lambda: os.kill(os.getpid(), which))
+
+
+def die_writing(name: str, share: float) -> None:
+    """SIGKILL when that share of the file's bytes is on disk."""
+    def dying_open(path, *args, **kwargs):
+        file = open(path, *args, **kwargs)
+        if name not in str(path):
+            return file
+
+        class Dying(io.BufferedWriter):
+            def write(self, data):
+                super().write(data[:int(share * len(data))])
+                self.flush()
+                kill_self()
+        return Dying(file.detach())
+    atomic.open = dying_open
+
+
+def die_before(name: str, function: str = 'replace') -> None:
+    """SIGKILL right before ``os.replace`` (or ``remove``) would bring (or take) that file, once epoch 2 is on disk."""
+    call = getattr(os, function)
+
+    def dying(*paths):
+        folder = Path(paths[-1]).parent
+        if Path(paths[-1]).name == name and (name == 'epoch_2.pth' or (folder / 'epoch_2.pth').exists()):
+            kill_self()
+        call(*paths)
+    setattr(os, function, dying)
+
+
+def disk_full_at(number: int, size: int) -> None:
+    """From that iteration on no file may grow beyond ``size`` bytes."""
+    at_iteration(number, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
 
 
 def state(path) -> dict:

@@ -32,6 +32,10 @@ class CheckpointHook(_CheckpointHook):
         self.random_states: list[dict] = []
 
     def after_load_checkpoint(self, runner, checkpoint):
+        folder, name = osp.split(runner._load_from)
+        manifest = read_manifest(folder)
+        if is_main_process() and folder == runner.work_dir and name not in manifest:  # the run died before it could
+            write_manifest(folder, {**manifest, name: self._entry(runner._load_from, checkpoint['meta'])})
         states = checkpoint['meta'].get('random') or []
         if len(states) == get_world_size():
             runner.train_loop.random_state = states[runner.rank]
