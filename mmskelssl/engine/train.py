@@ -97,11 +97,11 @@ def run_stage(name: str, cfg: Config, start: dict | None) -> None:
     check_equal_shares(loader)
     try:
         runner.train()
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+    except (OSError, RuntimeError, UserError) as error:
+        reason = _explain_crash(error)
+        if not reason:
             raise
-        raise UserError(f'{cfg.work_dir} cannot be written to: {error.strerror}. Make room, then go on with '
-                        '--resume') from error
+        raise UserError(f'{reason}; --resume goes on from the last checkpoint') from error
 
 
 def _check_start(cfg: Config, start: dict | None) -> None:
@@ -113,6 +113,20 @@ def _check_start(cfg: Config, start: dict | None) -> None:
     if missing and not cfg.resume:
         raise UserError(f'{cfg.filename}: {cfg.model.type} needs {", ".join(missing)} from an earlier stage: '
                         'name it in `stages`, with what it carries over, and give --init-from CKPT to replace it')
+
+
+def _explain_crash(error: Exception) -> str | None:
+    """What ended a run from outside, in one line; None for what this one has to answer for."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        return f'{error.filename or "a log"} cannot be written: {error.strerror}; make room'
+    if isinstance(error, UserError) and 'Original Traceback' in text:  # torch wraps what a worker raises
+        return text.strip().splitlines()[-1].partition('UserError: ')[2]
+    if text.startswith('DataLoader worker'):
+        return f'{" ".join(text.split()).rstrip(".")}. Out of memory, perhaps: fewer train_dataloader.num_workers need less'
+    if 'onnection closed by peer' in text or 'onnection reset by peer' in text:
+        return 'another process of this run has died; its own output says why'
+    return None
 
 
 def _explain(error: Exception) -> str:

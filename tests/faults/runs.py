@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from mmskelssl.engine import atomic
+from mmskelssl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 _server = multiprocessing.get_context('forkserver')
@@ -145,6 +146,32 @@ def die_before(name: str, function: str = 'replace') -> None:
     setattr(os, function, dying)
 
 
+def pause_at(number: int) -> None:
+    signal_at(number, signal.SIGSTOP)
+
+
+def as_rank(rank: int, port: int, inject=None, inject_args=()) -> None:
+    """Be one of two processes, without torchrun: nobody else ends the other one."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
+                      MASTER_PORT=str(port))
+    if inject:
+        inject(*inject_args)
+
+
+def worker_fails(how: str) -> None:
+    """The data workers' third batch does not come."""
+    from mmskelssl.datasets import SkeletonDataset
+    read, count = SkeletonDataset.__getitems__, iter(range(1000))
+
+    def failing(self, indices):
+        if torch.utils.data.get_worker_info() and next(count) == 1:
+            if how == 'killed':
+                kill_self()
+            raise UserError(f'sample {self.ids[indices[0]]} cannot be read')
+        return read(self, indices)
+    SkeletonDataset.__getitems__ = failing
+
+
 def disk_full_at(number: int, size: int) -> None:
     """From that iteration on no file may grow beyond ``size`` bytes."""
     at_iteration(number, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
@@ -161,6 +188,12 @@ def state(path) -> dict:
         random=meta['random'], epoch=meta['epoch'], iter=meta['iter'], logged=scalars)))
 
 
+def _equal(a, b) -> bool:
+    if torch.is_tensor(a):
+        return a.shape == b.shape and bool(((a == b) | (a != a) & (b != b)).all())  # NaN where nothing could be logged
+    return a == b
+
+
 def _leaves(node, path=''):
     if isinstance(node, (dict, list, tuple)):
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
@@ -173,8 +206,7 @@ def assert_same(first, second) -> None:
     """Two checkpoints hold the same, bit for bit."""
     first, second = state(first), state(second)
     assert set(first) == set(second)
-    different = [key for key, value in first.items()
-                 if not (torch.equal(value, second[key]) if torch.is_tensor(value) else value == second[key])]
+    different = [key for key, value in first.items() if not _equal(value, second[key])]
     assert not different, different[:10]
 
 
