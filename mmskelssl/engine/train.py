@@ -123,7 +123,8 @@ def _explain_crash(error: Exception) -> str | None:
     if isinstance(error, UserError) and 'Original Traceback' in text:  # torch wraps what a worker raises
         return text.strip().splitlines()[-1].partition('UserError: ')[2]
     if text.startswith('DataLoader worker'):
-        return f'{" ".join(text.split()).rstrip(".")}. Out of memory, perhaps: fewer train_dataloader.num_workers need less'
+        text = ' '.join(text.split()).rstrip('.')
+        return f'{text}. Out of memory, perhaps: fewer train_dataloader.num_workers need less'
     if 'onnection closed by peer' in text or 'onnection reset by peer' in text:
         return 'another process of this run has died; its own output says why'
     return None

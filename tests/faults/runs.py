@@ -172,6 +172,18 @@ def worker_fails(how: str) -> None:
     SkeletonDataset.__getitems__ = failing
 
 
+def weights_turn_nan(number: int) -> None:
+    """The step of that iteration spoils a weight, after a loss that was sound."""
+    from mmskelssl.engine.hooks import NonFiniteHook
+    after = NonFiniteHook.after_train_iter
+
+    def patched(self, runner, *args, **kwargs):
+        after(self, runner, *args, **kwargs)
+        if runner.iter + 1 == number:
+            next(runner.model.backbone.parameters()).data.fill_(float('nan'))
+    NonFiniteHook.after_train_iter = patched
+
+
 def disk_full_at(number: int, size: int) -> None:
     """From that iteration on no file may grow beyond ``size`` bytes."""
     at_iteration(number, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
