@@ -230,7 +230,7 @@ def test_run_info_is_plain(tmp_path):
     for hook in (RunInfoHook(**info), PlainCheckpointHook()):
         hook.before_save_checkpoint(state, checkpoint)
     torch.save(checkpoint, tmp_path / 'a.pth')
-    assert load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl'] == dict(info, epoch=5, iteration=55)
+    assert load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl'] == dict(info, epoch=5, iteration=55, world_size=1)
     assert not warnings and torch.serialization.get_unsafe_globals_in_checkpoint(str(tmp_path / 'a.pth')) == []
     assert json.loads(json.dumps(checkpoint['meta'])) == checkpoint['meta']
 

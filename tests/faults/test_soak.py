@@ -1,0 +1,59 @@
+"""A long run, disturbed at random moments: it ends like the undisturbed one, and neither memory nor files leak.
+
+Six epochs of four iterations by default; ``MMSKELSSL_SOAK=1000`` for as many epochs (an hour or so).
+"""
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from runs import Run, assert_same
+
+pytestmark = pytest.mark.slow
+EPOCHS = int(os.environ.get('MMSKELSSL_SOAK', 6))
+OPTIONS = {'train_cfg.max_epochs': EPOCHS, 'default_hooks.checkpoint.max_keep_ckpts': 2,
+           'train_dataloader.num_workers': 1}
+MOMENTS = (.1, 2.)  # seconds between two disturbances, beside the start of a run
+
+
+def footprint(pid: int) -> tuple[int, int]:
+    """Resident bytes and open files of a process."""
+    status = Path(f'/proc/{pid}/status').read_text()
+    resident = int(next(line for line in status.splitlines() if line.startswith('VmRSS:')).split()[1])
+    return 1024 * resident, len(os.listdir(f'/proc/{pid}/fd'))
+
+
+def test_soak(tiny_store, tmp_path):
+    straight, samples = Run(tiny_store, tmp_path / 'straight', options=OPTIONS), []
+    while straight.process.is_alive():
+        straight.process.join(.1)
+        try:
+            if (tmp_path / 'straight' / 'epoch_2.pth').exists() or samples:  # everything is set up
+                samples.append(footprint(straight.process.pid))
+        except (OSError, StopIteration):
+            break  # it has just ended
+    assert straight.end() == 0, straight.output[-3000:]
+    resident, files = zip(*samples, strict=True)
+    third = max(1, len(samples) // 3)
+    assert max(resident[-third:]) < 1.05 * max(resident[:third]) + (8 << 20), [r >> 20 for r in resident]
+    assert max(files[-third:]) <= max(files[:third]) + 2, files
+
+    rng, disturbed = random.Random(0), 0
+    while True:
+        run = Run(tiny_store, tmp_path / 'w', *(['--resume'] if disturbed else []), options=OPTIONS)
+        for _ in range(100):  # until it trains
+            run.process.join(.1)
+            if 'Checkpoints will be saved' in run.output or not run.process.is_alive():
+                break
+        run.process.join(rng.uniform(*MOMENTS))
+        if not run.process.is_alive():
+            break
+        which = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+        os.kill(run.process.pid, which)
+        expected = {signal.SIGKILL: -9, signal.SIGINT: 130}.get(which, 0)
+        assert run.end() in (expected, 0), run.output[-3000:]
+        disturbed += 1
+    assert run.end() == 0, run.output[-3000:]
+    assert disturbed
+    assert_same(tmp_path / 'straight' / f'epoch_{EPOCHS}.pth', tmp_path / 'w' / f'epoch_{EPOCHS}.pth')
