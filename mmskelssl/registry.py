@@ -16,6 +16,7 @@ _LOCATIONS = dict(
     FUNCTIONS=['mmskelssl.datasets'],
     HOOKS=['mmskelssl.engine.hooks'],
     LOOPS=['mmskelssl.engine'],
+    MODEL_WRAPPERS=['mmskelssl.engine'],
     OPTIM_WRAPPERS=['mmskelssl.engine'],
     VISBACKENDS=['mmskelssl.engine'],
 )

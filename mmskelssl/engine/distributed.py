@@ -18,7 +18,8 @@ def is_first_process() -> bool:
 def prepare_distributed(cfg: Config) -> None:
     """Make ``--launcher pytorch`` work on CPU: start gloo, and wrap the model without device ids.
 
-    mmengine would call ``torch.cuda.set_device``; it skips that where a process group is up already.
+    mmengine would call ``torch.cuda.set_device``; it skips that where a process group is up already. With
+    ``sync_bn='torch'`` batch norm takes the statistics of all processes: torch's own on GPUs, ours on CPUs.
     """
     if cfg.get('launcher', 'none') == 'none':
         return
@@ -27,6 +28,8 @@ def prepare_distributed(cfg: Config) -> None:
         if cfg.launcher == 'pytorch' and not distributed.is_initialized():
             distributed.init_process_group('gloo')
         wrapper['device_ids'] = None
+        if cfg.pop('sync_bn', None):
+            wrapper['type'] = 'mmskelssl.SyncBNDataParallel'  # as mmengine looks in its root alone
     cfg.model_wrapper_cfg = wrapper
 
 

@@ -42,9 +42,9 @@ class Counter:
 
     def table(self) -> str:
         order = sorted(self.faults, key=lambda name: int(name[1:]))
-        return HEAD + ''.join(
-            f'| {name} | {fault["what"]} | {fault["tried"]} | {fault["survived"]} | {"; ".join(fault["lost"]) or "-"} |\n'
-            for name, fault in ((name, self.faults[name]) for name in order))
+        cells = [(name, *(str(self.faults[name][key]) for key in ('what', 'tried', 'survived')),
+                  '; '.join(self.faults[name]['lost']) or '-') for name in order]
+        return HEAD + ''.join(f'| {" | ".join(row)} |\n' for row in cells)
 
 
 def rows(text: str) -> dict[str, list[str]]:

@@ -1,0 +1,50 @@
+"""Batch norm over the batches of all processes, where torch's own (GPUs only) cannot go."""
+import torch
+from mmengine.dist import get_world_size
+from mmengine.model import MMDistributedDataParallel
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmskelssl.registry import MODEL_WRAPPERS
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Statistics of all processes in training, with their gradients; in evaluation an ordinary batch norm."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or get_world_size() == 1:
+            return super().forward(x)
+        axes, shape = [0, *range(2, x.dim())], [1, -1] + [1] * (x.dim() - 2)
+        count = all_reduce(x.new_tensor(x.numel() / x.shape[1]))
+        mean = all_reduce(x.sum(axes)) / count
+        centred = x - mean.view(shape)
+        variance = all_reduce(centred.square().sum(axes)) / count
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
+        return centred * (self.weight * (variance + self.eps).rsqrt()).view(shape) + self.bias.view(shape)
+
+
+def synchronise(module: nn.Module) -> nn.Module:
+    """Replace every batch norm within, keeping its tensors."""
+    for name, child in module.named_children():
+        if isinstance(child, _BatchNorm) and child.affine and child.track_running_stats:
+            twin = SyncBatchNorm(child.num_features, child.eps, child.momentum)
+            twin.__dict__.update(_parameters=child._parameters, _buffers=child._buffers, training=child.training)
+            setattr(module, name, twin)
+        else:
+            synchronise(child)
+    return module
+
+
+@MODEL_WRAPPERS.register_module()
+class SyncBNDataParallel(MMDistributedDataParallel):
+    """mmengine's wrapper around a model whose batch norms are synchronised."""
+
+    def __init__(self, module: nn.Module, *args, **kwargs):
+        super().__init__(synchronise(module), *args, **kwargs)

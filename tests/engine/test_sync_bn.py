@@ -1,0 +1,73 @@
+"""Two processes with synchronised batch norm train like one with the whole batch."""
+import multiprocessing
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmskelssl.engine.sync_bn import SyncBatchNorm, SyncBNDataParallel, synchronise
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'models' / 'methods'))
+from contract_methods import batch, build  # noqa: E402
+
+STEPS, WHOLE = 3, 8
+
+
+class TwoViews(nn.Module):
+    """The same two views of a clip whoever looks at it: augmentation draws for each rank."""
+
+    def forward(self, data, training):
+        return dict(inputs=dict(query=data['inputs'], key=1.1 * data['inputs'].flip(2)), data_samples={})
+
+
+def train(rank, world, wrapper, out, meeting):
+    if world > 1:
+        torch.distributed.init_process_group('gloo', init_method=f'file://{meeting}', rank=rank, world_size=world)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = build('SkeletonCLR', dropout=0., queue_size=20).double()
+    model.data_preprocessor = TwoViews()
+    wrapped = wrapper(model, device_ids=None, broadcast_buffers=False) if wrapper else model
+    optimizer, share = OptimWrapper(torch.optim.SGD(model.parameters(), .1)), WHOLE // world
+    for i in range(STEPS):
+        clips = batch(WHOLE, seed=i)['inputs'].double()[rank * share:(rank + 1) * share]
+        wrapped.train_step(dict(inputs=clips), optimizer)
+    if rank == 0:
+        torch.save(model.state_dict(), out)
+
+
+def run(folder, world, wrapper=None):
+    out, context = folder / f'{world}{wrapper and wrapper.__name__}.pt', multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['mmskelssl.models', 'mmskelssl.engine', 'mmskelssl.datasets'])
+    processes = [context.Process(target=train, args=(rank, world, wrapper, out, folder / f'meet{out.name}'))
+                 for rank in range(world)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    return torch.load(out, weights_only=True)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path):
+    one, two = run(tmp_path, 1), run(tmp_path, 2, SyncBNDataParallel)
+    assert set(one) == set(two) and int(two['queue.pointer']) == STEPS * WHOLE % 20
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-6, atol=1e-6, msg=name)
+    apart = run(tmp_path, 2, MMDistributedDataParallel)
+    assert not torch.allclose(apart['queue.keys'], one['queue.keys'], atol=1e-3)  # every rank its own statistics
+
+
+def test_one_process_keeps_its_batch_norm():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sequential(nn.BatchNorm2d(2, affine=False)))
+    weight, x = model[1].weight, torch.randn(5, 3)
+    expected = model[:2](x)
+    synchronise(model)
+    assert isinstance(model[1], SyncBatchNorm) and model[1].weight is weight and type(model[2][0]) is nn.BatchNorm2d
+    model[1].reset_running_stats()
+    torch.testing.assert_close(model[:2](x), expected)
