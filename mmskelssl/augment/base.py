@@ -79,7 +79,7 @@ class BatchAugment:
         if self.needs_layout and self.layout is None:
             raise UserError(f'{type(self).__name__} needs a skeleton layout: give it layout=...')
         with full_precision(x):
-            if self.p == 0:
+            if self.p == 0 or not x.numel():
                 return x
             if self.p == 1:
                 return self.apply(x, **self.draw(x, generator))

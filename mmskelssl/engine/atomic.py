@@ -7,6 +7,7 @@ import torch
 from mmengine.fileio import LocalBackend, register_backend
 
 from mmskelssl.datasets.store import file_hash
+from mmskelssl.engine.unpickle import STAND_INS
 from mmskelssl.errors import UserError
 
 
@@ -53,7 +54,8 @@ class AtomicLocalBackend(LocalBackend):
             if file_hash(temporary) != hashlib.sha256(obj).hexdigest():
                 raise OSError('the file read back differs from what was written')
             if path.endswith('.pth'):
-                torch.load(temporary, map_location='meta', weights_only=True)  # plain data alone passes
+                with torch.serialization.safe_globals(STAND_INS):
+                    torch.load(temporary, map_location='meta', weights_only=True)  # as it will be read
         try:
             write_atomically(path, obj, check)
         except OSError as error:

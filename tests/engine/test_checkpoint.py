@@ -14,7 +14,7 @@ from torch import nn
 
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone, load_checkpoint, load_part
 from mmskelssl.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
-from mmskelssl.engine.rebuild import check_types
+from mmskelssl.engine.rebuild import build_dataset, check_types
 from mmskelssl.engine.unpickle import to_plain
 from mmskelssl.errors import UserError
 from mmskelssl.registry import MODELS
@@ -237,6 +237,12 @@ def test_description_may_only_name_what_is_registered(tmp_path, registered, mode
     with pytest.raises(UserError):
         check_types(model, 'x')
     assert not os.path.exists('made')
+
+
+def test_a_description_does_not_say_where_to_write(tmp_path, tiny_store):
+    pipeline = [dict(type='SelectPersons'), dict(type='ResizeFrames', frames=4), dict(type='PackSkeleton')]
+    data = dict(store=tiny_store, pipeline=pipeline, cache_dir=str(tmp_path / 'there'))
+    assert len(build_dataset(data, 'train', 'a.pth')) == 32 and not (tmp_path / 'there').exists()
 
 
 def test_undescribed_checkpoint_says_what_to_do(tmp_path):
