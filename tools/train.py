@@ -11,11 +11,9 @@ SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 finish the iteration, save and stop; --resu
 import argparse
 import os
 import os.path as osp
-import sys
 
 from mmengine.config import DictAction
 
-from mmskelssl.engine.stopping import Stopped
 from mmskelssl.engine.train import train
 from mmskelssl.errors import one_line_errors
 
@@ -44,11 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    try:
-        train(**{key: value for key, value in vars(parse_args()).items() if key != 'local_rank'})
-    except Stopped as stopped:
-        print(stopped)
-        sys.exit(stopped.status)
+    train(**{key: value for key, value in vars(parse_args()).items() if key != 'local_rank'})
 
 
 if __name__ == '__main__':

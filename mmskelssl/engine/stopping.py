@@ -10,17 +10,15 @@ _received: list[int] = []
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # Slurm warns with the last
 
 
-class Stopped(Exception):
-    """A run that was asked to stop, and has saved itself.
+class Stopped(SystemExit):
+    """Ends a run that was asked to stop, and has saved itself.
 
     Args:
-        number: The signal.
+        number: The signal. Ctrl-C gives exit status 130, which ends a chain of commands; preemption is no failure.
     """
 
-    def __init__(self, number: int, path: str):
-        super().__init__(f'stopped by {signal.Signals(number).name} and saved as {path}: the same command with '
-                         '--resume goes on from there')
-        self.status = 130 if number == signal.SIGINT else 0  # Ctrl-C ends a chain of commands, preemption does not
+    def __init__(self, number: int):
+        super().__init__(130 if number == signal.SIGINT else 0)
 
 
 @contextmanager

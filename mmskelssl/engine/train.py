@@ -13,7 +13,7 @@ from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.distributed import check_equal_shares, prepare_distributed
 from mmskelssl.engine.stopping import stop_on_signal
-from mmskelssl.engine.work_dir import checkpoints, newest_sound, sole_writer
+from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
 from mmskelssl.errors import UserError
 from mmskelssl.registry import MODELS, explain_unknown
 
@@ -69,6 +69,7 @@ def _continue(cfg: Config, resume: str | None) -> None:
                         'it, or choose another --work-dir')
     if resume and resume != 'auto' and not osp.isfile(resume):
         raise UserError(f'--resume {resume}: no such file')
+    remove_half_written(cfg.work_dir)
     cfg.load_from, broken = newest_sound(cfg.work_dir) if resume == 'auto' else (resume, [])
     cfg.resume = cfg.load_from is not None
     for problem in broken:

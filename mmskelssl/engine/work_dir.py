@@ -18,7 +18,7 @@ from mmskelssl.errors import UserError
 
 @contextmanager
 def sole_writer(work_dir: str):
-    """Hold a work_dir for this run; a second run is refused. What a killed run left half-written is removed.
+    """Hold a work_dir for this run; a second run is refused.
 
     The lock is the kernel's: it goes with the process, however that ends, and no worker inherits it. Of several ranks
     the first one holds it.
@@ -43,9 +43,13 @@ def sole_writer(work_dir: str):
         file.truncate(0)
         file.write(f'process {os.getpid()} on {socket.gethostname()}')
         file.flush()
-        for rest in glob.glob(osp.join(glob.escape(work_dir), '**', '*.tmp'), recursive=True):
-            os.remove(rest)
         yield
+
+
+def remove_half_written(work_dir: str) -> None:
+    """Remove what a killed run was writing; the names are those of :func:`write_atomically`."""
+    for rest in glob.glob(osp.join(glob.escape(work_dir), '*.[0-9]*.tmp')) if is_first_process() else []:
+        os.remove(rest)
 
 
 def read_manifest(work_dir: str) -> dict[str, dict]:

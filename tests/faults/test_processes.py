@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import ROOT, Run, as_rank, assert_same, kill_at, pause_at, worker_fails
+from runs import ROOT, Run, as_rank, assert_same, kill_at, pause_at, signal_at, worker_fails
 
 from mmskelssl.datasets import SkeletonDataset, whole_batch
 from mmskelssl.engine.checkpoint import load_checkpoint
@@ -67,6 +67,19 @@ def test_dead_rank(tiny_store, tmp_path, lost, victim):
         alone = Run(tiny_store, tmp_path / 'w', '--resume', options={**options, 'train_cfg.max_epochs': 3})
         assert alone.end() == 2 and 'world_size was 2 and is 1' in alone.error
     lost('the iteration since the last checkpoint; the end is the same to the bit')
+
+
+@pytest.mark.fault('F5', 'SIGTERM, SIGINT, SIGUSR1 within an epoch, of one of two ranks too; then --resume')
+def test_one_rank_is_asked_to_stop(tiny_store, tmp_path, lost):
+    """Both end after the same iteration, at which they compare notes."""
+    for run in two_ranks(tiny_store, tmp_path / 'w', injects=[(), (signal_at, (2, signal.SIGTERM))],
+                         **{'train_dataloader.drop_last': False}):
+        assert run.end() == 0, run.output[-3000:]
+    assert load_checkpoint(tmp_path / 'w' / 'iter_11.pth')['meta']['iter'] == 11
+    for run in two_ranks(tiny_store, tmp_path / 'w', '--resume', **{'train_dataloader.drop_last': False}):
+        assert run.end() == 0, run.output[-3000:]
+    assert (tmp_path / 'w' / 'epoch_3.pth').is_file()
+    lost('nothing')
 
 
 def test_unequal_shares_are_refused(tiny_store, tmp_path):

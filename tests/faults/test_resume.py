@@ -1,4 +1,5 @@
 """A run that was killed or stopped goes on exactly where it was."""
+import shutil
 import signal
 
 import pytest
@@ -65,7 +66,7 @@ def test_killed_after_the_queue_wrapped(tiny_store, tmp_path, undisturbed):
     assert int(load_checkpoint(ends[1])['state_dict']['queue.pointer']) == 64 % 20
 
 
-@pytest.mark.fault('F5', 'SIGTERM, SIGINT, SIGUSR1 within an epoch, then --resume')
+@pytest.mark.fault('F5', 'SIGTERM, SIGINT, SIGUSR1 within an epoch, of one of two ranks too; then --resume')
 @pytest.mark.parametrize('which, iteration', [(signal.SIGTERM, 6), (signal.SIGINT, 4), (signal.SIGUSR1, 1)])
 def test_stopped(tiny_store, tmp_path, undisturbed, lost, which, iteration):
     """Iteration 4 is the last of its epoch: the epoch's own checkpoint is still to come."""
@@ -81,8 +82,8 @@ def test_stopped(tiny_store, tmp_path, undisturbed, lost, which, iteration):
     lost('nothing')
 
 
-@pytest.mark.fault('F8', '--resume with another batch size, learning rate, seed, view, precision; other data')
-def test_another_config_is_refused(tiny_store, own_store, tmp_path, lost):
+@pytest.mark.fault('F8', '--resume with another batch size, learning rate, stream, seed or precision')
+def test_another_config_is_refused(tiny_store, tmp_path, lost, record_property):
     run = Run(tiny_store, tmp_path / 'w', options={'train_cfg.max_epochs': 1})
     assert run.end() == 0, run.output[-3000:]
     before = (tmp_path / 'w' / 'epoch_1.pth').read_bytes()
@@ -97,4 +98,12 @@ def test_another_config_is_refused(tiny_store, own_store, tmp_path, lost):
     assert (tmp_path / 'w' / 'epoch_1.pth').read_bytes() == before
     allowed = Run(tiny_store, tmp_path / 'w', '--resume', '--allow-change', options=EPOCHS)
     assert allowed.end() == 0 and 'going on although train_cfg.max_epochs was 1 and is 2' in allowed.output
+    record_property('tried', 5)
     lost('nothing')
+
+
+def test_a_finished_stage_made_otherwise_is_refused(tiny_store, tmp_path, undisturbed):
+    shutil.copytree(undisturbed('crrl'), tmp_path / 'w')
+    options = {**EPOCHS, 'stages.crrlmotion.optim_wrapper.optimizer.lr': .5}
+    run = Run(tiny_store, tmp_path / 'w', '--resume', method='crrl', options=options)
+    assert run.end() == 2 and 'crrlmotion/epoch_2.pth was made otherwise: optim_wrapper.optimizer.lr' in run.error

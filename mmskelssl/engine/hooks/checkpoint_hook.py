@@ -1,5 +1,6 @@
 """When checkpoints are written, and what is noted of each."""
 import os.path as osp
+import signal
 
 from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
@@ -57,7 +58,9 @@ class CheckpointHook(_CheckpointHook):
         if number:
             step = runner.iter + 1
             path = self._write(runner, f'iter_{step}.pth', dict(epoch=runner.epoch, iter=step))
-            raise Stopped(number, path)
+            runner.logger.info(f'stopped by {signal.Signals(number).name} and saved as {path}: the same command with '
+                               '--resume goes on from there')
+            raise Stopped(number)
 
     def _save_checkpoint_with_step(self, runner, step, meta):
         self._write(runner, self.filename_tmpl.format(step), meta)

@@ -1,4 +1,5 @@
 """A progress bar on terminals."""
+import atexit
 import sys
 
 from mmengine.hooks import Hook
@@ -19,6 +20,7 @@ class ProgressBarHook(Hook):
         self.task = self.bar.add_task(type(runner.model).__name__, total=runner.max_iters, completed=runner.iter,
                                       loss='')
         self.bar.start()
+        atexit.register(self.bar.stop)  # a run that ends early must not take the cursor with it
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if not self.bar.disable and (runner.iter + 1) % 10 == 0:
