@@ -16,7 +16,7 @@ def restore_random_state(state: dict) -> None:
     version, words, gauss = state['python']
     random.setstate((version, tuple(words), gauss))
     kind, words, *rest = state['numpy']
-    np.random.set_state((kind, np.asarray(words, np.uint32), *rest))
+    np.random.set_state((kind, torch.as_tensor(words).cpu().numpy(), *rest))  # a resumed run may have it on its GPU
     torch.set_rng_state(state['torch'].cpu())
     for device, cuda in enumerate(state['cuda'][:torch.cuda.device_count()]):
         torch.cuda.set_rng_state(cuda.cpu(), device)

@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -220,14 +219,3 @@ def assert_same(first, second) -> None:
     assert set(first) == set(second)
     different = [key for key, value in first.items() if not _equal(value, second[key])]
     assert not different, different[:10]
-
-
-@contextmanager
-def limited(run: Run):
-    """End the run with the block."""
-    try:
-        yield run
-    finally:
-        if run.process.is_alive():
-            run.process.kill()
-            run.process.join()

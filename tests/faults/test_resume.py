@@ -58,12 +58,13 @@ def test_killed_in_bfloat16(tiny_store, tmp_path, undisturbed):
 
 
 @pytest.mark.fault('F7', 'SIGKILL with a queue that has wrapped and a partial last batch, then --resume')
-def test_killed_after_the_queue_wrapped(tiny_store, tmp_path, undisturbed):
+def test_killed_after_the_queue_wrapped(tiny_store, tmp_path, undisturbed, lost):
     options = {'train_dataloader.drop_last': False, 'train_dataloader.batch_size': 7}  # 7 7 7 7 4: 32 keys, 20 places
     kill_and_resume(tiny_store, tmp_path / 'w', 'skeletonclr', 8, '', **options)
     ends = [folder / 'epoch_2.pth' for folder in (undisturbed('skeletonclr', **options), tmp_path / 'w')]
     assert_same(*ends)
     assert int(load_checkpoint(ends[1])['state_dict']['queue.pointer']) == 64 % 20
+    lost('the iterations since the last checkpoint; the end is the same to the bit')
 
 
 @pytest.mark.fault('F5', 'SIGTERM, SIGINT, SIGUSR1 within an epoch, of one of two ranks too; then --resume')
