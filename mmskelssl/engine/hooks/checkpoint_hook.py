@@ -11,7 +11,6 @@ from mmskelssl.engine.randomness import random_state
 from mmskelssl.engine.stopping import Stopped, stop_requested
 from mmskelssl.engine.work_dir import prune, read_manifest, write_manifest
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.results import versions
 from mmskelssl.registry import HOOKS
 
 
@@ -85,6 +84,7 @@ class CheckpointHook(_CheckpointHook):
 
     @staticmethod
     def _entry(path: str, meta: dict) -> dict:
+        from mmskelssl.evaluation.results import versions  # which itself writes through this package
         info = meta.get('mmskelssl', {})
         return dict(epoch=meta['epoch'], iter=meta['iter'], sha256=file_hash(path), bytes=osp.getsize(path),
                     **{key: info.get(key) for key in ('config_hash', 'data_hash', 'world_size')},
