@@ -90,19 +90,21 @@ def worst(pairs) -> float:
     return max(difference(a, b) for a, b in pairs)
 
 
-def gradients(ours: torch.nn.Module, reference: torch.nn.Module, names: dict[str, str], tiny: float = 1e-12):
-    """Pairs of gradients. ``names``: module of ours -> module of the reference, whose parameters go by equal names.
+def gradients(ours: torch.nn.Module, reference: torch.nn.Module, names: dict[str, str]) -> float:
+    """Largest difference of gradients, each relative to its tensor's largest value.
 
-    A convolution's bias before a BN has the gradient zero but for rounding: below ``tiny`` times the largest gradient,
-    both count as zero.
+    Tensors whose largest is below a millionth of the largest of all are measured against that millionth: the bias of a
+    convolution before a BN has the gradient zero, but for rounding.
+
+    Args:
+        names: Module of ours -> module of the reference, whose parameters go by equal names.
     """
     pairs = []
     for mine, theirs in names.items():
         other = dict(reference.get_submodule(theirs).named_parameters())
-        for name, parameter in ours.get_submodule(mine).named_parameters():
-            pairs.append((parameter.grad, other[name].grad))
-    scale = max(float(b.abs().max()) for _, b in pairs)
-    return [(a, b) for a, b in pairs if max(a.abs().max(), b.abs().max()) > tiny * scale]
+        pairs += [(p.grad, other[name].grad) for name, p in ours.get_submodule(mine).named_parameters()]
+    least = 1e-6 * max(b.abs().max() for _, b in pairs)
+    return max(float((a - b).abs().max() / torch.maximum(b.abs().max(), least)) for a, b in pairs)
 
 
 def count_flops(function: Callable[[], object]) -> float:
