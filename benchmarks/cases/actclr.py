@@ -3,7 +3,7 @@ import itertools
 
 import torch
 
-from benchmarks.cases.clips import NTU, build, clips, preprocessor, progress, sgd, step
+from benchmarks.cases.clips import build, clips, preprocessor, progress, sgd, step
 from benchmarks.measure import Benchmark, Case, count_flops, difference, gradients
 from benchmarks.reference.actclr import PlainActCLR
 from mmskelssl.augment import draw_mix, draw_shift
@@ -11,7 +11,7 @@ from mmskelssl.augment import draw_mix, draw_shift
 VIEWS = ('strong', 'normal', 'weak', 'key')
 
 
-def config(hidden: int = 16, out_channels: int = 256, queue: int = 65536, topk: int = 8192, dropout: float = .5) -> dict:
+def config(hidden: int = 16, out_channels: int = 256, queue: int = 65536, topk: int = 8192, dropout: float = .5):
     """ActCLR as published, the views made already."""
     return dict(type='ActCLR', queue_size=queue, topk=topk, data_preprocessor=preprocessor(VIEWS),
                 backbone=dict(type='STGCN', layout='ntu25', hidden_channels=hidden, out_channels=out_channels,
@@ -52,7 +52,8 @@ def make(quick: bool = False, bf16: bool = False, batch: int = 32, frames: int =
 
 def check(batch: int = 4, frames: int = 20, **options) -> float:
     """Loss, every gradient and the queue after two steps, the weights moving in between."""
-    model = build(config(dropout=0., **{'queue': 64, 'topk': 24, **options}), dtype=torch.float64)
+    small = dict(queue=64, topk=24, hidden=8, out_channels=64)
+    model = build(config(dropout=0., **{**small, **options}), dtype=torch.float64)
     plain, found = PlainActCLR(model, dropout=0.), []
     optimizers = sgd(model), sgd(plain)
     for iteration in range(2):
@@ -69,7 +70,6 @@ def check(batch: int = 4, frames: int = 20, **options) -> float:
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-    assert len(NTU.parts) == 5
     return max(found)
 
 

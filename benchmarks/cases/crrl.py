@@ -31,10 +31,10 @@ def lengths_like_ntu(n: int, longest: int, seed: int = 0) -> torch.Tensor:
     return made.sort(descending=True).values
 
 
-def batch_of(n: int, longest: int, seed: int = 0, padded: int | None = None):
+def batch_of(n: int, longest: int, dtype: torch.dtype, padded: int | None = None):
     """Clips for ours; frames, velocities and reversed frames for the reference; and the lengths."""
-    lengths = lengths_like_ntu(n, longest, seed)
-    clip = clips(n, padded or longest, seed=seed) * .3
+    lengths = lengths_like_ntu(n, longest)
+    clip = clips(n, padded or longest).to(dtype) * .3
     clip = clip * (torch.arange(clip.shape[2]) < lengths[:, None]).view(n, 1, -1, 1, 1)
     frames = clip.permute(0, 2, 4, 3, 1).reshape(n, clip.shape[2], -1)
     velocity, backwards = torch.zeros_like(frames), torch.zeros_like(frames)
@@ -47,7 +47,7 @@ def batch_of(n: int, longest: int, seed: int = 0, padded: int | None = None):
 def make(quick: bool = False, n: int = 32, longest: int = 300) -> Case:
     motion, fusion = models(256, .2, torch.float32)
     plain = PlainMotion(motion), PlainFusion(fusion)
-    clip, frames, velocity, backwards, lengths = batch_of(n, longest)
+    clip, frames, velocity, backwards, lengths = batch_of(n, longest, torch.float32)
     optimizers = [sgd(model) for model in (motion, fusion, *plain)]
     iterations = itertools.count()
 
@@ -71,11 +71,10 @@ def make(quick: bool = False, n: int = 32, longest: int = 300) -> Case:
     return Case(ours, reference, n, flops)
 
 
-def check(n: int = 5, longest: int = 21, hidden: int = 8) -> float:
+def check(n: int = 5, longest: int = 21, hidden: int = 48) -> float:
     """Losses, every gradient and the queue, of both stages; clips padded beyond the longest."""
     motion, fusion = models(hidden, 0., torch.float64)
-    clip, frames, velocity, backwards, lengths = batch_of(n, longest, padded=longest + 3)
-    clip, frames, velocity, backwards = (x.double() for x in (clip, frames, velocity, backwards))
+    clip, frames, velocity, backwards, lengths = batch_of(n, longest, torch.float64, longest + 3)
     found, samples = [], dict(num_frames=lengths)
     for model, plain, views, inputs, names in (
             (motion, PlainMotion(motion), dict(query=clip, key=clip), (frames, velocity), MOTION),
