@@ -18,12 +18,12 @@ def config(hidden: int = 16, out_channels: int = 256, queue: int = 65536, topk: 
                               dropout=dropout))
 
 
-def draws(model, n: int, frames: int) -> tuple:
+def draws(model, n: int, frames: int, device: str = 'cpu') -> tuple:
     """What the model is about to draw in this iteration, in its order."""
-    generator = model.data_preprocessor.generator(torch.device('cpu'))
+    generator = model.data_preprocessor.generator(torch.device(device))
     state = generator.get_state()
     plan = draw_mix(n, frames, 5, generator)
-    lender = draw_shift(n, torch.rand((), generator=generator).item())
+    lender = draw_shift(n, torch.rand((), generator=generator, device=device).item())
     other = draw_mix(n, frames, 5, generator)
     generator.set_state(state)
     return plan, lender, other
