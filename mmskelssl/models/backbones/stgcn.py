@@ -109,8 +109,9 @@ class STGCNBlock(nn.Module):
         else:
             self.residual = Shortcut(in_channels, out_channels, stride, norm())
 
-        self.foldable = all(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine and m.track_running_stats
-                            for m in self.modules() if getattr(m, 'num_features', None))
+        norms = [self.tcn[0], self.tcn[3], *([self.residual[1]] if isinstance(self.residual, Shortcut) else [])]
+        self.foldable = all(isinstance(n, nn.modules.batchnorm._BatchNorm) and n.affine and n.track_running_stats
+                            for n in norms)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
