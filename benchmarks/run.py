@@ -4,6 +4,7 @@ Examples:
   OMP_NUM_THREADS=1 python benchmarks/run.py --quick
   OMP_NUM_THREADS=1 python benchmarks/run.py --only B1 B6
   OMP_NUM_THREADS=1 python benchmarks/run.py --out results/performance/cpu.json
+  python benchmarks/run.py --table results/performance/cpu.json
 
 docs/performance.md says what each figure is.
 """
@@ -36,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', metavar='ID', help=f'some of {", ".join(BENCHMARKS)}; default all')
     parser.add_argument('--quick', action='store_true', help='two pairs each: shows that all runs, measures little')
     parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
+    parser.add_argument('--table', metavar='FILE', help='measure nothing; print the Markdown table of a JSON file')
     args = parser.parse_args()
     unknown = set(args.only or ()) - set(BENCHMARKS)
     if unknown:
@@ -46,7 +48,7 @@ def parse_args() -> argparse.Namespace:
 def measure(name: str, quick: bool) -> dict:
     """Check that both arms agree, then time them."""
     benchmark = BENCHMARKS[name]
-    about = dict(id=name, title=benchmark.title, goal=benchmark.goal)
+    about = dict(id=name, title=benchmark.title, goal=benchmark.goal, quick=quick)
     if name == 'B10':  # its arms run inside a training
         return dict(about, **benchmark.make(quick), parity=None, floor_s=None, floor_ratio=None)
     parity = benchmark.check()
@@ -75,6 +77,9 @@ def row(result: dict) -> list[str]:
 @one_line_errors
 def main() -> None:
     args = parse_args()
+    if args.table:
+        print(markdown(args.table))
+        return
     torch.set_num_threads(1)
     console, results = Console(), []
     for name in args.only or BENCHMARKS:
@@ -82,21 +87,34 @@ def main() -> None:
             results.append(measure(name, args.quick))
         console.print('  '.join(row(results[-1])))
         if args.out:
-            write(args.out, results, args.quick)
-    table = Table('id', 'what', 'ours / plain', 'quartiles', 'goal', 'ours ms', 'plain ms', 'above the floor', 'parity')
+            write(args.out, results)
+    table = Table(*COLUMNS)
     for result in results:
         table.add_row(*row(result))
     console.print(table)
 
 
-def write(path: str, results: list[dict], quick: bool) -> None:
+COLUMNS = ('id', 'what', 'ours / plain', 'quartiles', 'goal', 'ours ms', 'plain ms', 'above the floor', 'parity')
+
+
+def markdown(path: str) -> str:
+    """The table of a file that this script wrote, as docs/performance.md holds it."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            rows = [row(result) for result in json.load(file)['results']]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f'{path}: no results of this script in it ({error})') from error
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (COLUMNS, ['---'] * len(COLUMNS), *rows))
+
+
+def write(path: str, results: list[dict]) -> None:
     """Replace these ids' results in the file, and keep the others'."""
     kept = []
     if os.path.isfile(path):
         with open(path, encoding='utf-8') as file:
             kept = json.load(file)['results']
     made = {result['id']: result for result in [*kept, *results]}
-    content = dict(results=[made[name] for name in BENCHMARKS if name in made], machine=machine(), quick=quick,
+    content = dict(results=[made[name] for name in BENCHMARKS if name in made], machine=machine(),
                    versions=dict(python=sys.version.split()[0], torch=torch.__version__, numpy=numpy.__version__,
                                  mmengine=mmengine.__version__), command=shlex.join(['python', *sys.argv]))
     write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())

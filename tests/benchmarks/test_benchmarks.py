@@ -1,6 +1,7 @@
 """Both arms of every benchmark do the same, and the runner says what it measured."""
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,7 +68,7 @@ def test_the_runner_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     kept, result = content['results']
     assert kept == dict(id='B1', ratio=.4)
     assert result['id'] == 'B7' and 0 < result['ratio'] < 9 and result['parity'] <= 1e-12 and result['pairs'] == 2
-    assert len(result['spread']) == 2 and result['floor_ratio'] > 1 and content['quick']
+    assert len(result['spread']) == 2 and result['floor_ratio'] > 1 and result['quick']
     assert {'cpu', 'threads'} <= set(content['machine']) and '--only B7' in content['command']
     assert f'{result["ratio"]:.3g}' in capsys.readouterr().out
 
@@ -77,3 +78,8 @@ def test_an_unknown_id_is_refused(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         run.parse_args()
     assert 'unknown benchmark B99: choose of B1' in capsys.readouterr().err
+
+
+def test_the_guide_holds_the_table_of_the_committed_results():
+    root = Path(__file__).parents[2]
+    assert run.markdown(root / 'results/performance/cpu.json') in (root / 'docs/performance.md').read_text()
