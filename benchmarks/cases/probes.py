@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from benchmarks.cases.clips import clips
 from benchmarks.cases.extraction import moved
-from benchmarks.measure import Benchmark, Case, peak_memory
+from benchmarks.measure import Benchmark, Case, count_flops, peak_memory
 from benchmarks.reference.probes import LinearEvaluation, knn_votes
 from benchmarks.reference.stgcn import plain_copy, pool
 from mmskelssl.evaluation.knn import knn_scores
@@ -70,8 +70,7 @@ def make_linear(quick: bool = False, batch: int = 128, frames: int = 50) -> Case
     def reference():
         evaluation.epoch(x, labels, torch.arange(batch), batch)
 
-    return Case(ours, reference, batch, 2. * batch * 256 * 60 * 3 * EPOCHS, reference_weight=EPOCHS,
-                extra=dict(encoder_passes='1 / 100'))
+    return Case(ours, reference, batch, count_flops(ours), reference_weight=EPOCHS)
 
 
 def check_linear(n: int = 96, frames: int = 9, epochs: int = 6) -> float:
