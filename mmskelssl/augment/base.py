@@ -89,7 +89,7 @@ class BatchAugment:
             rows = chosen.nonzero().squeeze(1)
             if not len(rows):
                 return x
-            part = x[rows]
+            part = x.index_select(0, rows)  # half the time of indexing
             return x.index_copy(0, rows, self.apply(part, **self.draw(part, generator)))
 
     def __repr__(self) -> str:

@@ -131,3 +131,44 @@ def test_losses_leave_autocast(loss):
     half = loss(query.bfloat16(), key.bfloat16())
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, loss(query.bfloat16().float(), key.bfloat16().float()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('ties', [False, True])
+def test_the_nearest_in_any_order(ties):
+    """Also where the last places are shared: a queue full of near-duplicates, which all count as -1."""
+    key, queue = unit(3, 4), unit(40, 4, seed=1)
+    if ties:
+        queue[:30] = key[0]
+    values, chosen = losses.select_teacher(key, queue.t(), 17)
+    found, columns = losses.select_teacher(key, queue.t(), 17, ordered=False)
+    torch.testing.assert_close(found.sort(1, descending=True).values, values, rtol=0, atol=0)
+    similarity = key @ queue.t()
+    similarity[similarity > .95] = -1
+    assert torch.equal(similarity.gather(1, columns), found) and all(len(set(row)) == 17 for row in columns.tolist())
+    if not ties:
+        assert torch.equal(columns.sort(1).values, chosen.sort(1).values)
+
+
+def test_queue_similarity_kl_and_its_gradients():
+    """Against the plain path, weights and all; the queue moves on before the backward pass."""
+    queries = [unit(3, 5, seed=i).requires_grad_() for i in range(3)]
+    keys, queue = (unit(3, 5, seed=7),) * 2 + (unit(3, 5, seed=8),), unit(20, 5, seed=9)
+    expected = []
+    for query, key in zip(queries, keys, strict=True):
+        teacher, chosen = losses.select_teacher(key, queue.t(), 11)
+        expected.append(losses.similarity_kl((query @ queue.t()).gather(1, chosen), teacher, .2, .05))
+    made = losses.queue_similarity_kl(queries, keys, queue.t(), 11, (.2, .05))
+    torch.testing.assert_close(torch.stack(made), torch.stack(expected), rtol=1e-12, atol=1e-13)
+    wanted = torch.autograd.grad(expected[0] + 2 * expected[1] - expected[2], queries)
+    queue.zero_()
+    for a, b in zip(torch.autograd.grad(made[0] + 2 * made[1] - made[2], queries), wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
+
+
+def test_queue_similarity_kl_in_bfloat16_computes_in_float32():
+    with torch.autocast('cpu', torch.bfloat16):
+        query = unit(2, 4).bfloat16().requires_grad_()
+        loss, = losses.queue_similarity_kl([query], [unit(2, 4, seed=1).float()], unit(9, 4, seed=2).float().t(), 5)
+    assert loss.dtype == torch.float32
+    loss.backward()
+    assert query.grad.dtype == torch.bfloat16 and query.grad.abs().sum() > 0

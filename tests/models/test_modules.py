@@ -216,3 +216,28 @@ def test_odd_batches_of_narrow_networks_on_two_threads():
             'net(torch.randn(17, 3, 24, 25, 1)).square().mean().backward()')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.parametrize('adjacency', ['stgcn', 'agcn'])
+def test_eval_folds_norms_and_encodes_the_absent_once(adjacency):
+    """Equal to the unfolded network with every person by itself; with gradients there are no short cuts."""
+    torch.manual_seed(0)
+    net = STGCN('ntu25', hidden_channels=4, out_channels=8, adjacency=adjacency).double()
+    x = torch.randn(5, 3, 14, 25, 2, dtype=torch.float64)
+    net(x)  # the statistics of the batch norms move
+    x[1:4, ..., 1] = 0
+    x[2] = 0
+    net.eval()
+    with_gradients = net(x)
+    seen = []
+    handle = net.blocks[0].register_forward_hook(lambda module, args, out: seen.append(len(out)))
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), with_gradients, rtol=1e-11, atol=1e-12)
+        assert seen == [7]  # six persons who are there, and one for the four who are not
+        handle.remove()
+        torch.testing.assert_close(net(x[2:3]), with_gradients[2:3], rtol=1e-11, atol=1e-12)
+    assert with_gradients[1, 1].abs().max() > 0
+    plain = STGCN('ntu25', hidden_channels=4, out_channels=8, norm_cfg=dict(type='GN', num_groups=2)).eval()
+    assert not plain.blocks[1].foldable
+    with torch.no_grad():
+        torch.testing.assert_close(plain(x.float()[:1]), plain(x.float()[:2])[:1])

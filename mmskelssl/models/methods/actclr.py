@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mmskelssl.augment import blend, draw_mix, draw_shift, mix, transfer_style
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
-from mmskelssl.models.losses import contrast_logits, info_nce, select_teacher, similarity_kl, widen
+from mmskelssl.models.losses import contrast_logits, info_nce, queue_similarity_kl, widen
 from mmskelssl.models.modules.actionlet import actionlet_mask, masked_pool
 from mmskelssl.registry import MODELS
 
@@ -75,12 +75,11 @@ class ActCLR(MomentumContrast):
         mixed, mixed_key = mix(weak, plan, self.layout), self.mix_keys(key, weak_mask, plan, frames)
 
         queries = [self.embed(self.backbone(view)) for view in (adapted, kept, mixed)]
-        negatives = self.queue.negatives()
-        single, pair = (select_teacher(k, negatives, self.topk) for k in (key, mixed_key))
-        losses = {f'loss_{name}': similarity_kl((query @ negatives).gather(1, chosen), teacher, *self.temperatures)
-                  for name, query, (teacher, chosen) in zip(('intra', 'inter', 'mixed'), queries,
-                                                            (single, single, pair), strict=True)}
+        similarity = queue_similarity_kl(queries, (key, key, mixed_key), self.queue.keys.t(), self.topk,
+                                         self.temperatures)
+        losses = {f'loss_{name}': loss for name, loss in zip(('intra', 'inter', 'mixed'), similarity, strict=True)}
         if self.contrast_weight:
+            negatives = self.queue.negatives()
             losses['loss_contrast'] = self.contrast_weight * sum(
                 info_nce(contrast_logits(q, key, negatives, self.temperature, self.in_batch))
                 for q in queries[:2]) / 2

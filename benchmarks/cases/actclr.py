@@ -1,0 +1,79 @@
+"""B1: ActCLR's training step."""
+import itertools
+
+import torch
+
+from benchmarks.cases.clips import build, clips, preprocessor, progress, sgd, step
+from benchmarks.measure import Benchmark, Case, count_flops, difference, gradients
+from benchmarks.reference.actclr import PlainActCLR
+from mmskelssl.augment import draw_mix, draw_shift
+
+VIEWS = ('strong', 'normal', 'weak', 'key')
+
+
+def config(hidden: int = 16, out_channels: int = 256, queue: int = 65536, topk: int = 8192, dropout: float = .5):
+    """ActCLR as published, the views made already."""
+    return dict(type='ActCLR', queue_size=queue, topk=topk, data_preprocessor=preprocessor(VIEWS),
+                backbone=dict(type='STGCN', layout='ntu25', hidden_channels=hidden, out_channels=out_channels,
+                              dropout=dropout))
+
+
+def draws(model, n: int, frames: int, device: str = 'cpu') -> tuple:
+    """What the model is about to draw in this iteration, in its order."""
+    generator = model.data_preprocessor.generator(torch.device(device))
+    state = generator.get_state()
+    plan = draw_mix(n, frames, 5, generator)
+    lender = draw_shift(n, torch.rand((), generator=generator, device=device).item())
+    other = draw_mix(n, frames, 5, generator)
+    generator.set_state(state)
+    return plan, lender, other
+
+
+def make(quick: bool = False, bf16: bool = False, batch: int = 32, frames: int = 50) -> Case:
+    model = build(config())
+    plain = PlainActCLR(model, dropout=.5)
+    views = {name: clips(batch, frames, absent=.8, seed=i) for i, name in enumerate(VIEWS)}
+    ours_optimizer, plain_optimizer = sgd(model), sgd(plain)
+    iterations = itertools.count()
+
+    def ours():
+        model.set_progress(progress(next(iterations)))
+        step(model, ours_optimizer, views, bf16=bf16)
+
+    def reference():
+        model.set_progress(progress(next(iterations)))
+        loss = plain(views, draws(model, batch, frames))
+        plain_optimizer.zero_grad()
+        loss.backward()
+        plain_optimizer.step()
+
+    return Case(ours, reference, batch, count_flops(ours), dtype=torch.bfloat16 if bf16 else torch.float32)
+
+
+def check(batch: int = 4, frames: int = 20, **options) -> float:
+    """Loss, every gradient and the queue after two steps, the weights moving in between."""
+    small = dict(queue=64, topk=24, hidden=8, out_channels=64)
+    model = build(config(dropout=0., **{**small, **options}), dtype=torch.float64)
+    plain, found = PlainActCLR(model, dropout=0.), []
+    optimizers = sgd(model), sgd(plain)
+    for iteration in range(2):
+        views = {name: clips(batch, frames, absent=.5, seed=10 * iteration + i).double()
+                 for i, name in enumerate(VIEWS)}
+        model.set_progress(progress(iteration))
+        theirs = plain(views, draws(model, batch, frames))
+        theirs.backward()
+        losses = model.loss(views, {})
+        total = sum(value for name, value in losses.items() if 'loss' in name)
+        total.backward()
+        found += [difference(total, theirs), difference(model.queue.keys, plain.queue.t()),
+                  gradients(model, plain, {'backbone': 'backbone', 'projector.mlp': 'projector'})]
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    return max(found)
+
+
+BENCHMARKS = {
+    'B1': Benchmark('ActCLR step, fp32', make, check, .50),
+    'B1b': Benchmark('ActCLR step, bf16 / plain fp32', lambda quick: make(quick, bf16=True), check, .28),
+}

@@ -1,0 +1,54 @@
+"""Synthetic input: bodies that move smoothly, and the models that the training cases share."""
+import copy
+
+import torch
+from torch import Tensor
+
+from mmskelssl.layouts import get_layout
+from mmskelssl.models import Progress
+from mmskelssl.registry import MODELS
+
+NTU = get_layout('ntu25')
+
+
+def clips(n: int, frames: int, persons: int = 2, absent: float = 0., seed: int = 0, joints: int = 25) -> Tensor:
+    """(N, 3, T, V, M) float32; the share ``absent`` of the second persons is all zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    rest, sway, rate, phase = torch.randn(4, n, 3, 1, joints, persons, generator=generator)
+    time = torch.arange(frames).view(1, 1, -1, 1, 1) / frames
+    x = .4 * rest + .1 * sway * torch.sin(2 * torch.pi * (rate * time + phase))
+    if persons > 1:
+        x[torch.randperm(n, generator=generator)[:round(absent * n)], ..., 1] = 0
+    return x
+
+
+def build(config: dict, seed: int = 0, dtype: torch.dtype = torch.float32):
+    """A model of a config, drawn from a seed."""
+    torch.manual_seed(seed)
+    return MODELS.build(copy.deepcopy(config)).to(dtype)
+
+
+def preprocessor(views) -> dict:
+    """Preprocessor config for views that are ready."""
+    return dict(type='SkeletonPreprocessor', layout='ntu25', views={view: [] for view in views})
+
+
+def step(model, optimizer, views, samples=None, bf16: bool = False):
+    """A training step of a product's model, without the framework around it."""
+    with torch.autocast('cpu', torch.bfloat16, enabled=bf16):
+        losses = model.loss(views, samples or {})
+        total = sum(value for name, value in losses.items() if 'loss' in name)
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    optimizer.step()
+    return total.detach()
+
+
+def sgd(model) -> torch.optim.Optimizer:
+    """The papers' optimiser, the same for both arms."""
+    return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-3, momentum=.9, weight_decay=1e-4)
+
+
+def progress(iteration: int) -> Progress:
+    """Where a run of a thousand steps is."""
+    return Progress(0, iteration, 1000)

@@ -1,0 +1,166 @@
+"""ActCLR's training step on a GPU: plain eager against ours in float32, bfloat16, compiled, with a CUDA graph.
+
+Clips lie on the device already. Without a GPU the same arms run small on the CPU (no CUDA graph, and nothing compiled
+without --compile), which shows that the script works, and no more.
+
+Examples:
+  python benchmarks/gpu_step.py --out results/performance/gpu.json
+  python benchmarks/gpu_step.py --batch 8 --rounds 1 --steps 1
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cases.actclr import VIEWS, check, config, draws
+from benchmarks.cases.clips import build, clips, progress, sgd
+from benchmarks.measure import count_flops, machine
+from benchmarks.reference.actclr import PlainActCLR
+from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.errors import UserError, one_line_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cuda = torch.cuda.is_available()
+    parser.add_argument('--device', default='cuda' if cuda else 'cpu')
+    parser.add_argument('--batch', type=int, default=128 if cuda else 8)
+    parser.add_argument('--rounds', type=int, default=10 if cuda else 1, help='of all arms in turn')
+    parser.add_argument('--steps', type=int, default=20 if cuda else 1, help='of an arm in a round')
+    parser.add_argument('--compile', action=argparse.BooleanOptionalAction, default=cuda,
+                        help="an arm with torch.compile on ours' backbones (default on a GPU)")
+    parser.add_argument('--out', metavar='FILE', help='write JSON')
+    return parser.parse_args()
+
+
+class Arm:
+    """A model, its optimiser, and a step.
+
+    Args:
+        kind: ``plain``, ``fp32``, ``bf16``, ``compiled`` or ``graph``; the last two are bf16.
+        views: On the device.
+    """
+
+    def __init__(self, kind: str, views: dict[str, torch.Tensor], device: str):
+        self.kind, self.views, self.device, self.iteration = kind, views, device, 0
+        self.ours = build(config()).to(device)
+        self.model = PlainActCLR(self.ours, .5).to(device) if kind == 'plain' else self.ours
+        self.optimizer = sgd(self.model)
+        if kind == 'compiled':
+            self.model.backbone.compile()
+        if kind == 'graph':  # of the query encoder, which runs five times a step; plans of mixing stay in Python
+            with self.autocast():
+                self.model.backbone = torch.cuda.make_graphed_callables(self.model.backbone, (views['normal'].clone(),))
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.kind not in ('plain', 'fp32'),
+                              cache_enabled=self.kind != 'graph')
+
+    def step(self) -> None:
+        """Forward, backward, optimiser."""
+        self.ours.set_progress(progress(self.iteration))
+        self.iteration += 1
+        n, _, frames = self.views['normal'].shape[:3]
+        with self.autocast():
+            if self.kind == 'plain':
+                loss = self.model(self.views, draws(self.ours, n, frames, self.device))
+            else:
+                losses = self.model.loss(self.views, {})
+                loss = sum(value for name, value in losses.items() if 'loss' in name)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+
+def timed(function, device: str) -> float:
+    """Seconds until the device is done."""
+    if device != 'cuda':
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    function()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1000
+
+
+def device_peaks(device: str) -> dict[str, float]:
+    """FLOP/s of a large product, bytes/s of a large copy."""
+    size, words = (8192, 1 << 30) if device == 'cuda' else (1024, 1 << 25)
+    made = {}
+    for name, dtype in (('float32', torch.float32), ('bfloat16', torch.bfloat16)):
+        a = torch.randn(size, size, device=device, dtype=dtype)
+        made[name] = 2 * size ** 3 / min(timed(lambda a=a: a @ a, device) for _ in range(5))
+    source = torch.empty(words, device=device)
+    target = torch.empty_like(source)
+    made['copy'] = 8 * words / min(timed(lambda: target.copy_(source), device) for _ in range(5))
+    return made
+
+
+def run(arms: dict[str, Arm], rounds: int, steps: int, device: str) -> dict[str, list[float]]:
+    """Seconds a step: all arms in turn, ``rounds`` times."""
+    times: dict[str, list[float]] = {kind: [] for kind in arms}
+    for _ in range(rounds):
+        for kind, arm in arms.items():
+            times[kind].append(timed(lambda arm=arm: [arm.step() for _ in range(steps)], device) / steps)
+    return times
+
+
+def result(kind: str, arm: Arm, times: dict[str, list[float]], flops: float, peaks: dict[str, float]) -> dict:
+    """Figures of one arm."""
+    took, memory = statistics.median(times[kind]), None
+    if arm.device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        arm.step()
+        memory = torch.cuda.max_memory_allocated() / 2 ** 20
+    precision = 'float32' if kind in ('plain', 'fp32') else 'bfloat16'
+    ratio = statistics.median(a / b for a, b in zip(times[kind], times['plain'], strict=True))
+    return dict(arm=kind, ratio=ratio, ms=1000 * took, samples_per_s=len(arm.views['normal']) / took, peak_mb=memory,
+                tflops=flops / took / 1e12, share_of_peak=flops / took / peaks[precision])
+
+
+@one_line_errors
+def main() -> None:
+    args = parse_args()
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        raise UserError('--device cuda: this machine has no GPU that torch can use; take --device cpu')
+    if args.device == 'cpu':
+        torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    parity = check()
+    if parity > 1e-10:
+        raise UserError(f'the arms differ by {parity:.1e} in float64: nothing is timed')
+    views = {name: clips(args.batch, 50, absent=.8, seed=i).to(args.device) for i, name in enumerate(VIEWS)}
+    kinds = ['plain', 'fp32', 'bf16', *(['compiled'] if args.compile else []),
+             *(['graph'] if args.device == 'cuda' else [])]
+    arms = {kind: Arm(kind, views, args.device) for kind in kinds}
+    for arm in arms.values():  # warm up, and let compilers and cuDNN choose
+        for _ in range(20 if args.device == 'cuda' else 1):
+            arm.step()
+    flops, peaks = count_flops(arms['fp32'].step), device_peaks(args.device)
+    times = run(arms, args.rounds, args.steps, args.device)
+    results = [result(kind, arm, times, flops, peaks) for kind, arm in arms.items()]
+    table = Table('arm', 'ratio', 'ms a step', 'samples/s', 'peak MB', 'TFLOP/s', 'of the peak')
+    for r in results:
+        table.add_row(r['arm'], f'{r["ratio"]:.3f}', f'{r["ms"]:.1f}', f'{r["samples_per_s"]:.0f}',
+                      f'{r["peak_mb"]:.0f}' if r['peak_mb'] else '', f'{r["tflops"]:.2f}', f'{r["share_of_peak"]:.1%}')
+    Console().print(table)
+    if args.out:
+        name = torch.cuda.get_device_name() if args.device == 'cuda' else machine()['cpu']
+        content = dict(results=results, parity=parity, batch=args.batch, device=name, peaks=peaks, flops_a_step=flops,
+                       torch=torch.__version__)
+        write_atomically(args.out, (json.dumps(content, indent=1) + '\n').encode())
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,176 @@
+"""Paired timing, the machine's measured peaks, and what a case consists of."""
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+
+@dataclass
+class Case:
+    """One benchmark, ready to run: two callables that do the same.
+
+    Args:
+        ours, reference: One repetition each.
+        samples: Handled by one repetition, for times a sample.
+        flops: That ours cannot do without.
+        traffic: Bytes that ours cannot do without moving.
+        dtype: In which the FLOPs are done; decides the peak.
+        reference_weight: How often the reference's repetition counts, where it does a part of its work.
+        extra: Further figures, name -> value.
+    """
+    ours: Callable[[], object]
+    reference: Callable[[], object]
+    samples: int = 1
+    flops: float = 0.
+    traffic: float = 0.
+    dtype: torch.dtype = torch.float32
+    reference_weight: float = 1.
+    extra: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What the table says of a case, and how to make it.
+
+    Args:
+        make: quick -> :class:`Case`.
+        check: -> largest relative difference between the arms (float64, dropout 0, smaller shapes).
+        goal: Of the ratio ours / reference; None where the case is only reported.
+        tolerance: Of ``check``.
+        pairs: Of repetitions; fewer for long cases, never below 7 but with ``--quick``.
+    """
+    title: str
+    make: Callable[[bool], Case]
+    check: Callable[[], float]
+    goal: float | None
+    tolerance: float = 1e-10
+    pairs: int = 7
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Processor time of one call: on a shared machine, waiting for a core is nobody's cost."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def paired(case: Case, pairs: int) -> dict:
+    """Time both arms in turn, after one untimed call each; every other pair the other way round."""
+    case.ours(), case.reference()
+    ours, reference = [], []
+    for i in range(pairs):
+        first, second = (case.ours, case.reference) if i % 2 else (case.reference, case.ours)
+        times = seconds(first), seconds(second)
+        ours.append(times[not i % 2])
+        reference.append(times[i % 2] * case.reference_weight)
+    return summary(ours, reference)
+
+
+def summary(ours: list[float], reference: list[float]) -> dict:
+    """Median ratio of the pairs and its spread (quartiles), and the medians."""
+    ratios = [a / b for a, b in zip(ours, reference, strict=True)]
+    low, high = np.quantile(ratios, (.25, .75))
+    return dict(ratio=statistics.median(ratios), spread=[float(low), float(high)], pairs=len(ratios),
+                ours_s=statistics.median(ours), reference_s=statistics.median(reference))
+
+
+def difference(ours: Tensor, reference: Tensor) -> float:
+    """Largest difference, relative to the largest value."""
+    ours, reference = ours.detach(), reference.detach()
+    return float((ours - reference).abs().max() / reference.abs().max().clamp_min(1e-300))
+
+
+def worst(pairs) -> float:
+    """:func:`difference` of the worst of (ours, reference) pairs."""
+    return max(difference(a, b) for a, b in pairs)
+
+
+def gradients(ours: torch.nn.Module, reference: torch.nn.Module, names: dict[str, str]) -> float:
+    """Largest difference of gradients, each relative to its tensor's largest value.
+
+    Tensors whose largest is below a thousandth of the largest of all are measured against that thousandth: the bias of
+    a convolution before a BN has the gradient zero, but for rounding.
+
+    Args:
+        names: Module of ours -> module of the reference, whose parameters go by equal names.
+    """
+    pairs = []
+    for mine, theirs in names.items():
+        other = dict(reference.get_submodule(theirs).named_parameters())
+        pairs += [(p.grad, other[name].grad) for name, p in ours.get_submodule(mine).named_parameters()]
+    least = 1e-3 * max(b.abs().max() for _, b in pairs)
+    return max(float((a - b).abs().max() / torch.maximum(b.abs().max(), least)) for a, b in pairs)
+
+
+def count_flops(function: Callable[[], object]) -> float:
+    """FLOPs of matrix products and convolutions in one call (two a multiply-add)."""
+    with _FlopCounter() as counter:
+        function()
+    return float(counter.total)
+
+
+class _FlopCounter(TorchDispatchMode):
+    """torch's FlopCounterMode without its tracking of modules, which forbids autograd.grad within."""
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            self.total += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def peaks() -> dict[str, float]:
+    """Best rates of this machine, one thread: FLOP/s of a large product or convolution, bytes/s of a copy."""
+    made = {}
+    for name, dtype in (('float32', torch.float32), ('bfloat16', torch.bfloat16)):
+        a, b = (torch.randn(1024, 1024).to(dtype) for _ in range(2))
+        x = torch.randn(16, 256, 16, 25).to(dtype).to(memory_format=torch.channels_last)
+        weight = torch.randn(256, 256, 9, 1).to(dtype).to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            product = min(seconds(lambda a=a, b=b: a @ b) for _ in range(8))
+            convolution = min(seconds(lambda x=x, w=weight: torch.conv2d(x, w, padding=(4, 0))) for _ in range(8))
+        made[name] = max(2 * 1024 ** 3 / product, 2 * x.numel() * 256 * 9 / convolution)
+    source, target = torch.randn(1 << 25), torch.empty(1 << 25)
+    made['copy'] = 2 * 4 * 2 ** 25 / min(seconds(lambda: target.copy_(source)) for _ in range(5))
+    return made
+
+
+def floor_seconds(case: Case, rates: dict[str, float]) -> float:
+    """The least time that the case's FLOPs and bytes take at the measured rates: the larger of the two."""
+    return max(case.flops / rates[str(case.dtype).removeprefix('torch.')], case.traffic / rates['copy'])
+
+
+def peak_memory(function: Callable[[], object]) -> float | None:
+    """MB by which the resident memory rises at most during a call; None where the system does not tell."""
+    def status(name: str) -> float:
+        with open('/proc/self/status', encoding='utf-8') as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(name)) / 1024
+    try:
+        with open('/proc/self/clear_refs', 'w', encoding='utf-8') as file:
+            file.write('5')  # forget the highest value so far
+        before = status('VmRSS')
+    except (OSError, StopIteration):
+        return None
+    function()
+    return status('VmHWM') - before
+
+
+def machine() -> dict:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open('/proc/cpuinfo', encoding='utf-8') as file:
+            lines = [line.split(':', 1)[1].strip() for line in file if line.startswith(('model name', 'flags'))]
+        flags = [flag for flag in ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16') if flag in lines[1].split()]
+        model = f'{lines[0]} ({", ".join(flags)})'
+    except (OSError, IndexError):
+        pass
+    return dict(cpu=model, threads=torch.get_num_threads(), system=platform.platform())

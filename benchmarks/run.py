@@ -1,0 +1,124 @@
+"""Measure the product against the plain statement of the same arithmetic, both arms in one process, in turn.
+
+Examples:
+  OMP_NUM_THREADS=1 python benchmarks/run.py --quick
+  OMP_NUM_THREADS=1 python benchmarks/run.py --only B1 B6
+  OMP_NUM_THREADS=1 python benchmarks/run.py --out results/performance/cpu.json
+  python benchmarks/run.py --table results/performance/cpu.json
+
+docs/performance.md says what each figure is.
+"""
+import argparse
+import json
+import os
+import shlex
+import sys
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is there
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import mmengine
+import numpy
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cases import actclr, crrl, data_path, extraction, loop, losses, preprocess, probes, skeattnclr, store
+from benchmarks.measure import Benchmark, floor_seconds, machine, paired, peaks
+from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.errors import UserError, one_line_errors
+
+MODULES = (actclr, skeattnclr, crrl, extraction, data_path, probes, losses, preprocess, store, loop)
+BENCHMARKS: dict[str, Benchmark] = {name: made for module in MODULES for name, made in module.BENCHMARKS.items()}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--only', nargs='+', metavar='ID', help=f'some of {", ".join(BENCHMARKS)}; default all')
+    parser.add_argument('--quick', action='store_true', help='two pairs each: shows that all runs, measures little')
+    parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
+    parser.add_argument('--table', metavar='FILE', help='measure nothing; print the Markdown table of a JSON file')
+    args = parser.parse_args()
+    unknown = set(args.only or ()) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f'unknown benchmark {min(unknown)}: choose of {", ".join(BENCHMARKS)}')
+    return args
+
+
+def measure(name: str, quick: bool) -> dict:
+    """Check that both arms agree, then time them."""
+    benchmark = BENCHMARKS[name]
+    about = dict(id=name, title=benchmark.title, goal=benchmark.goal, quick=quick)
+    if name == 'B10':  # its arms run inside a training
+        return dict(about, **benchmark.make(quick), parity=None, floor_s=None, floor_ratio=None)
+    parity = benchmark.check()
+    if not parity <= benchmark.tolerance:
+        raise UserError(f'{name}: the arms differ by {parity:.1e}, more than {benchmark.tolerance:.0e}; '
+                        'a faster result that is another one does not count')
+    case = benchmark.make(quick)
+    rates = peaks()  # each time: a shared machine is not always the same
+    times = paired(case, 2 if quick else benchmark.pairs)
+    floor = floor_seconds(case, rates)
+    return dict(about, **times, parity=parity, samples=case.samples, floor_s=floor or None,
+                floor_ratio=times['ours_s'] / floor if floor else None, peaks=rates, **case.extra)
+
+
+def row(result: dict) -> list[str]:
+    """Cells of the table."""
+    low, high = result['spread']
+    goal, floor = result['goal'], result['floor_ratio']
+    met = '' if goal is None else ' met' if result['ratio'] <= goal else ' MISSED'
+    return [result['id'], result['title'], f'{result["ratio"]:.3g}', f'{low:.3g} .. {high:.3g}',
+            '' if goal is None else f'{goal:g}{met}', f'{1000 * result["ours_s"]:.4g}',
+            f'{1000 * result["reference_s"]:.4g}', f'{floor:.1f} x' if floor else '',
+            '' if result['parity'] is None else f'{result["parity"]:.0e}']
+
+
+@one_line_errors
+def main() -> None:
+    args = parse_args()
+    if args.table:
+        print(markdown(args.table))
+        return
+    torch.set_num_threads(1)
+    console, results = Console(), []
+    for name in args.only or BENCHMARKS:
+        with console.status(f'{name}: {BENCHMARKS[name].title}'):
+            results.append(measure(name, args.quick))
+        console.print('  '.join(row(results[-1])))
+        if args.out:
+            write(args.out, results)
+    table = Table(*COLUMNS)
+    for result in results:
+        table.add_row(*row(result))
+    console.print(table)
+
+
+COLUMNS = ('id', 'what', 'ours / plain', 'quartiles', 'goal', 'ours ms', 'plain ms', 'above the floor', 'parity')
+
+
+def markdown(path: str) -> str:
+    """The table of a file that this script wrote, as docs/performance.md holds it."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            rows = [row(result) for result in json.load(file)['results']]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f'{path}: no results of this script in it ({error})') from error
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (COLUMNS, ['---'] * len(COLUMNS), *rows))
+
+
+def write(path: str, results: list[dict]) -> None:
+    """Replace these ids' results in the file, and keep the others'."""
+    kept = []
+    if os.path.isfile(path):
+        with open(path, encoding='utf-8') as file:
+            kept = json.load(file)['results']
+    made = {result['id']: result for result in [*kept, *results]}
+    content = dict(results=[made[name] for name in BENCHMARKS if name in made], machine=machine(),
+                   versions=dict(python=sys.version.split()[0], torch=torch.__version__, numpy=numpy.__version__,
+                                 mmengine=mmengine.__version__), command=shlex.join(['python', *sys.argv]))
+    write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,132 @@
+"""Cost a sample of our training step, and memory, against everything that can grow: a plot each, and JSON.
+
+Examples:
+  OMP_NUM_THREADS=1 python benchmarks/scaling.py --out results/performance/scaling
+  OMP_NUM_THREADS=1 python benchmarks/scaling.py --only batch queue --repeats 7 --out /tmp/scaling
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is there
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.progress import track
+
+from benchmarks.cases import actclr, probes, skeattnclr, store
+from benchmarks.cases.clips import build, clips, progress, sgd, step
+from benchmarks.measure import machine, seconds
+from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.errors import one_line_errors
+from mmskelssl.evaluation.linear import linear_probe
+from mmskelssl.layouts import LAYOUTS
+
+BY_JOINTS = {layout.num_joints: layout.name for layout in LAYOUTS.values()}
+
+
+def training(family, batch: int = 8, frames: int = 48, joints: int = 25, persons: int = 2, queue: int = 4096):
+    """One training step of ActCLR or SkeAttnCLR, 16 channels wide."""
+    config = family.config(hidden=16, queue=queue)
+    config['backbone']['layout'] = config['data_preprocessor']['layout'] = BY_JOINTS[joints]
+    model = build(config)
+    optimizer = sgd(model)
+    views = {name: clips(batch, frames, persons, joints=joints, seed=i) for i, name in enumerate(family.VIEWS)}
+    model.set_progress(progress(0))
+    return lambda: step(model, optimizer, views), batch
+
+
+def classes(number: int):
+    """A linear probe on 2,048 features, an epoch of the paper's recipe."""
+    x, labels = probes.features(2048, 256, number)
+    labels[:number] = torch.arange(number)
+    return lambda: linear_probe(x.numpy(), labels, x[:1].numpy(), 'paper', epochs=1, num_classes=number), len(x)
+
+
+def bank(size: int):
+    """KNN of 256 queries."""
+    ours, _ = probes.knn_arms(size, 256, 256, 60)
+    return ours, 256 * size  # a sample here is a comparison
+
+
+# What grows -> values, and how to make the call and its number of samples.
+SERIES = {
+    'batch': ((4, 8, 16, 32), lambda n: training(actclr, batch=n)),
+    'frames': ((24, 48, 96, 192), lambda n: training(actclr, frames=n)),
+    'frames, with attention': ((24, 48, 96, 192), lambda n: training(skeattnclr, frames=n)),
+    'joints': (tuple(sorted(BY_JOINTS)), lambda n: training(actclr, joints=n)),
+    'persons': ((1, 2, 4), lambda n: training(actclr, persons=n)),
+    'queue': ((4096, 16384, 65536), lambda n: training(actclr, queue=n)),
+    'classes': ((10, 60, 120), classes),
+    'bank': ((5000, 10000, 20000, 40000), bank),
+}
+MEMORY = 'clips in the store'
+
+
+def memory(values: tuple[int, ...] = (1000, 4000, 16000)) -> dict:
+    """MB that opening a store takes, by its number of clips."""
+    made = []
+    for samples in values:
+        with tempfile.TemporaryDirectory() as folder:
+            store.write(folder, samples, store.FRAMES)
+            made.append(store.fresh(f'{folder}/store', 'store')['store_peak_mb'])
+    return dict(values=list(values), megabytes=made)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [*SERIES, MEMORY]
+    parser.add_argument('--only', nargs='+', metavar='NAME', default=names, choices=names,
+                        help=f'some of {", ".join(names)}; default all')
+    parser.add_argument('--repeats', type=int, default=3, help='of each point, of which the median counts (default 3)')
+    parser.add_argument('--out', required=True, metavar='DIR', help='scaling.json and scaling.png')
+    return parser.parse_args()
+
+
+@one_line_errors
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(1)
+    made = {}
+    for name in track(args.only, 'scaling'):
+        if name == MEMORY:
+            made[name] = memory()
+            continue
+        values, factory = SERIES[name]
+        made[name] = dict(values=list(values), seconds_a_sample=[])
+        for value in values:
+            function, samples = factory(value)
+            function()
+            took = statistics.median(seconds(function) for _ in range(args.repeats))
+            made[name]['seconds_a_sample'].append(took / samples)
+    os.makedirs(args.out, exist_ok=True)
+    content = dict(series=made, machine=machine(), torch=torch.__version__)
+    write_atomically(f'{args.out}/scaling.json', (json.dumps(content, indent=1) + '\n').encode())
+    draw(made, f'{args.out}/scaling.png')
+
+
+def draw(made: dict, path: str) -> None:
+    """A panel a series; dashed: the first point's cost, and what grows with the value."""
+    columns = min(3, len(made))
+    rows = -(-len(made) // columns)
+    figure = Figure(figsize=(4 * columns, 3 * rows), layout='constrained')
+    FigureCanvasAgg(figure)
+    for axis, (name, series) in zip(figure.subplots(rows, columns, squeeze=False).flat, made.items(), strict=False):
+        kind = 'megabytes' if 'megabytes' in series else 'seconds_a_sample'
+        axis.plot(series['values'], series[kind], marker='o')
+        if kind != 'megabytes' and series[kind][0]:
+            growth = [series[kind][0] * value / series['values'][0] for value in series['values']]
+            axis.plot(series['values'], growth, '--', color='grey', linewidth=1, label='linear')
+            axis.set(xscale='log', yscale='log')
+            axis.legend()
+        axis.set(xlabel=name, ylabel='MB' if kind == 'megabytes' else 's a sample')
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,85 @@
+"""Both arms of every benchmark do the same, and the runner says what it measured."""
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import measure, run
+from benchmarks.cases import actclr, skeattnclr
+from mmskelssl.augment import MixPlan
+from mmskelssl.errors import UserError
+
+SMALL = {'B1': dict(hidden=4, out_channels=16), 'B2': dict(hidden=4, out_channels=16),
+         'B3': dict(hidden=4, out_channels=16)}
+CHECKED = [name for name in run.BENCHMARKS if name not in ('B1b', 'B2b', 'B10')]  # arms of others; no arms of its own
+
+
+@pytest.mark.parametrize('name', CHECKED)
+def test_both_arms_agree(name):
+    benchmark = run.BENCHMARKS[name]
+    assert benchmark.check(**SMALL.get(name, {})) <= benchmark.tolerance
+
+
+@pytest.mark.parametrize('plan', [MixPlan(1, 'cutmix', (0, 3), 1, 2), MixPlan(2, 'resizemix', (1, 2, 4), 0, 1),
+                                  MixPlan(1, 'mixup', (2,), 0, 3, lam=.3)], ids=lambda plan: plan.kind)
+def test_actclr_agrees_for_every_kind_of_mixing(monkeypatch, plan):
+    monkeypatch.setattr(actclr, 'draws', lambda *args: (plan, 1, plan))
+    monkeypatch.setattr('mmskelssl.models.methods.actclr.draw_mix', lambda *args, **kwargs: plan)
+    monkeypatch.setattr('mmskelssl.models.methods.actclr.draw_shift', lambda *args: 1)
+    assert actclr.check(hidden=4, out_channels=16) <= 1e-10
+
+
+def test_a_difference_is_seen(monkeypatch):
+    """Of one gradient, or of the loss."""
+    info_nce = skeattnclr.PlainSkeAttnCLR.info_nce
+    monkeypatch.setattr(skeattnclr.PlainSkeAttnCLR, 'info_nce', lambda *args: 1.000001 * info_nce(*args))
+    assert skeattnclr.check(**SMALL['B2']) > 1e-7
+
+
+def test_arms_that_differ_are_not_timed(monkeypatch):
+    benchmark = measure.Benchmark('never', lambda quick: pytest.fail('was run'), lambda: 1e-3, .5)
+    monkeypatch.setitem(run.BENCHMARKS, 'B6', benchmark)
+    with pytest.raises(UserError, match='B6: the arms differ by 1.0e-03'):
+        run.measure('B6', True)
+
+
+def test_paired_times_take_turns_and_weigh_the_reference(monkeypatch):
+    calls, clock = [], iter(range(100))
+    monkeypatch.setattr(measure, 'seconds', lambda function: (function(), float(next(clock)))[1] + 1)
+    case = measure.Case(lambda: calls.append('ours'), lambda: calls.append('plain'), reference_weight=2.)
+    made = measure.paired(case, 2)
+    assert calls == ['ours', 'plain', 'plain', 'ours', 'ours', 'plain']
+    assert made['ratio'] == pytest.approx((2 / (2 * 1) + 3 / (2 * 4)) / 2) and made['pairs'] == 2
+
+
+def test_flops_count_what_autograd_does_too():
+    x, w = torch.randn(4, 6, requires_grad=True), torch.randn(6, 5, requires_grad=True)
+    assert measure.count_flops(lambda: (x @ w).sum().backward()) == 2 * 4 * 6 * 5 * 3
+
+
+def test_the_runner_writes_what_it_prints(tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'made.json'
+    out.write_text(json.dumps(dict(results=[dict(id='B1', ratio=.4), dict(id='B7', ratio=9.)])))
+    monkeypatch.setattr(sys, 'argv', ['run.py', '--only', 'B7', '--quick', '--out', str(out)])
+    run.main()
+    content = json.loads(out.read_text())
+    kept, result = content['results']
+    assert kept == dict(id='B1', ratio=.4)
+    assert result['id'] == 'B7' and 0 < result['ratio'] < 9 and result['parity'] <= 1e-12 and result['pairs'] == 2
+    assert len(result['spread']) == 2 and result['floor_ratio'] > 1 and result['quick']
+    assert {'cpu', 'threads'} <= set(content['machine']) and '--only B7' in content['command']
+    assert f'{result["ratio"]:.3g}' in capsys.readouterr().out
+
+
+def test_an_unknown_id_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['run.py', '--only', 'B99'])
+    with pytest.raises(SystemExit):
+        run.parse_args()
+    assert 'unknown benchmark B99: choose of B1' in capsys.readouterr().err
+
+
+def test_the_guide_holds_the_table_of_the_committed_results():
+    root = Path(__file__).parents[2]
+    assert run.markdown(root / 'results/performance/cpu.json') in (root / 'docs/performance.md').read_text()
