@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmskelssl import __version__
 from mmskelssl.datasets import store_writer as module
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.datasets.store_writer import StoreWriter
@@ -46,7 +47,8 @@ def test_what_goes_in_comes_out(tmp_path):
     assert store.samples[0] == dict(id='x', offset=0, persons=2, frames=5, label=1, subject=7, camera=2)
     assert store.layout.name == 'kinect20' and store.classes == ['a', 'b'] and store.channels == 3
     assert store.index['units'] == 'mm' and store.index['provenance'] == dict(
-        source='here', options={}, skipped=[dict(id='bad', reason='because')], repaired=[], noted=[])
+        source='here', options={}, importer_version=__version__, skipped=[dict(id='bad', reason='because')],
+        repaired=[], noted=[])
     np.testing.assert_array_equal(store.keypoints(0), clips[0])
     np.testing.assert_array_equal(store.keypoints(1), clips[1])
     np.testing.assert_array_equal(store.keypoints(2), clips[2][:, ::-1])

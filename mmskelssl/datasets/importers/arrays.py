@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import os.path as osp
 import re
 import zipfile
 from pathlib import PurePosixPath
@@ -43,13 +44,15 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
     table = _table(source, files, labels)
     classes = sorted({row['label'] for row in table.values() if row.get('label')}, key=_natural)
     writer.index['classes'] = classes
-    read = _Clips(skeleton.num_joints, table, {name: i for i, name in enumerate(classes)}, single=files == ['.'])
+    read = _Clips(skeleton.num_joints, table, {name: i for i, name in enumerate(classes)},
+                  single=osp.basename(path) if files == ['.'] else '')
     channels = next((clips[0]['keypoints'].shape[-1] for name in files for clips in [_try(read, source, name)]
                      if clips), 3)
     writer.describe(skeleton, channels, units)
     import_files(source, files, read, writer, jobs)
-    known = {s['id'] for s in writer.samples} | {s['id'] for s in writer.skipped}
-    for row in [row for row in table if row not in known and row not in files and stem(row) not in known]:
+    known = {s['id'] for s in writer.samples} | {s['id'] for s in writer.skipped} | set(files)
+    known |= {_last(name) for name in known} | {stem(name) for name in files}
+    for row in [row for row in table if row not in known]:
         writer.skip(row, 'the table of labels names it, but there is no clip of it')
     _set_splits(writer, table, test_share, seed)
 
@@ -57,20 +60,24 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
 class _Clips:
     """Reads a file's clips and looks up what is known of them."""
 
-    def __init__(self, joints: int, table: dict[str, dict], classes: dict[str, int], single: bool):
+    def __init__(self, joints: int, table: dict[str, dict], classes: dict[str, int], single: str):
         self.joints, self.table, self.classes, self.single = joints, table, classes, single
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
         own = PurePosixPath(name).with_suffix('').as_posix() if not self.single else ''
         samples = []
-        for key, clip, about in clips_in(name if not self.single else 'all.npz', data, self.joints):
+        for key, clip, about in clips_in(self.single or name, data, self.joints):
             identifier = '/'.join(part for part in (own, key) if part) or 'clip'
-            row = next((self.table[k] for k in (identifier, key, stem(own or key), name) if k in self.table), {})
+            row = next((self.table[k] for k in (identifier, key, _last(own or key), name) if k in self.table), {})
             label = self.classes.get(row.get('label'), about.get('label'))
             subject = int(row['subject']) if row.get('subject') else about.get('subject')
             split = dict(split=row['split']) if row.get('split') else {}
             samples.append(dict(name=identifier, keypoints=clip, label=label, subject=subject, **split))
         return samples
+
+
+def _last(identifier: str) -> str:
+    return PurePosixPath(identifier).name
 
 
 def clips_in(name: str, data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
@@ -144,12 +151,14 @@ def _try(read: _Clips, source: Source, name: str) -> list[dict]:
 
 
 def _natural(text: str) -> list:
-    return [(0, int(part), '') if part.isdigit() else (1, 0, part) for part in re.split(r'(\d+)', text) if part]
+    return [(0, int(part), '') if part.isdecimal() else (1, 0, part) for part in re.split(r'(\d+)', text) if part]
 
 
 def _table(source: Source, files: list[str], labels: str) -> dict[str, dict]:
     """What is known of clips, by their names (from a csv file) or their files (from folders)."""
-    listed = [name for name in source.files(LABELS) if '/' not in name]
+    listed = [name for name in source.files(LABELS) if _last(name) == LABELS]
+    if len(listed) > 1 and labels == 'auto':
+        raise UserError(f'{source.path}: {listed[0]} and {listed[1]}: name one table of labels with --labels')
     folders = {name: PurePosixPath(name).parent.name for name in files}
     if labels == 'auto':
         labels = LABELS if listed else 'folders' if len(set(folders.values())) > 1 else 'none'
@@ -157,9 +166,13 @@ def _table(source: Source, files: list[str], labels: str) -> dict[str, dict]:
         return {}
     if labels == 'folders':
         return {name: dict(label=folder) for name, folder in folders.items()}
-    text = text_of(source.read(listed[0]) if labels == LABELS and listed else Source(labels).read('.'))
-    rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    if not rows.fieldnames or 'name' not in rows.fieldnames:
+    text = source.text(listed[0]) if labels == LABELS and listed else Source(labels).text()
+    try:
+        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+        rows, columns = list(reader), reader.fieldnames or []
+    except csv.Error as error:
+        raise UserError(f'{labels}: {error}') from error
+    if 'name' not in columns:
         raise UserError(f'{labels}: its first line should name its columns: name, and any of label, subject, split')
     table = {}
     for number, row in enumerate(rows, 2):
@@ -167,7 +180,7 @@ def _table(source: Source, files: list[str], labels: str) -> dict[str, dict]:
         if not name or name in table:
             raise UserError(f'{labels}, line {number}: {"the name stands twice" if name else "no name"}')
         table[name] = {key: (value or '').strip() for key, value in row.items() if key}
-        if table[name].get('subject') and not table[name]['subject'].isdigit():
+        if table[name].get('subject') and not table[name]['subject'].isdecimal():
             raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number')
     return table
 

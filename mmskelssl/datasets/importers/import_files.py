@@ -53,6 +53,6 @@ def add_or_skip(writer: StoreWriter, name: str, reason: str = '', note: str = ''
 def _read(source: Source, read: Callable, name: str) -> tuple[list[dict], str]:
     try:
         return read(name, source.read(name)), ''
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged file can raise anything
         known = type(error) is ValueError or isinstance(error, UserError)
         return [], str(error) if known and str(error) else f'{type(error).__name__}: {error}'
