@@ -20,11 +20,11 @@ def run(monkeypatch, tool, *arguments):
 
 
 def test_ntu_files_to_actclr(tmp_path, monkeypatch, capsys):
-    run(monkeypatch, prepare_data, 'toy', '--raw', 'ntu', '--out', tmp_path / 'raw', '--samples', 48, '--seed', 4)
+    run(monkeypatch, prepare_data, 'toy', '--raw', 'ntu', '--out', tmp_path / 'raw', '--samples', 32, '--seed', 4)
     run(monkeypatch, prepare_data, 'ntu60', tmp_path / 'raw', '--out', tmp_path / 'ntu60', '--strict')
-    assert 'imported 48, repaired 0, noted 0, skipped 0; xsub_train' in capsys.readouterr().out
+    assert 'imported 32, repaired 0, noted 0, skipped 0; xsub_train' in capsys.readouterr().out
     run(monkeypatch, train_tool, 'configs/actclr_ntu60.py', '--work-dir', tmp_path / 'work', '--cfg-options',
-        f'data.store={tmp_path / "ntu60"}', *SHORT)
+        f'data.store={tmp_path / "ntu60"}', 'data.pipeline.2.frames=16', *SHORT)
     for stage, method in (('aimclr', 'AimCLR'), ('actclr', 'ActCLR')):
         model, info = build_from_checkpoint(tmp_path / 'work' / stage / 'epoch_1.pth')
         assert info['method'] == method and len(model.queue) == 32
