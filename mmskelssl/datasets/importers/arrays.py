@@ -110,7 +110,8 @@ def _clip(array: np.ndarray, joints: int) -> np.ndarray:
         raise ValueError(f'an array of {array.dtype}, not of numbers')
     array = array[None] if array.ndim == 3 else array
     if array.ndim != 4 or array.shape[2] != joints or not 2 <= array.shape[3] <= 4:
-        raise ValueError(f'shape {array.shape[1:] if len(array) == 1 else array.shape}, expected (T, {joints}, C) or '
+        shape = array.shape[1:] if array.shape[:1] == (1,) else array.shape
+        raise ValueError(f'shape {shape}, expected (T, {joints}, C) or '
                          f'(M, T, {joints}, C) with C = 2, 3 or 4: choose the layout of the data')
     return array
 
@@ -130,7 +131,7 @@ def _stacked(arrays: dict[str, np.ndarray], joints: int) -> list[tuple[str, np.n
     about = {one: arrays[many] for one, many in (('label', 'labels'), ('subject', 'subjects')) if many in arrays}
     for what, values in dict(ids=ids, **about).items():
         if len(values) != len(clips):
-            raise ValueError(f'{len(clips)} clips, but {len(values)} {what}')
+            raise ValueError(f'{len(clips)} clips, but {len(values)} {what.rstrip("s")}s')
     return [(ids[i], _clip(clip, joints), {key: int(values[i]) for key, values in about.items()})
             for i, clip in enumerate(clips)]
 
