@@ -1,6 +1,7 @@
 """A function over many items, on all cores, in order, with little in memory and no hanging when a process dies."""
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -33,9 +34,11 @@ def run_parallel(function: Callable, items: Sequence, jobs: int | None = None, c
         return
     chunks = [items[i:i + chunk] for i in range(0, len(items), chunk)]
     # Not forked: this process may have threads, which a forked one would wait for.
+    if jobs < 1:
+        raise UserError(f'{jobs} jobs: at least one')
     context = multiprocessing.get_context('forkserver' if 'forkserver' in multiprocessing.get_all_start_methods()
                                           else 'spawn')
-    pool, waiting = ProcessPoolExecutor(jobs, context), deque()
+    pool, waiting = ProcessPoolExecutor(jobs, context, _end_with_parent), deque()
     try:
         for part in chunks:
             waiting.append((part, pool.submit(_run, function, part)))
@@ -45,6 +48,14 @@ def run_parallel(function: Callable, items: Sequence, jobs: int | None = None, c
             yield from _result(waiting, what)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Without it the processes of a killed import would wait for ever."""
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _run(function: Callable, items: Sequence) -> list:

@@ -8,7 +8,8 @@ import tempfile
 import numpy as np
 
 from benchmarks.measure import Benchmark, Case
-from mmskelssl.datasets.store import SkeletonStore, StoreWriter
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store_writer import StoreWriter
 
 SAMPLES, FRAMES = 56_880, 83
 

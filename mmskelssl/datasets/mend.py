@@ -5,8 +5,9 @@ import numpy as np
 def fill_gaps(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
     """Fill in coordinates that are NaN or Inf: linearly over time between the frames in which the joint is seen.
 
-    Before the first and after the last of them the joint stays where it is. A joint that a person never shows, or a
-    clip of which less than half is known, has no mend.
+    Before the first and after the last of them the joint stays where it is. Frames in which the person is not there
+    (all zeros) tell nothing of its joints. A joint that a person never shows, or a clip of which less than half is
+    known, has no mend.
 
     Args:
         keypoints: (M, T, V, C).
@@ -18,16 +19,19 @@ def fill_gaps(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
         return keypoints, ''
     seen = np.isfinite(keypoints).all(-1)  # (M,T,V)
     gaps = f'{seen.size - seen.sum()} of {seen.size} joint positions'
-    if not seen.any(1).all():
-        return None, f'and joint {int(np.argwhere(~seen.any(1))[0, 1])} is never seen ({gaps})'
+    known = seen & keypoints.any((2, 3))[..., None]
+    holes = np.argwhere(~seen.all(1))  # (person, joint)
+    never = [int(joint) for person, joint in holes if not known[person, :, joint].any()]
+    if never:
+        return None, f'and joint {never[0]} is never seen ({gaps})'
     if seen.mean() < .5:
         return None, gaps
     mended, time = keypoints.copy(), np.arange(keypoints.shape[1])
-    for person, joint in np.argwhere(~seen.all(1)):
-        there = seen[person, :, joint]
+    for person, joint in holes:
+        gap, there = ~seen[person, :, joint], known[person, :, joint]
         for channel in range(keypoints.shape[3]):
             track = mended[person, :, joint, channel]
-            track[~there] = np.interp(time[~there], time[there], track[there])
+            track[gap] = np.interp(time[gap], time[there], track[there])
     return mended, f'{gaps} were NaN or Inf, filled in over time'
 
 

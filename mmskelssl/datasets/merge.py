@@ -34,6 +34,8 @@ def merge(paths: list[str], out: str, overwrite: bool = False) -> None:
         classes, subjects, joint = [], 0, set.intersection(*(set(store.splits) for store in stores.values()))
         for name, store in stores.items():
             named = store.classes or [str(i) for i in range(int(store.labels.max()) + 1)]
+            if store.labels.max() >= len(named):
+                raise UserError(f'{store.path}: a label is outside its {len(named)} classes: repair it first')
             for i, sample in enumerate(store.samples):
                 about = {k: v for k, v in sample.items() if k not in ('id', 'offset', 'persons', 'frames')}
                 for key, shift in (('label', len(classes)), ('subject', subjects)):

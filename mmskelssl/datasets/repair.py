@@ -13,7 +13,8 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
     """Write a copy in which everything that has a mend is mended; the rest is left out and listed with the reason.
 
     Gaps are filled (:func:`fill_gaps`), frames and persons without a body left out (:func:`drop_empty`), labels outside
-    the classes removed; of an id that stands twice the first is kept; splits name only what is there, each once.
+    the classes removed; of an id that stands twice the first is kept; splits name only what is there, each once, and a
+    test split nothing that its training split names.
 
     Args:
         path: Store to read; its frames may have changed since they were written.
@@ -34,8 +35,9 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
             if keypoints is None:
                 writer.skip(name, '; '.join(done))
                 continue
-            if about.get('label') is not None and store.classes and about['label'] >= len(store.classes):
-                done.append(f'label {about["label"]} is outside the {len(store.classes)} classes and was removed')
+            most = len(store.classes) or 1 << 31
+            if about.get('label') is not None and not 0 <= about['label'] < most:
+                done.append(f'label {about["label"]} is outside 0..{most - 1} and was removed')
                 about['label'] = None
             before = len(writer.samples)
             add_or_skip(writer, name, keypoints=keypoints, **about)
@@ -44,9 +46,14 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
         there = {sample['id'] for sample in writer.samples}
         for split, ids in store.splits.items():
             writer.set_split(split, dict.fromkeys(sample for sample in ids if sample in there))
+        for train, test in split_pairs(writer.splits):
+            members = set(writer.splits[train])
+            for sample in members & set(writer.splits[test]):
+                writer.note(sample, f'is in {train!r} and was left out of {test!r}')
+            writer.set_split(test, [sample for sample in writer.splits[test] if sample not in members])
         if drop_twins:
-            for train, test in split_pairs(store.splits):
+            for train, test in split_pairs(writer.splits):
                 twins = set(twins_of(store, train, test))
-                for sample in twins & there:
+                for sample in sorted(twins & there):
                     writer.note(sample, f'has the coordinates of a sample of {train!r} and was left out of {test!r}')
-                writer.set_split(test, [sample for sample in writer.splits.get(test, []) if sample not in twins])
+                writer.set_split(test, [sample for sample in writer.splits[test] if sample not in twins])

@@ -186,11 +186,12 @@ def write_columns(folder: str, index: dict) -> None:
 
 
 def _read_columns(folder: str):
-    """Columns of index.npz, each read on demand; None where there is none, or it belongs to another index.json."""
+    """Columns of index.npz; None where there is none, it is damaged, or it belongs to another index.json."""
     try:
-        columns = np.load(osp.join(folder, 'index.npz'), allow_pickle=False)
-        if np.array_equal(columns['belongs_to'], _fingerprint(osp.join(folder, 'index.json'))):
-            return columns
+        with np.load(osp.join(folder, 'index.npz'), allow_pickle=False) as columns:
+            sound = {*COLUMNS, 'head', 'id'} <= set(columns)
+            if sound and np.array_equal(columns['belongs_to'], _fingerprint(osp.join(folder, 'index.json'))):
+                return dict(columns)
     except Exception:  # noqa: BLE001, S110  a damaged zip can raise anything; the JSON file has it all
         pass
     return None

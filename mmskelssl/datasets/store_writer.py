@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from mmskelssl import __version__
 from mmskelssl.datasets.mend import fill_gaps
 from mmskelssl.datasets.store import VERSION, file_hash, write_columns
 from mmskelssl.errors import UserError
@@ -42,8 +43,10 @@ class StoreWriter:
         self.skipped, self.repaired, self.noted = [], [], []
         self.finished: set[str] = set()
         self._ids: set[str] = set()
+        self._store = ''
         self.index = dict(version=VERSION, classes=list(classes or []), provenance=dict(
-            source=source, options=options or {}, skipped=self.skipped, repaired=self.repaired, noted=self.noted))
+            source=source, options=options or {}, importer_version=__version__, skipped=self.skipped,
+            repaired=self.repaired, noted=self.noted))
         self.layout = None
         if layout is not None:
             self.describe(layout, channels, units)
@@ -51,6 +54,8 @@ class StoreWriter:
     def describe(self, layout: str | dict | SkeletonLayout, channels: int = 3, units: str = 'm') -> None:
         """Say what a sample is, for importers that learn it from the files; before the first sample."""
         layout = get_layout(layout)
+        if not 2 <= channels <= 4:
+            raise UserError(f'{self.path}: {channels} coordinates a joint, expected 2, 3 or 4')
         if self.samples and self.layout and (layout, channels) != (self.layout, self.channels):
             raise UserError(f'{self.path}: samples of different kinds, {self.layout.name} with {self.channels} '
                             f'channels and {layout.name} with {channels}')
@@ -69,7 +74,7 @@ class StoreWriter:
             else:
                 self._folder = tempfile.mkdtemp(prefix=f'.{name}-', dir=parent)
             self._raw = open(osp.join(self._folder, 'frames.raw'), 'ab')
-            self._journal = open(osp.join(self._folder, 'journal.jsonl'), 'a+', encoding='utf-8')
+            self._journal = open(osp.join(self._folder, 'journal.jsonl'), 'a+', encoding='ascii', errors='replace')
         except OSError as error:
             raise UserError(f'cannot write to {parent}: {error}') from error
         self._recall()
@@ -99,6 +104,8 @@ class StoreWriter:
             raise UserError(f'sample {name}: keypoints hold NaN or Inf, {filled}')
         if name in self._ids:
             raise UserError(f'sample {name}: the id stands twice')
+        if not name or '\0' in name:
+            raise UserError(f'sample {name!r}: an id has at least one character, and none of them is zero')
         try:
             sample = dict(
                 id=name, offset=self.rows, persons=frames.shape[0], frames=frames.shape[1],
@@ -108,8 +115,10 @@ class StoreWriter:
             name.encode()
         except (AttributeError, TypeError, ValueError) as error:
             raise UserError(f'sample {name}: label and subject must be integers, and the rest plain: {error}') from None
-        if label is not None and not 0 <= label < 1 << 31:
-            raise UserError(f'sample {name}: label {label} is negative or huge; leave it out where there is none')
+        for what in ('label', 'subject'):
+            if sample[what] is not None and not 0 <= sample[what] < 1 << 31:
+                raise UserError(f'sample {name}: {what} {sample[what]} is negative or huge; leave it out where there '
+                                'is none')
         if filled:
             self.repaired.append(dict(id=name, reason=filled))
         self._ids.add(name)
@@ -119,7 +128,8 @@ class StoreWriter:
 
     def skip(self, name: str, reason: str) -> None:
         """Note a sample that could not be imported."""
-        self.skipped.append(dict(id=name, reason=reason))
+        name, reason = (text.encode('utf-8', 'backslashreplace').decode() for text in (name, reason))
+        self.skipped.append(dict(id=name, reason=reason))  # a file's name need not be text
 
     def note(self, name: str, text: str) -> None:
         """Note something about a sample that is in the store."""
@@ -136,25 +146,32 @@ class StoreWriter:
 
     def set_split(self, name: str, ids: Iterable[str]) -> None:
         """Define a split by sample ids; one without samples is left out."""
-        ids = list(ids)
-        if ids:
-            self.splits[name] = ids
+        self.splits[name] = list(ids)
+        if not self.splits[name]:
+            del self.splits[name]
 
     def __exit__(self, error_type, error, traceback) -> None:
         kept = False
         try:
-            self._journal.close()
-            self._raw.close()
+            try:
+                self._journal.close()
+            finally:
+                self._raw.close()
             kept = self.resume and bool(self.finished) and error_type is not None
             if error_type is None:
                 self._write()
                 self._put_in_place()
+            elif issubclass(error_type, OSError):
+                raise error
         except OSError as failure:
             kept = self.resume and bool(self.finished)
-            raise UserError(f'cannot write {self.path}: {failure}') from failure
+            hint = '; run the command again to go on from here' if kept else ''
+            raise UserError(f'cannot write {self.path}: {failure}{hint}') from failure
         finally:
             if not kept:
                 shutil.rmtree(self._folder, ignore_errors=True)
+            elif self._store:
+                shutil.rmtree(self._store, ignore_errors=True)
             if self.resume:
                 self._locked.close()
 
@@ -167,22 +184,22 @@ class StoreWriter:
 
     def _recall(self) -> None:
         """Read the journal of an interrupted import; whatever is unfinished or of another source is dropped."""
-        what = dict(source=self.index['provenance']['source'], options=self.index['provenance']['options'])
+        what = {key: self.index['provenance'][key] for key in ('source', 'options', 'importer_version')}
         self._written = dict(samples=0, skipped=0, repaired=0, noted=0)
         self._journal.seek(0)
-        lines, size = self._journal.read().splitlines(), self._raw.tell()
+        lines, size = self._journal.read().splitlines(keepends=True), self._raw.tell()
         whole = kept = 0  # bytes of the journal and of the frames that stay
         try:
             if json.loads(lines[0]) == json.loads(json.dumps(what)):
-                whole = len(lines[0].encode()) + 1
+                whole = len(lines[0])
                 for line in lines[1:]:
                     entry = json.loads(line)
-                    if entry['bytes'] > size:
+                    if entry['bytes'] > size or not line.endswith('\n'):
                         break
                     for key in self._written:
                         getattr(self, key).extend(entry[key])
                     self.finished.add(entry['item'])
-                    whole, kept = whole + len(line.encode()) + 1, entry['bytes']
+                    whole, kept = whole + len(line), entry['bytes']
         except (IndexError, json.JSONDecodeError, KeyError, TypeError):
             pass
         self.rows = sum(sample['persons'] * sample['frames'] for sample in self.samples)
@@ -204,7 +221,9 @@ class StoreWriter:
         if not self.samples:
             first = f' (first: {self.skipped[0]["id"]}: {self.skipped[0]["reason"]})' if self.skipped else ''
             raise UserError(f'{self.path}: no sample could be imported, so no store was written{first}')
-        self._store = tempfile.mkdtemp(prefix='.store-', dir=self._folder)
+        self._store = osp.join(self._folder, 'store')
+        shutil.rmtree(self._store, ignore_errors=True)  # of an import that was killed
+        os.mkdir(self._store)
         file = osp.join(self._store, 'keypoints.npy')
         shape = (self.rows, self.layout.num_joints, self.channels)
         raw = osp.join(self._folder, 'frames.raw')
@@ -218,7 +237,6 @@ class StoreWriter:
             json.dump(self.index, out)
             _sync(out)
         write_columns(self._store, self.index)
-        os.chmod(self._store, 0o755)
 
     def _put_in_place(self) -> None:
         self._check_place()  # again: another process may have been faster

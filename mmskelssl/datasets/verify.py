@@ -45,9 +45,9 @@ def verify(path: str) -> list[Fault]:
         for fault in _faults_of(keypoints):
             by_fault.setdefault(fault, []).append(store.ids[i])
     faults += [Fault(what, tuple(ids), fatal) for (what, fatal), ids in by_fault.items()]
-    if store.classes:
-        wrong = tuple(store.ids[i] for i in np.flatnonzero(store.labels >= len(store.classes)))
-        faults += [Fault(f'label outside 0..{len(store.classes) - 1}', wrong)] * bool(wrong)
+    most = len(store.classes) or 1 << 31
+    wrong = tuple(store.ids[i] for i in np.flatnonzero((store.labels >= most) | (store.labels < -1)))
+    faults += [Fault(f'label outside 0..{most - 1}', wrong)] * bool(wrong)
     twice = _repeated(store.ids)
     faults += [Fault('the id stands twice', twice)] * bool(twice)
     return faults + _split_faults(store, contents)
@@ -117,7 +117,7 @@ def split_pairs(splits: Iterable[str]) -> list[tuple[str, str]]:
 def print_report(faults: list[Fault]) -> int:
     """Print faults; 1 if one of them is fatal."""
     for fault in faults:
-        examples = ', '.join(fault.samples[:3]) + (', ...' if len(fault.samples) > 3 else '')
+        examples = ', '.join(map(str, fault.samples[:3])) + (', ...' if len(fault.samples) > 3 else '')
         where = f': {len(fault.samples)} samples ({examples})' if fault.samples else ''
         print(f'{"FAULT" if fault.fatal else "note "} {fault.what}{where}')
     fatal = sum(fault.fatal for fault in faults)

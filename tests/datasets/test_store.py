@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmskelssl import __version__
 from mmskelssl.datasets import store_writer as module
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.datasets.store_writer import StoreWriter
@@ -46,7 +47,8 @@ def test_what_goes_in_comes_out(tmp_path):
     assert store.samples[0] == dict(id='x', offset=0, persons=2, frames=5, label=1, subject=7, camera=2)
     assert store.layout.name == 'kinect20' and store.classes == ['a', 'b'] and store.channels == 3
     assert store.index['units'] == 'mm' and store.index['provenance'] == dict(
-        source='here', options={}, skipped=[dict(id='bad', reason='because')], repaired=[], noted=[])
+        source='here', options={}, importer_version=__version__, skipped=[dict(id='bad', reason='because')],
+        repaired=[], noted=[])
     np.testing.assert_array_equal(store.keypoints(0), clips[0])
     np.testing.assert_array_equal(store.keypoints(1), clips[1])
     np.testing.assert_array_equal(store.keypoints(2), clips[2][:, ::-1])
@@ -236,3 +238,112 @@ def test_a_flipped_byte_is_found(tmp_path):
         file.write(bytes([last ^ 1]))
     with pytest.raises(UserError, match='has changed since it was written'):
         SkeletonStore(tmp_path / 's').verify_hash()
+
+
+# --- index.npz: the index in columns ---------------------------------------------------------------------------------
+
+def no_json(monkeypatch):
+    def load(*arguments, **options):
+        raise AssertionError('index.json is parsed')
+    monkeypatch.setattr(json, 'load', load)
+
+
+def test_opening_parses_no_json_index(tmp_path, monkeypatch):
+    expected = write(tmp_path / 's', [clip(2, 5, seed=1), clip(seed=2)], classes=['a', 'b'], units='mm')
+    samples, splits = expected.samples, expected.splits
+    no_json(monkeypatch)
+    store = SkeletonStore(tmp_path / 's')
+    assert store.ids == ['s0', 's1'] and store.labels.tolist() == [0, 1] and store.subjects.tolist() == [-1, -1]
+    assert store.persons.tolist() == [2, 1] and store.frames.tolist() == [5, 3] and store.offset.tolist() == [0, 10]
+    assert store.split('train').tolist() == [0, 1] and store.split('all').tolist() == [0, 1]
+    assert store.classes == ['a', 'b'] and store.layout.name == 'kinect20' and store.head['units'] == 'mm'
+    assert store.data_hash == expected.data_hash and store.positions == dict(s0=0, s1=1)
+    np.testing.assert_array_equal(store.keypoints(0), clip(2, 5, seed=1))
+    store.verify_hash()
+    with pytest.raises(AssertionError, match='index.json is parsed'):
+        len(store.samples)
+    monkeypatch.undo()
+    assert store.samples == samples and store.splits == splits
+
+
+def test_an_edited_index_wins(tmp_path):
+    write(tmp_path / 's', [clip(), clip(seed=1)])
+    edit(tmp_path / 's', lambda index: [index['samples'][0].update(label=7), index['splits'].update(train=['s1'])])
+    store = SkeletonStore(tmp_path / 's')
+    assert store.labels.tolist() == [7, 1] and store.split('train').tolist() == [1]
+
+
+def test_an_edit_of_the_same_length_is_noticed(tmp_path):
+    write(tmp_path / 's', [clip(), clip(seed=1)])
+    file = tmp_path / 's' / 'index.json'
+    text, times = file.read_text(), file.stat()
+    file.write_text(text.replace('"label": 1', '"label": 5'))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert len(text) == len(file.read_text()) and SkeletonStore(tmp_path / 's').labels.tolist() == [0, 5]
+
+
+@pytest.mark.parametrize('damage', ['none', 'empty', 'cut', 'garbage', 'folder', 'every byte', 'objects', 'column'])
+def test_a_damaged_column_file_is_ignored(tmp_path, damage):
+    expected = write(tmp_path / 's', [clip(), clip(seed=1)])
+    file = tmp_path / 's' / 'index.npz'
+    content = file.read_bytes()
+    positions = range(0, len(content), 97) if damage == 'every byte' else [0]
+    for position in positions:
+        if damage == 'none':
+            file.unlink()
+        elif damage == 'empty':
+            file.write_bytes(b'')
+        elif damage == 'cut':
+            file.write_bytes(content[:-100])
+        elif damage == 'garbage':
+            file.write_bytes(os.urandom(500))
+        elif damage == 'folder':
+            file.unlink()
+            file.mkdir()
+        elif damage == 'every byte':
+            file.write_bytes(content[:position] + bytes([content[position] ^ 255]) + content[position + 1:])
+        else:
+            with np.load(file) as columns:
+                columns = dict(columns)
+            if damage == 'objects':
+                columns['id'] = np.array(['s0', None], object)
+            else:
+                del columns['label']
+            np.savez(file, **columns)
+        store = SkeletonStore(tmp_path / 's')
+        assert store.data_hash == expected.data_hash and store.labels.tolist() == [0, 1] and store.ids == ['s0', 's1']
+        assert store.split('train').tolist() == [0, 1]
+
+
+def test_an_old_store_without_columns_opens(tmp_path):
+    """Stores of version 1 have no index.npz, and no column is missed."""
+    expected = write(tmp_path / 's', [clip(), clip(seed=1)])
+    (tmp_path / 's' / 'index.npz').unlink()
+    edit(tmp_path / 's', lambda index: index.update(version=1))
+    store = SkeletonStore(tmp_path / 's')
+    assert store.ids == expected.ids and store.data_hash == expected.data_hash
+    assert store.split('train').tolist() == [0, 1]
+
+
+def test_a_store_travels_to_other_processes(tmp_path):
+    import pickle
+    store = pickle.loads(pickle.dumps(write(tmp_path / 's', [clip(), clip(seed=1)])))
+    assert store.labels.tolist() == [0, 1] and store.ids == ['s0', 's1']
+
+
+@pytest.mark.parametrize('bad, message', [
+    (dict(name=''), 'at least one character'), (dict(name='a\0'), 'none of them is zero'),
+    (dict(subject=1 << 31), 'subject 2147483648 is negative or huge'), (dict(subject=-1), 'subject -1 is negative'),
+    (dict(name='\udcff'), 'the rest plain')])
+def test_what_would_break_the_index_is_refused_at_once(tmp_path, bad, message):
+    with StoreWriter(tmp_path / 's', 'kinect20') as writer:
+        with pytest.raises(UserError, match=message):
+            writer.add(**dict(dict(name='s1', keypoints=clip()), **bad))
+        writer.add('s1', clip())
+    assert SkeletonStore(tmp_path / 's').ids == ['s1']
+
+
+@pytest.mark.parametrize('channels', [0, 1, 5])
+def test_channels_that_are_no_coordinates(tmp_path, channels):
+    with pytest.raises(UserError, match='expected 2, 3 or 4'):
+        StoreWriter(tmp_path / 's', 'kinect20', channels)

@@ -1,6 +1,7 @@
 """The user's own arrays: a folder (or zip) of npy, npz, csv or json files, or one npz with everything in it."""
 import io
 import json
+import os.path as osp
 import re
 import zipfile
 from pathlib import PurePosixPath
@@ -40,13 +41,15 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
     table = label_table(source, files, labels)
     classes = classes_of(table)
     writer.index['classes'] = classes
-    read = _Clips(skeleton.num_joints, table, {name: i for i, name in enumerate(classes)}, single=files == ['.'])
+    read = _Clips(skeleton.num_joints, table, {name: i for i, name in enumerate(classes)},
+                  single=osp.basename(path) if files == ['.'] else '')
     channels = next((clips[0]['keypoints'].shape[-1] for name in files for clips in [_try(read, source, name)]
                      if clips), 3)
     writer.describe(skeleton, channels, units)
     import_files(source, files, read, writer, jobs)
-    known = {s['id'] for s in writer.samples} | {s['id'] for s in writer.skipped}
-    for row in [row for row in table if row not in known and row not in files and stem(row) not in known]:
+    known = {s['id'] for s in writer.samples} | {s['id'] for s in writer.skipped} | set(files)
+    known |= {_last(name) for name in known} | {stem(name) for name in files}
+    for row in [row for row in table if row not in known]:
         writer.skip(row, 'the table of labels names it, but there is no clip of it')
     set_splits(writer, test_share, seed)
 
@@ -54,20 +57,24 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
 class _Clips:
     """Reads a file's clips and looks up what is known of them."""
 
-    def __init__(self, joints: int, table: dict[str, dict], classes: dict[str, int], single: bool):
+    def __init__(self, joints: int, table: dict[str, dict], classes: dict[str, int], single: str):
         self.joints, self.table, self.classes, self.single = joints, table, classes, single
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
         own = PurePosixPath(name).with_suffix('').as_posix() if not self.single else ''
         samples = []
-        for key, clip, about in clips_in(name if not self.single else 'all.npz', data, self.joints):
+        for key, clip, about in clips_in(self.single or name, data, self.joints):
             identifier = '/'.join(part for part in (own, key) if part) or 'clip'
-            row = next((self.table[k] for k in (identifier, key, stem(own or key), name) if k in self.table), {})
+            row = next((self.table[k] for k in (identifier, key, _last(own or key), name) if k in self.table), {})
             label = self.classes.get(row.get('label'), about.get('label'))
             subject = int(row['subject']) if row.get('subject') else about.get('subject')
             split = dict(split=row['split']) if row.get('split') else {}
             samples.append(dict(name=identifier, keypoints=clip, label=label, subject=subject, **split))
         return samples
+
+
+def _last(identifier: str) -> str:
+    return PurePosixPath(identifier).name
 
 
 def clips_in(name: str, data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
@@ -100,7 +107,8 @@ def _clip(array: np.ndarray, joints: int) -> np.ndarray:
         raise ValueError(f'an array of {array.dtype}, not of numbers')
     array = array[None] if array.ndim == 3 else array
     if array.ndim != 4 or array.shape[2] != joints or not 2 <= array.shape[3] <= 4:
-        raise ValueError(f'shape {array.shape[1:] if len(array) == 1 else array.shape}, expected (T, {joints}, C) or '
+        shape = array.shape[1:] if array.shape[:1] == (1,) else array.shape
+        raise ValueError(f'shape {shape}, expected (T, {joints}, C) or '
                          f'(M, T, {joints}, C) with C = 2, 3 or 4: choose the layout of the data')
     return array
 
@@ -120,7 +128,7 @@ def _stacked(arrays: dict[str, np.ndarray], joints: int) -> list[tuple[str, np.n
     about = {one: arrays[many] for one, many in (('label', 'labels'), ('subject', 'subjects')) if many in arrays}
     for what, values in dict(ids=ids, **about).items():
         if len(values) != len(clips):
-            raise ValueError(f'{len(clips)} clips, but {len(values)} {what}')
+            raise ValueError(f'{len(clips)} clips, but {len(values)} {what.rstrip("s")}s')
     return [(ids[i], _clip(clip, joints), {key: int(values[i]) for key, values in about.items()})
             for i, clip in enumerate(clips)]
 

@@ -1,4 +1,5 @@
 """What most importers share: one file after the other, on all cores, resumable, each fault with its file."""
+import os.path as osp
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -30,7 +31,7 @@ def import_files(source: Source, names: Iterable[str], read: Callable, writer: S
         for name, (samples, reason) in track(zip(names, done, strict=True), 'importing', total=len(names),
                                              disable=len(names) < 100):
             if reason:
-                writer.skip(name, reason)
+                writer.skip(osp.basename(source.path) if name == '.' else name, reason)
             for sample in samples:
                 add_or_skip(writer, **sample)
             writer.finish(name)
@@ -53,6 +54,7 @@ def add_or_skip(writer: StoreWriter, name: str, reason: str = '', note: str = ''
 def _read(source: Source, read: Callable, name: str) -> tuple[list[dict], str]:
     try:
         return read(name, source.read(name)), ''
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged file can raise anything
         known = type(error) is ValueError or isinstance(error, UserError)
-        return [], str(error) if known and str(error) else f'{type(error).__name__}: {error}'
+        text = ' '.join(str(error).split())
+        return [], text if known and text else f'{type(error).__name__}: {text}'

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.source import Source, stem
 from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
 
@@ -24,7 +24,9 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
         labels: ``none``; ``folders``; a csv file with a header, a column ``name`` and any of label, subject, split; or
             ``auto``: ``labels.csv`` among the files, else folders where there are several.
     """
-    listed = [name for name in source.files(LABELS) if '/' not in name] if source else []
+    listed = [name for name in source.files(LABELS) if PurePosixPath(name).name == LABELS] if source else []
+    if len(listed) > 1 and labels == 'auto':
+        raise UserError(f'{source.path}: {listed[0]} and {listed[1]}: name one table of labels with --labels')
     folders = {name: PurePosixPath(name).parent.name for name in files}
     if labels == 'auto':
         labels = LABELS if listed else 'folders' if len(set(folders.values())) > 1 else 'none'
@@ -32,9 +34,13 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
         return {}
     if labels == 'folders':
         return {name: dict(label=folder) for name, folder in folders.items()}
-    text = text_of(source.read(listed[0]) if labels == LABELS and listed else Source(labels).read('.'))
-    rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    if not rows.fieldnames or 'name' not in rows.fieldnames:
+    text = source.text(listed[0]) if labels == LABELS and listed else Source(labels).text()
+    try:
+        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+        rows, columns = list(reader), reader.fieldnames or []
+    except csv.Error as error:
+        raise UserError(f'{labels}: {error}') from error
+    if 'name' not in columns:
         raise UserError(f'{labels}: its first line should name its columns: name, and any of label, subject, split')
     table = {}
     for number, row in enumerate(rows, 2):
@@ -42,7 +48,7 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
         if not name or name in table:
             raise UserError(f'{labels}, line {number}: {"the name stands twice" if name else "no name"}')
         table[name] = {key: (value or '').strip() for key, value in row.items() if key}
-        if table[name].get('subject') and not table[name]['subject'].isdigit():
+        if table[name].get('subject') and not table[name]['subject'].isdecimal():
             raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number')
     return table
 

@@ -32,7 +32,7 @@ def import_msr(path: str, writer: StoreWriter, *, exclude: str | None = None, jo
     files = [name for name in source.files('.txt') if _NAME.fullmatch(stem(name))]
     if not files:
         raise UserError(f'{path}: no text files named aXX_sXX_eXX_skeleton3D.txt in it')
-    damaged = set(re.findall(r'a\d+_s\d+_e\d+', text_of(Source(exclude).read('.')))) if exclude else set()
+    damaged = set(re.findall(r'a\d+_s\d+_e\d+', Source(exclude).text())) if exclude else set()
     writer.describe('kinect20')
     writer.index['classes'] = CLASSES
     import_files(source, files, read_text, writer, jobs)

@@ -1,4 +1,6 @@
 """NTU RGB+D 60 and 120: raw ``.skeleton`` text files, one a sequence."""
+import glob
+import os.path as osp
 import re
 from functools import partial
 from typing import Literal
@@ -30,8 +32,8 @@ def import_ntu60(path: str, writer: StoreWriter, *, persons: Literal['file-order
     Args:
         persons: Which two of several bodies: file-order takes the first two of each frame, as AimCLR and ActCLR do;
             energy follows bodies by their id, leaves out spurious ones, and takes the two that move most.
-        missing: The data set's list of samples with missing skeletons, a name a line; default a text file whose name
-            has "missing_skeletons" in it, beside the skeletons or above.
+        missing: The data set's list of samples with missing skeletons, a name a line; default every file named
+            *missing_skeletons.txt in the folder or zip, or beside it.
         jobs: Number of processes; default one a core.
     """
     _import(path, writer, 60, persons, missing, jobs)
@@ -75,10 +77,13 @@ def _import(path, writer, classes, persons, missing, jobs):
 
 def _missing_list(source: Source, file: str | None) -> set[str]:
     if file is not None:
-        listing = Source(file)
-        return set(NAME_ANY.findall(text_of(listing.read('.'))))
-    return {name for listed in source.files('missing_skeletons.txt') for name in
-            NAME_ANY.findall(text_of(source.read(listed)))}
+        listed = set(NAME_ANY.findall(Source(file).text()))
+        if not listed:
+            raise UserError(f'--missing {file}: no name such as S001C001P001R001A001 in it')
+        return listed
+    beside = glob.glob(osp.join(glob.escape(osp.dirname(osp.abspath(source.path))), '*missing_skeletons.txt'))
+    texts = [source.text(name) for name in source.files('missing_skeletons.txt')]
+    return {name for text in [*texts, *(Source(name).text() for name in beside)] for name in NAME_ANY.findall(text)}
 
 
 NAME_ANY = re.compile(NAME.pattern.replace('(', '(?:'))
@@ -120,16 +125,24 @@ def parse_skeleton(text: str) -> list[list[tuple[str, np.ndarray]]]:
     frames = []
     for _ in range(count):
         bodies = []
-        for _ in range(take()):
+        for _ in range(take(_size)):
             body = take(_body_id)
             joints = take()
             if joints != JOINTS:
                 raise ValueError(f'line {number}: {joints} joints, expected {JOINTS}')
             bodies.append((body, np.array([take(_position) for _ in range(JOINTS)])))
         frames.append(bodies)
-    if any(line.strip() for _, line in lines):
-        raise ValueError(f'line {number + 1}: more lines than the {count} frames that the first line names')
+    stray = next((number for number, line in lines if line.strip()), None)
+    if stray:
+        raise ValueError(f'line {stray}: more lines than the {count} frames that the first line names')
     return frames
+
+
+def _size(line: str) -> int:
+    size = int(line)
+    if size < 0:
+        raise ValueError
+    return size
 
 
 def _body_id(line: str) -> str:
@@ -146,7 +159,8 @@ def _position(line: str) -> tuple[float, float, float]:
     return float(x), float(y), float(z)
 
 
-_EXPECTED = {int: 'a count', _body_id: 'a body (10 values)', _position: 'a joint (12 values)'}
+_EXPECTED = {int: 'a count', _size: 'a number of bodies', _body_id: 'a body (10 values)',
+             _position: 'a joint (12 values)'}
 
 
 def in_file_order(frames: list) -> np.ndarray:
@@ -178,7 +192,8 @@ def by_energy(frames: list) -> np.ndarray:
         tracks = {body: track for body, track in tracks.items() if keep(np.stack(list(track.values())))} or tracks
 
     def energy(body):
-        return np.stack(list(tracks[body].values())).var(0).sum()
+        track = np.stack(list(tracks[body].values()))
+        return np.ma.masked_invalid(track).var(0).filled(0).sum()
 
     chosen = [tracks[body] for body in sorted(tracks, key=energy, reverse=True)[:2]]
     keypoints = np.zeros((len(chosen), len(frames), JOINTS, 3), np.float32)

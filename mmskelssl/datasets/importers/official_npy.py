@@ -44,8 +44,10 @@ def _load(positions: str, labels: str):
         clips = np.load(positions, mmap_mode='r', allow_pickle=False)
     except (EOFError, OSError, ValueError) as error:
         raise UserError(f'{positions} cannot be read: {error}') from error
-    if clips.ndim != 5 or clips.shape[1] != 3 or clips.shape[3] != 25:
+    if clips.ndim != 5 or clips.shape[1] != 3 or clips.shape[3] != 25 or not clips.shape[4]:
         raise UserError(f'{positions} has shape {clips.shape}, expected (N, 3, T, 25, M)')
+    if clips.dtype.kind not in 'fiu':
+        raise UserError(f'{positions} is an array of {clips.dtype}, not of numbers')
     if not os.path.isfile(labels):
         raise UserError(f'{labels} is missing; {positions} needs the names and labels in it')
     content = load_pickle(labels)

@@ -28,7 +28,19 @@ def add_options(parser: argparse.ArgumentParser, importer: Callable) -> None:
             parser.add_argument(flag, type=lambda text, number=number: [number(part) for part in text.split(',')],
                                 metavar='A,B,...', **options)
         else:
+            kind = _COUNTS.get(name, kind)
             parser.add_argument(flag, type=kind, metavar=name.upper(), **options)
+
+
+def _at_least(least: int):
+    def count(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f'{text} is less than {least}')
+        return int(text)
+    return count
+
+
+_COUNTS = dict(jobs=_at_least(1), seed=_at_least(0))
 
 
 def options_of(importer: Callable, args: argparse.Namespace) -> dict:

@@ -41,12 +41,14 @@ def import_pkummd(path: str, writer: StoreWriter, *, jobs: int | None = None) ->
     writer.describe('ntu25')
     writer.index['classes'] = CLASSES
     import_files(source, recordings, _Recording(source, labels), writer, jobs)
+    for recording in sorted(labels.keys() - {stem(name) for name in recordings}):
+        writer.skip(recording, 'there is a label file of it, but no skeleton file')
     for wish, split in (('subject', 'xsub'), ('view', 'xview')):
         files = [name for name in texts if 'split' in _folder(name) and wish in stem(name).lower()]
         if not files:
             print(f'note: no file of the {split} split (Split/cross-{wish}.txt)')
         for name in files:
-            for part, members in read_split(text_of(source.read(name))).items():
+            for part, members in read_split(source.text(name)).items():
                 writer.set_split(f'{split}_{part}', (s['id'] for s in writer.samples if s['recording'] in members))
 
 

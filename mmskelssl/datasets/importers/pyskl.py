@@ -31,11 +31,15 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: str, joints: Sequenc
     data = load_pickle(path)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
         raise UserError(f"{path}: no pyskl pickle; it needs the keys 'split' and 'annotations'")
-    if not isinstance(data.get('split') or {}, dict):
+    splits, classes = data.get('split') or {}, data.get('classes') or []
+    if not isinstance(splits, dict) or not all(isinstance(key, str) and isinstance(names, list | tuple | np.ndarray)
+                                               for key, names in splits.items()):
         raise UserError(f"{path}: 'split' must be a dict of lists of frame_dir")
+    if not isinstance(classes, list | tuple):
+        raise UserError(f"{path}: 'classes' must be a list of names")
     flat, channels = _channels(data['annotations'], False) == 2, _channels(data['annotations'], scores)
     writer.describe(read_layout(layout), channels, units or ('px' if flat else 'm'))
-    writer.index['classes'] = [str(name) for name in data.get('classes', [])]
+    writer.index['classes'] = [str(name) for name in classes]
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
         name = str(sample.get('frame_dir', i)) if isinstance(sample, dict) else str(i)
         try:
@@ -52,13 +56,13 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: str, joints: Sequenc
         except (IndexError, TypeError, ValueError) as error:
             writer.skip(name, str(error).removeprefix(f'sample {name}: '))
     there, skipped = {sample['id'] for sample in writer.samples}, {entry['id'] for entry in writer.skipped}
-    for split, names in (data.get('split') or {}).items():
+    for split, names in splits.items():
         names = [str(name) for name in names]
         for name in names:
             if name not in there and name not in skipped:
                 writer.skip(name, f'split {split} names it, but there is no annotation of it')
                 skipped.add(name)
-        writer.set_split(_split_name(split, data['split']), [name for name in names if name in there])
+        writer.set_split(_split_name(split, splits), [name for name in names if name in there])
     if set(writer.splits) >= {'train', 'test'} and not any('xsub' in split for split in writer.splits):
         odd_even_subjects(writer)
 

@@ -1,4 +1,5 @@
 """Pickles of arrays and plain containers, read without running anything."""
+import os.path as osp
 import pickle
 from collections import OrderedDict
 
@@ -49,6 +50,8 @@ class _ArraysOnly(pickle.Unpickler):
 
 def load_pickle(path: str):
     """Content of a pickle made of numpy arrays, numbers, text and containers; refuses any other without running it."""
+    if osp.exists(path) and not osp.isfile(path):
+        raise UserError(f'{path} is no regular file')
     try:
         with open(path, 'rb') as file:
             return _ArraysOnly(file).load()

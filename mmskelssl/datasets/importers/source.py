@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 
 from mmskelssl.errors import UserError
 
-# No skeleton file of any data set comes near it; a zip bomb does.
-MAX_BYTES = 1 << 29
+# No skeleton file of any data set comes near them; a zip bomb does.
+MAX_BYTES, MAX_TEXT = 1 << 29, 1 << 26
 
 
 class Source:
@@ -37,7 +37,7 @@ class Source:
         else:
             names = ['.']
         endings = tuple(ending.lower() for ending in endings)
-        shown = (name for name in names if name == '.' or not any(part.startswith(('.', '__MACOSX')) for part
+        shown = (name for name in names if name == '.' or not any(_is_hidden(part) for part
                                                                  in PurePosixPath(name).parts))
         return sorted(name for name in shown if (self.path if name == '.' else name).lower().endswith(endings))
 
@@ -45,10 +45,13 @@ class Source:
         """Content of a file; ValueError says why there is none."""
         try:
             if self.is_zip:
+                if '..' in PurePosixPath(name).parts or name.startswith('/'):
+                    raise ValueError('its name leads out of the archive')
                 entry = self._archive().getinfo(name)
                 if entry.file_size > MAX_BYTES:
                     raise ValueError(f'it would unpack to {entry.file_size >> 20} MiB')
-                return self._archive().read(entry)
+                with self._archive().open(entry) as stream:
+                    return stream.read(entry.file_size)  # no more, whatever it unpacks to
             file = self.path if name == '.' else osp.join(self.path, name)
             if name != '.' and not osp.realpath(file).startswith(osp.realpath(self.path) + os.sep):
                 raise ValueError('it is a link that leads out of the folder')
@@ -63,6 +66,13 @@ class Source:
         except Exception as error:  # zlib and lzma have errors of their own
             raise error if isinstance(error, ValueError) else ValueError(f'it cannot be read ({error})') from error
 
+    def text(self, name: str = '.') -> str:
+        """Content of a list that the whole import depends on; UserError says why there is none."""
+        try:
+            return text_of(self.read(name))
+        except ValueError as error:
+            raise UserError(f'{self.path if name == "." else osp.join(self.path, name)}: {error}') from error
+
     def _archive(self) -> zipfile.ZipFile:
         if self._zip is None:
             try:
@@ -72,6 +82,10 @@ class Source:
         return self._zip
 
 
+def _is_hidden(part: str) -> bool:
+    return part != '..' and part.startswith(('.', '__MACOSX'))
+
+
 def stem(name: str) -> str:
     """``folder/clip.txt`` -> ``clip``."""
     return PurePosixPath(name).name.rsplit('.', 1)[0]
@@ -79,6 +93,8 @@ def stem(name: str) -> str:
 
 def text_of(data: bytes) -> str:
     """UTF-8 text, with or without a byte order mark; ValueError for anything else."""
+    if len(data) > MAX_TEXT:
+        raise ValueError(f'it is a text of {len(data) >> 20} MiB')
     try:
         text = data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
