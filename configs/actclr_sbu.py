@@ -10,4 +10,4 @@ model = dict(data_preprocessor=dict(alignment='both', views=dict(
     weak=_base_.weak, key=_base_.weak, normal=_base_.weak, strong=_base_.strong)))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 train_dataloader = dict(batch_size=32)
-train_cfg = dict(by_epoch=True, max_epochs=30)
+train_cfg = dict(by_epoch=True, max_epochs=15)

@@ -8,4 +8,4 @@ _base_ = [
 model = dict(data_preprocessor=dict(alignment='both', views=dict(
     query=_base_.weak, key=_base_.weak, extreme=_base_.strong)))
 train_dataloader = dict(batch_size=32)
-train_cfg = dict(by_epoch=True, max_epochs=100)
+train_cfg = dict(by_epoch=True, max_epochs=60)

@@ -10,4 +10,4 @@ stages = [dict(name='crrlmotion', config='crrlmotion_sbu.py', carry={'backbone.'
 data = dict(pipeline=_base_.interaction)
 model = dict(data_preprocessor=dict(views=dict(clip=_base_.whole)))
 train_dataloader = dict(batch_size=32)
-train_cfg = dict(by_epoch=True, max_epochs=100)
+train_cfg = dict(by_epoch=True, max_epochs=60)

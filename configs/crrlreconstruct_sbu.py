@@ -9,4 +9,4 @@ _base_ = [
 data = dict(pipeline=_base_.interaction)
 model = dict(data_preprocessor=dict(views=dict(clip=_base_.whole)))
 train_dataloader = dict(batch_size=32)
-train_cfg = dict(by_epoch=True, max_epochs=100)
+train_cfg = dict(by_epoch=True, max_epochs=60)

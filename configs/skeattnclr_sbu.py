@@ -8,4 +8,4 @@ _base_ = [
 model = dict(data_preprocessor=dict(alignment='both', views=dict(
     query=_base_.weak, key=_base_.weak, mixed=['query', _base_.swap])))
 train_dataloader = dict(batch_size=32)
-train_cfg = dict(by_epoch=True, max_epochs=100)
+train_cfg = dict(by_epoch=True, max_epochs=60)
