@@ -9,6 +9,11 @@ from concurrent.futures.process import BrokenProcessPool
 
 from mmskelssl.errors import UserError
 
+
+class WorkerDied(UserError):
+    """A process was killed; what it had not finished can be done again."""
+
+
 # Starting the processes costs a few seconds; below so many items it does not pay.
 FEW = 500
 
@@ -67,5 +72,5 @@ def _result(waiting: deque, what: str) -> list:
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise UserError(f'{what}: a process was killed, perhaps for want of memory, at or after {part[0]!r}; run the '
+        raise WorkerDied(f'{what}: a process was killed, perhaps for want of memory, at or after {part[0]!r}; run the '
                         'command again, with fewer --jobs') from error

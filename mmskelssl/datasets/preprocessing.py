@@ -12,7 +12,7 @@ from rich.progress import track
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.errors import UserError
-from mmskelssl.parallel import FEW, run_parallel
+from mmskelssl.parallel import FEW, WorkerDied, run_parallel
 from mmskelssl.registry import TRANSFORMS
 
 # Samples of a part: what a killed run loses at most, and what travels between processes at once.
@@ -53,6 +53,8 @@ def preprocess(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: 
             _same_shape(store, part.start, made.shape[1:], arrays[0].shape[1:])
             arrays[0][part.start:part.stop] = made
             arrays[1][part.start:part.stop] = true  # after the clips: it says that they are there
+    except WorkerDied:  # what is finished stays for the next try
+        raise
     except UserError:
         for file in temporary:
             if osp.exists(file):

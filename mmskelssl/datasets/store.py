@@ -190,20 +190,32 @@ def _read_columns(folder: str):
     try:
         with np.load(osp.join(folder, 'index.npz'), allow_pickle=False) as columns:
             sound = {*COLUMNS, 'head', 'id'} <= set(columns)
-            if sound and np.array_equal(columns['belongs_to'], _fingerprint(osp.join(folder, 'index.json'))):
+            if sound and _belongs(columns['belongs_to'].tolist(), osp.join(folder, 'index.json')):
                 return dict(columns)
     except Exception:  # noqa: BLE001, S110  a damaged zip can raise anything; the JSON file has it all
         pass
     return None
 
 
-def _fingerprint(file: str) -> np.ndarray:
-    """Size and CRC of a file: it only has to tell an edited index from the one that the columns were made of."""
+def _fingerprint(file: str) -> list[int]:
+    """Size, time and CRC of a file: they only have to tell an edited index from the one the columns were made of."""
+    about = os.stat(file)
+    return [about.st_size, about.st_ctime_ns, _checksum(file)]
+
+
+def _belongs(fingerprint: list[int], file: str) -> bool:
+    """Whether a file is the one of this fingerprint. One that was copied has another time, and is read."""
+    size, time, checksum = fingerprint
+    about = os.stat(file)
+    return about.st_size == size and (about.st_ctime_ns == time or _checksum(file) == checksum)
+
+
+def _checksum(file: str) -> int:
     checksum = 0
     with open(file, 'rb') as stream:
         while block := stream.read(1 << 20):
             checksum = zlib.crc32(block, checksum)
-        return np.array([stream.tell(), checksum])
+    return checksum
 
 
 def file_hash(path: str) -> str:
