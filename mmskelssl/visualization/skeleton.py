@@ -101,14 +101,16 @@ def bounds(keypoints: np.ndarray, angles: tuple[float, float] = (0., 0.),
 
 
 def grows_up(clips: Iterable[np.ndarray], layout: SkeletonLayout) -> bool | None:
-    """Whether y grows upwards in clips (M,T,V,C): the shoulders are above the hip more often than not.
+    """Whether y grows upwards in clips (M,T,V,C): the shoulders are above the hips more often than not.
 
     Depth cameras differ in this, in 3-D too. None where nobody is seen.
     """
+    # Joints by name: where no joint lies between the hips, the layout's hip is another (a nose).
+    hips = [joint for joint, name in enumerate(layout.joints) if 'hip' in name.lower()] or [layout.hip]
     rises = []
     for clip in clips:
         bodies = clip[np.any(clip != 0, axis=(2, 3))]  # (n,V,C)
-        rises.append(np.sign(bodies[:, list(layout.shoulders), 1].mean(1) - bodies[:, layout.hip, 1]))
+        rises.append(np.sign(bodies[:, list(layout.shoulders), 1].mean(1) - bodies[:, hips, 1].mean(1)))
     votes = np.concatenate(rises).sum() if rises else 0
     return bool(votes > 0) if votes else None
 

@@ -1,7 +1,6 @@
 """merge: one pool of several stores."""
 import numpy as np
 import pytest
-from conftest import write_tiny_store
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import import_pyskl
@@ -9,6 +8,7 @@ from mmskelssl.datasets.importers.msr import JOINTS
 from mmskelssl.datasets.merge import merge
 from mmskelssl.datasets.verify import verify
 from mmskelssl.errors import UserError
+from tests.conftest import write_tiny_store
 
 
 def small(path, classes=(), labels=(0, 1, None), subjects=(3, None, 1), layout='kinect20', units='m', splits=(),

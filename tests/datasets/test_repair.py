@@ -3,12 +3,12 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_tiny_store
 
 from mmskelssl.datasets import SkeletonStore
 from mmskelssl.datasets.repair import repair
 from mmskelssl.datasets.verify import verify
 from mmskelssl.errors import UserError
+from tests.conftest import write_tiny_store
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_tiny_store
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import import_pyskl
 from mmskelssl.datasets.repair import repair
 from mmskelssl.datasets.store import file_hash
 from mmskelssl.datasets.verify import print_report, split_pairs, verify
+from tests.conftest import write_tiny_store
 from tools import prepare_data
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import random_clip, write_tiny_store
 from PIL import Image
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.layouts import LAYOUTS, get_layout
+from tests.conftest import random_clip, write_tiny_store
 from tools.analysis import browse_dataset as tool
 
 ROOT = Path(__file__).resolve().parents[2]

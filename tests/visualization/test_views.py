@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_tiny_store
 from mmengine.config import Config
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.engine.config import load_config
 from mmskelssl.errors import UserError
 from mmskelssl.visualization.views import COMPANIONS, ViewSteps
+from tests.conftest import write_tiny_store
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
