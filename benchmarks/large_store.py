@@ -1,4 +1,4 @@
-"""Data of NTU RGB+D 120's size: opening a store, reading batches, importing, against a pickle in memory.
+"""Data of NTU RGB+D 120's size: opening, reading batches, importing and preprocessing, against the plain way.
 
 Examples:
   python benchmarks/large_store.py --out work_dirs/large_store.json
@@ -6,10 +6,12 @@ Examples:
 
 The frames are a sparse file, so that 8 GB of them need no disk; opening and reading do not notice. The plain way is
 one pickle of arrays, loaded whole, and a read a sample (a tenth of the samples, as many machines could not hold all;
-time and memory are multiplied). Each figure is measured in a process of its own.
+time and memory are multiplied). An import is measured at two sizes, whose peaks should be alike; preprocessing with one
+process and with two. Each figure is measured in a process of its own.
 """
 import argparse
 import json
+import os
 import os.path as osp
 import pickle
 import subprocess
@@ -59,6 +61,34 @@ for name, read in 2 * [('whole', whole), ('single', single)]:
     times[name] = (time.perf_counter() - start) / len(batches) * 1e3
 print(json.dumps(times))
 """
+IMPORT = """
+import json, resource, subprocess, sys
+subprocess.run([sys.executable, 'tools/prepare_data.py', 'arrays', sys.argv[1], '--layout', 'ntu25', '--labels', 'none',
+                '--jobs', '1', '--out', sys.argv[1] + '.store'], check=True, capture_output=True)
+print(json.dumps(dict(mib=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)))
+"""
+PREPROCESS = """
+import json, sys, time
+from mmskelssl.datasets import SkeletonStore
+from mmskelssl.datasets.preprocessing import preprocess
+pipeline = [dict(type='SelectPersons', max_persons=2), dict(type='Center'), dict(type='ResizeFrames', frames=50),
+            dict(type='AlignShoulders'), dict(type='PackSkeleton')]
+if __name__ == '__main__':
+    store, times = SkeletonStore(sys.argv[1]), {}
+    for jobs in (1, 2, 1, 2):
+        start = time.perf_counter()
+        preprocess(store, pipeline, sys.argv[1] + '/c.npy', sys.argv[1] + '/l.npy', jobs)
+        times[str(jobs)] = time.perf_counter() - start
+    print(json.dumps(times))
+"""
+
+
+def make_clips(folder: str, samples: int, rng: np.random.Generator) -> str:
+    """Folder of npy files, a clip each."""
+    os.makedirs(folder)
+    for i in range(samples):
+        np.save(osp.join(folder, f'{i:05d}.npy'), rng.normal(size=(90, 25, 3)).astype(np.float32))
+    return folder
 
 
 def make_store(folder: str, samples: int, rng: np.random.Generator) -> int:
@@ -105,13 +135,21 @@ def main() -> None:
         clips[:] = rng.normal(size=CLIP)
         clips.flush()
         read = measure(READ, osp.join(folder, 'clips.npy'), runs=3)
+        imports = {n: measure(IMPORT, make_clips(osp.join(folder, str(n)), n, rng), runs=1) for n in (1000, 5000)}
+        script = osp.join(folder, 'preprocess.py')  # a file: other processes import it
+        with open(script, 'w', encoding='utf-8') as file:
+            file.write(PREPROCESS)
+        prepared = json.loads(subprocess.run([sys.executable, script, osp.join(folder, '5000.store')], check=True,
+                                             capture_output=True, text=True).stdout.splitlines()[-1])
     scale = args.samples / part
     figures = dict(samples=args.samples, gigabytes=rows * 300 / 1e9,
                    open_ms=ours['ms'], open_and_split_ms=ours['split_ms'],
                    open_mib=ours['mib'], pickle_ms=plain['ms'] * scale, pickle_mib=plain['mib'] * scale,
                    open_ratio=ours['ms'] / (plain['ms'] * scale), memory_ratio=ours['mib'] / (plain['mib'] * scale),
                    batch_ms=read['whole'], per_sample_batch_ms=read['single'],
-                   batch_ratio=read['whole'] / read['single'])
+                   batch_ratio=read['whole'] / read['single'],
+                   import_1000_mib=imports[1000]['mib'], import_5000_mib=imports[5000]['mib'],
+                   preprocess_5000_s=prepared['1'], preprocess_two_ratio=prepared['2'] / prepared['1'])
     for key, value in figures.items():
         print(f'{key:20} {value:.4g}')
     if args.out:
