@@ -126,7 +126,7 @@ def test_two_dimensions_and_other_angles(run, tmp_path, few, fails):
     store = unlabelled(tmp_path / 'flat', channels=2)
     file, = run(store, '--sample', 's03', '--views', few, '--format', 'png')
     assert cv2.imread(file).min() < 120
-    assert 'needs clips of 3 coordinates' in fails(store, '--views', CONFIG)
+    assert 'needs 3 coordinates' in fails(store, '--views', CONFIG)
     solid = unlabelled(tmp_path / 'solid')
     pictures = [Path(run(solid, '--sample', 's03', '--format', 'png', *angles)[0]).read_bytes()
                 for angles in ((), ('--angles', 0, 0), ('--angles', 90, 10))]
