@@ -17,5 +17,5 @@ setup(
     packages=find_packages(include=['mmskelssl*']),
     python_requires='>=3.10',
     install_requires=requirements('mminstall') + requirements('runtime'),
-    extras_require=dict(tests=requirements('tests')),
+    extras_require=dict(tests=requirements('tests'), optional=requirements('optional')),
 )

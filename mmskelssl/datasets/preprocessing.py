@@ -44,7 +44,7 @@ def preprocess(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: 
         todo = [part for part in todo if (arrays[1][part.start:part.stop] < 0).any()]
     # Transforms from outside this package are registered in this process only.
     ours = all(getattr(TRANSFORMS.get(step['type']), '__module__', '').startswith('mmskelssl.') for step in pipeline)
-    jobs = jobs if jobs and ours else None if ours and len(store) >= 10 * FEW else 1
+    jobs = jobs if jobs and ours else None if ours and len(store) >= 40 * FEW else 1
     done = run_parallel(partial(_part, store.path, pipeline), todo, jobs, chunk=1, what='preprocessing')
     try:
         for part, (made, true) in zip(todo, track(done, f'preprocessing {store.path}', total=len(todo),

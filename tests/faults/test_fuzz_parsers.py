@@ -1,0 +1,44 @@
+"""The coverage-guided fuzzer, a few seconds a parser; tests/faults/fuzz_parsers.py runs for as long as one likes."""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmskelssl.datasets.toy_raw import skeleton_text, write_raw
+
+BVH = """HIERARCHY
+ROOT Hips
+{ OFFSET 0 0 0 CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+  JOINT Chest { OFFSET 0 1 0 CHANNELS 3 Zrotation Xrotation Yrotation End Site { OFFSET 0 1 0 } } }
+MOTION
+Frames: 2
+Frame Time: 0.0333
+0 1 0 10 20 30 5 6 7
+0 1 0 11 21 31 5 6 7
+"""
+
+
+def seed_of(parser: str, folder: Path) -> str:
+    if parser == 'ntu':
+        return skeleton_text(np.random.default_rng(0).normal(3, .1, (2, 2, 25, 3)))
+    if parser == 'bvh':
+        return BVH
+    write_raw('cmu', str(folder / 'raw'), num_samples=1)
+    asf, amc = (next((folder / 'raw').rglob(f'*.{kind}')).read_text() for kind in ('asf', 'amc'))
+    return asf + '\0' + '\n'.join(amc.splitlines()[:70])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('parser', ['ntu', 'asf', 'bvh'])
+def test_no_text_breaks_a_parser(parser, tmp_path):
+    pytest.importorskip('atheris', reason='atheris is not installed')
+    (tmp_path / 'corpus').mkdir()
+    (tmp_path / 'corpus' / 'seed').write_text(seed_of(parser, tmp_path))
+    done = subprocess.run([
+        sys.executable, Path(__file__).with_name('fuzz_parsers.py'), parser, str(tmp_path / 'corpus'),
+        '-max_total_time=4', f'-artifact_prefix={tmp_path}/'], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = int(done.stderr.rsplit('Done ', 1)[1].split()[0])
+    assert runs > 20, 'it has run at all'
