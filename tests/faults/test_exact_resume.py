@@ -52,9 +52,11 @@ def test_killed(tiny_store, tmp_path, undisturbed, lost, method, workers):
 
 @pytest.mark.fault('F6', 'SIGKILL in the middle of an epoch, then --resume: all methods, first and last stage, 0 and 2 '
                          'workers, bfloat16')
-def test_killed_in_bfloat16(tiny_store, tmp_path, undisturbed):
-    kill_and_resume(tiny_store, tmp_path / 'w', 'aimclr', 7, '', '--amp')
-    assert_same(undisturbed('aimclr', '--amp') / 'epoch_2.pth', tmp_path / 'w' / 'epoch_2.pth')
+@pytest.mark.parametrize('method', LAST)
+def test_killed_in_bfloat16(tiny_store, tmp_path, undisturbed, method):
+    kill_and_resume(tiny_store, tmp_path / 'w', method, 7, LAST[method].strip('/'), '--amp')
+    last = f'{LAST[method]}epoch_2.pth'
+    assert_same(undisturbed(method, '--amp') / last, tmp_path / 'w' / last)
 
 
 @pytest.mark.fault('F7', 'SIGKILL with a queue that has wrapped and a partial last batch, then --resume')
