@@ -1,4 +1,5 @@
 """Deterministic transforms of single samples, run once per data set."""
+from mmskelssl.datasets.transforms.pre_normalize import PreNormalize3D
 from mmskelssl.datasets.transforms.skeleton import (
     AlignSequence,
     AlignShoulders,
@@ -10,5 +11,5 @@ from mmskelssl.datasets.transforms.skeleton import (
     SelectPersons,
 )
 
-__all__ = ['AlignSequence', 'AlignShoulders', 'Center', 'FitRange', 'PackSkeleton', 'PadFrames', 'ResizeFrames',
-           'SelectPersons']
+__all__ = ['AlignSequence', 'AlignShoulders', 'Center', 'FitRange', 'PackSkeleton', 'PadFrames', 'PreNormalize3D',
+           'ResizeFrames', 'SelectPersons']
