@@ -22,7 +22,7 @@ Examples:
 import argparse
 import os.path as osp
 
-from mmskelssl.errors import one_line_errors
+from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.evaluation.ensemble import FUSIONS
 from mmskelssl.evaluation.protocols import PROTOCOLS
 
@@ -61,6 +61,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--weights', choices=FUSIONS, default='equal',
                         help='ensemble: equal (default), chosen on a held-out fifth of the training clips, or a '
                              "paper's fixed ones, which were tuned on test")
+    parser.add_argument('--names', nargs='+', default=[], metavar='NAME',
+                        help='what the encoders are called in the table, one for each checkpoint (runs of one method '
+                             'with other options, say); default their methods')
     return parser.parse_args()
 
 
@@ -70,12 +73,14 @@ def main() -> None:
     from mmskelssl.evaluation import command
     out = args.out or osp.splitext(args.checkpoints[-1])[0] + '_eval'
     if args.protocol == 'ensemble':
+        if args.names:
+            raise UserError('--names: the members of an ensemble go by their methods and streams')
         command.ensemble_checkpoints(args.checkpoints, out, args.weights, args.of, **common(args))
     elif args.protocol == 'transfer':
-        command.transfer_checkpoints(args.checkpoints, out, **common(args))
+        command.transfer_checkpoints(args.checkpoints, out, names=args.names, **common(args))
     else:
         protocols = list(PROTOCOLS) if args.protocol == 'all' else [args.protocol]
-        command.evaluate_checkpoints(args.checkpoints, protocols, out, **common(args))
+        command.evaluate_checkpoints(args.checkpoints, protocols, out, names=args.names, **common(args))
 
 
 if __name__ == '__main__':

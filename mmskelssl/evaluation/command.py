@@ -25,12 +25,18 @@ _ALIKE = ('split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fra
 
 
 def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: str, imports: Sequence[str] = (),
-                         **options) -> list[dict]:
-    """Measure checkpoints that describe their model; options as in :class:`_Command`."""
+                         names: Sequence[str] = (), **options) -> list[dict]:
+    """Measure checkpoints that describe their model; options as in :class:`_Command`.
+
+    Args:
+        names: What the encoders are called in tables; default the names of their methods.
+    """
+    if names and (len(names) != len(paths) or len(set(names)) < len(names)):
+        raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give each one a name of its own')
     import_plugins(imports)
     command = _Command(protocols, out, **options)
-    for path in paths:  # all first: a bad one costs no waiting
-        command.add(path, *build_from_checkpoint(path))
+    for path, name in zip(paths, names or [None] * len(paths), strict=True):  # all first: a bad one costs no waiting
+        command.add(path, *build_from_checkpoint(path), name)
     return command.finish()
 
 
@@ -116,7 +122,7 @@ class _Command:
         self.encoders, self.seen, self.members, self.validation = [], set(), [], []
         self.output = Output(out, earlier, pictures)
 
-    def add(self, path: str, model: nn.Module, info: dict) -> None:
+    def add(self, path: str, model: nn.Module, info: dict, name: str | None = None) -> None:
         """Check that an encoder and its data go together."""
         dataset = info.get('dataset') or {}
         path_of_store = self.data or dataset.get('store')
@@ -132,12 +138,12 @@ class _Command:
         if not self.data and dataset.get('data_hash', store.data_hash) != store.data_hash:
             print(f'note: {path_of_store} has changed since {path} was trained on it')
         parse_pairs(self.pairs, store.splits)
-        self.encoders.append((path, model, store, path_of_store, info))
+        self.encoders.append((path, model, store, path_of_store, info, name))
 
     def finish(self) -> list[dict]:
         """Measure, write, print."""
         if self.fusion not in (None, 'validation'):  # refuse before the work
-            fixed_weights(self.fusion, [info.get('stream', 'joint') for *_, info in self.encoders])
+            fixed_weights(self.fusion, [info.get('stream', 'joint') for *_, info, _ in self.encoders])
         try:
             for encoder in self.encoders:
                 self._measure(*encoder)
@@ -148,14 +154,14 @@ class _Command:
             raise
         return self.output.finish()
 
-    def _measure(self, path, model, store, path_of_store, info) -> None:
+    def _measure(self, path, model, store, path_of_store, info, called) -> None:
         """Measure one encoder, and before it its untrained self where that is wanted and new."""
         dataset = info.get('dataset') or {}
         self.output.provenance(info.get('config_hash'), store.data_hash)
         pairs = parse_pairs(self.pairs, store.splits)
         method = info.get('method') or info['model']['type']
         name = osp.basename(osp.abspath(path_of_store))
-        identity = dict(encoder=method, method=method, backbone=info['model']['backbone']['type'], data=name,
+        identity = dict(encoder=called or method, method=method, backbone=info['model']['backbone']['type'], data=name,
                         stream=info.get('stream', 'joint'), epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
                         pretrain_data=osp.basename(osp.abspath(dataset.get('store') or path_of_store)),
                         config_hash=info.get('config_hash'), checkpoint=path)

@@ -173,3 +173,13 @@ def test_names_do_not_collide(encoders, tmp_path):
                                               'scores/SimCLR_linear_logreg_test-2.npz']
     kept = evaluate_checkpoints(encoders[:1], ['knn'], str(tmp_path), earlier=rows, recipes=['1nn'], untrained=True)
     assert kept[:2] == rows and [row['encoder'] for row in kept[2:]] == ['untrained', 'SimCLR']
+
+
+def test_runs_of_one_method_can_be_told_apart(encoders, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['evaluate.py', 'knn', *encoders[:2], '--out', str(tmp_path), '--recipe', '1nn',
+                                      '--names', 'SimCLR, as it is', 'SimCLR, bones'])
+    tool.main()
+    assert [row['encoder'] for row in results(tmp_path)['results']] == ['SimCLR, as it is', 'SimCLR, bones']
+    for names in (['a'], ['a', 'a']):
+        with pytest.raises(UserError, match='--names: . for 2 checkpoints; give each one a name of its own'):
+            evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=names)
