@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mmskelssl.augment import MixPlan, mixing
+from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 from mmskelssl.models import Progress, SkeletonPreprocessor
 from mmskelssl.models.methods import SkeAttnCLR
@@ -232,3 +233,20 @@ def test_joints_are_swapped_before_the_stream_is_taken(monkeypatch, stream):
         for t in range(4, 12):
             late[:, :, t, joints] = in_stream(x).roll(-2, 0)[:, :, t, joints]
         assert (late - made).abs().max() > .1
+
+
+def test_without_a_mask_the_global_contrast_is_left():
+    model, twin = build(mask='none'), build()
+    shared = {name: value for name, value in twin.state_dict().items() if name in model.state_dict()}
+    assert set(model.state_dict()) == set(shared) < set(twin.state_dict())
+    model.load_state_dict(shared)
+    for built in (model, twin):
+        built.set_progress(Progress(0, 3, 10))
+    made, whole = model.loss(views(), {}), twin.loss(views(), {})
+    assert [name for name in made if 'loss' in name] == ['loss_global'] and 'mask_mean' not in made
+    torch.testing.assert_close(made['loss_global'], whole['loss_global'], **close)
+    torch.testing.assert_close(model.queue.keys, twin.queue.keys, **close)
+    with pytest.raises(UserError, match="mask='none', there is no mask to show"):
+        model.attention_map(views()['query'])
+    with pytest.raises(UserError, match="mask is 'ones': choose one of attention, none"):
+        build(mask='ones')

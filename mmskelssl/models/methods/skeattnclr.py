@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
 from mmskelssl.models.losses import contrast_logits, info_nce, widen
 from mmskelssl.models.modules.attention_mask import AttentionMask
@@ -24,6 +25,7 @@ class SkeAttnCLR(MomentumContrast):
         local_weight: mu; the loss is L_global + mu * L_salient + (1 - mu) * L_rest. The paper's configs take 1 for the
             joint stream of NTU60, where the non-salient contrast is left out, and 0.5 elsewhere.
         attention: Arguments of :class:`AttentionMask`, ``heads`` and ``sharpness``.
+        mask: ``attention``, or for ablation ``none``: the global contrast alone.
         predictor_channels: Hidden width of the three predictors of the query side; None for no predictors. With them
             only the query's gradient spreads the keys out, which takes far more steps than a small data set has.
         **kwargs: Of :class:`MomentumContrast`. The published momentum (0.996 to 1, BN statistics averaged too) moves
@@ -31,33 +33,39 @@ class SkeAttnCLR(MomentumContrast):
     """
     view_names = ('query', 'key', 'mixed')
 
-    def __init__(self, *args, local_weight: float = 0.5, attention: dict | None = None,
+    def __init__(self, *args, local_weight: float = 0.5, attention: dict | None = None, mask: str = 'attention',
                  predictor_channels: int | None = 256, **kwargs):
         super().__init__(*args, **kwargs)
-        self.local_weight = local_weight
-        self.attention = AttentionMask(self.backbone.out_channels, **(attention or {}))
+        if mask not in ('attention', 'none'):
+            raise UserError(f'SkeAttnCLR: mask is {mask!r}: choose one of attention, none')
+        self.local, self.local_weight = mask == 'attention', local_weight
         e, width = self.embedding_channels, predictor_channels
+        if self.local:
+            self.attention = AttentionMask(self.backbone.out_channels, **(attention or {}))
         self.predictors = nn.ModuleDict({name: Projector(e, width, e, norm=True) if width else nn.Identity()
-                                         for name in ('whole', 'salient', 'rest')})
+                                         for name in (('whole', 'salient', 'rest') if self.local else ('whole',))})
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         self.key.update(self.progress.fraction)
         whole = self.predict('whole', self.projector(self.pool(self.backbone(views['query']))))
-        mixed = self.backbone(views['mixed'])
-        mask = self.attention(mixed)
-        salient, rest = (self.predict(name, self.projector(half))
-                         for name, half in zip(('salient', 'rest'), self.split(mixed, mask), strict=True))
-        key, key_salient, key_rest = self.keys(views['key'], mask)
+        mask, pairs = None, []
+        if self.local:
+            mixed = self.backbone(views['mixed'])
+            mask = self.attention(mixed)
+            salient, rest = (self.predict(name, self.projector(half))
+                             for name, half in zip(('salient', 'rest'), self.split(mixed, mask), strict=True))
+            pairs = [('salient', self.local_weight, salient, rest.detach()),
+                     ('rest', 1 - self.local_weight, rest, salient.detach())]
+        key, *local_keys = self.keys(views['key'], mask)
 
         negatives = self.queue.negatives()
-        losses = {name: info_nce(contrast_logits(query, target, negatives, self.temperature, self.in_batch, other))
-                  for name, query, target, other in (('global', whole, key, None),
-                                                     ('salient', salient, key_salient, rest.detach()),
-                                                     ('rest', rest, key_rest, salient.detach()))}
+        losses = dict(loss_global=info_nce(contrast_logits(whole, key, negatives, self.temperature, self.in_batch)))
+        for (name, weight, query, other), target in zip(pairs, local_keys, strict=True):
+            logits = contrast_logits(query, target, negatives, self.temperature, self.in_batch, other)
+            losses[f'loss_{name}'] = weight * info_nce(logits)
         self.queue.enqueue(key)
-        return dict(loss_global=losses['global'], loss_salient=self.local_weight * losses['salient'],
-                    loss_rest=(1 - self.local_weight) * losses['rest'],
-                    mask_mean=mask.detach().mean(), **self.monitors(whole, key))
+        shown = {} if mask is None else dict(mask_mean=mask.detach().mean())
+        return dict(**losses, **shown, **self.monitors(whole, key))
 
     def predict(self, name: str, projected: Tensor) -> Tensor:
         """Predicted, L2-normalised embedding (N, E) of a projected one."""
@@ -70,13 +78,15 @@ class SkeAttnCLR(MomentumContrast):
         return self.pool(masked), self.pool(features - masked)
 
     @torch.no_grad()
-    def keys(self, view: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings (N, E) of the key view: whole, salient and rest under the query's mask."""
+    def keys(self, view: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """Embeddings (N, E) of the key view: whole and, under the query's mask, salient and rest."""
         features = self.key.backbone(view)
-        return tuple(F.normalize(widen(self.key.projector(pooled)), dim=1)
-                     for pooled in (self.pool(features), *self.split(features, mask)))
+        halves = () if mask is None else self.split(features, mask)
+        return [F.normalize(widen(self.key.projector(pooled)), dim=1) for pooled in (self.pool(features), *halves)]
 
     @torch.no_grad()
     def attention_map(self, clips: Tensor) -> Tensor:
         """Mean of the mask over the channels (N, M, T', V), of clips as the backbone gets them."""
+        if not self.local:
+            raise UserError("SkeAttnCLR: trained with mask='none', there is no mask to show")
         return self.attention(self.backbone(clips)).mean(2)
