@@ -1,6 +1,7 @@
 """Fixtures of the fault tests. Each test is marked with the fault that it injects; ``table.py`` counts them."""
 import json
 import shutil
+import subprocess
 
 import pytest
 
@@ -25,3 +26,24 @@ def own_store(tiny_store, tmp_path):
 @pytest.fixture
 def manifest():
     return lambda work_dir: json.loads((work_dir / 'manifest.json').read_text())
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Bytes -> a folder with a file system of that size, which needs the right to mount one."""
+    mounted = []
+
+    def make(size: int):
+        folder = tmp_path / 'small_disk'
+        folder.mkdir()
+        command = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(folder)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f'a tmpfs cannot be mounted here: {getattr(error, "stderr", error)}')
+        mounted.append(folder)
+        return folder
+
+    yield make
+    for folder in mounted:
+        subprocess.run(['umount', str(folder)], check=True)

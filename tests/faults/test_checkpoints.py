@@ -100,6 +100,21 @@ def test_full_disk(tiny_store, tmp_path, whole, lost):
     lost('the epoch since the last checkpoint; the end is the same to the bit')
 
 
+@pytest.mark.fault('F4', 'a file system without space left (a tmpfs of its own) while it trains')
+def test_full_file_system(tiny_store, tmp_path, whole, small_disk, lost):
+    checkpoint = (whole / 'epoch_1.pth').stat().st_size
+    disk = small_disk(checkpoint * 5 // 2)  # two checkpoints and logs fit, a third one does not
+    run = Run(tiny_store, disk / 'w')
+    assert run.end() == 2, run.output[-3000:]
+    assert 'epoch_3.pth cannot be written: No space left on device' in run.error and '--resume' in run.error
+    assert newest_sound(str(disk / 'w'))[0].endswith('epoch_2.pth') and not list((disk / 'w').glob('*.tmp'))
+    shutil.copytree(disk / 'w', tmp_path / 'w')  # where there is room
+    resumed = Run(tiny_store, tmp_path / 'w', '--resume')
+    assert resumed.end() == 0, resumed.output[-3000:]
+    assert_same(whole / 'epoch_3.pth', tmp_path / 'w' / 'epoch_3.pth')
+    lost('the epoch since the last checkpoint; the end is the same to the bit')
+
+
 def test_the_manifest_says_what_was_written(whole, manifest):
     entries = manifest(whole)
     assert list(entries) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']

@@ -1,6 +1,6 @@
 """A long run, disturbed at random moments: it ends like the undisturbed one, and neither memory nor files leak.
 
-Five epochs of four iterations by default; ``MMSKELSSL_SOAK=1000`` for as many epochs (an hour or so).
+Five epochs of four iterations by default; ``MMSKELSSL_SOAK=1000`` for as many epochs.
 """
 import os
 import random
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 EPOCHS = int(os.environ.get('MMSKELSSL_SOAK', 5))
 OPTIONS = {'train_cfg.max_epochs': EPOCHS, 'default_hooks.checkpoint.max_keep_ckpts': 2,
            'train_dataloader.num_workers': 1}
-MOMENTS = (.1, 2.)  # seconds between two disturbances, beside the start of a run
+MOMENTS = (.1, 2. if EPOCHS < 50 else 15.)  # seconds between two disturbances, beside the start of a run
 
 
 def footprint(pid: int) -> tuple[int, int]:
