@@ -63,6 +63,8 @@ def explain_unknown(error: Exception) -> str | None:
     name, kind = match[1], match[2].replace(' ', '_')
     found = {key: value.module_dict for key, value in globals().items()
              if isinstance(value, Registry) and value.name.replace(' ', '_') == kind}
+    found = {key: {**(getattr(_root, key).module_dict if hasattr(_root, key) else {}), **types}
+             for key, types in found.items()}  # mmengine's own count, too
     registry, known = next(iter(found.items()), ('REGISTRY', {}))
     close = difflib.get_close_matches(name, known, 3, 0.4) or sorted(known)
     return (f'no {kind} is called {name!r}; did you mean {", ".join(close)}? A type of your own must be registered in '

@@ -63,7 +63,10 @@ def _apply(stages: list[tuple[str, Config]], key: str, value) -> None:
         raise UserError(f'--cfg-options: no key {key!r} in the config: {known[-1]}')
     for (_, cfg), missing in zip(targets, known, strict=True):
         if missing is None:
-            cfg.merge_from_dict({key: value})
+            try:
+                cfg.merge_from_dict({key: value})
+            except (IndexError, KeyError, TypeError) as error:
+                raise UserError(f'--cfg-options {key}={value}: {" ".join(str(error).split())}') from error
 
 
 def _find(node, key: str) -> str | None:

@@ -3,10 +3,12 @@ import errno
 import logging
 import os.path as osp
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from mmengine.config import Config
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmskelssl.engine.changes import refuse_changes
 from mmskelssl.engine.checkpoint import load_checkpoint
@@ -15,7 +17,7 @@ from mmskelssl.engine.distributed import check_equal_shares, prepare_distributed
 from mmskelssl.engine.stopping import stop_on_signal
 from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
 from mmskelssl.errors import UserError
-from mmskelssl.registry import MODELS, explain_unknown
+from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 
 
 def train(config: str, work_dir: str, resume: str | None = None, init_from: str | None = None, amp: bool = False,
@@ -50,10 +52,11 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
             cfg.work_dir = osp.join(work_dir, name) if staged else work_dir
             cfg.launcher = launcher
             _continue(cfg, resume)
-            if amp:
-                cfg.optim_wrapper.type = 'BF16OptimWrapper'
-            last = osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
-            complete(cfg, seed, allow_change)
+            with mistakes_in(cfg.filename):
+                if amp:
+                    cfg.optim_wrapper.type = 'BF16OptimWrapper'
+                last = osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
+                complete(cfg, seed, allow_change)
             if resume == 'auto' and cfg.load_from == last:
                 refuse_changes(last, load_checkpoint(last), cfg.custom_hooks[-1], allow_change)
             else:
@@ -80,18 +83,14 @@ def run_stage(name: str, cfg: Config, start: dict | None) -> None:
     """Train one completed stage from ``start`` (arguments of InitFromHook) or from scratch."""
     if 'type' not in cfg.train_cfg:  # and by epoch, as mmengine has it by default
         cfg.train_cfg = dict(type='ResumableTrainLoop', **{k: v for k, v in cfg.train_cfg.items() if k != 'by_epoch'})
-    _check_start(cfg, start)
-    if start:
-        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='InitFromHook', **start)]
-    prepare_distributed(cfg)
-    cfg.experiment_name = f'{name}_{time.time_ns()}'
-    try:
+    with mistakes_in(cfg.filename):
+        _check_start(cfg, start)
+        if start:
+            cfg.custom_hooks = [*cfg.custom_hooks, dict(type='InitFromHook', **start)]
+        prepare_distributed(cfg)
+        cfg.experiment_name = f'{name}_{time.time_ns()}'
         runner = Runner.from_cfg(cfg)
-        loader = runner.train_loop.dataloader  # built on first use; a mistake in it should show here
-    except UserError:
-        raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f'{cfg.filename}: {_explain(error)}') from error
+        loader = _build_rest(runner)
     if not len(loader):
         raise UserError(f'{cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
                         f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
@@ -103,6 +102,32 @@ def run_stage(name: str, cfg: Config, start: dict | None) -> None:
         if not reason:
             raise
         raise UserError(f'{reason}; --resume goes on from the last checkpoint') from error
+
+
+def _build_rest(runner: Runner) -> DataLoader:
+    """Build what the runner would build when it starts to train, in its order: a mistake in it should show before."""
+    loader = runner.train_loop.dataloader
+    optimizer = runner.optim_wrapper.get('optimizer', {}).get('type')
+    if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:  # which mmengine would try to call
+        raise KeyError(f'{optimizer} is not in the {OPTIMIZERS.name} registry')
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+    runner.auto_scale_lr = None  # done
+    if runner.param_schedulers is not None:
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    return loader
+
+
+@contextmanager
+def mistakes_in(config: str) -> Iterator[None]:
+    """What a config leads to while it is read and built is shown as one line that names it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError,
+            ValueError) as error:
+        raise UserError(f'{config}: {_explain(error)}') from error
 
 
 def _check_start(cfg: Config, start: dict | None) -> None:
@@ -133,4 +158,5 @@ def _explain_crash(error: Exception) -> str | None:
 
 def _explain(error: Exception) -> str:
     """What mmengine says of a config that it cannot build, in one line."""
-    return explain_unknown(error) or ' '.join(str(error.args[0] if error.args else error).split())
+    text = ' '.join(str(error.args[0] if error.args else error).split())
+    return explain_unknown(error) or f'{text or type(error).__name__} (MMSKELSSL_DEBUG=1 shows where)'

@@ -32,6 +32,21 @@ class Features:
         return Features(self.feats[rows], self.labels[rows], [self.ids[i] for i in rows])
 
 
+def feature_tensor(features, what: str) -> torch.Tensor:
+    """Features as an (N, D) float32 tensor.
+
+    Args:
+        what: What they are, for the message of the error where they are none, or hold NaN.
+    """
+    features = torch.as_tensor(features).float()
+    if features.dim() != 2 or not len(features):
+        raise UserError(f'{what} has shape {tuple(features.shape)}; it must be (N, D) with N > 0')
+    if not features.isfinite().all():
+        row = int((~features.isfinite()).any(1).nonzero()[0])
+        raise UserError(f'{what} row {row} is not finite; check that clip and the checkpoint for NaN')
+    return features
+
+
 @torch.no_grad()
 def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: str | torch.device | None = None,
                      progress: bool = True, indices=None) -> Features:

@@ -6,19 +6,10 @@ import torch
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.features import feature_tensor
 
 _CHUNK_BYTES = 56 << 20  # of similarities held at a time
 _GROUP = 32
-
-
-def _tensor(features, what: str) -> torch.Tensor:
-    features = torch.as_tensor(features).float()
-    if features.dim() != 2 or not len(features):
-        raise UserError(f'KNN: {what} has shape {tuple(features.shape)}; it must be (N, D) with N > 0')
-    if not features.isfinite().all():
-        row = int((~features.isfinite()).any(1).nonzero()[0])
-        raise UserError(f'KNN: {what} row {row} is not finite; check that clip and the checkpoint for NaN')
-    return F.normalize(features, dim=1)
 
 
 def _nearest(similarity: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,7 +52,8 @@ def knn_scores(bank, bank_labels, queries, ks: Sequence[int] = (1,), temperature
     """
     if not ks or min(ks) < 1:
         raise UserError(f'KNN: k must be at least 1, got {list(ks)}')
-    bank, queries = _tensor(bank, 'bank'), _tensor(queries, 'queries')
+    bank, queries = (F.normalize(feature_tensor(x, f'KNN: {what}'), dim=1)
+                     for x, what in ((bank, 'bank'), (queries, 'queries')))
     labels = torch.as_tensor(np.asarray(bank_labels), dtype=torch.long, device=bank.device)
     if len(labels) != len(bank) or bank.shape[1] != queries.shape[1]:
         raise UserError(f'KNN: bank {tuple(bank.shape)} with {len(labels)} labels does not go with queries '

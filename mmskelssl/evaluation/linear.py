@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.features import feature_tensor
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 
         (M, classes) float32 scores (logits); the class is the argmax.
     """
     recipe = replace(get_recipe(recipe), **changes)
-    train, test = (np.asarray(x, np.float32) for x in (train, test))
+    train, test = (feature_tensor(x, f'linear probe: {what}').numpy() for x, what in ((train, 'train'), (test, 'test')))
     labels = np.asarray(train_labels, np.int64)
-    if train.ndim != 2 or len(train) != len(labels) or test.ndim != 2 or test.shape[1] != train.shape[1]:
+    if len(train) != len(labels) or test.shape[1] != train.shape[1]:
         raise UserError(f'linear probe: features {train.shape} and {test.shape} with {len(labels)} labels do not fit')
-    if not len(labels) or labels.min() < 0:
+    if labels.min() < 0:
         raise UserError(f'linear probe: {int((labels < 0).sum())} of {len(labels)} training clips have no label; '
                         'give the store labels, or evaluate on another one')
     if len(np.unique(labels)) < 2:

@@ -1,6 +1,8 @@
 """Accuracies in percent, and how sure they are."""
 import numpy as np
 
+from mmskelssl.errors import UserError
+
 
 def accuracies(labels: np.ndarray, predictions: np.ndarray, scores: np.ndarray | None = None) -> dict:
     """Accuracies of a classifier.
@@ -16,6 +18,8 @@ def accuracies(labels: np.ndarray, predictions: np.ndarray, scores: np.ndarray |
         high] of top 1); all in percent.
     """
     labels = np.asarray(labels)
+    if not len(labels):
+        raise UserError('there are no test samples to measure on')
     correct = np.asarray(predictions) == labels
     per_class = {int(c): 100 * float(correct[labels == c].mean()) for c in np.unique(labels)}
     return dict(top1=100 * float(correct.mean()), top5=top_k(labels, scores, 5),

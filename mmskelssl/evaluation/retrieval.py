@@ -5,6 +5,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from mmskelssl.evaluation.features import feature_tensor
+
 _CHUNK_BYTES = 64 << 20  # of similarities held at a time
 
 
@@ -22,7 +24,8 @@ def retrieve(gallery, gallery_labels, queries, query_labels, ranks: Sequence[int
     Returns:
         (N,) the nearest clip of the gallery, (N,) average precision in 0..1, and rank -> (N,) bool.
     """
-    gallery, queries = (F.normalize(torch.as_tensor(x).float(), dim=1) for x in (gallery, queries))
+    gallery, queries = (F.normalize(feature_tensor(x, f'retrieval: {what}'), dim=1)
+                        for x, what in ((gallery, 'gallery'), (queries, 'queries')))
     labels, wanted = (torch.as_tensor(np.asarray(x), dtype=torch.long) for x in (gallery_labels, query_labels))
     place = torch.arange(1, len(gallery) + 1)
     nearest, precision = torch.empty(len(queries), dtype=torch.long), torch.empty(len(queries), dtype=torch.float64)

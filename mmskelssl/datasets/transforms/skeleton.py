@@ -104,9 +104,9 @@ def valid_frames(results: dict) -> int:
 
     A gap inside a clip therefore shortens it. Where that joint is never seen, all frames count.
     """
-    count = int((np.abs(results['keypoint'][0, :, 0]).sum(-1) != 0).sum())
     if not results['keypoint'].any():
         raise UserError(f'sample {results.get("frame_dir")}: every coordinate is zero, there is no body in it')
+    count = int((np.abs(results['keypoint'][0, :, 0]).sum(-1) != 0).sum())
     return count or results['keypoint'].shape[1]
 
 
@@ -168,7 +168,7 @@ class FitRange(BaseTransform):
         self.limit = limit
 
     def transform(self, results: dict) -> dict:
-        largest = np.abs(results['keypoint']).max()
+        largest = np.abs(results['keypoint']).max(initial=0)
         if largest > 0:
             results['keypoint'] = results['keypoint'] * np.float32(self.limit / largest)
         return results

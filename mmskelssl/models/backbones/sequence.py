@@ -30,4 +30,6 @@ class SequenceEncoder(BaseModule):
                             f'{self.num_persons} of {self.layout.num_joints} ({self.layout.name!r}) of '
                             f'{self.in_channels}: set backbone.num_persons to that of SelectPersons, and layout and '
                             'in_channels to match the store')
+        if not n:
+            raise UserError('there are no clips in this batch')
         return x.permute(0, 2, 4, 3, 1).reshape(n, t, -1)

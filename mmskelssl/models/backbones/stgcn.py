@@ -184,6 +184,8 @@ class STGCN(BaseModule):
             raise UserError(f'the clips have {v} joints of {c} channels, but the backbone is built for layout '
                             f'{self.layout.name!r} ({self.layout.num_joints} joints) of {self.in_channels} channels: '
                             'set backbone.layout and backbone.in_channels to match the store')
+        if not n:
+            raise UserError('there are no clips in this batch')
         persons = x.permute(0, 4, 2, 3, 1).reshape(n * m, t, v * c)
         if m == 1 or (self.absent == 'encode' and (self.training or torch.is_grad_enabled())):
             features = self.encode(persons)
