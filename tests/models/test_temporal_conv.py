@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mmskelssl.models.backbones import STGCN
 from mmskelssl.models.modules import temporal_conv as module
 from mmskelssl.models.modules.temporal_conv import TemporalConv, temporal_conv
 
@@ -136,3 +137,22 @@ def test_module_is_a_conv2d():
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(2, 8, 11, 5)
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_the_backbone_is_the_same_with_either(training, monkeypatch):
+    found = []
+    for pays in True, False:
+        monkeypatch.setattr(module, '_pays', lambda *args, pays=pays: pays)
+        torch.manual_seed(0)
+        net = STGCN('ntu25', hidden_channels=4, out_channels=16, dropout=0.).double().train(training)
+        x = torch.randn(3, 3, 23, 25, 2, dtype=torch.float64)
+        x[0, ..., 1] = 0
+        if training:
+            net(x).sin().sum().backward()
+            found.append([param.grad for param in net.parameters()])
+        else:
+            with torch.no_grad():
+                found.append([net(x)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
