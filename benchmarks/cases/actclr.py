@@ -50,7 +50,7 @@ def make(quick: bool = False, bf16: bool = False, batch: int = 32, frames: int =
     return Case(ours, reference, batch, count_flops(ours), dtype=torch.bfloat16 if bf16 else torch.float32)
 
 
-def check(batch: int = 4, frames: int = 20, **options) -> float:
+def check(batch: int = 4, frames: int = 50, **options) -> float:
     """Loss, every gradient and the queue after two steps, the weights moving in between."""
     small = dict(queue=64, topk=24, hidden=8, out_channels=64)
     model = build(config(dropout=0., **{**small, **options}), dtype=torch.float64)

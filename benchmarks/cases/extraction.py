@@ -32,7 +32,7 @@ def make(quick: bool = False, batch: int = 32, frames: int = 50) -> Case:
                 extra=dict(difference=difference(ours(), reference())))
 
 
-def check(batch: int = 6, frames: int = 13, **options) -> float:
+def check(batch: int = 6, frames: int = 50, **options) -> float:
     """In float64; clips where nobody, one or both persons are there."""
     model = moved(options, torch.float64)
     x = clips(batch, frames, absent=.5).double()

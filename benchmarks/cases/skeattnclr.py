@@ -41,9 +41,9 @@ def make(quick: bool = False, bf16: bool = False, batch: int = 8, frames: int = 
     return Case(ours, reference, batch, count_flops(ours), dtype=torch.bfloat16 if bf16 else torch.float32)
 
 
-def check(batch: int = 3, frames: int = 12, **options) -> float:
+def check(batch: int = 3, frames: int = 64, **options) -> float:
     """Loss, every gradient and the queue after two steps, the weights moving in between."""
-    model = build(config(dropout=0., **{'queue': 48, 'hidden': 8, 'out_channels': 32, **options}), dtype=torch.float64)
+    model = build(config(dropout=0., **{'queue': 48, 'hidden': 8, 'out_channels': 64, **options}), dtype=torch.float64)
     plain, found = PlainSkeAttnCLR(model, dropout=0.), []
     optimizers = sgd(model), sgd(plain)
     for iteration in range(2):

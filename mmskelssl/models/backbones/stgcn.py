@@ -11,6 +11,7 @@ from mmskelssl.models.backbones.adjacency import build_adjacency
 from mmskelssl.models.modules.dropout import Dropout
 from mmskelssl.models.modules.init import normal_init
 from mmskelssl.models.modules.norm import BatchNorm1d
+from mmskelssl.models.modules.temporal_conv import TemporalConv, temporal_conv
 from mmskelssl.registry import MODELS
 
 
@@ -100,8 +101,7 @@ class STGCNBlock(nn.Module):
 
         self.gcn = GraphConv(in_channels, out_channels, slices)
         self.tcn = nn.Sequential(
-            norm(), nn.ReLU(inplace=True), nn.Conv2d(out_channels, out_channels, (9, 1), (stride, 1), (4, 0)), norm(),
-            Dropout(dropout))
+            norm(), nn.ReLU(inplace=True), TemporalConv(out_channels, 9, stride), norm(), Dropout(dropout))
         if not residual:
             self.residual = None
         elif in_channels == out_channels and stride == 1:
@@ -124,7 +124,7 @@ class STGCNBlock(nn.Module):
         """The same in eval: each batch norm is part of the convolution before it, which saves its pass over memory."""
         norm, _, conv, last, _ = self.tcn
         out = self.gcn(x, adjacency, norm).relu_()
-        out = F.conv2d(out, *fold(conv.weight, conv.bias, last), conv.stride, conv.padding)
+        out = temporal_conv(out, *fold(conv.weight, conv.bias, last), conv.stride[0], conv.padding[0])
         if isinstance(self.residual, Shortcut):
             conv, last = self.residual
             x = F.conv2d(x[:, :, ::self.residual.stride], *fold(conv.weight, conv.bias, last))
