@@ -5,9 +5,12 @@ Examples:
   OMP_NUM_THREADS=1 python benchmarks/scaling.py --only batch queue --repeats 7 --out /tmp/scaling
 """
 import argparse
+import glob
 import json
 import os
+import shlex
 import statistics
+import subprocess
 import sys
 import tempfile
 
@@ -22,11 +25,13 @@ from rich.progress import track
 from benchmarks.cases import actclr, probes, skeattnclr, store
 from benchmarks.cases.clips import build, clips, progress, sgd, step
 from benchmarks.measure import machine, seconds
+from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.engine.atomic import write_atomically
 from mmskelssl.errors import one_line_errors
 from mmskelssl.evaluation.linear import linear_probe
 from mmskelssl.layouts import LAYOUTS
 
+ROOT = sys.path[0]
 BY_JOINTS = {layout.num_joints: layout.name for layout in LAYOUTS.values()}
 
 
@@ -65,7 +70,7 @@ SERIES = {
     'classes': ((10, 60, 120), classes),
     'bank': ((5000, 10000, 20000, 40000), bank),
 }
-MEMORY = 'clips in the store'
+MEMORY, PROCESSES = 'clips in the store', 'processes'
 
 
 def memory(values: tuple[int, ...] = (1000, 4000, 16000)) -> dict:
@@ -78,9 +83,28 @@ def memory(values: tuple[int, ...] = (1000, 4000, 16000)) -> dict:
     return dict(values=list(values), megabytes=made)
 
 
+def processes(values: tuple[int, ...] = (1, 2), epochs: int = 2, batch: int = 32) -> dict:
+    """Seconds a clip of whole trainings over gloo, by the clock, each process with the same batch; the last epoch's."""
+    made = []
+    for number in values:
+        with tempfile.TemporaryDirectory() as folder:
+            write_toy_store(f'{folder}/store', 1000)
+            options = dict(train_dataloader=dict(batch_size=batch), train_cfg=dict(max_epochs=epochs),
+                           data=dict(store=f'{folder}/store'))
+            command = ['bash', 'tools/dist_train.sh', 'configs/skeletonclr_toy.py', str(number), '--work-dir',
+                       f'{folder}/work', '--cfg-options',
+                       *(f'{part}.{key}={value}' for part, keys in options.items() for key, value in keys.items())]
+            path = os.pathsep.join([os.path.dirname(sys.executable), os.environ['PATH']])  # dist_train.sh's python
+            subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**os.environ, 'PATH': path})
+            with open(glob.glob(f'{folder}/work/*/vis_data/scalars.json')[0], encoding='utf-8') as file:
+                lines = [json.loads(line) for line in file]
+        made.append([line['time'] for line in lines if 'loss' in line][-1] / (batch * number))
+    return dict(values=list(values), seconds_a_sample=made)
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*SERIES, MEMORY]
+    names = [*SERIES, MEMORY, PROCESSES]
     parser.add_argument('--only', nargs='+', metavar='NAME', default=names, choices=names,
                         help=f'some of {", ".join(names)}; default all')
     parser.add_argument('--repeats', type=int, default=3, help='of each point, of which the median counts (default 3)')
@@ -94,8 +118,8 @@ def main() -> None:
     torch.set_num_threads(1)
     made = {}
     for name in track(args.only, 'scaling'):
-        if name == MEMORY:
-            made[name] = memory()
+        if name in (MEMORY, PROCESSES):
+            made[name] = memory() if name == MEMORY else processes()
             continue
         values, factory = SERIES[name]
         made[name] = dict(values=list(values), seconds_a_sample=[])
@@ -105,7 +129,7 @@ def main() -> None:
             took = statistics.median(seconds(function) for _ in range(args.repeats))
             made[name]['seconds_a_sample'].append(took / samples)
     os.makedirs(args.out, exist_ok=True)
-    content = dict(series=made, machine=machine(), torch=torch.__version__)
+    content = dict(series=made, machine=machine(), command=shlex.join(['python', *sys.argv]))
     write_atomically(f'{args.out}/scaling.json', (json.dumps(content, indent=1) + '\n').encode())
     draw(made, f'{args.out}/scaling.png')
 
@@ -121,10 +145,11 @@ def draw(made: dict, path: str) -> None:
         axis.plot(series['values'], series[kind], marker='o')
         if kind != 'megabytes' and series[kind][0]:
             growth = [series[kind][0] * value / series['values'][0] for value in series['values']]
-            axis.plot(series['values'], growth, '--', color='grey', linewidth=1, label='linear')
+            if name != PROCESSES:
+                axis.plot(series['values'], growth, '--', color='grey', linewidth=1, label='linear')
+                axis.legend()
             axis.set(xscale='log', yscale='log')
-            axis.legend()
-        axis.set(xlabel=name, ylabel='MB' if kind == 'megabytes' else 's a sample')
+        axis.set(xlabel=name, ylabel='MB' if kind == 'megabytes' else 's a clip' if name == PROCESSES else 's a sample')
     figure.savefig(path, dpi=110)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import measure, run
+from benchmarks import measure, run, scaling
 from benchmarks.cases import actclr, skeattnclr
 from mmskelssl.augment import MixPlan
 from mmskelssl.errors import UserError
@@ -82,3 +82,23 @@ def test_an_unknown_id_is_refused(capsys, monkeypatch):
 def test_the_guide_holds_the_table_of_the_committed_results():
     root = Path(__file__).parents[2]
     assert run.markdown(root / 'results/performance/cpu.json') in (root / 'docs/performance.md').read_text()
+
+
+def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
+    monkeypatch.setattr(scaling, 'SERIES', {'classes': ((3, 5), scaling.classes), 'bank': ((50, 90), scaling.bank)})
+    monkeypatch.setattr(scaling, 'memory', lambda: dict(values=[10, 20], megabytes=[1., 1.]))
+    monkeypatch.setattr(sys, 'argv', ['scaling.py', '--only', 'classes', 'bank', 'clips in the store', '--repeats', '1',
+                                      '--out', str(tmp_path)])
+    scaling.main()
+    content = json.loads((tmp_path / 'scaling.json').read_text())
+    assert [*content['series']] == ['classes', 'bank', 'clips in the store'] and '--repeats 1' in content['command']
+    for name in ('classes', 'bank'):
+        assert len(content['series'][name]['seconds_a_sample']) == 2
+        assert min(content['series'][name]['seconds_a_sample']) > 0
+    assert (tmp_path / 'scaling.png').read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.slow
+def test_processes_are_real_trainings():
+    made = scaling.processes((2,), epochs=1, batch=16)
+    assert made['values'] == [2] and 0 < made['seconds_a_sample'][0] < 10
