@@ -108,15 +108,16 @@ def markdown(path: str) -> str:
 
 
 def write(path: str, results: list[dict]) -> None:
-    """Replace these ids' results in the file, and keep the others'."""
-    kept = []
+    """Replace these ids' results in the file, and keep the others' with the command that made them."""
+    kept, command = [], shlex.join(['python', *sys.argv])
     if os.path.isfile(path):
         with open(path, encoding='utf-8') as file:
-            kept = json.load(file)['results']
-    made = {result['id']: result for result in [*kept, *results]}
+            old = json.load(file)
+        kept = [dict(result, command=result.get('command', old.get('command'))) for result in old['results']]
+    made = {result['id']: result for result in [*kept, *(dict(result, command=command) for result in results)]}
     content = dict(results=[made[name] for name in BENCHMARKS if name in made], machine=machine(),
                    versions=dict(python=sys.version.split()[0], torch=torch.__version__, numpy=numpy.__version__,
-                                 mmengine=mmengine.__version__), command=shlex.join(['python', *sys.argv]))
+                                 mmengine=mmengine.__version__), command=command)
     write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())
 
 

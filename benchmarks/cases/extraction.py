@@ -42,4 +42,4 @@ def check(batch: int = 6, frames: int = 50, **options) -> float:
         return max(difference(model.extract_feat(part), pool(plain(part), 2)) for part in (x, x[:1], x[1:2]))
 
 
-BENCHMARKS = {'B3': Benchmark('feature extraction, eval', make, check, .30, 1e-5, 9)}
+BENCHMARKS = {'B3': Benchmark('feature extraction, eval', make, check, .30, 1e-5, 31)}

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import feature_tensor
 
-_CHUNK_BYTES = 56 << 20  # of similarities held at a time
+_CHUNK_BYTES = 28 << 20  # of similarities held at a time; beyond 32 MiB malloc maps fresh pages for each chunk
 _GROUP = 32
 
 

@@ -60,12 +60,12 @@ def test_flops_count_what_autograd_does_too():
 
 def test_the_runner_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     out = tmp_path / 'made.json'
-    out.write_text(json.dumps(dict(results=[dict(id='B1', ratio=.4), dict(id='B7', ratio=9.)])))
+    out.write_text(json.dumps(dict(results=[dict(id='B1', ratio=.4), dict(id='B7', ratio=9.)], command='all')))
     monkeypatch.setattr(sys, 'argv', ['run.py', '--only', 'B7', '--quick', '--out', str(out)])
     run.main()
     content = json.loads(out.read_text())
     kept, result = content['results']
-    assert kept == dict(id='B1', ratio=.4)
+    assert kept == dict(id='B1', ratio=.4, command='all') and '--only B7' in result['command']
     assert result['id'] == 'B7' and 0 < result['ratio'] < 9 and result['parity'] <= 1e-12 and result['pairs'] == 2
     assert len(result['spread']) == 2 and result['floor_ratio'] > 1 and result['quick']
     assert {'cpu', 'threads'} <= set(content['machine']) and '--only B7' in content['command']
@@ -102,3 +102,11 @@ def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
 def test_processes_are_real_trainings():
     made = scaling.processes((2,), epochs=1, batch=16)
     assert made['values'] == [2] and 0 < made['seconds_a_sample'][0] < 10
+
+
+def test_peak_memory_is_seen_after_more_was_freed():
+    for size in (64, 16):  # MiB; the second one fits into what the first one leaves
+        assert size * .9 < measure.peak_memory(lambda size=size: torch.ones(size << 18)) < size * 1.5
+    parts = [torch.ones(1 << 14) for _ in range(512)]  # 32 MiB in pieces that stay with the allocator
+    del parts
+    assert 8 < measure.peak_memory(lambda: [torch.ones(1 << 14) for _ in range(256)]) < 32
