@@ -86,7 +86,7 @@ def test_damaged_afterwards(tiny_store, tmp_path, whole, lost, damage):
     lost('the epoch since the checkpoint before; the end is the same to the bit')
 
 
-@pytest.mark.fault('F4', 'a disk that is full (RLIMIT_FSIZE) when a checkpoint is written')
+@pytest.mark.fault('F4', 'a full disk (RLIMIT_FSIZE, and a small tmpfs) when a checkpoint is written')
 def test_full_disk(tiny_store, tmp_path, whole, lost):
     run = Run(tiny_store, tmp_path / 'w', inject=disk_full_at, inject_args=(8, 100_000), options=KEEP_ONE)
     assert run.end() == 2, run.output[-3000:]
@@ -100,7 +100,7 @@ def test_full_disk(tiny_store, tmp_path, whole, lost):
     lost('the epoch since the last checkpoint; the end is the same to the bit')
 
 
-@pytest.mark.fault('F4', 'a file system without space left (a tmpfs of its own) while it trains')
+@pytest.mark.fault('F4', 'a full disk (RLIMIT_FSIZE, and a small tmpfs) when a checkpoint is written')
 def test_full_file_system(tiny_store, tmp_path, whole, small_disk, lost):
     checkpoint = (whole / 'epoch_1.pth').stat().st_size
     disk = small_disk(checkpoint * 5 // 2)  # two checkpoints and logs fit, a third one does not
