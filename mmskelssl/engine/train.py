@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
 from mmskelssl.engine.changes import refuse_changes
 from mmskelssl.engine.checkpoint import load_checkpoint
@@ -90,11 +89,7 @@ def run_stage(name: str, cfg: Config, start: dict | None) -> None:
         prepare_distributed(cfg)
         cfg.experiment_name = f'{name}_{time.time_ns()}'
         runner = Runner.from_cfg(cfg)
-        loader = _build_rest(runner)
-    if not len(loader):
-        raise UserError(f'{cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
-                        f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
-    check_equal_shares(loader)
+        _build_rest(runner)
     try:
         runner.train()
     except (OSError, RuntimeError, UserError) as error:
@@ -104,9 +99,13 @@ def run_stage(name: str, cfg: Config, start: dict | None) -> None:
         raise UserError(f'{reason}; --resume goes on from the last checkpoint') from error
 
 
-def _build_rest(runner: Runner) -> DataLoader:
+def _build_rest(runner: Runner) -> None:
     """Build what the runner would build when it starts to train, in its order: a mistake in it should show before."""
     loader = runner.train_loop.dataloader
+    if not len(loader):
+        raise UserError(f'{runner.cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
+                        f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
+    check_equal_shares(loader)
     optimizer = runner.optim_wrapper.get('optimizer', {}).get('type')
     if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:  # which mmengine would try to call
         raise KeyError(f'{optimizer} is not in the {OPTIMIZERS.name} registry')
@@ -115,7 +114,6 @@ def _build_rest(runner: Runner) -> DataLoader:
     runner.auto_scale_lr = None  # done
     if runner.param_schedulers is not None:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
-    return loader
 
 
 @contextmanager

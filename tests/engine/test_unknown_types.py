@@ -31,7 +31,8 @@ def test_unknown_types(store, tmp_path, monkeypatch, capsys, key, value, nearest
                       "data = dict(type='SkeletonDataset')\n")
     monkeypatch.setattr(sys, 'argv', [
         'train', str(config), '--work-dir', str(tmp_path / 'w'), '--cfg-options', f'data.store={store}',
-        'model.backbone.hidden_channels=4', 'model.backbone.out_channels=16', f'{key}={value}'])
+        'model.backbone.hidden_channels=4', 'model.backbone.out_channels=16', 'train_dataloader.batch_size=8',
+        f'{key}={value}'])
     with pytest.raises(SystemExit) as error:
         train_tool.main()
     assert error.value.code == 2
