@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from mmskelssl.engine.changes import refuse_changes
@@ -146,10 +147,11 @@ def _explain_crash(error: Exception) -> str | None:
         return f'{error.filename or "a log"} cannot be written: {error.strerror}; make room'
     if isinstance(error, UserError) and 'Original Traceback' in text:  # torch wraps what a worker raises
         return text.strip().splitlines()[-1].partition('UserError: ')[2]
-    if text.startswith('DataLoader worker'):
-        text = ' '.join(text.split()).rstrip('.')
+    lost = 'onnection closed by peer' in text or 'onnection reset by peer' in text
+    if text.startswith('DataLoader worker') or (lost and get_world_size() == 1):  # which of the two, is a race
+        text = 'a data worker has died' if lost else ' '.join(text.split()).rstrip('.')
         return f'{text}. Out of memory, perhaps: fewer train_dataloader.num_workers need less'
-    if 'onnection closed by peer' in text or 'onnection reset by peer' in text:
+    if lost:
         return 'another process of this run has died; its own output says why'
     return None
 

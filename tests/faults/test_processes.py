@@ -14,6 +14,7 @@ from runs import ROOT, Run, as_rank, assert_same, kill_at, pause_at, signal_at, 
 
 from mmskelssl.datasets import SkeletonDataset, whole_batch
 from mmskelssl.engine.checkpoint import load_checkpoint
+from mmskelssl.engine.train import _explain_crash
 
 sys.path.insert(0, str(ROOT / 'tests' / 'models' / 'methods'))
 from contract_methods import METHODS, QUEUED, batch, build, step  # noqa: E402
@@ -32,6 +33,12 @@ def test_dead_worker(tiny_store, tmp_path, lost, how, message):
     assert run.end(30) == 2 and message in run.error, run.output[-3000:]
     assert run.error.endswith('--resume goes on from the last checkpoint')
     lost('the epoch since the last checkpoint')
+
+
+def test_a_dead_worker_may_show_as_a_lost_connection():
+    """Which of the two errors comes first is a race; without other processes only a worker can be meant."""
+    told = _explain_crash(ConnectionResetError(104, 'Connection reset by peer'))
+    assert told.startswith('a data worker has died. Out of memory, perhaps: fewer train_dataloader.num_workers')
 
 
 def free_port() -> int:
