@@ -116,21 +116,24 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
-    made = {}
+    path, made, command = f'{args.out}/scaling.json', {}, shlex.join(['python', *sys.argv])
+    if os.path.isfile(path):  # what was measured before stays, with the command that made it
+        with open(path, encoding='utf-8') as file:
+            made = json.load(file)['series']
     for name in track(args.only, 'scaling'):
         if name in (MEMORY, PROCESSES):
-            made[name] = memory() if name == MEMORY else processes()
+            made[name] = dict(memory() if name == MEMORY else processes(), command=command)
             continue
         values, factory = SERIES[name]
-        made[name] = dict(values=list(values), seconds_a_sample=[])
+        made[name] = dict(values=list(values), seconds_a_sample=[], command=command)
         for value in values:
             function, samples = factory(value)
             function()
             took = statistics.median(seconds(function) for _ in range(args.repeats))
             made[name]['seconds_a_sample'].append(took / samples)
     os.makedirs(args.out, exist_ok=True)
-    content = dict(series=made, machine=machine(), command=shlex.join(['python', *sys.argv]))
-    write_atomically(f'{args.out}/scaling.json', (json.dumps(content, indent=1) + '\n').encode())
+    content = dict(series=made, machine=machine())
+    write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())
     draw(made, f'{args.out}/scaling.png')
 
 
@@ -149,6 +152,8 @@ def draw(made: dict, path: str) -> None:
                 axis.plot(series['values'], growth, '--', color='grey', linewidth=1, label='linear')
                 axis.legend()
             axis.set(xscale='log', yscale='log')
+        axis.set_xticks(series['values'], map(str, series['values']))
+        axis.minorticks_off()
         axis.set(xlabel=name, ylabel='MB' if kind == 'megabytes' else 's a clip' if name == PROCESSES else 's a sample')
     figure.savefig(path, dpi=110)
 

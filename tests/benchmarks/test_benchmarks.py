@@ -91,11 +91,16 @@ def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
                                       '--out', str(tmp_path)])
     scaling.main()
     content = json.loads((tmp_path / 'scaling.json').read_text())
-    assert [*content['series']] == ['classes', 'bank', 'clips in the store'] and '--repeats 1' in content['command']
+    assert [*content['series']] == ['classes', 'bank', 'clips in the store']
+    assert all('--repeats 1' in series['command'] for series in content['series'].values())
     for name in ('classes', 'bank'):
         assert len(content['series'][name]['seconds_a_sample']) == 2
         assert min(content['series'][name]['seconds_a_sample']) > 0
     assert (tmp_path / 'scaling.png').read_bytes().startswith(b'\x89PNG')
+    monkeypatch.setattr(sys, 'argv', ['scaling.py', '--only', 'bank', '--repeats', '2', '--out', str(tmp_path)])
+    scaling.main()
+    again = json.loads((tmp_path / 'scaling.json').read_text())['series']
+    assert again['classes'] == content['series']['classes'] and '--repeats 2' in again['bank']['command']
 
 
 @pytest.mark.slow
