@@ -92,11 +92,11 @@ def processes(values: tuple[int, ...] = (1, 2), epochs: int = 2, batch: int = 32
             options = dict(train_dataloader=dict(batch_size=batch), train_cfg=dict(max_epochs=epochs),
                            data=dict(store=f'{folder}/store'))
             command = ['bash', 'tools/dist_train.sh', 'configs/skeletonclr_toy.py', str(number), '--work-dir',
-                       f'{folder}/work', '--cfg-options',
+                       f'{folder}/run', '--cfg-options',
                        *(f'{part}.{key}={value}' for part, keys in options.items() for key, value in keys.items())]
             path = os.pathsep.join([os.path.dirname(sys.executable), os.environ['PATH']])  # dist_train.sh's python
             subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**os.environ, 'PATH': path})
-            with open(glob.glob(f'{folder}/work/*/vis_data/scalars.json')[0], encoding='utf-8') as file:
+            with open(glob.glob(f'{folder}/run/*/vis_data/scalars.json')[0], encoding='utf-8') as file:
                 lines = [json.loads(line) for line in file]
         made.append([line['time'] for line in lines if 'loss' in line][-1] / (batch * number))
     return dict(values=list(values), seconds_a_sample=made)
