@@ -1,7 +1,9 @@
 """ActCLR's training step on a GPU: plain eager against ours in float32, bfloat16, compiled, with a CUDA graph.
 
-Clips lie on the device already. Without a GPU the same arms run small on the CPU (no CUDA graph, and nothing compiled
-without --compile), which shows that the script works, and no more.
+In these arms the views lie on the device already. Two more have the data path before the step: ``host`` gathers each
+batch from the mapped array and sends it over, ``resident`` gathers it on the device (``data.resident=device``); both
+draw the four views there. Without a GPU the same arms run small on the CPU (all but ``bf16`` in float32, no CUDA graph,
+and nothing compiled without --compile), which shows that the script works, and no more.
 
 Examples:
   python benchmarks/gpu_step.py --out results/performance/gpu.json
@@ -10,8 +12,10 @@ Examples:
 import argparse
 import json
 import os
+import shlex
 import statistics
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,8 +26,11 @@ from rich.table import Table
 
 from benchmarks.cases.actclr import VIEWS, check, config, draws
 from benchmarks.cases.clips import build, clips, progress, sgd
+from benchmarks.cases.data_path import PIPELINE, make_dataset
+from benchmarks.cases.data_path import views as published_views
 from benchmarks.measure import count_flops, machine
 from benchmarks.reference.actclr import PlainActCLR
+from mmskelssl.datasets import SkeletonDataset
 from mmskelssl.engine.atomic import write_atomically
 from mmskelssl.errors import UserError, one_line_errors
 
@@ -45,13 +52,18 @@ class Arm:
     """A model, its optimiser, and a step.
 
     Args:
-        kind: ``plain``, ``fp32``, ``bf16``, ``compiled`` or ``graph``; the last two are bf16.
+        kind: ``plain``, ``fp32``, ``bf16``, ``compiled``, ``graph``, ``host`` or ``resident``.
         views: On the device.
+        dataset: Where ``host`` and ``resident`` take their clips from.
     """
 
-    def __init__(self, kind: str, views: dict[str, torch.Tensor], device: str):
-        self.kind, self.views, self.device, self.iteration = kind, views, device, 0
-        self.ours = build(config()).to(device)
+    def __init__(self, kind: str, views: dict[str, torch.Tensor], device: str, dataset: SkeletonDataset | None = None):
+        self.kind, self.views, self.device, self.dataset, self.iteration = kind, views, device, dataset, 0
+        self.bf16 = kind == 'bf16' or (device == 'cuda' and kind not in ('plain', 'fp32'))
+        made = config()
+        if dataset is not None:
+            made['data_preprocessor']['views'] = published_views()
+        self.ours = build(made).to(device)
         self.model = PlainActCLR(self.ours, .5).to(device) if kind == 'plain' else self.ours
         self.optimizer = sgd(self.model)
         if kind == 'compiled':
@@ -61,19 +73,27 @@ class Arm:
                 self.model.backbone = torch.cuda.make_graphed_callables(self.model.backbone, (views['normal'].clone(),))
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.kind not in ('plain', 'fp32'),
-                              cache_enabled=self.kind != 'graph')
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.bf16, cache_enabled=self.kind != 'graph')
+
+    def read(self) -> dict[str, torch.Tensor]:
+        """The views of the next batch."""
+        if self.dataset is None:
+            return self.views
+        n = len(self.views['normal'])
+        rows = torch.randint(len(self.dataset), (n,), generator=torch.Generator().manual_seed(self.iteration))
+        return self.ours.data_preprocessor(self.dataset.__getitems__(rows.tolist()), True)['inputs']
 
     def step(self) -> None:
-        """Forward, backward, optimiser."""
+        """Data where the arm has any, forward, backward, optimiser."""
         self.ours.set_progress(progress(self.iteration))
+        views = self.read()
         self.iteration += 1
-        n, _, frames = self.views['normal'].shape[:3]
+        n, _, frames = views['normal'].shape[:3]
         with self.autocast():
             if self.kind == 'plain':
-                loss = self.model(self.views, draws(self.ours, n, frames, self.device))
+                loss = self.model(views, draws(self.ours, n, frames, self.device))
             else:
-                losses = self.model.loss(self.views, {})
+                losses = self.model.loss(views, {})
                 loss = sum(value for name, value in losses.items() if 'loss' in name)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -123,7 +143,7 @@ def result(kind: str, arm: Arm, times: dict[str, list[float]], flops: float, pea
         torch.cuda.reset_peak_memory_stats()
         arm.step()
         memory = torch.cuda.max_memory_allocated() / 2 ** 20
-    precision = 'float32' if kind in ('plain', 'fp32') else 'bfloat16'
+    precision = 'bfloat16' if arm.bf16 else 'float32'
     ratio = statistics.median(a / b for a, b in zip(times[kind], times['plain'], strict=True))
     return dict(arm=kind, ratio=ratio, ms=1000 * took, samples_per_s=len(arm.views['normal']) / took, peak_mb=memory,
                 tflops=flops / took / 1e12, share_of_peak=flops / took / peaks[precision])
@@ -144,6 +164,10 @@ def main() -> None:
     kinds = ['plain', 'fp32', 'bf16', *(['compiled'] if args.compile else []),
              *(['graph'] if args.device == 'cuda' else [])]
     arms = {kind: Arm(kind, views, args.device) for kind in kinds}
+    folder = tempfile.TemporaryDirectory()
+    host = make_dataset(folder.name, 8 * args.batch)
+    held = SkeletonDataset(host.store.path, 'all', PIPELINE, resident='device')
+    arms |= {kind: Arm(kind, views, args.device, dataset) for kind, dataset in (('host', host), ('resident', held))}
     for arm in arms.values():  # warm up, and let compilers and cuDNN choose
         for _ in range(20 if args.device == 'cuda' else 1):
             arm.step()
@@ -158,7 +182,7 @@ def main() -> None:
     if args.out:
         name = torch.cuda.get_device_name() if args.device == 'cuda' else machine()['cpu']
         content = dict(results=results, parity=parity, batch=args.batch, device=name, peaks=peaks, flops_a_step=flops,
-                       torch=torch.__version__)
+                       torch=torch.__version__, command=shlex.join(['python', *sys.argv]))
         write_atomically(args.out, (json.dumps(content, indent=1) + '\n').encode())
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from mmengine.device import get_device
 from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from torch.utils.data import Dataset, default_collate
 
@@ -56,6 +57,8 @@ class SkeletonDataset(Dataset):
         label_fraction: Share of the split's samples kept, the same of each class (at least one), fixed by ``seed``.
         seed: Of that choice.
         cache_dir: Where the preprocessed array is kept; default: the store's folder ``cache``.
+        resident: ``device`` keeps the split's clips on the device that trains, where batches are gathered then, instead
+            of reading them from the mapped array. No data workers then. Other splits and later evaluation read as ever.
     """
 
     def __new__(cls, *args, **kwargs):
@@ -64,7 +67,9 @@ class SkeletonDataset(Dataset):
         return self
 
     def __init__(self, store: str, split: str, pipeline: list[dict], label_fraction: float | None = None,
-                 seed: int = 0, cache_dir: str | None = None):
+                 seed: int = 0, cache_dir: str | None = None, resident: str | None = None):
+        if resident not in (None, 'device'):
+            raise UserError(f"data.resident is {resident!r}; it is 'device' or None")
         self.store, self.split = SkeletonStore(store), split
         self.positions = self.store.split(split)
         if label_fraction is not None:
@@ -77,6 +82,7 @@ class SkeletonDataset(Dataset):
             raise UserError(f'{store}: sample {self.ids[worst]} has label {self.labels[worst]}, but there are '
                             f'{self.num_classes} classes')
         self.clips, self.num_frames = preprocessed(self.store, pipeline, cache_dir)
+        self.held = torch.from_numpy(self.clips[self.positions]).to(get_device()) if resident else None
         self.metainfo = dict(classes=self.store.classes, layout=self.store.layout.name,
                              data_hash=self.store.data_hash, split=split)
 
@@ -104,10 +110,11 @@ class SkeletonDataset(Dataset):
         """A batch: ``inputs`` (B, C, T, V, M) float32; ``data_samples`` with index, num_frames and, if known, label."""
         indices = np.asarray(indices)
         rows = self.positions[indices]
+        inputs = torch.from_numpy(self.clips[rows]) if self.held is None else self.held[torch.from_numpy(indices)]
         samples = dict(index=torch.from_numpy(rows), num_frames=torch.from_numpy(self.num_frames[rows]))
         if (self.labels >= 0).all():
             samples['label'] = torch.from_numpy(self.labels[indices])
-        return dict(inputs=torch.from_numpy(self.clips[rows]), data_samples=samples)
+        return dict(inputs=inputs, data_samples=samples)
 
     def __getitem__(self, index: int) -> dict:
         """One sample, as in a batch but without the first axis."""

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from mmskelssl.errors import UserError
 
 # Where data lie and how they are read decides nothing: their hash and the samplers do.
-_INDIFFERENT = {'store', 'prepare', 'cache_dir', 'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'}
+_INDIFFERENT = {'store', 'prepare', 'cache_dir', 'resident', 'num_workers', 'persistent_workers', 'pin_memory',
+                'prefetch_factor'}
 
 
 def refuse_changes(path: str, checkpoint: dict, now: dict, allow: bool) -> list[str]:

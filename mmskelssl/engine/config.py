@@ -1,13 +1,14 @@
 """From a config file to configs that mmengine's Runner can run: checks, data, stages."""
 import difflib
 import hashlib
+import inspect
 import json
 import os.path as osp
 from collections.abc import Mapping
 
 from mmengine.config import Config
 
-from mmskelssl.datasets.skeleton_dataset import dataset_config
+from mmskelssl.datasets.skeleton_dataset import SkeletonDataset, dataset_config
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.engine.distributed import is_first_process
 from mmskelssl.engine.plugins import look_beside
@@ -83,6 +84,9 @@ def _find(node, key: str) -> str | None:
         return None
     if isinstance(node, Mapping) and (leaf in node or 'type' in node):
         return None
+    # `data` seldom names its type.
+    if parents == ['data'] and leaf in inspect.signature(SkeletonDataset.__init__).parameters:
+        return None
     return _nearest(key, leaf, node)
 
 
@@ -120,8 +124,11 @@ def complete(cfg: Config, seed: int, allow_change: bool = False) -> Config:
     # With the scope spelt out, as mmengine looks collate functions up in its root registry alone.
     cfg.train_dataloader.update(dataset=dataset_config(data, train_split),
                                 collate_fn=dict(type='mmskelssl.whole_batch'))
+    if data.get('resident'):  # nothing to read, and no process but this one sees the device's memory
+        cfg.train_dataloader.update(num_workers=0, persistent_workers=False, pin_memory=False, prefetch_factor=None)
     source = {**data, 'train_split': train_split, 'test_split': test_split}
-    del source['split'], source['prepare']
+    for key in ('split', 'prepare', 'resident'):
+        source.pop(key, None)
     # Pre-training needs no test split; without one its curves have no nearest neighbours.
     cfg.evaluation = source if test_split in store.splits else None
 

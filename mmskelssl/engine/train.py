@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
+from torch import nn
 
 from mmskelssl.engine.changes import refuse_changes
 from mmskelssl.engine.checkpoint import load_checkpoint
@@ -21,7 +22,8 @@ from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 
 
 def train(config: str, work_dir: str, resume: str | None = None, init_from: str | None = None, amp: bool = False,
-          seed: int = 0, cfg_options: dict | None = None, launcher: str = 'none', allow_change: bool = False) -> str:
+          compile: bool = False, seed: int = 0, cfg_options: dict | None = None, launcher: str = 'none',
+          allow_change: bool = False) -> str:
     """Train all stages of a config.
 
     Each stage of a staged recipe has its own folder ``work_dir/NAME``; a recipe of one stage uses ``work_dir`` itself.
@@ -30,6 +32,7 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
         resume: ``auto``: skip finished stages and continue the interrupted one from its newest sound checkpoint. A
             path: continue the last stage from that checkpoint.
         init_from: Checkpoint that replaces the earlier stages.
+        compile: As ``compile = True`` in the config: see :func:`compile_encoders`.
         allow_change: Resume although config, data, batch size or number of processes changed.
 
     Returns:
@@ -55,6 +58,8 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
             with mistakes_in(cfg.filename):
                 if amp:
                     cfg.optim_wrapper.type = 'BF16OptimWrapper'
+                if compile:
+                    cfg.compile = True
                 last = osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
                 complete(cfg, seed, allow_change)
             if resume == 'auto' and cfg.load_from == last:
@@ -89,8 +94,11 @@ def run_stage(name: str, cfg: Config, start: dict | None) -> None:
             cfg.custom_hooks = [*cfg.custom_hooks, dict(type='InitFromHook', **start)]
         prepare_distributed(cfg)
         cfg.experiment_name = f'{name}_{time.time_ns()}'
+        compile = cfg.pop('compile', False)  # mmengine would compile whole steps, whose random plans are Python
         runner = Runner.from_cfg(cfg)
         _build_rest(runner)
+        if compile:
+            compile_encoders(runner.model)
     try:
         runner.train()
     except (OSError, RuntimeError, UserError) as error:
@@ -98,6 +106,17 @@ def run_stage(name: str, cfg: Config, start: dict | None) -> None:
         if not reason:
             raise
         raise UserError(f'{reason}; --resume goes on from the last checkpoint') from error
+
+
+def compile_encoders(model: nn.Module) -> None:
+    """``torch.compile`` on the backbone and every copy of it (key encoder, teacher), where it is called.
+
+    The state keeps its names, so that checkpoints are those of any run. The first steps take a minute or more.
+    """
+    model = getattr(model, 'module', model)
+    for module in model.modules():
+        if type(module) is type(model.backbone):
+            module.compile()
 
 
 def _build_rest(runner: Runner) -> None:
@@ -147,6 +166,8 @@ def _explain_crash(error: Exception) -> str | None:
         return f'{error.filename or "a log"} cannot be written: {error.strerror}; make room'
     if isinstance(error, UserError) and 'Original Traceback' in text:  # torch wraps what a worker raises
         return text.strip().splitlines()[-1].partition('UserError: ')[2]
+    if type(error).__name__ == 'InductorError':
+        return f'--compile: {text.strip().splitlines()[0]}; without it nothing is translated'
     lost = 'onnection closed by peer' in text or 'onnection reset by peer' in text
     if text.startswith('DataLoader worker') or (lost and get_world_size() == 1):  # which of the two, is a race
         text = 'a data worker has died' if lost else ' '.join(text.split()).rstrip('.')

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import measure, run, scaling
+from benchmarks import gpu_step, measure, run, scaling
 from benchmarks.cases import actclr, skeattnclr
 from mmskelssl.augment import MixPlan
 from mmskelssl.errors import UserError
@@ -81,7 +81,12 @@ def test_an_unknown_id_is_refused(capsys, monkeypatch):
 
 def test_the_guide_holds_the_table_of_the_committed_results():
     root = Path(__file__).parents[2]
-    assert run.markdown(root / 'results/performance/cpu.json') in (root / 'docs/performance.md').read_text()
+    guide = (root / 'docs/performance.md').read_text()
+    assert run.markdown(root / 'results/performance/cpu.json') in guide
+    made = json.loads((root / 'results/performance/steps_cpu.json').read_text())
+    ratio = {row['arm']: f'{row["ratio"]:.2f}' for row in made['results']}
+    assert ('float32 {fp32}, bfloat16 {bf16}, compiled\n{compiled}, with the data path {host}, and {resident} resident'
+            .format(**ratio)) in guide and f'    {made["command"]}\n' in guide.replace('OMP_NUM_THREADS=1 ', '')
 
 
 def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
@@ -101,6 +106,18 @@ def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
     scaling.main()
     again = json.loads((tmp_path / 'scaling.json').read_text())['series']
     assert again['classes'] == content['series']['classes'] and '--repeats 2' in again['bank']['command']
+
+
+@pytest.mark.slow
+def test_the_gpu_script_runs_small_on_a_cpu(tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'gpu.json'
+    monkeypatch.setattr(sys, 'argv', ['gpu_step.py', '--device', 'cpu', '--batch', '4', '--out', str(out)])
+    gpu_step.main()
+    content = json.loads(out.read_text())
+    arms = {row['arm']: row for row in content['results']}
+    assert [*arms] == ['plain', 'fp32', 'bf16', 'host', 'resident'] and content['parity'] <= 1e-10
+    assert arms['plain']['ratio'] == 1 and all(row['samples_per_s'] > 0 for row in arms.values())
+    assert '--batch 4' in content['command'] and 'resident' in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import torch
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
+from mmskelssl.registry import MODELS
 from tools import evaluate as evaluate_tool
 from tools import prepare_data as prepare_tool
 from tools import train as train_tool
@@ -101,6 +102,41 @@ def test_resume_continues_the_same_run(ntu, tmp_path, monkeypatch):
     assert (tmp_path / 'b' / 'epoch_2.pth').stat().st_mtime_ns == before  # finished: nothing to do
 
 
+def test_clips_on_the_device_change_nothing(ntu, tmp_path, monkeypatch):
+    options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'train_dataloader.num_workers=1']
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', *options)
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'b', *options,
+        'data.resident=device')
+    a, b = (load_checkpoint(tmp_path / name / 'epoch_1.pth') for name in 'ab')
+    assert all(torch.equal(value, b['state_dict'][key]) for key, value in a['state_dict'].items())
+    assert 'resident' not in json.loads(b['meta']['mmskelssl']['dataset'])  # evaluation has a device of its own
+    more = [*options, 'train_cfg.max_epochs=2', 'data.resident=device']
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', '--resume',
+        '--allow-change', *more)
+    assert (tmp_path / 'a' / 'epoch_2.pth').is_file()
+
+
+@pytest.mark.slow
+def test_compiled_encoders_learn_the_same(ntu, tmp_path, monkeypatch):
+    """Captured, but not translated to machine code, which takes minutes. Checkpoints are anyone's."""
+    options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'model.backbone.dropout=0']
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', *options)
+    compiled, original = [], torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda self: (compiled.append(type(self).__name__),
+                                                                  original(self, backend='eager')))
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'b', '--compile', *options)
+    assert compiled == ['STGCN', 'STGCN']  # the query's and the key's
+    a, b = (build_from_checkpoint(tmp_path / name / 'epoch_1.pth')[0].state_dict() for name in 'ab')
+    for key, value in a.items():
+        torch.testing.assert_close(b[key], value, rtol=1e-2, atol=1e-3, msg=key)
+
+
+def test_an_encoder_that_trains_is_one_graph():
+    backbone = MODELS.build(dict(type='STGCN', layout='ntu25', hidden_channels=4, out_channels=16))
+    found = torch._dynamo.explain(backbone)(torch.randn(2, 3, 8, 25, 2))
+    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
+
+
 def test_amp_seed_and_stream(ntu, tmp_path, monkeypatch):
     run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--amp', '--seed', 3,
         '--cfg-options', f'data.store={ntu}', *SMALL, 'model.data_preprocessor.stream=bone')
@@ -129,6 +165,7 @@ def test_one_line_errors(ntu, tmp_path, monkeypatch, capsys, tiny_kinect_store):
     assert 'has no split' in error('data.split=xset') and 'xview_train' in error('data.split=xset')
     assert "did you mean 'max_epochs'" in error('train_cfg.max_epoch=3')
     assert 'no_such' in error('model.no_such=3')
+    assert "data.resident is 'gpu'" in error('data.resident=gpu')
     assert 'stream' in error('model.data_preprocessor.stream=colour')
     assert '20 joints' in error(f'data.store={tiny_kinect_store}', 'model.backbone.layout=ntu25')
     assert 'no such config' in fails(monkeypatch, capsys, train_tool, 'configs/none.py')

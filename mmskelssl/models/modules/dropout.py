@@ -8,14 +8,14 @@ class Dropout(nn.Dropout):
     """``nn.Dropout`` with a cheap CPU path for p = 0.5, the papers' value.
 
     Drawing a Bernoulli variable an element takes about a sixth of ST-GCN's training time on a CPU; sixty-four
-    of them come with one random integer. Same distribution, another random stream. On a GPU the fused kernel
-    of torch is used as it is.
+    of them come with one random integer. Same distribution, another random stream. On a GPU, and in compiled code, the
+    fused kernel of torch is used as it is.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        if self.p != 0.5 or x.device.type != 'cpu':
+        if self.p != 0.5 or x.device.type != 'cpu' or torch.compiler.is_compiling():
             return F.dropout(x, self.p, True)
         return x * _coin_flips(x)
 
