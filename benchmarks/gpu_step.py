@@ -25,9 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases.actclr import VIEWS, check, config, draws
-from benchmarks.cases.clips import build, clips, progress, sgd
+from benchmarks.cases.clips import build, clips
 from benchmarks.cases.data_path import PIPELINE, make_dataset
 from benchmarks.cases.data_path import views as published_views
+from benchmarks.cases.steps import progress, sgd
 from benchmarks.measure import count_flops, machine
 from benchmarks.reference.actclr import PlainActCLR
 from mmskelssl.datasets import SkeletonDataset

@@ -23,7 +23,8 @@ from matplotlib.figure import Figure
 from rich.progress import track
 
 from benchmarks.cases import actclr, probes, skeattnclr, store
-from benchmarks.cases.clips import build, clips, progress, sgd, step
+from benchmarks.cases.clips import build, clips
+from benchmarks.cases.steps import progress, sgd, step
 from benchmarks.measure import machine, seconds
 from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.engine.atomic import write_atomically

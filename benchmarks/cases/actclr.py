@@ -1,10 +1,9 @@
 """B1: ActCLR's training step."""
-import itertools
-
 import torch
 
-from benchmarks.cases.clips import build, clips, preprocessor, progress, sgd, step
-from benchmarks.measure import Benchmark, Case, count_flops, difference, gradients
+from benchmarks.cases.clips import build, clips, preprocessor
+from benchmarks.cases.steps import compare_steps, step_case
+from benchmarks.measure import Benchmark, Case
 from benchmarks.reference.actclr import PlainActCLR
 from mmskelssl.augment import draw_mix, draw_shift
 
@@ -33,44 +32,19 @@ def make(quick: bool = False, bf16: bool = False, batch: int = 32, frames: int =
     model = build(config())
     plain = PlainActCLR(model, dropout=.5)
     views = {name: clips(batch, frames, absent=.8, seed=i) for i, name in enumerate(VIEWS)}
-    ours_optimizer, plain_optimizer = sgd(model), sgd(plain)
-    iterations = itertools.count()
-
-    def ours():
-        model.set_progress(progress(next(iterations)))
-        step(model, ours_optimizer, views, bf16=bf16)
-
-    def reference():
-        model.set_progress(progress(next(iterations)))
-        loss = plain(views, draws(model, batch, frames))
-        plain_optimizer.zero_grad()
-        loss.backward()
-        plain_optimizer.step()
-
-    return Case(ours, reference, batch, count_flops(ours), dtype=torch.bfloat16 if bf16 else torch.float32)
+    return step_case(model, plain, views, lambda: plain(views, draws(model, batch, frames)), bf16)
 
 
 def check(batch: int = 4, frames: int = 50, **options) -> float:
-    """Loss, every gradient and the queue after two steps, the weights moving in between."""
     small = dict(queue=64, topk=24, hidden=8, out_channels=64)
     model = build(config(dropout=0., **{**small, **options}), dtype=torch.float64)
-    plain, found = PlainActCLR(model, dropout=0.), []
-    optimizers = sgd(model), sgd(plain)
-    for iteration in range(2):
-        views = {name: clips(batch, frames, absent=.5, seed=10 * iteration + i).double()
-                 for i, name in enumerate(VIEWS)}
-        model.set_progress(progress(iteration))
-        theirs = plain(views, draws(model, batch, frames))
-        theirs.backward()
-        losses = model.loss(views, {})
-        total = sum(value for name, value in losses.items() if 'loss' in name)
-        total.backward()
-        found += [difference(total, theirs), difference(model.queue.keys, plain.queue.t()),
-                  gradients(model, plain, {'backbone': 'backbone', 'projector.mlp': 'projector'})]
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-    return max(found)
+    plain = PlainActCLR(model, dropout=0.)
+
+    def views(iteration: int) -> dict:
+        return {name: clips(batch, frames, absent=.5, seed=10 * iteration + i).double() for i, name in enumerate(VIEWS)}
+
+    return compare_steps(model, plain, views, lambda made: plain(made, draws(model, batch, frames)),
+                         lambda: plain.queue.t(), {'backbone': 'backbone', 'projector.mlp': 'projector'})
 
 
 BENCHMARKS = {

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from mmskelssl.layouts import get_layout
-from mmskelssl.models import Progress
 from mmskelssl.registry import MODELS
 
 NTU = get_layout('ntu25')
@@ -31,24 +30,3 @@ def build(config: dict, seed: int = 0, dtype: torch.dtype = torch.float32):
 def preprocessor(views) -> dict:
     """Preprocessor config for views that are ready."""
     return dict(type='SkeletonPreprocessor', layout='ntu25', views={view: [] for view in views})
-
-
-def step(model, optimizer, views, samples=None, bf16: bool = False):
-    """A training step of a product's model, without the framework around it."""
-    with torch.autocast('cpu', torch.bfloat16, enabled=bf16):
-        losses = model.loss(views, samples or {})
-        total = sum(value for name, value in losses.items() if 'loss' in name)
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    optimizer.step()
-    return total.detach()
-
-
-def sgd(model) -> torch.optim.Optimizer:
-    """The papers' optimiser, the same for both arms."""
-    return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-3, momentum=.9, weight_decay=1e-4)
-
-
-def progress(iteration: int) -> Progress:
-    """Where a run of a thousand steps is."""
-    return Progress(0, iteration, 1000)

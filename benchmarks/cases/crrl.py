@@ -3,7 +3,8 @@ import itertools
 
 import torch
 
-from benchmarks.cases.clips import build, clips, preprocessor, progress, sgd, step
+from benchmarks.cases.clips import build, clips, preprocessor
+from benchmarks.cases.steps import progress, sgd, step
 from benchmarks.measure import Benchmark, Case, difference, gradients
 from benchmarks.reference.crrl import PlainFusion, PlainMotion
 

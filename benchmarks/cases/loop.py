@@ -10,7 +10,7 @@ import time
 
 from mmengine.hooks import Hook
 
-from benchmarks.cases.clips import progress, sgd, step
+from benchmarks.cases.steps import progress, sgd, step
 from benchmarks.measure import Benchmark, seconds, summary
 from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.registry import HOOKS
