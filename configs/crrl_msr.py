@@ -8,4 +8,4 @@ _base_ = [
 stages = [dict(name='crrlmotion', config='crrlmotion_msr.py', carry={'backbone.': 'teacher.'})]
 data = dict(pipeline=_base_.one_person)
 model = dict(backbone=dict(num_persons=1))
-train_cfg = dict(by_epoch=True, max_epochs=60)
+train_cfg = dict(by_epoch=True, max_epochs=150)

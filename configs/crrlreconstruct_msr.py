@@ -7,4 +7,4 @@ _base_ = [
     '_base_/schedules/adamw.py']
 data = dict(pipeline=_base_.one_person)
 model = dict(backbone=dict(num_persons=1))
-train_cfg = dict(by_epoch=True, max_epochs=60)
+train_cfg = dict(by_epoch=True, max_epochs=150)

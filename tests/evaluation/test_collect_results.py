@@ -1,9 +1,11 @@
 """Tables from rows, and the pages that carry them."""
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 
+from mmskelssl.errors import UserError
 from tools.analysis.collect_results import fill, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,23 @@ def test_streams_seeds_and_data_sets():
     assert head == ['encoder', 'sbu test, logreg', 'sbu to msr test, logreg']
     assert joint == ['SimCLR, joint', '50.5 ± 0.7', '30.0 (28.0–32.0)']
     assert fused == ['SimCLR, 3s', '70.0 (68.0–72.0)', '']
+
+
+def test_a_table_may_show_a_part_and_be_turned(tmp_path):
+    rows = [row(value, encoder, split=split, recipe=recipe) for value, (encoder, split, recipe) in enumerate(
+        itertools.product(('untrained', 'SimCLR'), ('test', 'all'), ('logreg', '1nn')), 10)]
+    head, *_ = cells(table(rows[::2] + rows[1::2]))
+    assert head == ['encoder', 'test, logreg', 'test, linear 1nn', 'all, logreg', 'all, linear 1nn']
+    assert cells(table(rows, splits='all', recipes='logreg', across='encoders')) == [
+        ['', 'untrained', 'SimCLR'], ['---'] * 3, ['all, logreg', '12.0 (10.0–14.0)', '16.0 (14.0–18.0)']]
+    (tmp_path / 'results.json').write_text(json.dumps(dict(results=rows)))
+
+    def page(options):
+        return fill(f'<!-- results . {options} -->\n<!-- end -->', str(tmp_path))
+    assert '16.0' in page('splits=all recipes=logreg') and '15.0' not in page('splits=all recipes=logreg')
+    for options, message in (('splits=none', 'no results of the split none'), ('rows=1nn', "no option 'rows'")):
+        with pytest.raises(UserError, match=message):
+            page(options)
 
 
 @pytest.mark.parametrize('page', PAGES)

@@ -1,7 +1,8 @@
 """Fill the tables of a Markdown page from committed results.json files.
 
 A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER is searched for results.json.
-Rows of tools/analysis/attention.py make a table of their own kind.
+After FOLDER may stand what is shown of it, `splits=test,all` and `recipes=1nn,logreg`, and `across=encoders` for a table
+with a line a measure. Rows of tools/analysis/attention.py make a table of their own kind.
 
 Examples:
   python tools/analysis/collect_results.py README.md
@@ -17,7 +18,8 @@ import sys
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.evaluation.results import column_of, data_name, encoder_name, main_number, row_title, shown
 
-_BLOCK = re.compile(r'(<!-- results (\S+) -->\n).*?(<!-- end -->)', re.S)
+_BLOCK = re.compile(r'(<!-- results (\S+)((?: \w+=\S+)*) -->\n).*?(<!-- end -->)', re.S)
+_OPTIONS = ('splits', 'recipes', 'across')
 
 
 def rows_of(folder: str) -> list[dict]:
@@ -32,11 +34,21 @@ def rows_of(folder: str) -> list[dict]:
     return rows
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[dict], splits: str = '', recipes: str = '', across: str = 'measures') -> str:
     """Encoders down, (split, recipe) across; top-1 in percent, the 95 % interval behind it. Untrained ones first.
 
     Of a retrieval it is the mAP; over several seeds the mean and its standard deviation.
+
+    Args:
+        splits, recipes: Names with commas between; only these. Default all.
+        across: ``encoders`` for measures down.
     """
+    for name, wanted in (('split', splits), ('recipe', recipes)):
+        if missing := {value for value in wanted.split(',') if value} - {row[name] for row in rows}:
+            raise UserError(f'no results of the {name} {", ".join(sorted(missing))}')
+        rows = [row for row in rows if not wanted or row[name] in wanted.split(',')]
+    order = list(dict.fromkeys((data_name(row), row['split']) for row in rows))
+    rows = sorted(rows, key=lambda row: order.index((data_name(row), row['split'])))
     rows = sorted(shown(rows), key=lambda row: row['encoder'] != 'untrained')
     backbones = len({row.get('backbone') for row in rows}) > 1
     streams, data = (len({of(row) for row in rows}) > 1 for of in (lambda row: row.get('stream'), data_name))
@@ -49,11 +61,14 @@ def table(rows: list[dict]) -> str:
 
     columns = {column(row): row for row in rows}
     cells = {(encoder(row), column(row)): row for row in rows}
-    lines = ['| encoder | ' + ' | '.join(_title(row, data) for row in columns.values()) + ' |',
-             '|---' * (len(columns) + 1) + '|']
+    grid = [['encoder', *(_title(row, data) for row in columns.values())]]
     for name in dict.fromkeys(encoder(row) for row in rows):
-        lines.append(f'| {name} | ' + ' | '.join(_cell(cells.get((name, key))) for key in columns) + ' |')
-    return '\n'.join(lines) + '\n'
+        grid.append([name, *(_cell(cells.get((name, key))) for key in columns)])
+    if across == 'encoders':
+        grid = [list(line) for line in zip(*grid, strict=True)]
+        grid[0][0] = ''
+    lines = ['| ' + ' | '.join(line) + ' |' for line in grid]
+    return '\n'.join([lines[0], '|---' * len(grid[0]) + '|', *lines[1:]]) + '\n'
 
 
 def _title(row: dict, data: bool) -> str:
@@ -86,9 +101,11 @@ def masks_table(rows: list[dict]) -> str:
 def fill(page: str, root: str) -> str:
     """The page with its tables made anew; folders are relative to ``root``."""
     def make(match) -> str:
-        rows = rows_of(osp.join(root, match[2]))
+        rows, options = rows_of(osp.join(root, match[2])), dict(option.split('=') for option in match[3].split())
+        if unknown := [*options.keys() - set(_OPTIONS)]:
+            raise UserError(f'results {match[2]}: no option {unknown[0]!r}; there are {", ".join(_OPTIONS)}')
         masks = all(row['protocol'] == 'attention' for row in rows)
-        return match[1] + (masks_table if masks else table)(rows) + match[3]
+        return match[1] + (masks_table(rows) if masks else table(rows, **options)) + match[4]
     return _BLOCK.sub(make, page)
 
 
