@@ -1,8 +1,8 @@
 """Fill the tables of a Markdown page from committed results.json files.
 
 A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER is searched for results.json.
-After FOLDER may stand what is shown of it, `splits=test,all` and `recipes=1nn,logreg`, and `across=encoders` for a table
-with a line a measure. Rows of tools/analysis/attention.py make a table of their own kind.
+After FOLDER may stand what is shown of it, `splits=test,all` and `recipes=1nn,logreg`, and `across=encoders` for a
+table with a line a measure. Rows of tools/analysis/attention.py make a table of their own kind.
 
 Examples:
   python tools/analysis/collect_results.py README.md
