@@ -29,7 +29,7 @@ from benchmarks.cases.clips import build, clips
 from benchmarks.cases.data_path import PIPELINE, make_dataset
 from benchmarks.cases.data_path import views as published_views
 from benchmarks.cases.steps import progress, sgd
-from benchmarks.measure import count_flops, machine
+from benchmarks.measure import count_work, machine
 from benchmarks.reference.actclr import PlainActCLR
 from mmskelssl.datasets import SkeletonDataset
 from mmskelssl.engine.atomic import write_atomically
@@ -137,8 +137,14 @@ def run(arms: dict[str, Arm], rounds: int, steps: int, device: str) -> dict[str,
     return times
 
 
-def result(kind: str, arm: Arm, times: dict[str, list[float]], flops: float, peaks: dict[str, float]) -> dict:
-    """Figures of one arm."""
+def result(kind: str, arm: Arm, times: dict[str, list[float]], work: tuple[float, float],
+           peaks: dict[str, float]) -> dict:
+    """Figures of one arm.
+
+    Args:
+        work: FLOPs of a step in float32, and bytes that its operators move one by one; half of them in bfloat16. The
+            roofline is the longer of what both take at the machine's peaks.
+    """
     took, memory = statistics.median(times[kind]), None
     if arm.device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
@@ -146,8 +152,11 @@ def result(kind: str, arm: Arm, times: dict[str, list[float]], flops: float, pea
         memory = torch.cuda.max_memory_allocated() / 2 ** 20
     precision = 'bfloat16' if arm.bf16 else 'float32'
     ratio = statistics.median(a / b for a, b in zip(times[kind], times['plain'], strict=True))
+    flops, moved = work[0], work[1] / (2 if arm.bf16 else 1)
+    roofline = max(flops / peaks[precision], moved / peaks['copy'])
     return dict(arm=kind, ratio=ratio, ms=1000 * took, samples_per_s=len(arm.views['normal']) / took, peak_mb=memory,
-                tflops=flops / took / 1e12, share_of_peak=flops / took / peaks[precision])
+                tflops=flops / took / 1e12, gb_per_s=moved / took / 1e9, share_of_peak=flops / took / peaks[precision],
+                over_roofline=took / roofline)
 
 
 @one_line_errors
@@ -172,18 +181,21 @@ def main() -> None:
     for arm in arms.values():  # warm up, and let compilers and cuDNN choose
         for _ in range(20 if args.device == 'cuda' else 1):
             arm.step()
-    flops, peaks = count_flops(arms['fp32'].step), device_peaks(args.device)
+    work, peaks = count_work(arms['fp32'].step), device_peaks(args.device)
     times = run(arms, args.rounds, args.steps, args.device)
-    results = [result(kind, arm, times, flops, peaks) for kind, arm in arms.items()]
-    table = Table('arm', 'ratio', 'ms a step', 'samples/s', 'peak MB', 'TFLOP/s', 'of the peak')
+    results = [result(kind, arm, times, work, peaks) for kind, arm in arms.items()]
+    table = Table('arm', 'ratio', 'ms a step', 'samples/s', 'peak MB', 'TFLOP/s', 'GB/s',
+                  'over the roofline')
     for r in results:
         table.add_row(r['arm'], f'{r["ratio"]:.3f}', f'{r["ms"]:.1f}', f'{r["samples_per_s"]:.0f}',
-                      f'{r["peak_mb"]:.0f}' if r['peak_mb'] else '', f'{r["tflops"]:.2f}', f'{r["share_of_peak"]:.1%}')
+                      f'{r["peak_mb"]:.0f}' if r['peak_mb'] else '', f'{r["tflops"]:.2f}', f'{r["gb_per_s"]:.1f}',
+                      f'{r["over_roofline"]:.1f} x')
     Console().print(table)
     if args.out:
         name = torch.cuda.get_device_name() if args.device == 'cuda' else machine()['cpu']
-        content = dict(results=results, parity=parity, batch=args.batch, device=name, peaks=peaks, flops_a_step=flops,
-                       torch=torch.__version__, command=shlex.join(['python', *sys.argv]))
+        content = dict(results=results, parity=parity, batch=args.batch, device=name, peaks=peaks,
+                       flops_a_step=work[0], bytes_a_step=work[1], torch=torch.__version__,
+                       command=shlex.join(['python', *sys.argv]))
         write_atomically(args.out, (json.dumps(content, indent=1) + '\n').encode())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 
@@ -112,20 +113,33 @@ def gradients(ours: torch.nn.Module, reference: torch.nn.Module, names: dict[str
 
 def count_flops(function: Callable[[], object]) -> float:
     """FLOPs of matrix products and convolutions in one call (two a multiply-add)."""
-    with _FlopCounter() as counter:
+    return count_work(function)[0]
+
+
+def count_work(function: Callable[[], object]) -> tuple[float, float]:
+    """FLOPs of one call, and the bytes that its operators read and write one by one, nothing fused."""
+    with _WorkCounter() as counter:
         function()
-    return float(counter.total)
+    return float(counter.flops), float(counter.bytes)
 
 
-class _FlopCounter(TorchDispatchMode):
-    """torch's FlopCounterMode without its tracking of modules, which forbids autograd.grad within."""
-    total = 0
+class _WorkCounter(TorchDispatchMode):
+    """torch's FlopCounterMode without its tracking of modules, which forbids autograd.grad within; and bytes."""
+    flops = bytes = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
         if func._overloadpacket in flop_registry:
-            self.total += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
+            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
+        if not func.is_view and func._overloadpacket not in _ALLOCATIONS:
+            self.bytes += sum(t.numel() * t.element_size() for t in tree_leaves((args, kwargs, out))
+                              if isinstance(t, torch.Tensor))
         return out
+
+
+_ALLOCATIONS = {torch.ops.aten.empty, torch.ops.aten.empty_like, torch.ops.aten.new_empty, torch.ops.aten.detach,
+                torch.ops.aten.empty_strided, torch.ops.aten.new_empty_strided}
 
 
 def peaks() -> dict[str, float]:

@@ -58,6 +58,13 @@ def test_flops_count_what_autograd_does_too():
     assert measure.count_flops(lambda: (x @ w).sum().backward()) == 2 * 4 * 6 * 5 * 3
 
 
+def test_bytes_are_those_of_operators_and_not_of_views():
+    x = torch.zeros(4, 8)  # 128 bytes
+    assert measure.count_work(lambda: x.t().view(-1, 4).unsqueeze(0))[1] == 0
+    assert measure.count_work(lambda: x + 1)[1] == measure.count_work(lambda: x.relu_())[1] == 2 * 128
+    assert measure.count_work(lambda: torch.cat([x, x]))[1] == 4 * 128
+
+
 def test_the_runner_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     out = tmp_path / 'made.json'
     out.write_text(json.dumps(dict(results=[dict(id='B1', ratio=.4), dict(id='B7', ratio=9.)], command='all')))
