@@ -5,6 +5,7 @@ Five epochs of four iterations by default; ``MMSKELSSL_SOAK=1000`` for as many e
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ pytestmark = pytest.mark.slow
 EPOCHS = int(os.environ.get('MMSKELSSL_SOAK', 5))
 OPTIONS = {'train_cfg.max_epochs': EPOCHS, 'default_hooks.checkpoint.max_keep_ckpts': 2,
            'train_dataloader.num_workers': 1}
-MOMENTS = (.1, 2. if EPOCHS < 50 else 15.)  # seconds between two disturbances, beside the start of a run
 
 
 def footprint(pid: int) -> tuple[int, int]:
@@ -24,16 +24,23 @@ def footprint(pid: int) -> tuple[int, int]:
     return 1024 * resident, len(os.listdir(f'/proc/{pid}/fd'))
 
 
+def trains(run: Run) -> bool:
+    return 'Checkpoints will be saved' in run.output
+
+
 def test_soak(tiny_store, tmp_path):
-    straight, samples = Run(tiny_store, tmp_path / 'straight', options=OPTIONS), []
+    straight, samples, start = Run(tiny_store, tmp_path / 'straight', options=OPTIONS), [], None
     while straight.process.is_alive():
         straight.process.join(.1)
+        if start is None and trains(straight):
+            start = time.monotonic()
         try:
             if (tmp_path / 'straight' / 'epoch_2.pth').exists() or samples:  # everything is set up
                 samples.append(footprint(straight.process.pid))
         except (OSError, StopIteration):
             break  # it has just ended
     assert straight.end() == 0, straight.output[-3000:]
+    longest = min(15., .5 * (time.monotonic() - start))  # seconds of training until a disturbance
     resident, files = zip(*samples, strict=True)
     third = max(1, len(samples) // 3)
     assert max(resident[-third:]) < 1.05 * max(resident[:third]) + (8 << 20), [r >> 20 for r in resident]
@@ -44,9 +51,9 @@ def test_soak(tiny_store, tmp_path):
         run = Run(tiny_store, tmp_path / 'w', *(['--resume'] if disturbed else []), options=OPTIONS)
         for _ in range(100):  # until it trains
             run.process.join(.1)
-            if 'Checkpoints will be saved' in run.output or not run.process.is_alive():
+            if trains(run) or not run.process.is_alive():
                 break
-        run.process.join(rng.uniform(*MOMENTS))
+        run.process.join(rng.uniform(0, longest))
         if not run.process.is_alive():
             break
         which = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
