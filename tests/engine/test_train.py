@@ -9,6 +9,7 @@ import torch
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.engine.changes import differences
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
 from mmskelssl.registry import MODELS
 from tools import evaluate as evaluate_tool
@@ -110,10 +111,7 @@ def test_clips_on_the_device_change_nothing(ntu, tmp_path, monkeypatch):
     a, b = (load_checkpoint(tmp_path / name / 'epoch_1.pth') for name in 'ab')
     assert all(torch.equal(value, b['state_dict'][key]) for key, value in a['state_dict'].items())
     assert 'resident' not in json.loads(b['meta']['mmskelssl']['dataset'])  # evaluation has a device of its own
-    more = [*options, 'train_cfg.max_epochs=2', 'data.resident=device']
-    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', '--resume',
-        '--allow-change', *more)
-    assert (tmp_path / 'a' / 'epoch_2.pth').is_file()
+    assert differences(a['meta']['mmskelssl'], b['meta']['mmskelssl']) == []  # one goes on where the other stopped
 
 
 @pytest.mark.slow
