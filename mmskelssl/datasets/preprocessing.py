@@ -12,6 +12,7 @@ from rich.progress import track
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.parallel import FEW, WorkerDied, run_parallel
 from mmskelssl.registry import TRANSFORMS
 
@@ -50,7 +51,7 @@ def preprocess(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: 
         for part, (made, true) in zip(todo, track(done, f'preprocessing {store.path}', total=len(todo),
                                                   disable=len(store) < 5000), strict=True):
             arrays = arrays or _create(*temporary, (len(store), *made.shape[1:]))
-            _same_shape(store, part.start, made.shape[1:], arrays[0].shape[1:])
+            check_shape(_name(store, part.start), made.shape[1:], arrays[0].shape[1:])
             arrays[0][part.start:part.stop] = made
             arrays[1][part.start:part.stop] = true  # after the clips: it says that they are there
     except WorkerDied:  # what is finished stays for the next try
@@ -85,32 +86,53 @@ def _create(clips: str, lengths: str, shape: tuple):
 
 
 def _part(path: str, pipeline: list[dict], part: range) -> tuple[np.ndarray, np.ndarray]:
-    store, transform = SkeletonStore(path), _transform(pipeline)
+    store, transform = SkeletonStore(path), build_transform(pipeline)
     samples = []
     for i in part:
         samples.append(_run(store, i, transform))
-        _same_shape(store, i, samples[-1]['inputs'].shape, samples[0]['inputs'].shape)
+        check_shape(_name(store, i), samples[-1]['inputs'].shape, samples[0]['inputs'].shape)
     return np.stack([s['inputs'] for s in samples]), np.array([s['num_frames'] for s in samples], np.int64)
 
 
-def _same_shape(store: SkeletonStore, i: int, shape: tuple, first: tuple) -> None:
+def _name(store: SkeletonStore, i: int) -> str:
+    return f'{store.path}: sample {store.ids[i]}'
+
+
+def check_shape(what: str, shape: tuple, first: tuple) -> None:
+    """Refuse preprocessed clips of different shapes: there are no batches of them."""
     if shape != first:
-        raise UserError(f'{store.path}: sample {store.ids[i]} has shape {shape} after preprocessing, the first one '
-                        f'{first}: put SelectPersons, and ResizeFrames or PadFrames, into data.pipeline')
+        raise UserError(f'{what} has shape {shape} after preprocessing, the first one {first}: put SelectPersons, and '
+                        'ResizeFrames or PadFrames, into data.pipeline')
 
 
-def _transform(pipeline: list[dict]) -> Compose:
+def build_transform(pipeline: list[dict]) -> Compose:
+    """The transforms of a pipeline, one after another, for :func:`run_transform`."""
     # Built here: mmcv's Compose looks in the root registry, which does not know our transforms.
     return Compose([TRANSFORMS.build(step) for step in pipeline])
 
 
 def _run(store: SkeletonStore, i: int, transform: Compose) -> dict:
-    name, keypoint = store.ids[i], np.array(store.keypoints(i))
+    return run_transform(transform, store.keypoints(i), store.layout, store.ids[i], _name(store, i))
+
+
+def run_transform(transform: Compose, keypoint: np.ndarray, layout: SkeletonLayout, name: str, what: str) -> dict:
+    """Preprocess one clip.
+
+    Args:
+        keypoint: (M, T, V, C) float32, left as it is.
+        layout: Of its joints.
+        name: Its id, for transforms.
+        what: What messages call it.
+
+    Returns:
+        ``inputs`` (C, T, V, M) float32 and ``num_frames``.
+    """
+    keypoint = np.array(keypoint)
     if not np.isfinite(keypoint).all():
-        raise UserError(f'{store.path}: sample {name} holds NaN or Inf')
-    sample = transform(dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=store.layout))
+        raise UserError(f'{what} holds NaN or Inf')
+    sample = transform(dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=layout))
     if not isinstance(sample, dict) or 'inputs' not in sample:
         raise UserError('data.pipeline must end with dict(type="PackSkeleton")')
     if not np.isfinite(sample['inputs']).all():
-        raise UserError(f'{store.path}: sample {name} is not finite after preprocessing')
+        raise UserError(f'{what} is not finite after preprocessing')
     return sample

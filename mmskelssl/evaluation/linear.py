@@ -3,6 +3,7 @@
 The encoder is frozen, in eval mode, without augmentation: training a layer on features extracted once is the papers'
 protocol, without their cost.
 """
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -73,22 +74,35 @@ def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 
     Returns:
         (M, classes) float32 scores (logits); the class is the argmax.
     """
-    recipe = replace(get_recipe(recipe), **changes)
     train, test = (feature_tensor(x, f'linear probe: {what}').numpy() for x, what in ((train, 'train'), (test, 'test')))
+    if test.shape[1] != train.shape[1]:  # before the fit, which takes time
+        raise UserError(f'linear probe: features {train.shape} and {test.shape} do not fit')
+    return fit_probe(train, train_labels, recipe, seed, num_classes, **changes)(test)
+
+
+def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_classes: int | None = None,
+              **changes) -> Callable[[np.ndarray], np.ndarray]:
+    """The classifier of :func:`linear_probe`, to score features with later.
+
+    Returns:
+        A function: (M, D) float32 features -> (M, classes) float32 scores.
+    """
+    recipe = replace(get_recipe(recipe), **changes)
+    train = feature_tensor(train, 'linear probe: train').numpy()
     labels = np.asarray(train_labels, np.int64)
-    if len(train) != len(labels) or test.shape[1] != train.shape[1]:
-        raise UserError(f'linear probe: features {train.shape} and {test.shape} with {len(labels)} labels do not fit')
+    if len(train) != len(labels):
+        raise UserError(f'linear probe: features {train.shape} with {len(labels)} labels do not fit')
     if labels.min() < 0:
         raise UserError(f'linear probe: {int((labels < 0).sum())} of {len(labels)} training clips have no label; '
                         'give the store labels, or evaluate on another one')
     if len(np.unique(labels)) < 2:
         raise UserError(f'linear probe: all {len(labels)} training clips have class {labels[0]}; it needs two or more')
     classes = max(num_classes or 0, int(labels.max()) + 1)
-    probe = _sgd if isinstance(recipe, SGDRecipe) else _logreg
-    return probe(recipe, train, labels, test, seed, classes)
+    fit = _sgd if isinstance(recipe, SGDRecipe) else _logreg
+    return fit(recipe, train, labels, seed, classes)
 
 
-def _sgd(recipe: SGDRecipe, train, labels, test, seed: int, classes: int) -> np.ndarray:
+def _sgd(recipe: SGDRecipe, train, labels, seed: int, classes: int) -> Callable:
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.from_numpy(train), torch.from_numpy(labels)
     bound, weight, bias = x.shape[1] ** -0.5, torch.empty(classes, x.shape[1]), torch.zeros(classes)
@@ -107,7 +121,7 @@ def _sgd(recipe: SGDRecipe, train, labels, test, seed: int, classes: int) -> np.
                 F.cross_entropy(F.linear(x[rows], weight, bias), y[rows]).backward()
                 optimizer.step()
             schedule.step()
-    return F.linear(torch.from_numpy(test), weight, bias).detach().numpy()
+    return lambda test: F.linear(torch.from_numpy(test), weight, bias).detach().numpy()
 
 
 @contextmanager
@@ -121,17 +135,21 @@ def _one_thread():
         torch.set_num_threads(before)
 
 
-def _logreg(recipe: LogRegRecipe, train, labels, test, seed: int, classes: int) -> np.ndarray:
+def _logreg(recipe: LogRegRecipe, train, labels, seed: int, classes: int) -> Callable:
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
     mean, std = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
     std[std < 1e-8] = 1
     with threadpool_limits(1 if train.size * classes < 5e7 else None):
         model = LogisticRegression(C=recipe.C, max_iter=recipe.max_iter).fit((train - mean) / std, labels)
-    decision = model.decision_function((test - mean) / std)
-    if decision.ndim == 1:  # two classes: one column
-        decision = np.stack([-decision, decision], 1) / 2
-    # Lower than any other by a finite amount: scores are saved and averaged.
-    scores = np.full((len(test), classes), decision.min() - 1, np.float32)
-    scores[:, model.classes_] = decision
-    return scores
+
+    def score(test: np.ndarray) -> np.ndarray:
+        decision = model.decision_function((test - mean) / std)
+        if decision.ndim == 1:  # two classes: one column
+            decision = np.stack([-decision, decision], 1) / 2
+        # Lower than any other by a finite amount: scores are saved and averaged.
+        scores = np.full((len(test), classes), decision.min() - 1, np.float32)
+        scores[:, model.classes_] = decision
+        return scores
+
+    return score

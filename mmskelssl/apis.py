@@ -1,0 +1,185 @@
+"""Using a pre-trained encoder from Python: features of clips, and their classes.
+
+    extractor = FeatureExtractor('work_dirs/aimclr_toy/epoch_16.pth')
+    feats = extractor([walk, jump])  # arrays (T, V, C) -> (2, D)
+"""
+import os
+from collections.abc import Sequence
+from os import PathLike
+
+import numpy as np
+import torch
+
+from mmskelssl.datasets.preprocessing import build_transform, check_shape, run_transform
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.engine.checkpoint import build_from_checkpoint
+from mmskelssl.engine.plugins import import_plugins
+from mmskelssl.engine.rebuild import build_dataset, check_types
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.features import Features, extract_features
+from mmskelssl.evaluation.linear import fit_probe
+from mmskelssl.layouts import get_layout
+from mmskelssl.models import SelfSupervisedModel, SkeletonPreprocessor
+from mmskelssl.registry import MODELS
+
+__all__ = ['FeatureExtractor', 'SkeletonInferencer', 'list_methods']
+
+
+def list_methods() -> list[str]:
+    """Names of the registered pre-training methods, sorted; a plug-in's are among them once it is imported."""
+    MODELS.import_from_location()
+    return sorted(name for name, kind in MODELS.module_dict.items()
+                  if isinstance(kind, type) and issubclass(kind, SelfSupervisedModel))
+
+
+class FeatureExtractor:
+    """A checkpoint's encoder, frozen, behind the preprocessing that it was trained with.
+
+    Clips have the joints, axes and units of the store that it was trained on. The features are those that
+    tools/evaluate.py measures.
+
+    Args:
+        checkpoint: One that describes its model, as those of tools/train.py do.
+        device: Such as ``cuda``; default the GPU where there is one.
+        batch_size: Clips encoded at once; it changes memory and speed alone.
+        imports: Plug-ins to import first: modules, or paths of packages and files.
+
+    Attributes:
+        model: The whole model; its ``backbone`` is the encoder.
+        layout: Of the clips' joints.
+        channels: Coordinates of a joint, C.
+        store: Folder of the store that it was trained on, or None where the checkpoint names none.
+    """
+
+    def __init__(self, checkpoint: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
+                 imports: Sequence[str] = ()):
+        import_plugins(imports)
+        self.checkpoint, self.batch_size = os.fspath(checkpoint), batch_size
+        self.model, info = build_from_checkpoint(self.checkpoint)
+        self._data = info.get('dataset')
+        if not isinstance(self._data, dict) or not {'pipeline', 'layout'} <= set(self._data):
+            raise UserError(f'{self.checkpoint}: does not say how its clips were preprocessed; take a checkpoint '
+                            'written by tools/train.py')
+        self.store = self._data.get('store')
+        self.layout = get_layout(self._data['layout'])
+        self.channels = _coordinates(info['model'])
+        check_types(self._data['pipeline'], self.checkpoint)
+        self._transform = build_transform(self._data['pipeline'])
+        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        try:
+            self.model.to(device)
+        except (AssertionError, RuntimeError) as error:  # torch without CUDA asserts
+            raise UserError(f'device {str(device)!r} cannot be used: {str(error).splitlines()[0]}') from error
+
+    def __call__(self, clips) -> np.ndarray:
+        """Features of clips, in their order, (N, D) float32.
+
+        Args:
+            clips: A list of arrays (T, V, C) or (M, T, V, C) of any lengths and persons, or one array (N, T, V, C) or
+                (N, M, T, V, C). A frame in which a person is not there is all zeros.
+
+        Raises:
+            UserError: No clips; or one that is empty, not of this layout and number of coordinates, not finite, or
+                without a body. It names the clip's index.
+        """
+        return extract_features(self.model, _Clips(self, clips), self.batch_size).feats
+
+    def of_store(self, store: str | PathLike | None = None, split: str = 'all') -> Features:
+        """Features, labels and ids of a store's clips, by the data set that the checkpoint describes.
+
+        Args:
+            store: Folder; default the store that the encoder was trained on.
+            split: Name of a split, or ``all``.
+        """
+        if not (store or self.store):
+            raise UserError(f'{self.checkpoint}: does not name its data; give the folder of a store')
+        source = SkeletonStore(store or self.store)
+        if (source.layout, source.channels) != (self.layout, self.channels):
+            raise UserError(f'{source.path} has layout {source.layout.name!r} with {source.channels} coordinates a '
+                            f'joint, but {self.checkpoint} was trained on {self.layout.name!r} with {self.channels}; '
+                            'choose another store')
+        dataset = build_dataset({**self._data, 'store': source.path}, split, self.checkpoint)
+        return extract_features(self.model, dataset, self.batch_size)
+
+
+class SkeletonInferencer:
+    """Classes of clips: the ``logreg`` probe of tools/evaluate.py, fitted on a store's labels and frozen features.
+
+    Args:
+        checkpoint, device, batch_size, imports: As for :class:`FeatureExtractor`.
+        store: Folder of a labelled store.
+        split: Its clips to learn from, or ``all``.
+
+    Attributes:
+        classes: Class names, the order of the scores' columns; numbers where the store has no names.
+    """
+
+    def __init__(self, checkpoint: str | PathLike, store: str | PathLike, split: str = 'train',
+                 device: str | torch.device | None = None, batch_size: int = 256, imports: Sequence[str] = ()):
+        self.extractor = FeatureExtractor(checkpoint, device, batch_size, imports)
+        train = self.extractor.of_store(store, split)
+        self.classes = SkeletonStore(store).classes or [str(i) for i in range(train.labels.max() + 1)]
+        self._score = fit_probe(train.feats, train.labels, 'logreg', num_classes=len(self.classes))
+
+    def __call__(self, clips) -> tuple[list[str], np.ndarray]:
+        """The class name of each clip, and scores (N, classes) float32, whose argmax it is.
+
+        Scores are logits. A class without clips to learn from is never chosen.
+
+        Args:
+            clips: As for :class:`FeatureExtractor`.
+        """
+        scores = self._score(self.extractor(clips))
+        return [self.classes[i] for i in scores.argmax(1)], scores
+
+
+class _Clips:
+    """Clips in memory, as a data set for :func:`extract_features`; a batch is preprocessed when it is asked for."""
+
+    def __init__(self, extractor: FeatureExtractor, clips):
+        shape = getattr(clips, 'shape', None)
+        if shape is not None and len(shape) not in (4, 5):
+            raise UserError(f'clips: an array of shape {tuple(shape)}, expected (N, T, V, C) or (N, M, T, V, C); put a '
+                            'single clip into a list')
+        self.extractor, self.clips = extractor, [_checked(extractor, i, clip) for i, clip in enumerate(clips)]
+        if not self.clips:
+            raise UserError('clips: there are none; give one or more')
+        self.ids = [f'clip {i}' for i in range(len(self.clips))]
+        self.labels = np.full(len(self.clips), -1)
+        self.shape = None
+
+    def __getitems__(self, rows: list[int]) -> dict:
+        transform, layout = self.extractor._transform, self.extractor.layout
+        samples = [run_transform(transform, self.clips[i], layout, self.ids[i], self.ids[i]) for i in rows]
+        self.shape = self.shape or samples[0]['inputs'].shape
+        for i, sample in zip(rows, samples, strict=True):
+            check_shape(self.ids[i], sample['inputs'].shape, self.shape)
+        return dict(inputs=torch.from_numpy(np.stack([sample['inputs'] for sample in samples])),
+                    data_samples=dict(num_frames=torch.tensor([sample['num_frames'] for sample in samples])))
+
+
+def _checked(extractor: FeatureExtractor, i: int, clip) -> np.ndarray:
+    """A clip as (M, T, V, C) float32, in the caller's memory where it is that already."""
+    try:
+        clip = np.asarray(clip)
+    except (RuntimeError, TypeError, ValueError) as error:  # torch's tensors raise any of them
+        raise UserError(f'clip {i} is no array: {error}') from error
+    if clip.dtype.kind not in 'fiu':
+        raise UserError(f'clip {i} is an array of {clip.dtype}, not of numbers')
+    joints = extractor.layout.num_joints, extractor.channels
+    if clip.ndim not in (3, 4) or clip.shape[-2:] != joints or not clip.size:
+        frames = '(T, {0}, {1}) or (M, T, {0}, {1})'.format(*joints)
+        raise UserError(f'clip {i} has shape {clip.shape}, expected {frames} with one frame or more: the joints of '
+                        f'layout {extractor.layout.name!r} and their coordinates')
+    with np.errstate(over='ignore'):  # what overflows counts as not finite
+        clip = np.asarray(clip if clip.ndim == 4 else clip[None], np.float32)
+    if not np.isfinite(clip).all():  # now, and not after hours of other clips
+        raise UserError(f'clip {i} holds NaN or Inf; fill its gaps first (mmskelssl.datasets.mend.fill_gaps)')
+    return clip
+
+
+def _coordinates(model: dict) -> int:
+    """Coordinates of a joint, from the channels that a model's backbone takes."""
+    given = model.get('data_preprocessor') or {}
+    each = SkeletonPreprocessor.channels(1, given.get('alignment', 'none'), given.get('velocity', False))
+    return model['backbone'].get('in_channels', 3 * each) // each
