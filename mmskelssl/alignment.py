@@ -23,14 +23,14 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None) -> Tensor:
     """Subtract a joint, the layout's centre by default, from each frame and person by itself.
 
-    As in the AimCLR lineage (methods.md 0.1 step 3): two persons lose their relative position.
+    As in the AimCLR lineage (docs/methods.md 0.1 step 3): two persons lose their relative position.
     """
     joint = layout.centre if joint is None else joint
     return x - x[:, :, :, joint:joint + 1]
 
 
 def align_shoulders(x: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Turn each frame of each person so that its shoulders lie along x (AimCLR lineage, methods.md 0.1 step 5).
+    """Turn each frame of each person so that its shoulders lie along x (AimCLR lineage, docs/methods.md 0.1 step 5).
 
     As published, one sign of the angle serves a person's whole clip: frames that disagree turn the wrong way.
     """
@@ -53,17 +53,25 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
     With ``middle`` the origin is half-way between the hips of all who are there in that frame, so that exchanging two
     persons changes nothing else.
     Of an even number of frames the median is the lower of the two in the middle, as torch takes it.
+
+    In 2D a joint of zeros is one that the pose estimator did not see: it stays at zero, and the origin is the hip where
+    that is first seen. (In 3D a whole frame of zeros only counts as not seen: clips may be centred on a joint.)
     """
     _check(x, 'align_sequence', (3,) if turn else (2, 3))
-    seen = (x != 0).any(3).any(1)  # (N, T, M)
+    there = (x != 0).any(1, keepdim=True)  # (N, 1, T, V, M)
+    seen = there.any(3).squeeze(1)  # (N, T, M)
     n = torch.arange(len(x), device=x.device)
     main = seen.any(1).to(torch.uint8).argmax(1)  # the first person who is there at all
     first = seen[n, :, main].to(torch.uint8).argmax(1)
+    if x.shape[1] == 2:
+        hip = there[n, 0, :, layout.hip, main]  # (N, T)
+        first = torch.where(hip.any(1), hip.to(torch.uint8).argmax(1), first)
+    else:
+        there = there.any(3, keepdim=True)
     origin = x[n, :, first, layout.hip, main].view(-1, x.shape[1], 1, 1, 1)
     if middle:
         who = seen[n, first].unsqueeze(1)  # (N, 1, M)
         origin = ((x[n, :, first, layout.hip] * who).sum(2) / who.sum(2)).view(-1, x.shape[1], 1, 1, 1)
-    there = seen.view(len(x), 1, *seen.shape[1:2], 1, seen.shape[2])
     if not turn:
         return (x - origin) * there
     left, right = layout.shoulders

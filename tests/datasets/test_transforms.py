@@ -285,3 +285,38 @@ def test_pack():
     for person, frame, joint, axis in ((0, 3, 7, 1), (1, 8, 24, 2), (0, 0, 0, 0)):
         assert out['inputs'][axis, frame, joint, person] == results['keypoint'][person, frame, joint, axis]
     assert run(PackSkeleton(), dict(results, num_frames=40))['num_frames'] == 9
+
+
+def pose(frames=12):
+    """A body of COCO's joints in pixels, (1, T, 17, 2), that walks to the right."""
+    body = np.random.default_rng(0).uniform(-60, 60, (17, 2)) + (400, 300)
+    return (body + 5 * np.arange(frames)[:, None, None] * (1, 0)).astype(np.float32)[None]
+
+
+def test_what_a_pose_estimator_did_not_see_stays_at_the_origin():
+    whole = dict(keypoint=pose(), total_frames=12, frame_dir='clip7', layout=get_layout('coco17'))
+    seen = run(AlignSequence(turn=False), whole)['keypoint']
+    gaps = {**whole, 'keypoint': whole['keypoint'].copy()}
+    gaps['keypoint'][0, 3:6, 9] = 0  # a wrist
+    made = run(AlignSequence(turn=False), gaps)['keypoint']
+    assert (made[0, 3:6, 9] == 0).all() and (seen[0, 3:6, 9] != 0).all()
+    made[0, 3:6, 9] = seen[0, 3:6, 9]
+    np.testing.assert_array_equal(made, seen)
+    scales = [run(FitRange(), dict(keypoint=clip))['keypoint'].std() for clip in (seen, made)]
+    assert scales[0] == pytest.approx(scales[1])
+
+
+def test_a_hip_that_is_seen_late_is_the_origin():
+    hip = get_layout('coco17').hip
+    clip = dict(keypoint=pose(), total_frames=12, frame_dir='clip7', layout=get_layout('coco17'))
+    clip['keypoint'][0, :2, hip] = 0
+    made = run(AlignSequence(turn=False), clip)['keypoint']
+    assert (made[0, 2, hip] == 0).all()
+    np.testing.assert_allclose(made[0, 0, 5], clip['keypoint'][0, 0, 5] - clip['keypoint'][0, 2, hip], atol=1e-4)
+
+
+def test_who_leaves_does_not_count_as_moving():
+    walks, sits = pose(40)[0], np.repeat(pose(1)[0], 40, 0)
+    sits[30:] = 0  # leaves; counted with the frames of zeros this would be the largest movement of all
+    out = run(SelectPersons(1, by='energy'), dict(keypoint=np.stack([sits, walks, np.zeros_like(walks)])))
+    np.testing.assert_array_equal(out['keypoint'][0], walks)

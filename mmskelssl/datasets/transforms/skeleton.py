@@ -30,7 +30,8 @@ class SelectPersons(BaseTransform):
 
     Args:
         max_persons: M.
-        by: ``file-order`` takes the first ones (AimCLR lineage); ``energy`` those who move most.
+        by: ``file-order`` takes the first ones (AimCLR lineage); ``energy`` those who move most while they
+            are there.
     """
 
     def __init__(self, max_persons: int = 2, by: str = 'file-order'):
@@ -41,8 +42,9 @@ class SelectPersons(BaseTransform):
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
         if self.by == 'energy':
-            energy = keypoint.std(1).sum((1, 2))
-            keypoint = keypoint[np.argsort(-energy, kind='stable')]
+            there = keypoint.any((2, 3))  # (M, T)
+            energy = [clip[seen].std(0).sum() if seen.any() else 0 for clip, seen in zip(keypoint, there, strict=True)]
+            keypoint = keypoint[np.argsort(np.negative(energy), kind='stable')]
         keypoint = keypoint[:self.max_persons]
         # Not np.pad, which for so small an array takes longer than the rest of the pipeline's steps.
         results['keypoint'] = np.zeros((self.max_persons, *keypoint.shape[1:]), keypoint.dtype)
@@ -112,7 +114,7 @@ def valid_frames(results: dict) -> int:
 
 @TRANSFORMS.register_module()
 class ResizeFrames(BaseTransform):
-    """Resize the valid frames to T by linear interpolation at half-pixel centres (methods.md 0.1 step 4).
+    """Resize the valid frames to T by linear interpolation at half-pixel centres (docs/methods.md 0.1 step 4).
 
     Required keys: keypoint. Modified: keypoint, total_frames, num_frames: all of the new frames are real.
     """
