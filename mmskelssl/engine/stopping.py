@@ -1,6 +1,8 @@
 """Stopping on request: the iteration is finished, the run saved, and the process told how to go on."""
+import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
@@ -40,6 +42,24 @@ def stop_on_signal():
         _received.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def start_worker(start: Callable[[int], None] | None, worker_id: int) -> None:
+    """A data worker's ``worker_init_fn``, after which it leaves stopping to the main process.
+
+    Slurm, systemd and terminals signal all processes of a run, and one whose workers are gone cannot finish its
+    iteration. Only the parent's own signal, with which Python ends what is left of its children, is obeyed.
+    """
+    if start:
+        start(worker_id)
+
+    def obey_parent():
+        while signal.sigwaitinfo(_SIGNALS).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    threading.Thread(target=obey_parent, daemon=True).start()
 
 
 def stop_requested(iteration: int) -> int:

@@ -5,6 +5,7 @@ import os.path as osp
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -15,7 +16,7 @@ from mmskelssl.engine.changes import refuse_changes
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.distributed import check_equal_shares, prepare_distributed
-from mmskelssl.engine.stopping import stop_on_signal
+from mmskelssl.engine.stopping import start_worker, stop_on_signal
 from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
 from mmskelssl.errors import UserError
 from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
@@ -126,6 +127,7 @@ def _build_rest(runner: Runner) -> None:
         raise UserError(f'{runner.cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
                         f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
     check_equal_shares(loader)
+    loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     optimizer = runner.optim_wrapper.get('optimizer', {}).get('type')
     if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:  # which mmengine would try to call
         raise KeyError(f'{optimizer} is not in the {OPTIMIZERS.name} registry')

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -115,6 +116,13 @@ def kill_at(number: int, stage: str = '') -> None:
 
 def signal_at(number: int, which: int) -> None:
     at_iteration(number, lambda: os.kill(os.getpid(), which))
+
+
+def signal_group_at(number: int, which: int) -> None:
+    os.setpgrp()
+    # Sent by another process, as from outside.
+    at_iteration(number, lambda: subprocess.run(['kill', f'-{which:d}', '--', f'-{os.getpgrp()}'], check=True,
+                                                start_new_session=True))
 
 
 def die_writing(name: str, share: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import ROOT, Run, as_rank, assert_same, kill_at, pause_at, signal_at, worker_fails
+from runs import ROOT, Run, as_rank, assert_same, kill_at, pause_at, signal_at, signal_group_at, worker_fails
 
 from mmskelssl.datasets import SkeletonDataset, whole_batch
 from mmskelssl.engine.checkpoint import load_checkpoint
@@ -87,6 +87,15 @@ def test_one_rank_is_asked_to_stop(tiny_store, tmp_path, lost):
         assert run.end() == 0, run.output[-3000:]
     assert (tmp_path / 'w' / 'epoch_3.pth').is_file()
     lost('nothing')
+
+
+@pytest.mark.parametrize('which', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_workers_leave_stopping_to_the_run(tiny_store, tmp_path, which):
+    """Slurm, systemd and terminals signal the whole group."""
+    run = Run(tiny_store, tmp_path / 'w', inject=signal_group_at, inject_args=(6, which),
+              options={'train_dataloader.num_workers': 2})
+    assert run.end(30) == (130 if which == signal.SIGINT else 0), run.output[-3000:]
+    assert load_checkpoint(tmp_path / 'w' / 'iter_6.pth')['meta']['iter'] == 6
 
 
 def test_unequal_shares_are_refused(tiny_store, tmp_path):
