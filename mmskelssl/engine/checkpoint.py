@@ -72,7 +72,11 @@ def _reason(path: str, error: Exception) -> str:
 
 # mmengine logs the loader's name without its first ten letters, hence `load_from_`.
 def load_from_disk(filename: str, map_location=None) -> dict:
-    return load_checkpoint(filename, map_location or 'cpu')
+    """Always to the CPU, whatever mmengine asks for.
+
+    torch copies from there what belongs on the GPU. AdamW's step counts stay: on a GPU it would wait for each of them.
+    """
+    return load_checkpoint(filename)
 
 
 for _scheme in {'', *CheckpointLoader._schemes}:

@@ -225,12 +225,13 @@ def test_run_info_is_plain(tmp_path):
     """Strings and numbers alone: nothing is lost in a plain checkpoint, and any reader opens it."""
     info = dict(model=json.dumps(dict(type='ActCLR')), config_hash='abc', method='ActCLR', seed=3, stream='bone')
     warnings = []
-    state = runner(build(), epoch=4, iter=55, logger=SimpleNamespace(warning=warnings.append))
-    checkpoint = dict(meta=dict(epoch=5), state_dict={})
+    state = runner(build(), train_dataloader=range(11), logger=SimpleNamespace(warning=warnings.append))
+    checkpoint = dict(meta=dict(epoch=5, iter=55), state_dict={})
     for hook in (RunInfoHook(**info), PlainCheckpointHook()):
         hook.before_save_checkpoint(state, checkpoint)
     torch.save(checkpoint, tmp_path / 'a.pth')
-    assert load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl'] == dict(info, epoch=5, iteration=55, world_size=1)
+    assert load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl'] == dict(info, epoch=5, iteration=55, world_size=1,
+                                                                            epoch_length=11)
     assert not warnings and torch.serialization.get_unsafe_globals_in_checkpoint(str(tmp_path / 'a.pth')) == []
     assert json.loads(json.dumps(checkpoint['meta'])) == checkpoint['meta']
 

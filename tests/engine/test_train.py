@@ -1,5 +1,6 @@
 """tools/train.py end to end, in this process: stages, resume, checkpoints, one-line errors."""
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.datasets.toy import write_toy_store
 from mmskelssl.engine.changes import differences
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
+from mmskelssl.engine.hooks import ProgressHook, checkpoint_hook
 from mmskelssl.registry import MODELS
 from tools import evaluate as evaluate_tool
 from tools import prepare_data as prepare_tool
@@ -101,6 +103,39 @@ def test_resume_continues_the_same_run(ntu, tmp_path, monkeypatch):
     before = (tmp_path / 'b' / 'epoch_2.pth').stat().st_mtime_ns
     run(monkeypatch, train_tool, 'configs/aimclr_toy.py', '--work-dir', tmp_path / 'b', '--resume', *options)
     assert (tmp_path / 'b' / 'epoch_2.pth').stat().st_mtime_ns == before  # finished: nothing to do
+
+
+@pytest.mark.parametrize('batch_size', [8, 16, 32])
+def test_a_changed_run_goes_on_with_todays_schedule(ntu, tmp_path, monkeypatch, batch_size):
+    """One epoch in batches of 16, then two more of other batches and at another rate: as if it had always been so."""
+    options = ['--cfg-options', f'data.store={ntu}', *SMALL]
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', *options)
+    changed = [*options, 'train_cfg.max_epochs=3', 'optim_wrapper.optimizer.lr=.02',
+               f'train_dataloader.batch_size={batch_size}']
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', '--resume',
+        '--allow-change', *changed)
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'b', *changed)
+    a, b = (load_checkpoint(tmp_path / name / 'epoch_3.pth') for name in 'ab')
+    clips = len(SkeletonStore(ntu).splits['train'])
+    assert a['meta']['iter'] == b['meta']['iter'] == 3 * (clips // batch_size)
+    here, there = (checkpoint['optimizer']['param_groups'][0] for checkpoint in (a, b))
+    assert here['lr'] == pytest.approx(there['lr'], rel=1e-6) and here['initial_lr'] == there['initial_lr'] == .02
+
+
+def test_a_change_within_an_epoch_keeps_its_place(ntu, tmp_path, monkeypatch):
+    options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'train_cfg.max_epochs=2']
+    length = len(SkeletonStore(ntu).splits['train']) // 16
+    with monkeypatch.context() as patch:  # stopped after two batches of the second epoch
+        patch.setattr(checkpoint_hook, 'stop_requested', lambda step: signal.SIGTERM if step == length + 1 else 0)
+        with pytest.raises(SystemExit):
+            run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, *options)
+    assert load_checkpoint(tmp_path / f'iter_{length + 2}.pth')['meta']['mmskelssl']['epoch'] == 1
+    seen = []
+    monkeypatch.setattr(ProgressHook, 'before_train_iter', lambda self, runner, batch_idx, data_batch=None:
+                        seen.append((runner.epoch, batch_idx, runner.iter)))
+    run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--resume', '--allow-change',
+        *options, 'train_dataloader.batch_size=8')
+    assert seen == [(1, index, 2 * length + index) for index in range(4, 2 * length)]
 
 
 def test_clips_on_the_device_change_nothing(ntu, tmp_path, monkeypatch):

@@ -17,37 +17,20 @@ def _some(names: list[str]) -> str:
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Stops a run whose loss is NaN or infinite, names the samples of that batch, and leaves the batch in a file.
-
-    On a GPU the losses are looked at together every few iterations, so that it need not wait for each.
-
-    Args:
-        interval: Iterations between two looks on a GPU.
-    """
+    """Stops a run whose loss is NaN or infinite, names the samples of that batch, and leaves the batch in a file."""
     priority = 'HIGH'  # before anything is measured or saved
 
-    def __init__(self, interval: int = 10):
-        self.interval, self.recent = interval, []
-
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if outputs and torch.is_tensor(outputs.get('loss')):
-            self.recent.append((runner.iter, data_batch, outputs['loss'].detach()))
-            if not outputs['loss'].is_cuda or len(self.recent) == self.interval:
-                self._look(runner)
-
-    def after_train_epoch(self, runner):
-        self._look(runner)
-
-    def _look(self, runner) -> None:
-        recent, self.recent = self.recent, []
-        if recent and not torch.stack([loss for *_, loss in recent]).isfinite().all():
-            self._stop(runner, *next(entry for entry in recent if not entry[2].isfinite()))
+        # On a GPU this waits for nothing: mmengine's RuntimeInfoHook has read every loss of the iteration by now.
+        if outputs and torch.is_tensor(outputs.get('loss')) and not outputs['loss'].isfinite():
+            self._stop(runner, runner.iter, data_batch, outputs['loss'])
 
     @staticmethod
     def _stop(runner, iteration: int, batch, loss: torch.Tensor) -> None:
         dataset, batch = runner.train_dataloader.dataset, batch if isinstance(batch, dict) else {}
-        inputs = np.asarray(batch.get('inputs', np.empty(0)))
-        index = np.asarray((batch.get('data_samples') or {}).get('index', np.arange(len(inputs))))
+        inputs = torch.as_tensor(batch.get('inputs', ())).cpu().numpy()  # resident clips are on the device
+        index = (batch.get('data_samples') or {}).get('index')
+        index = np.arange(len(inputs)) if index is None else torch.as_tensor(index).cpu().numpy()
         known = getattr(getattr(dataset, 'store', None), 'ids', None)
         ids = [known[i] if known else str(i) for i in index]
         bad = [name for name, clip in zip(ids, inputs, strict=True) if not np.isfinite(clip).all()]

@@ -6,6 +6,7 @@ import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
 
 from mmskelssl.engine.changes import refuse_changes
 from mmskelssl.errors import UserError
@@ -29,7 +30,7 @@ class ProgressHook(Hook):
 
 @HOOKS.register_module()
 class AugmentCurriculumHook(Hook):
-    """ActCLR's curriculum (methods.md 1.1): each epoch keeps a random subset of a view's augmentations.
+    """ActCLR's curriculum (docs/methods.md 1.1): each epoch keeps a random subset of a view's augmentations.
 
     Args:
         phases: In order of ``begin`` (epochs done), each ``dict(begin, keep={view: count}, core=bool)``. ``keep`` says
@@ -73,8 +74,9 @@ class FillQueueHook(Hook):
         filled = 0
         while filled < len(model.queue):
             for batch in runner.train_dataloader:
-                views = model.data_preprocessor(batch, True)['inputs']
-                model.queue.enqueue(model.encode_key(views['key']))
+                prepared = model.data_preprocessor(batch, True)
+                views = prepared['inputs']
+                model.queue.enqueue(model.encode_key(views['key'], prepared['data_samples'].get('num_frames')))
                 filled += len(views['key']) * get_world_size()
                 if filled >= len(model.queue):
                     break
@@ -113,21 +115,47 @@ class RunInfoHook(Hook):
     Resuming from a checkpoint that was made otherwise is refused.
 
     Args:
-        allow_change: Resume all the same; the log says what differs.
+        allow_change: Resume all the same; the log says what differs. The run then goes on with the optimiser's options
+            and the schedules that the config has now, at the same share of its epoch.
         **info: ``model``, ``dataset`` and ``decisive`` (what decides the result) as JSON, ``config_hash``,
             ``data_hash``, ``method``, ``seed``, ``stream``.
     """
 
     def __init__(self, allow_change: bool = False, **info):
         self.allow_change, self.info = allow_change, info
+        self.options: list[dict] = []  # of the optimiser's groups, as the config has them, if it has changed
 
     def before_save_checkpoint(self, runner, checkpoint):
-        checkpoint['meta']['mmskelssl'] = dict(self.info, epoch=runner.epoch + 1, iteration=runner.iter,
-                                               world_size=get_world_size())
+        meta = checkpoint['meta']
+        meta['mmskelssl'] = dict(self.info, epoch=meta['epoch'], iteration=meta['iter'], world_size=get_world_size(),
+                                 epoch_length=len(runner.train_dataloader))
 
     def after_load_checkpoint(self, runner, checkpoint):
         from mmskelssl.engine.checkpoint import load_whole
         now = dict(self.info, world_size=get_world_size())
-        for change in refuse_changes(runner._load_from, checkpoint, now, self.allow_change):
+        changes = refuse_changes(runner._load_from, checkpoint, now, self.allow_change)
+        for change in changes:
             runner.logger.warning(f'going on although {change}')
         load_whole(unwrap(runner.model), checkpoint, runner._load_from, '')
+        if changes:
+            self._adapt(runner, checkpoint)
+
+    def _adapt(self, runner, checkpoint) -> None:
+        """Translate the position into epochs of today's length, and leave the old schedules behind."""
+        meta, length = checkpoint['meta'], len(runner.train_dataloader)
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            meta['iter'] = meta['iter'] * length // meta['mmskelssl'].get('epoch_length', length)
+        checkpoint.pop('param_schedulers', None)
+        self.options = [{key: value for key, value in group.items() if key != 'params'}
+                        for group in runner.optim_wrapper.param_groups]
+
+    def before_train(self, runner):
+        if not self.options:
+            return
+        for group, options in zip(runner.optim_wrapper.param_groups, self.options, strict=True):
+            group.update(options)
+        schedulers, length = runner.param_schedulers or [], len(runner.train_dataloader)
+        for step in range(1, runner.iter + 1):  # each continues its last value, so none can be set to a position
+            for scheduler in schedulers:
+                if not scheduler.by_epoch or step % length == 0:
+                    scheduler.step()
