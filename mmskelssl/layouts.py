@@ -81,7 +81,7 @@ def _pairs(*spans: tuple[int, int, int]) -> tuple[tuple[int, int], ...]:
 
 
 LAYOUTS = {layout.name: layout for layout in (
-    SkeletonLayout(  # Kinect v2; tree and parts as in the ST-GCN lineage (methods.md 0.2, 0.3)
+    SkeletonLayout(  # Kinect v2; tree and parts as in the ST-GCN lineage (docs/methods.md 0.2, 0.3)
         name='ntu25',
         joints=('hip_centre', 'spine', 'neck', 'head',
                 'left_shoulder', 'left_elbow', 'left_wrist', 'left_hand',

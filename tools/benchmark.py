@@ -21,7 +21,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('--splits', nargs='+', default=[], metavar='SPLIT',
-                        help='values of data.split; several are folds, whose test parts are pooled into one row')
+                        help='values of data.split, each measured on its own pair of splits alone; several are folds, '
+                             'whose test parts are pooled into one row')
     parser.add_argument('--streams', nargs='+', default=['joint'], choices=STREAMS)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--protocols', nargs='+', default=['knn', 'linear'], choices=[*PROTOCOLS, 'all'])

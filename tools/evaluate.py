@@ -13,7 +13,7 @@
 The last epoch counts; nothing is chosen on a test split.
 
 Examples:
-  python tools/evaluate.py all work_dirs/aimclr_toy/epoch_30.pth --untrained
+  python tools/evaluate.py all work_dirs/aimclr_toy/epoch_16.pth --untrained
   python tools/evaluate.py linear CKPT --recipe paper --data data/nwucla --split-pairs train:test xsub_train:xsub_test
   python tools/evaluate.py transfer CKPT --data data/msr
   python tools/evaluate.py ensemble JOINT.pth BONE.pth MOTION.pth --of linear finetune --weights validation
@@ -35,7 +35,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', metavar='DIR', help='where results.json goes; default DIR_OF_CKPT/NAME_OF_CKPT_eval')
     parser.add_argument('--recipe', nargs='+', choices=RECIPES, metavar='NAME', help=f'some of {", ".join(RECIPES)}; '
                         'default 1nn 20nn logreg paper small cosine kmeans; a protocol with none of them is left out')
-    parser.add_argument('--split-pairs', nargs='+', metavar='TRAIN:TEST', help='default: those that the store has')
+    parser.add_argument('--split-pairs', nargs='+', metavar='TRAIN:TEST', help='default: every pair that the '
+                        'store has; only the one that was pre-trained on is the published protocol')
     parser.add_argument('--untrained', action='store_true', help='also measure the same encoder before training')
     parser.add_argument('--seed', type=int, default=0, help='of the probe, and of the choice of few labels')
     parser.add_argument('--batch-size', type=int, default=256, help='of feature extraction; changes no number')

@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument('--out', required=True, metavar='STORE', help='folder to make')
     parser.add_argument('--labels', default='none', metavar='none|folders|CSV',
                         help='none; the name of the folder of a video; or a csv file with a header and the columns '
-                        'name, label, subject, split, of which only name is a must (default none)')
+                        'name, label, subject, split, of which only name is required (default none)')
     parser.add_argument('--test-share', type=float, default=.2,
                         help='share of each class in the test split where no split is given (default 0.2)')
     parser.add_argument('--seed', type=int, default=0, help='of that choice (default 0)')

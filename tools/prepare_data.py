@@ -4,11 +4,11 @@ Examples:
   python tools/prepare_data.py toy --out data/toy
   python tools/prepare_data.py ntu60 nturgbd_skeletons_s001_to_s017.zip --out data/ntu60
   python tools/prepare_data.py pyskl nw_ucla.pkl --layout kinect20 --out data/nwucla
-  python tools/prepare_data.py arrays FOLDER --layout coco17 --out data/mine
+  python tools/prepare_data.py arrays FOLDER --layout kinect20 --out data/mine
   python tools/prepare_data.py verify data/nwucla
   python tools/prepare_data.py stats data/nwucla --plot lengths.png
 
-An interrupted import goes on where it stopped when the same command is given again.
+An interrupted import continues where it stopped when the same command is given again.
 """
 import argparse
 import inspect
@@ -46,11 +46,11 @@ def parse_args() -> argparse.Namespace:
     toy.add_argument('--seed', type=int, default=0, help='another seed, other clips (default 0)')
     toy.add_argument('--raw', choices=['ntu', 'pkummd', 'cmu'], help="write raw files in this data set's format "
                      'instead, to try its importer: --out is then the folder for them')
-    verify = add('verify', 'Find every fault of a store; exit status 1 if there is one that a training would meet.',
-                 store=False)
+    verify = add('verify', 'Find every fault of a store; exit status 1 if training or measuring would be wrong with '
+                 'one.', store=False)
     verify.add_argument('path', metavar='STORE')
-    repair = add('repair', 'Mend what has a mend into a new store: gaps, frames and persons without a body; what has '
-                 'none is left out.')
+    repair = add('repair', 'Repair what can be repaired into a new store: gaps, frames and persons without a body; the '
+                 'rest is left out.')
     repair.add_argument('path', metavar='STORE')
     repair.add_argument('--drop-twins', action='store_true',
                         help='leave test samples out of their splits whose coordinates a training sample has too')

@@ -29,11 +29,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--init-from', metavar='CKPT',
                         help="start from this encoder; replaces the recipe's earlier stages")
     parser.add_argument('--amp', action='store_true', help='train in bfloat16')
-    parser.add_argument('--compile', action='store_true', help='compile the encoders (torch.compile): GPUs')
+    parser.add_argument('--compile', action='store_true', help='compile the encoders (torch.compile); meant for GPUs')
     parser.add_argument('--seed', type=int, default=0, help='of weights, order and augmentation (default 0)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
                         help='change the config; stages.NAME.KEY=VALUE for one stage only')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.work_dir = args.work_dir or osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])

@@ -24,7 +24,7 @@ def models(hidden: int, dropout: float, dtype: torch.dtype):
 
 
 def lengths_like_ntu(n: int, longest: int, seed: int = 0) -> torch.Tensor:
-    """(N,) frames: NTU60's mean of 83 out of 300 (performance.md 4), skewed; longest first, as a packed batch is."""
+    """(N,) frames: a mean of 83 out of 300 as NTU60 has, skewed; longest first, as a packed batch is."""
     shares = torch.distributions.Beta(2., 5.2)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

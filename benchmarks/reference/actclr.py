@@ -1,4 +1,4 @@
-"""ActCLR's training step (methods.md 1.3, correct cosine; joint stream), step by step."""
+"""ActCLR's training step (docs/methods.md 1.3, correct cosine; joint stream), step by step."""
 import copy
 
 import torch
@@ -30,7 +30,7 @@ def enqueue(queue: Tensor, pointer: Tensor, keys: Tensor) -> None:
 
 
 class PlainActCLR(nn.Module):
-    """Query and key network, queue and loss of ActCLR's second phase (methods.md 1.2, 1.3).
+    """Query and key network, queue and loss of ActCLR's second phase (docs/methods.md 1.2, 1.3).
 
     Args:
         model: The product's ActCLR, whose weights, queue and layout are copied.

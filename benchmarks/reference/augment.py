@@ -1,4 +1,4 @@
-"""The augmentations of methods.md 0.5, a sample at a time in float64 NumPy. Clips are (C, T, V, M).
+"""The augmentations of docs/methods.md 0.5, a sample at a time in float64 NumPy. Clips are (C, T, V, M).
 
 Each operator takes what was drawn, so that a check can hand both arms the same; ``Views`` draws as the methods do.
 """
@@ -64,7 +64,7 @@ def rescale(x: np.ndarray, factors: np.ndarray, parents: list[int], order: list[
 
 
 class Views:
-    """The four views of one sample (methods.md 1.1), each from draws of its own.
+    """The four views of one sample (docs/methods.md 1.1), each from draws of its own.
 
     Args:
         layout: Of the skeleton.

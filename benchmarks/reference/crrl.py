@@ -1,4 +1,4 @@
-"""CRRL's two stages (methods.md 3.2, 3.3): packed GRUs, forward and reverse reconstruction one after the other."""
+"""CRRL's two stages (docs/methods.md 3.2, 3.3): packed GRUs, forward and reverse reconstruction one after the other."""
 import copy
 
 import torch
@@ -8,17 +8,17 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def run_packed(gru: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
-    """(B, L, F) sorted by length -> (B, longest, D) by a packed sequence (methods.md 3.1, 3.2)."""
+    """(B, L, F) sorted by length -> (B, longest, D) by a packed sequence (docs/methods.md 3.1, 3.2)."""
     return pad_packed_sequence(gru(pack_padded_sequence(x, lengths, batch_first=True))[0], batch_first=True)[0]
 
 
 def average(states: Tensor, lengths: Tensor) -> Tensor:
-    """Temporal average over valid frames (methods.md 3.2)."""
+    """Temporal average over valid frames (docs/methods.md 3.2)."""
     return states.sum(1) / lengths[:, None]
 
 
 class PlainMotion(nn.Module):
-    """Stage 1: coordinates against velocity, a fixed random key head, a short queue (methods.md 3.3)."""
+    """Stage 1: coordinates against velocity, a fixed random key head, a short queue (docs/methods.md 3.3)."""
 
     def __init__(self, model):
         super().__init__()
@@ -43,7 +43,7 @@ class PlainMotion(nn.Module):
 
 
 class PlainFusion(nn.Module):
-    """Stage 2: reconstruction in both directions, and distillation from stage 1's encoder (methods.md 3.3)."""
+    """Stage 2: reconstruction in both directions, and distillation from stage 1's encoder (docs/methods.md 3.3)."""
 
     def __init__(self, model):
         super().__init__()

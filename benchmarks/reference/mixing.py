@@ -1,4 +1,4 @@
-"""ActCLR's mixing, style transfer and blending (methods.md 1.3, steps 6 to 8; joint stream), with clones and loops."""
+"""ActCLR's mixing, style transfer, blending (docs/methods.md 1.3, steps 6 to 8; joint stream), by clones and loops."""
 import torch
 from torch import Tensor
 from torch.nn import functional as F

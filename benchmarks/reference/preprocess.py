@@ -1,4 +1,4 @@
-"""The published preprocessing (methods.md 0.1, steps 2 to 5), a sequence at a time, turned frame by frame."""
+"""The published preprocessing (docs/methods.md 0.1, steps 2 to 5), a sequence at a time, turned frame by frame."""
 import numpy as np
 
 

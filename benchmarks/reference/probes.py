@@ -1,4 +1,4 @@
-"""KNN and linear evaluation as the released code runs them (methods.md 0.6, 1.5; performance.md 1, waste)."""
+"""KNN and linear evaluation as the released code runs them (docs/methods.md 0.6, 1.5): nothing is shared."""
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,4 +1,4 @@
-"""SkeAttnCLR's training step (methods.md 2.2, 2.3)."""
+"""SkeAttnCLR's training step (docs/methods.md 2.2, 2.3)."""
 import copy
 
 import torch
@@ -10,7 +10,7 @@ from benchmarks.reference.stgcn import plain_copy, pool
 
 
 class PlainAttention(nn.Module):
-    """LayerNorm, eight heads written out, output projection, sigmoid(2 x): (B, tokens, D) -> mask (methods.md 2.2)."""
+    """LayerNorm, eight heads, output projection, sigmoid(2 x): (B, tokens, D) -> mask (docs/methods.md 2.2)."""
 
     def __init__(self, attention):
         super().__init__()
@@ -25,7 +25,7 @@ class PlainAttention(nn.Module):
 
 
 class PlainSkeAttnCLR(nn.Module):
-    """Query and key network, mask, predictors, queue and loss (methods.md 2.2, 2.3).
+    """Query and key network, mask, predictors, queue and loss (docs/methods.md 2.2, 2.3).
 
     Args:
         model: The product's SkeAttnCLR, whose weights and queue are copied.
@@ -39,18 +39,18 @@ class PlainSkeAttnCLR(nn.Module):
         self.key_projector = copy.deepcopy(self.projector).requires_grad_(False)
         self.attention = PlainAttention(model.attention)
         self.predictors = nn.ModuleDict({name: copy.deepcopy(head.mlp) for name, head in model.predictors.items()})
-        # Three queues are kept, one is read (methods.md 2.2).
+        # Three queues are kept, one is read (docs/methods.md 2.2).
         self.queues = nn.ParameterList(nn.Parameter(model.queue.keys.t().contiguous(), requires_grad=False)
                                        for _ in range(3))
         self.register_buffer('pointers', torch.zeros(3, 1, dtype=torch.long))
         self.temperature, self.weight, self.momentum = model.temperature, model.local_weight, model.key.momentum
 
     def split(self, features: Tensor, mask: Tensor, persons: int) -> tuple[Tensor, Tensor]:
-        """Pooled salient and non-salient features: map times mask, map times 1 - mask (methods.md 2.2)."""
+        """Pooled salient and non-salient features: map times mask, map times 1 - mask (docs/methods.md 2.2)."""
         return pool(features * mask, persons), pool(features * (1 - mask), persons)
 
     def info_nce(self, query: Tensor, key: Tensor, queue: Tensor, extra: Tensor | None = None) -> Tensor:
-        """One positive, the queue and perhaps one more negative a sample (methods.md 2.3 step 4)."""
+        """One positive, the queue and perhaps one more negative a sample (docs/methods.md 2.3 step 4)."""
         logits = [torch.einsum('nd,nd->n', query, key)[:, None], query @ queue.clone().detach()]
         if extra is not None:
             logits.append(torch.einsum('nd,nd->n', query, extra.detach())[:, None])
@@ -83,7 +83,7 @@ class PlainSkeAttnCLR(nn.Module):
         return loss
 
     def update_key(self) -> None:
-        """The whole state follows, BN statistics too (methods.md 2.2; before the step instead of after the last)."""
+        """The whole state follows, BN statistics too (docs/methods.md 2.2; before the step, not after the last)."""
         for query, key in ((self.backbone, self.key_backbone), (self.projector, self.key_projector)):
             theirs = key.state_dict()
             for name, value in query.state_dict().items():

@@ -1,11 +1,11 @@
-"""ST-GCN as methods.md 0.4 defines it: convolve to K * C' channels first, then gather over the graph with an einsum."""
+"""ST-GCN as docs/methods.md 0.4 defines it: convolve to K * C' channels first, then gather over the graph (einsum)."""
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 class PlainGraphConv(nn.Module):
-    """1x1 convolution to K * C', split into K, ``y[n,c,t,w] = sum_kv x[n,k,c,t,v] A[k,v,w]`` (methods.md 0.4)."""
+    """1x1 convolution to K * C', split into K, ``y[n,c,t,w] = sum_kv x[n,k,c,t,v] A[k,v,w]`` (docs/methods.md 0.4)."""
 
     def __init__(self, in_channels: int, out_channels: int, slices: int):
         super().__init__()
@@ -18,7 +18,7 @@ class PlainGraphConv(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Graph convolution, BN, ReLU, 9x1 convolution, BN, dropout, residual, ReLU (methods.md 0.4)."""
+    """Graph convolution, BN, ReLU, 9x1 convolution, BN, dropout, residual, ReLU (docs/methods.md 0.4)."""
 
     def __init__(self, in_channels: int, out_channels: int, slices: int, stride: int, dropout: float, residual: bool):
         super().__init__()
@@ -41,7 +41,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainSTGCN(nn.Module):
-    """The ten blocks (methods.md 0.4). Its parameters are named as the product's are.
+    """The ten blocks (docs/methods.md 0.4). Its parameters are named as the product's are.
 
     Args:
         adjacency: (K, V, V).

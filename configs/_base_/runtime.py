@@ -15,6 +15,7 @@ custom_hooks = [
     dict(type='ProgressBarHook'),
     dict(type='NonFiniteHook'),
     dict(type='PlainCheckpointHook')]
+sync_bn = 'torch'  # of all processes: statistics of its own batch would tell a key from its negatives
 log_processor = dict(window_size=10)
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
 env_cfg = dict(dist_cfg=dict(backend='nccl'), mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))

@@ -1,6 +1,6 @@
 """Mixing each clip of a batch with a partner, by body parts, on a coarse grid of time cells.
 
-Source: ActCLR's three kinds (methods.md 1.3, 1.4) and, as CutMix alone, SkeAttnCLR's part swap (2.1). One plan serves
+Source: ActCLR's three kinds (docs/methods.md 1.3) and, as CutMix alone, SkeAttnCLR's part swap (2.1). One plan serves
 the whole batch: the partner of clip i is clip (i + shift) mod N.
 """
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ def mix(x: Tensor, plan: MixPlan, layout: SkeletonLayout) -> Tensor:
 
 @BATCH_AUGMENTS.register_module()
 class SwapParts(BatchAugment):
-    """Paste some body parts of the batch partner for some time (SkeAttnCLR, methods.md 2.1): CutMix.
+    """Paste some body parts of the batch partner for some time (SkeAttnCLR, docs/methods.md 2.1): CutMix.
 
     The one augmentation in which clips of a batch meet: parts, time and distance to the partner are drawn once for all.
 

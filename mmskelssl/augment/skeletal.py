@@ -12,7 +12,7 @@ class SpatialFlip(BatchAugment):
     """Exchange left and right joints.
 
     Args:
-        mirror: Also negate x, which makes it a reflection. The published recipe only renames joints (methods.md 0.5).
+        mirror: Also negate x, which makes it a reflection. The published one only renames joints (docs/methods.md 0.5).
     """
 
     needs_layout = True
@@ -45,7 +45,7 @@ class Rescale(BatchAugment):
     Args:
         amplitude: Size of the change.
         centred: Factors 1 + amplitude * U(-1, 1). The published recipe takes amplitude * U(0, 1), which with its
-            amplitude of .5 shrinks bodies to between nothing and half their size (methods.md 0.5, 1.6-10).
+            amplitude of .5 shrinks bodies to between nothing and half their size (docs/methods.md 0.5).
     """
 
     needs_layout = True

@@ -32,7 +32,7 @@ def rotation(angles: Tensor) -> Tensor:
 
 @BATCH_AUGMENTS.register_module()
 class Shear(BatchAugment):
-    """Off-diagonal entries U(-amplitude, amplitude) beside a unit diagonal. Source: methods.md 0.5 (published: .5).
+    """Off-diagonal entries U(-amplitude, amplitude) beside a unit diagonal. Source: docs/methods.md 0.5 (there .5).
 
     The official ActCLR puts the centre joint back afterwards; a linear map leaves a centred one where it is.
     """
@@ -55,8 +55,8 @@ class Shear(BatchAugment):
 class Rotate(BatchAugment):
     """About one axis, chosen uniformly, by U(0, main) degrees, about the other two by U(0, minor); x first, z last.
 
-    Source: AimCLR's random rotation (methods.md 0.5). Its matrices turn against the right-hand rule, and the range is
-    one-sided, so the right-handed angles drawn here are negative.
+    Source: AimCLR's random rotation (docs/methods.md 0.5). Its matrices turn against the right-hand rule, and the range
+    is one-sided, so the right-handed angles drawn here are negative.
     """
 
     def __init__(self, main: float = 30.0, minor: float = 1.0, p: float = 1.0, layout=None):

@@ -11,7 +11,7 @@ STREAMS = ('joint', 'bone', 'motion')
 
 def to_stream(x: Tensor, stream: str, layout: SkeletonLayout | None = None,
               num_frames: Tensor | None = None) -> Tensor:
-    """Clips (N, C, T, V, M) in another stream, same shape. Source: methods.md 0.2.
+    """Clips (N, C, T, V, M) in another stream, same shape. Source: docs/methods.md 0.2.
 
     bone: joint less parent, root 0 (needs ``layout``). motion: next frame less this one, last frame 0. Both are
     linear in the coordinates, so any number of channels will do. joint: ``x`` itself.

@@ -1,6 +1,6 @@
 """ActCLR's motion-adaptive transformations: another body's proportions, and keeping the actionlet.
 
-Source: methods.md 1.3, steps 6 and 7. Both are pure; the official joint transfer overwrites its input (1.6-8).
+Source: docs/methods.md 1.3, steps 6 and 7. Both are pure; the official joint one overwrites its input (1.6, item 4).
 """
 from torch import Tensor
 from torch.nn.functional import interpolate

@@ -33,7 +33,7 @@ def half_pixel(frames: Tensor, source: Tensor | int, target: Tensor | int) -> Te
 class TemporalCrop(BatchAugment):
     """A window of T frames out of the clip with T // ``pad_ratio`` mirrored frames (edge included) on each side.
 
-    Source: AimCLR, ActCLR and SkeAttnCLR, methods.md 0.5. Fewer than ``pad_ratio`` frames: nothing to mirror.
+    Source: AimCLR, ActCLR and SkeAttnCLR, docs/methods.md 0.5. Fewer than ``pad_ratio`` frames: nothing to mirror.
     """
 
     def __init__(self, pad_ratio: int = 6, p: float = 1.0, layout=None):
@@ -72,7 +72,7 @@ class GaussianBlur(BatchAugment):
         taps: Length of the kernel, odd.
         sigma: Range of the standard deviation in frames, one per sample.
         normalise: Divide by the weights that fall into the clip, so that a still clip stays as it is. The published
-            recipe does not divide: its gain grows from 1 at sigma .1 to 5 at sigma 2 (methods.md 0.5).
+            recipe does not divide: its gain grows from 1 at sigma .1 to 5 at sigma 2 (docs/methods.md 0.5).
     """
 
     def __init__(self, p: float = 0.5, taps: int = 15, sigma: tuple[float, float] = (0.1, 2.0),

@@ -38,7 +38,7 @@ def scale_joints(x: Tensor, factors: Tensor) -> Tensor:
 
 
 def to_bones(x: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Each joint less its parent, the root 0: (N, C, T, V, M) -> same shape. Source: methods.md 0.2."""
+    """Each joint less its parent, the root 0: (N, C, T, V, M) -> same shape. Source: docs/methods.md 0.2."""
     check_joints(x, layout)
     return x - take_joints(x, layout.parents)
 

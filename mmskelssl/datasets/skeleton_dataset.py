@@ -20,7 +20,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
 
 # Part of the cache's key: raise it when a transform's result changes.
-PREPROCESSING_VERSION = 2
+PREPROCESSING_VERSION = 3
 
 
 # In the root too: mmengine looks a collate function up there alone, whatever the default scope.
@@ -54,8 +54,6 @@ class SkeletonDataset(Dataset):
         store: Folder of a :class:`SkeletonStore`.
         split: Name of a split, or ``all``.
         pipeline: Configs of transforms; the last is PackSkeleton.
-        label_fraction: Share of the split's samples kept, the same of each class (at least one), fixed by ``seed``.
-        seed: Of that choice.
         cache_dir: Where the preprocessed array is kept; default: the store's folder ``cache``.
         resident: ``device`` keeps the split's clips on the device that trains, where batches are gathered then, instead
             of reading them from the mapped array. No data workers then. Other splits and later evaluation read as ever.
@@ -66,14 +64,12 @@ class SkeletonDataset(Dataset):
         self._made_from = functools.partial(cls, *args, **kwargs)  # a subclass's own arguments too
         return self
 
-    def __init__(self, store: str, split: str, pipeline: list[dict], label_fraction: float | None = None,
-                 seed: int = 0, cache_dir: str | None = None, resident: str | None = None):
+    def __init__(self, store: str, split: str, pipeline: list[dict], cache_dir: str | None = None,
+                 resident: str | None = None):
         if resident not in (None, 'device'):
             raise UserError(f"data.resident is {resident!r}; it is 'device' or None")
         self.store, self.split = SkeletonStore(store), split
         self.positions = self.store.split(split)
-        if label_fraction is not None:
-            self.positions = self._fraction(label_fraction, seed)
         self.labels = self.store.labels[self.positions]
         self.ids = [self.store.ids[i] for i in self.positions]
         self.num_classes = len(self.store.classes) or int(self.store.labels.max()) + 1
@@ -82,26 +78,13 @@ class SkeletonDataset(Dataset):
             raise UserError(f'{store}: sample {self.ids[worst]} has label {self.labels[worst]}, but there are '
                             f'{self.num_classes} classes')
         self.clips, self.num_frames = preprocessed(self.store, pipeline, cache_dir)
-        self.held = torch.from_numpy(self.clips[self.positions]).to(get_device()) if resident else None
+        self.resident, self.held = resident, None
         self.metainfo = dict(classes=self.store.classes, layout=self.store.layout.name,
                              data_hash=self.store.data_hash, split=split)
 
     def __reduce__(self):
         # By its arguments: a started (not forked) worker would get a copy of the mapped arrays otherwise.
         return self._made_from, ()
-
-    def _fraction(self, fraction: float, seed: int) -> np.ndarray:
-        if not 0 < fraction <= 1:
-            raise UserError(f'label_fraction is {fraction}; it is a share, above 0 and at most 1')
-        labels = self.store.labels[self.positions]
-        if (labels < 0).any():
-            raise UserError(f'{self.store.path}: label_fraction needs labels, and split {self.split!r} has samples '
-                            'without one')
-        rng, kept = np.random.default_rng(seed), []
-        for label in np.unique(labels):
-            members = self.positions[labels == label]
-            kept.append(rng.choice(members, max(1, round(fraction * len(members))), replace=False))
-        return np.sort(np.concatenate(kept))
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -110,6 +93,8 @@ class SkeletonDataset(Dataset):
         """A batch: ``inputs`` (B, C, T, V, M) float32; ``data_samples`` with index, num_frames and, if known, label."""
         indices = np.asarray(indices)
         rows = self.positions[indices]
+        if self.resident and self.held is None:  # not before: a subclass may narrow the positions first
+            self.held = torch.from_numpy(self.clips[self.positions]).to(get_device())
         inputs = torch.from_numpy(self.clips[rows]) if self.held is None else self.held[torch.from_numpy(indices)]
         samples = dict(index=torch.from_numpy(rows), num_frames=torch.from_numpy(self.num_frames[rows]))
         if (self.labels >= 0).all():

@@ -55,7 +55,10 @@ def _read(path: str) -> Config:
 def _apply(stages: list[tuple[str, Config]], key: str, value) -> None:
     targets = stages
     if key.startswith('stages.'):
-        _, name, key = key.split('.', 2)
+        _, name, key = [*key.split('.', 2), ''][:3]
+        if not key:
+            raise UserError(f'--cfg-options stages.{name}: say which key of the stage, as in '
+                            f'stages.{name}.train_cfg.max_epochs=10')
         targets = [stage for stage in stages if stage[0] == name]
         if not targets:
             raise UserError(f'--cfg-options: no stage {name!r}; there are {", ".join(n for n, _ in stages)}')

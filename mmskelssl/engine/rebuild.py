@@ -67,13 +67,14 @@ def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
     Args:
         config: Model config with registered types only.
         where: File that it came from, for messages.
-        seed: Initialise the weights from this seed; else leave them as they are built. No other generator moves.
+        seed: Initialise the weights from this seed; else leave them as they are built. torch's generators are put
+            back afterwards.
     """
     check_types(config, where)
     try:
         if seed is None:
             return registry.MODELS.build(config)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng([*range(torch.cuda.device_count())]):
             torch.manual_seed(seed)
             model = registry.MODELS.build(config)
             if hasattr(model, 'init_weights'):

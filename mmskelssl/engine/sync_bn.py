@@ -18,6 +18,7 @@ class SyncBatchNorm(_BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or get_world_size() == 1:
             return super().forward(x)
+        given, x = x.dtype, x.to(self.weight.dtype)  # bfloat16 cannot even count beyond 256
         axes, shape = [0, *range(2, x.dim())], [1, -1] + [1] * (x.dim() - 2)
         count = all_reduce(x.new_tensor(x.numel() / x.shape[1]))
         mean = all_reduce(x.sum(axes)) / count
@@ -27,7 +28,8 @@ class SyncBatchNorm(_BatchNorm):
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
-        return centred * (self.weight * (variance + self.eps).rsqrt()).view(shape) + self.bias.view(shape)
+        scale = (self.weight * (variance + self.eps).rsqrt()).view(shape)
+        return (centred * scale + self.bias.view(shape)).to(given)
 
 
 def synchronise(module: nn.Module) -> nn.Module:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from mmskelssl.engine.config import load_config, split_pair
-from mmskelssl.engine.train import checkpoints, train
+from mmskelssl.engine.train import train
+from mmskelssl.engine.work_dir import checkpoints
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.command import evaluate_checkpoints
 from mmskelssl.evaluation.ensemble import fixed_weights, fuse, group
@@ -61,12 +62,13 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
 def _run(config, folder, split, stream, seed, protocols, options, imports, hashes, scores) -> list[dict]:
     file = osp.join(folder, 'results.json')
     content = _read(file) if osp.isfile(file) else dict(results=[])
+    options = {**options, 'model.data_preprocessor.stream': stream, **({'data.split': split} if split else {})}
+    # Where it is finished this trains nothing, but refuses what was made under another config or from other data.
+    train(config, folder, resume='auto', seed=seed, cfg_options=options)
     for protocol in protocols:
         earlier = [row for row in content['results'] if row['protocol'] == protocol]
         if earlier and (not scores or protocol in _UNSCORED or any(row.get('scores') for row in earlier)):
             continue
-        options = {**options, 'model.data_preprocessor.stream': stream, **({'data.split': split} if split else {})}
-        train(config, folder, resume='auto', seed=seed, cfg_options=options)
         names = [name for name, _ in load_config(config)]
         ends = [checkpoints(osp.join(folder, name) if len(names) > 1 else folder)[-1] for name in names]
         pairs = [':'.join(split_pair(split))] if split else None

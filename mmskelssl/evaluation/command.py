@@ -41,16 +41,22 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
 
 
 def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: str, imports: Sequence[str] = (),
-                         **options) -> list[dict]:
-    """Measure a checkpoint whose model and data a config describes."""
+                         cfg_options: dict | None = None, **options) -> list[dict]:
+    """Measure a checkpoint whose model and data a config describes; options as in :class:`_Command`."""
     import_plugins(imports)
     from mmskelssl.engine.config import complete, load_config
-    cfg = complete(load_config(config)[-1][1], seed=0)
+    cfg = load_config(config, cfg_options)[-1][1]
+    if options.get('data'):
+        cfg.data.store = options['data']
+    cfg = complete(cfg, seed=0)
     info = next(hook for hook in cfg.custom_hooks if hook['type'] == 'RunInfoHook')
     info = {**info, 'model': json.loads(info['model']), 'dataset': json.loads(info['dataset'])}
     model = build_model(info['model'], config)
     checkpoint = load_backbone(model, path)
     trained = (checkpoint.get('meta') or {}).get('mmskelssl') or {}
+    if trained.get('stream', info['stream']) != info['stream']:
+        raise UserError(f'{path} was trained on the {trained["stream"]} stream, and {config} has {info["stream"]}: add '
+                        f'--cfg-options model.data_preprocessor.stream={trained["stream"]}')
     info.update({key: trained[key] for key in ('config_hash', 'method', 'seed', 'epoch') if key in trained})
     command = _Command(protocols, out, **options)
     command.add(path, model, info)
@@ -125,6 +131,9 @@ class _Command:
     def add(self, path: str, model: nn.Module, info: dict, name: str | None = None) -> None:
         """Check that an encoder and its data go together."""
         dataset = info.get('dataset') or {}
+        if 'pipeline' not in dataset:
+            raise UserError(f'{path}: does not say how its clips were preprocessed; use python tools/test.py CONFIG '
+                            'CKPT')
         path_of_store = self.data or dataset.get('store')
         if not path_of_store:
             raise UserError(f'{path}: does not name its data; add --data STORE')

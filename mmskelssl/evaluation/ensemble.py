@@ -9,7 +9,7 @@ from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.scores import Scores, join
 
 STREAMS = ('joint', 'bone', 'motion')
-# Weights of joint, bone and motion that the papers' scripts carry (methods.md 1.5, 2.5). They were tuned for each cell
+# Weights of joint, bone and motion in the papers' scripts (docs/methods.md 1.5, 2.5). They were tuned for each cell
 # of a table, so that only `equal` and `validation` are free of any look at the test set.
 PUBLISHED = {
     'paper-actclr-xsub': (.4, .4, .4), 'paper-actclr-xview': (.6, .6, .4),

@@ -73,9 +73,20 @@ def finetune(model: nn.Module, dataset, rows: Sequence[int], labels: np.ndarray,
         classifier = SkeletonClassifier(copy.deepcopy(model.backbone), classes, recipe.head_std,
                                         pooling=getattr(model, 'pooling', 'mean'))
         classifier.data_preprocessor = model.data_preprocessor
-        classifier.to(device).requires_grad_(True).train(not recipe.frozen_norm)
+        classifier.to(device).requires_grad_(True).train()
+        if recipe.frozen_norm:
+            _freeze(classifier)
         _train(classifier, dataset, rows, labels, recipe, torch.Generator().manual_seed(seed), name, progress)
     return classifier.eval()
+
+
+def _freeze(model: nn.Module) -> None:
+    """Evaluation mode, but for recurrences: cuDNN has no backward pass for those in it. They lose their dropout."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):
+            module.train()
+            module.dropout = 0.
 
 
 def _train(classifier, dataset, rows, labels, recipe: FinetuneRecipe, generator, name: str, progress: bool) -> None:

@@ -152,7 +152,8 @@ class ContrastiveModel(SelfSupervisedModel):
 class MomentumContrast(ContrastiveModel):
     """Query encoder, momentum key encoder and queue: MoCo for skeletons.
 
-    At one process a batch shuffle for BN would change nothing and is left out; across GPUs use SyncBN.
+    There is no batch shuffle for BN: in one process it would change nothing, and several share their statistics
+    (``sync_bn`` of the config).
 
     Args:
         momentum: Arguments of :class:`MomentumEncoder`.

@@ -1,4 +1,4 @@
-"""Slow statements of the augmentations for one clip (C, T, V, M), one number after another, written from the spec."""
+"""Slow statements of the augmentations for one clip (C, T, V, M), one number after another, from docs/methods.md."""
 import cmath
 import math
 

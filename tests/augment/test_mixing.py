@@ -61,7 +61,7 @@ def test_resizemix_shows_the_partner_at_double_speed():
 
 
 def test_swap_parts_is_cutmix_in_the_published_ranges():
-    """methods.md 2.1: 3 or 4 of 5 parts, 4 to 7 cells of 4 frames, the same for the whole batch."""
+    """docs/methods.md 2.1: 3 or 4 of 5 parts, 4 to 7 cells of 4 frames, the same for the whole batch."""
     layout, x, source = get_layout('ntu25'), clips(5, 3, 64, 25, 2), generator()
     swap = SwapParts(layout='ntu25')
     plans = [swap.draw(x, source)['plan'] for _ in range(300)]

@@ -32,7 +32,7 @@ def test_streams(name):
 def test_bones_of_ntu_are_the_published_ones():
     pairs = [(1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11),
              (13, 1), (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19), (21, 21), (22, 23), (23, 8),
-             (24, 25), (25, 12)]  # methods.md 0.2, counted from 1
+             (24, 25), (25, 12)]  # docs/methods.md 0.2, counted from 1
     x = clips(2, 3, 4, 25, 2)
     bones = to_stream(x, 'bone', get_layout('ntu25'))
     for child, parent in pairs:

@@ -52,7 +52,7 @@ def test_blur_gain_is_the_published_one():
     still = torch.ones(3, 3, 50, 4, 1, dtype=torch.float64)
     sigma = torch.tensor([.1, 1., 2.], dtype=torch.float64)
     gain = GaussianBlur().apply(still, sigma)[:, 0, 25, 0, 0]
-    np.testing.assert_allclose(gain, [1., 2.5066, 5.0118], atol=2e-3)  # 1, 2.5 and 5 in methods.md 0.5
+    np.testing.assert_allclose(gain, [1., 2.5066, 5.0118], atol=2e-3)  # 1, 2.5 and 5 in docs/methods.md 0.5
     torch.testing.assert_close(GaussianBlur(normalise=True).apply(still, sigma), still)
 
 

@@ -16,7 +16,7 @@ METHODS, DATASETS = ('skeletonclr', 'aimclr', 'actclr'), ('ntu60', 'ntu120', 'pk
 CRRL = ('crrlmotion', 'crrlreconstruct', 'crrl')
 STAGED = ('actclr', 'crrl')
 
-# methods.md 0.1, 0.4, 0.6 and 1.4
+# docs/methods.md 0.1, 0.4, 0.6 and 1.4
 COMMON = {
     'model.backbone.type': 'STGCN',
     'model.backbone.hidden_channels': 16,
@@ -43,9 +43,9 @@ MOCO = {'model.queue_size': 32768, 'model.temperature': 0.07, 'train_cfg.max_epo
         'stages': None}
 OWN = dict(
     skeletonclr={'model.type': 'SkeletonCLR', **MOCO},
-    # methods.md 1.4, phase 1
+    # docs/methods.md 1.4, phase 1
     aimclr={'model.type': 'AimCLR', **MOCO, 'model.ddm_weight': 0.5, 'model.mining_epoch': 150},
-    # methods.md 1.1 to 1.4; the rate is that of one device with a batch of 128
+    # docs/methods.md 1.1 to 1.4; the rate is that of one device with a batch of 128
     actclr={'model.type': 'ActCLR', 'model.queue_size': 65536, 'train_cfg.max_epochs': 350, 'model.topk': 8192,
             'model.temperatures': [0.1, 0.04], 'model.mask': 'actionlet', 'model.threshold': 'published',
             'model.anchor': 'batch', 'model.late_epoch': 200,
@@ -55,7 +55,7 @@ OWN = dict(
                 dict(begin=200, keep=dict(normal=1, strong=3)),
                 dict(begin=300, keep=dict(normal=0, strong=0), core=False)])]})
 
-# methods.md 0.5, with the operators' effective arguments, the silent defaults included: what runs, not what is written
+# docs/methods.md 0.5, with the operators' effective arguments, silent defaults included: what runs, not what is written
 WEAK = [('TemporalCrop', dict(p=1, pad_ratio=6)), ('Shear', dict(p=1, amplitude=0.5))]
 FLIP = [('SpatialFlip', dict(p=0.5, mirror=False)), ('Rotate', dict(p=1, main=30, minor=1))]
 BLUR = [('GaussianBlur', dict(p=0.5, taps=15, sigma=(0.1, 2.0), normalise=False)), ('AxisMask', dict(p=0.5))]
@@ -66,7 +66,7 @@ VIEWS = dict(skeletonclr=dict(query=WEAK, key=WEAK), aimclr=dict(query=WEAK, key
              actclr=dict(weak=WEAK, key=WEAK, normal=NORMAL, strong=STRONG))
 
 
-# methods.md 0.1, 0.4 and 2.1 to 2.4: the same preprocessing with 64 frames, the same schedule, another network
+# docs/methods.md 0.1, 0.4 and 2.1 to 2.4: the same preprocessing with 64 frames, the same schedule, another network
 SKEATTNCLR = {
     'model.type': 'SkeAttnCLR',
     'model.backbone': dict(type='STGCN', hidden_channels=64, out_channels=256, adjacency='agcn', dropout=0.5),
@@ -86,7 +86,7 @@ SKEATTNCLR = {
     'data.pipeline': [step if step['type'] != 'ResizeFrames' else dict(type='ResizeFrames', frames=64)
                       for step in COMMON['data.pipeline']],
 }
-# methods.md 3.1 to 3.4. The preprocessing is the project's own: the published one is unknown.
+# docs/methods.md 3.1 to 3.4. The preprocessing is the project's own: the published one is unknown.
 CRRL_COMMON = {
     'model.backbone': dict(type='BiGRU', num_persons=2, hidden_channels=256, num_layers=2, dropout=0.2),
     'model.data_preprocessor.type': 'SkeletonPreprocessor',
@@ -157,7 +157,7 @@ def test_actclr_starts_with_the_whole_of_aimclr(dataset):
 
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_skeattnclr(dataset):
-    """The weight of the salient contrast is 1 for the joint stream of NTU60 (methods.md 2.3)."""
+    """The weight of the salient contrast is 1 for the joint stream of NTU60 (docs/methods.md 2.3)."""
     compare(Config.fromfile(CONFIGS / f'skeattnclr_{dataset}.py'), {
         **SKEATTNCLR, 'data.store': f'data/{dataset}', 'model.local_weight': 1.0 if dataset == 'ntu60' else 0.5})
 
@@ -175,7 +175,7 @@ def test_crrl(method, dataset):
 
 
 def test_what_is_built_of_skeattnclr():
-    """Arguments that the config does not name, and the views as they run (methods.md 0.4, 2.1, 2.2)."""
+    """Arguments that the config does not name, and the views as they run (docs/methods.md 0.4, 2.1, 2.2)."""
     model = built('skeattnclr_ntu60')
     made = model.data_preprocessor
     assert (model.pooling, model.in_batch, made.alignment, made.velocity) == ('mean', False, 'none', False)
@@ -187,7 +187,7 @@ def test_what_is_built_of_skeattnclr():
 
 
 def test_what_is_built_of_crrl():
-    """Parameters of encoder, decoder and heads (methods.md 3.2)."""
+    """Parameters of encoder, decoder and heads (docs/methods.md 3.2)."""
     def count(module):
         return sum(p.numel() for p in module.parameters())
     motion, fused = built('crrlmotion_ntu60'), built('crrl_ntu60')
@@ -211,7 +211,7 @@ def effective(preprocessor) -> dict:
 
 @pytest.mark.parametrize('method', METHODS)
 def test_what_is_built_is_what_was_published(method):
-    """Arguments that no config names have to be the published ones too (methods.md 0.4 to 0.6, 1.2, 1.3)."""
+    """Arguments that no config names have to be the published ones too (docs/methods.md 0.4 to 0.6, 1.2, 1.3)."""
     model = built(f'{method}_ntu60')
     made = model.data_preprocessor
     assert (model.pooling, model.in_batch, made.alignment, made.keep_absent) == ('mean', False, 'none', False)

@@ -92,8 +92,6 @@ def test_labels_are_there_for_all_or_none(store):
     assert 'clip001' in SkeletonDataset(store, 'train', PIPELINE).ids
     assert set(SkeletonDataset(store, 'train', PIPELINE)[0]['data_samples']) == {'index', 'num_frames'}
     assert 'label' in SkeletonDataset(store, 'test', PIPELINE)[0]['data_samples']
-    with pytest.raises(UserError, match="label_fraction needs labels, and split 'train'"):
-        SkeletonDataset(store, 'train', PIPELINE, label_fraction=.5)
 
 
 def test_a_label_beyond_the_classes_is_named(store):
@@ -102,22 +100,17 @@ def test_a_label_beyond_the_classes_is_named(store):
         SkeletonDataset(store, 'test', PIPELINE)
 
 
-def test_label_fraction(tiny_store):
-    def ids(fraction, seed=0):
-        return SkeletonDataset(tiny_store, 'train', PIPELINE, label_fraction=fraction, seed=seed).ids
+def test_held_clips_are_those_of_the_final_positions(tiny_store):
+    class LastClips(SkeletonDataset):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.positions, self.labels, self.ids = self.positions[-5:], self.labels[-5:], self.ids[-5:]
 
-    everything = SkeletonDataset(tiny_store, 'train', PIPELINE).ids
-    for fraction, each in ((.25, 2), (.5, 4), (.01, 1), (1., 8)):
-        dataset = SkeletonDataset(tiny_store, 'train', PIPELINE, label_fraction=fraction)
-        assert np.bincount(dataset.labels).tolist() == [each] * 4 and set(dataset.ids) <= set(everything)
-        assert len(set(dataset.ids)) == len(dataset.ids) == len(dataset)
-        known = {sample['id']: sample['label'] for sample in dataset.store.samples}
-        assert [known[name] for name in dataset.ids] == dataset.labels.tolist()
-        assert dataset.positions.tolist() == sorted(dataset.positions), 'in the order of the store'
-    assert ids(.5) == ids(.5) and len({tuple(ids(.5, seed)) for seed in range(4)}) > 1
-    for wrong in (0, -.1, 10):
-        with pytest.raises(UserError, match=f'label_fraction is {wrong}'):
-            ids(wrong)
+    read, held = (LastClips(tiny_store, 'train', PIPELINE, resident=where) for where in (None, 'device'))
+    assert len(held) == 5
+    torch.testing.assert_close(held.__getitems__([0, 3])['inputs'].cpu(), read.__getitems__([0, 3])['inputs'],
+                               rtol=0, atol=0)
+    assert len(held.held) == 5
 
 
 def arrays(store):
@@ -239,7 +232,7 @@ def test_mistakes_are_named(store):
 
 
 def test_a_sent_data_set_opens_its_files_anew(tiny_store):
-    dataset = SkeletonDataset(tiny_store, 'train', PIPELINE, label_fraction=.5, seed=3)
+    dataset = SkeletonDataset(tiny_store, 'train', PIPELINE)
     sent = pickle.dumps(dataset)
     assert len(sent) < 2000, 'no array travels'
     received = pickle.loads(sent)

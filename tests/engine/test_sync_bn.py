@@ -9,6 +9,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from mmskelssl.engine import sync_bn
 from mmskelssl.engine.sync_bn import SyncBatchNorm, SyncBNDataParallel, synchronise
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'models' / 'methods'))
@@ -61,6 +62,19 @@ def test_two_processes_equal_one(tmp_path):
         torch.testing.assert_close(two[name], value, rtol=1e-6, atol=1e-6, msg=name)
     apart = run(tmp_path, 2, MMDistributedDataParallel)
     assert not torch.allclose(apart['queue.keys'], one['queue.keys'], atol=1e-3)  # every rank its own statistics
+
+
+def test_bfloat16_is_summed_in_float32(monkeypatch):
+    """As if another process had the same clips."""
+    monkeypatch.setattr(sync_bn, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(sync_bn, 'all_reduce', lambda x: 2 * x)
+    norm, plain = SyncBatchNorm(4), nn.BatchNorm1d(4)
+    x = 3 * torch.randn(300, 4).bfloat16() + 1
+    made = norm(x)
+    assert made.dtype == torch.bfloat16
+    torch.testing.assert_close(made.float(), plain(x.float()), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(norm.running_mean, plain.running_mean)
+    torch.testing.assert_close(norm.running_var, plain.running_var, rtol=1e-2, atol=0)
 
 
 def test_one_process_keeps_its_batch_norm():

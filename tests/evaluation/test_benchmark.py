@@ -6,6 +6,7 @@ import pytest
 
 from mmskelssl.datasets.store import SkeletonStore
 from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.engine import train as engine
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation import benchmark as module
 from mmskelssl.evaluation.benchmark import average_seeds, benchmark, pool_folds
@@ -75,9 +76,12 @@ def test_two_folds_of_a_staged_recipe(folds, tmp_path, monkeypatch):
     single = json.loads((tmp_path / 'out' / 'fold2_joint_seed0' / 'results.json').read_text())['results']
     assert {row['test_split'] for row in single} == {'fold2_test'}
 
-    monkeypatch.setattr(module, 'train', lambda *_, **__: pytest.fail('trained again'))
+    monkeypatch.setattr(engine, 'run_stage', lambda *_, **__: pytest.fail('trained again'))
     again = benchmark('configs/crrl_msr.py', str(tmp_path / 'out'), **call)
     assert [row['top1'] for row in again] == pytest.approx([row['top1'] for row in rows], abs=1e-3)
+    for key in ('stages.crrl.optim_wrapper.optimizer.lr', 'stages.crrlmotion.optim_wrapper.optimizer.lr'):
+        with pytest.raises(UserError, match='was made otherwise'):
+            benchmark('configs/crrl_msr.py', str(tmp_path / 'out'), **{**call, 'cfg_options': {**options, key: .5}})
 
 
 @pytest.mark.slow
@@ -107,7 +111,7 @@ def test_streams_and_seeds(folds, tmp_path, monkeypatch, capsys):
              and row['encoder'] == 'SimCLR']
     assert made['top1'] == pytest.approx(100 * np.mean(hits))
 
-    for name in ('train', 'evaluate_checkpoints'):
-        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail('done again'))
+    for where, name in ((engine, 'run_stage'), (module, 'evaluate_checkpoints')):
+        monkeypatch.setattr(where, name, lambda *_, **__: pytest.fail('done again'))
     again = benchmark('configs/simclr_msr.py', str(out), protocols=['linear', 'retrieval'], **call)
     assert [row['top1'] for row in again] == pytest.approx([row['top1'] for row in rows], abs=1e-3)

@@ -1,6 +1,7 @@
 """tools/evaluate.py on encoders trained for an epoch: files, ensembles, transfer, refusals."""
 import json
 import os.path as osp
+import runpy
 import shutil
 import sys
 
@@ -165,6 +166,25 @@ def test_an_interruption_loses_no_encoder(encoders, tmp_path, monkeypatch):
         evaluate_checkpoints(encoders, ['knn'], str(tmp_path), pictures=False)
     rows = json.loads((tmp_path / 'results.partial.json').read_text())['results']
     assert [row['stream'] for row in rows] == ['joint'] * 2 and not (tmp_path / 'results.json').exists()
+
+
+def test_a_config_may_stand_in_for_the_description(encoders, tiny_store, tmp_path, monkeypatch):
+    """tools/test.py: the stream must be the encoder's, and --data may name the only store there is."""
+    monkeypatch.syspath_prepend('tools')  # where the command finds its neighbour
+    options = [f'data.store={tmp_path / "absent"}', 'model.backbone.channels=(8,8,16,16)']
+
+    def measured(*more):
+        monkeypatch.setattr(sys, 'argv', ['test.py', 'configs/simclr_toy.py', encoders[1], '--protocols', 'knn',
+                                          '--recipe', '1nn', '--out', str(tmp_path), *more])
+        runpy.run_path('tools/test.py', run_name='__main__')
+        row, = results(tmp_path)['results']
+        return row['stream'], row['top1']
+
+    with pytest.raises(SystemExit):
+        measured('--data', tiny_store, '--cfg-options', *options)
+    expected, = evaluate_checkpoints([encoders[1]], ['knn'], str(tmp_path / 'e'), recipes=['1nn'], pictures=False)
+    assert measured('--data', tiny_store, '--cfg-options', *options, 'model.data_preprocessor.stream=bone') == (
+        'bone', expected['top1'])
 
 
 def test_names_do_not_collide(encoders, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from mmskelssl.datasets.skeleton_dataset import SkeletonDataset
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import FeatureBank
-from mmskelssl.evaluation.finetuning import FinetuneRecipe, classify, finetune
+from mmskelssl.evaluation.finetuning import FinetuneRecipe, _freeze, classify, finetune
 from mmskelssl.evaluation.protocols import SplitPair, evaluate_encoder, measure_encoder
 from mmskelssl.evaluation.protocols.finetune import RECIPES
 from mmskelssl.registry import MODELS
@@ -76,8 +76,16 @@ def test_frozen_norms_keep_their_statistics(tiny_store):
         assert same and (all(same) if frozen else not any(same))
 
 
+def test_frozen_recurrences_lose_their_dropout_alone():
+    """cuDNN has no backward pass for a GRU in evaluation mode."""
+    model = encoder('BiGRU')
+    model.backbone.gru.dropout = .5
+    _freeze(model)
+    assert model.backbone.gru.training and model.backbone.gru.dropout == 0. and not model.backbone.training
+
+
 def test_paper_recipes_are_frozen():
-    """methods.md 1.5, 2.5 and 3.5."""
+    """docs/methods.md 1.5, 2.5 and 3.5."""
     actclr, skeattn, crrl = (RECIPES[f'paper-{name}'] for name in ('actclr', 'skeattnclr', 'crrl'))
     assert (actclr.lr, actclr.batch_size, actclr.epochs) == (.1, 128, 80)
     assert actclr.nesterov and actclr.weight_decay == 1e-4

@@ -1,4 +1,4 @@
-"""ActCLR and AimCLR, written a second time as loops over plain floats from methods.md 1.3 and AimCLR's section 3.2."""
+"""ActCLR and AimCLR, written a second time as loops over plain floats from docs/methods.md 1.3 and 4.2."""
 import math
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""CRRL's three models, written a second time from methods.md 3: GRU equations frame by frame, in float64.
+"""CRRL's three models, written a second time from docs/methods.md 3: GRU equations frame by frame, in float64.
 
 The oracle works on torch vectors, so that its gradients are exact too: what the method detaches, it detaches.
 """
@@ -165,7 +165,7 @@ def test_decoder_sees_one_vector_and_no_frame():
 @pytest.mark.parametrize('size, frame, count', [((25, 2), 150, 1_809_408), ((20, 1), 60, 1_671_168),
                                                 ((31, 1), 93, 1_721_856)])
 def test_parameter_counts_of_the_paper(size, frame, count):
-    """methods.md 3.2."""
+    """docs/methods.md 3.2."""
     joints, persons = size
     layout = dict(name='line', joints=list(map(str, range(joints))), parents=[max(j - 1, 0) for j in range(joints)],
                   hip=0, shoulders=(1, 2))

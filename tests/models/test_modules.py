@@ -127,7 +127,7 @@ def test_backbone_refuses_another_skeleton():
 
 
 def test_parameter_counts_of_the_papers():
-    """methods.md 0.4: parameters without the classifier."""
+    """docs/methods.md 0.4: parameters without the classifier."""
     def count(**kwargs):
         return sum(p.numel() for p in STGCN('ntu25', **kwargs).parameters())
     assert count() == 821_380 and count(hidden_channels=64) == 3_083_412

@@ -26,7 +26,7 @@ def batch(x):
 
 
 def aligned(x, layout):
-    """methods.md 0.1, steps 3 and 5, person by person and frame by frame."""
+    """docs/methods.md 0.1, steps 3 and 5, person by person and frame by frame."""
     x, layout = x.numpy(), get_layout(layout)
     left, right, centre = *layout.shoulders, layout.centre
     out = np.zeros_like(x)
@@ -44,7 +44,7 @@ def aligned(x, layout):
 
 
 def in_stream(x, stream, layout):
-    """methods.md 0.2; x (N, C, T, V, M)."""
+    """docs/methods.md 0.2; x (N, C, T, V, M)."""
     out = np.zeros_like(x)
     for joint, parent in enumerate(get_layout(layout).parents):
         if stream == 'bone':

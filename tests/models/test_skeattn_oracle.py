@@ -1,4 +1,4 @@
-"""SkeAttnCLR's whole loss, written a second time from methods.md 2: loops over heads, tokens and clips, in float64.
+"""SkeAttnCLR's whole loss, written a second time from docs/methods.md 2: loops over heads, tokens, clips, in float64.
 
 The oracle works on torch scalars, so that its gradients are exact too: what the method detaches, it detaches.
 """

@@ -1,4 +1,4 @@
-"""Style transfer and actionlet blending against stored outputs of the official ActCLR (methods.md 1.7)."""
+"""Style transfer and actionlet blending against stored outputs of the official ActCLR (docs/methods.md 1.7)."""
 import numpy as np
 import pytest
 import torch

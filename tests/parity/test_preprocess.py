@@ -1,4 +1,4 @@
-"""The published NTU preprocessing against arrays that the official code wrote (methods.md 0.1)."""
+"""The published NTU preprocessing against arrays that the official code wrote (docs/methods.md 0.1)."""
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""SkeAttnCLR's neck and adjacency against the official code's outputs, in float64 (methods.md 2.2)."""
+"""SkeAttnCLR's neck and adjacency against the official code's outputs, in float64 (docs/methods.md 2.2)."""
 import numpy as np
 import pytest
 import torch
@@ -35,7 +35,7 @@ def model(arrays):
 
 
 def feature_map(arrays):
-    # The official code views the memory of (N * M, D, T', V) as (N, D, T', V, M), and back (methods.md 2.6-2).
+    # The official code views the memory of (N * M, D, T', V) as (N, D, T', V, M), and back (docs/methods.md 2.6).
     n, d, t, v, m = arrays['f'].shape
     return arrays['f'].double().view(n, m, d, t, v)
 
@@ -68,7 +68,7 @@ def test_adjacency(arrays):
 
 
 def test_parameter_counts():
-    """methods.md 2.2; the official encoder counts an unused head (98,816) and a classifier (15,420) besides."""
+    """docs/methods.md 2.2; the official encoder counts an unused head (98,816) and a classifier (15,420) besides."""
     model = SkeAttnCLR(dict(type='STGCN', layout='ntu25', hidden_channels=64, adjacency='agcn'), queue_size=2,
                        projector=dict(hidden_channels=256, out_channels=128, norm=True))
     assert isinstance(model, SelfSupervisedModel)

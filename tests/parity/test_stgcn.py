@@ -1,4 +1,4 @@
-"""ST-GCN against stored outputs of the official implementation (methods.md 1.7)."""
+"""ST-GCN against stored outputs of the official implementation (docs/methods.md 1.7)."""
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""tools/analysis/convert_checkpoint.py on checkpoints named and shaped as the official ones (methods.md 1.7)."""
+"""tools/analysis/convert_checkpoint.py on checkpoints named and shaped as the official ones (docs/methods.md 1.7)."""
 import sys
 
 import numpy as np

@@ -22,7 +22,7 @@ METHODS = dict(actclr='ActCLR', aimclr='AimCLR', skeletonclr='SkeletonCLR')
 
 
 def rename_actclr(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keys and shapes of ActCLR's, AimCLR's and SkeletonCLR's code (methods.md 1.7) in our terms.
+    """Keys and shapes of ActCLR's, AimCLR's and SkeletonCLR's code (docs/methods.md 1.7) in our terms.
 
     The query encoder becomes ``backbone``; its head ``projector`` (two layers) or ``fc`` (a linear evaluation's). The
     key encoder and the queue are not carried: a new run starts them from the query encoder.

@@ -1,4 +1,4 @@
-# ActCLR (methods.md 1.1 to 1.4). The published operators as they are: a rescale that shrinks, a blur that is not
+# ActCLR (docs/methods.md 1.1 to 1.4). The published operators as they are: a rescale that shrinks, a blur that is not
 # normalised, a flip that does not mirror. The curriculum thins the views out from epoch to epoch.
 _weak = [dict(type='TemporalCrop', pad_ratio=6), dict(type='Shear', amplitude=0.5)]
 _shared = [dict(type='SpatialFlip', p=0.5, mirror=False), dict(type='Rotate', main=30, minor=1)]

@@ -1,4 +1,4 @@
-# CRRL, second stage (methods.md 3.2, 3.3): reconstruction, and distillation from the first stage's encoder.
+# CRRL, second stage (docs/methods.md 3.2, 3.3): reconstruction, and distillation from the first stage's encoder.
 _base_ = 'crrlreconstruct.py'
 model = dict(
     type='CRRL',

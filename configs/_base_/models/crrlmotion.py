@@ -1,5 +1,5 @@
-# CRRL's contrastive motion learner, the first stage (methods.md 3.2, 3.3): coordinates against velocity, a random key
-# head that is never trained, a queue of two batches. Nothing is augmented.
+# CRRL's contrastive motion learner, the first stage (docs/methods.md 3.2, 3.3): coordinates against velocity, a random
+# key head that is never trained, a queue of two batches. Nothing is augmented.
 model = dict(
     type='CRRLMotion',
     backbone=dict(type='BiGRU', num_persons=2, hidden_channels=256, num_layers=2, dropout=0.2),

@@ -1,4 +1,4 @@
-# SkeAttnCLR (methods.md 2.1 to 2.4): the full-width ST-GCN, two weak views, and the query view with parts swapped in.
+# SkeAttnCLR (docs/methods.md 2.1 to 2.4): the full-width ST-GCN, two weak views, the query view with parts swapped in.
 _weak = [dict(type='TemporalCrop', pad_ratio=6), dict(type='Shear', amplitude=0.5)]
 model = dict(
     type='SkeAttnCLR',

@@ -1,4 +1,4 @@
-# ActCLR's second phase (methods.md 1.1, 1.4): one device with batch 128; four devices take lr=0.4.
+# ActCLR's second phase (docs/methods.md 1.1, 1.4): one device with batch 128; four devices take lr=0.4.
 _base_ = 'sgd_300e.py'
 train_cfg = dict(max_epochs=350)
 method_hooks = [dict(type='AugmentCurriculumHook', core=('TemporalCrop', 'Shear'), phases=[

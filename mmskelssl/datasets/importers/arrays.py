@@ -20,18 +20,18 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = '
                   test_share: float = 0.2, seed: int = 0, jobs: int | None = None) -> None:
     """Own clips, (T, V, C) or (M, T, V, C): a folder or zip of npy, npz, csv or json files, or one npz.
 
-    A csv file has a line of V * C numbers a frame; a json file holds nested lists, or a dict with "keypoints". An npz
-    file holds a clip a key, or "keypoints" (N, [M,] T, V, C) with "labels", "subjects", "ids" where there are any.
+    A csv file has one line of V * C numbers per frame; a json file holds nested lists, or a dict with "keypoints". An
+    npz file holds one clip per key, or "keypoints" (N, [M,] T, V, C) with "labels", "subjects", "ids" if known.
 
     Args:
         layout: Skeleton of the data: a layout's name, or a json file with name, joints, parents, hip, shoulders.
         units: Of the coordinates.
         labels: Where labels are: "folders" (the folder of each file), "none", or a csv file with a header and the
-            columns name, label, subject, split, of which only name is a must; "auto" takes labels.csv among the clips,
-            else folders where there are several.
+            columns name, label, subject, split, of which only name is required; "auto" takes labels.csv among the
+            clips, else folders where there are several.
         test_share: Share of each class in the test split where no split is given; the rest is train.
         seed: Of that choice.
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     check_share(test_share)
     source, skeleton = Source(path), read_layout(layout)

@@ -50,13 +50,13 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: str | None = None, fps
         layout: Skeleton to import: a layout's name or a json file, whose joints are named as in the files; default
             cmu31 (the far end of each bone) for CMU's skeleton, and for other BVH files one that is read from the
             names of their joints.
-        fps: Frames a second to resample to; CMU records 120.
+        fps: Frames per second to resample to; CMU records 120.
         scale: Metres of one unit of the files. Default for asf/amc what the .asf file says (CMU: 0.0254 / 0.45);
             BVH files do not say it and stay in their own unit.
         labels: "folders" (the folder of each file), "none", or a csv file with a header and the columns name, label,
-            subject, split, of which only name is a must; "auto" takes labels.csv among the files, else, for .bvh
+            subject, split, of which only name is required; "auto" takes labels.csv among the files, else, for .bvh
             files only, folders where there are several (CMU's are subjects).
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     if not 1 <= fps <= 1000:
         raise UserError(f'--fps {fps:g} is outside 1..1000')

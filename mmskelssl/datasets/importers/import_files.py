@@ -22,7 +22,7 @@ def import_files(source: Source, names: Iterable[str], read: Callable, writer: S
             of which ``name`` is the sample's id; ``name`` and ``reason`` alone for a sample to skip, and ``note`` for
             what a user should know of one. A ValueError's text is the reason to skip the file. It runs in other
             processes, so it is a function of a module, or a ``partial`` of one.
-        jobs: Processes; default one a core where there are many files.
+        jobs: Processes; default one per core where there are many files.
     """
     names = [name for name in names if name not in writer.finished]
     work = partial(_read, source, read)

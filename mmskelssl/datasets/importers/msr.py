@@ -18,15 +18,14 @@ _NAME = re.compile(r'(a(\d+)_s(\d+)_e(\d+)).*')
 
 
 def import_msr(path: str, writer: StoreWriter, *, exclude: str | None = None, jobs: int | None = None) -> None:
-    """Folder or zip of MSR Action3D's real-world skeleton text files; splits standard (train, test), all, as1,
-    as2, as3.
+    """Folder or zip of MSR Action3D's real-world skeleton text files; splits train, test, all, as1, as2, as3.
 
     Odd subjects train, even ones test. Frames in which the skeleton was lost (all zeros) are left out.
 
     Args:
         exclude: Text file of names such as a07_s04_e01 that stay out of every split but "all": the data set's authors
             name ten damaged sequences; default none.
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = [name for name in source.files('.txt') if _NAME.fullmatch(stem(name))]

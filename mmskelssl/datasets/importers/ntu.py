@@ -14,7 +14,7 @@ from mmskelssl.datasets.importers.splits import split_by
 from mmskelssl.datasets.store_writer import StoreWriter
 from mmskelssl.errors import UserError
 
-# The data set's own protocols: subjects of the x-sub training parts (methods.md 0.1 for the first 40 subjects).
+# The data set's own protocols: subjects of the x-sub training parts (docs/methods.md 0.1 for the first 40 subjects).
 TRAIN_SUBJECTS = frozenset((
     1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38,
     45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95,
@@ -34,7 +34,7 @@ def import_ntu60(path: str, writer: StoreWriter, *, persons: Literal['file-order
             energy follows bodies by their id, leaves out spurious ones, and takes the two that move most.
         missing: The data set's list of samples with missing skeletons, a name a line; default every file named
             *missing_skeletons.txt in the folder or zip, or beside it.
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     _import(path, writer, 60, persons, missing, jobs)
     split_by(writer, 'xsub', lambda sample: sample['subject'] in TRAIN_SUBJECTS)
@@ -48,7 +48,7 @@ def import_ntu120(path: str, writer: StoreWriter, *, persons: Literal['file-orde
     Args:
         persons: As for ntu60.
         missing: As for ntu60.
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     _import(path, writer, 120, persons, missing, jobs)
     split_by(writer, 'xsub', lambda sample: sample['subject'] in TRAIN_SUBJECTS)
@@ -164,7 +164,7 @@ _EXPECTED = {int: 'a count', _size: 'a number of bodies', _body_id: 'a body (10 
 
 
 def in_file_order(frames: list) -> np.ndarray:
-    """(M, T, 25, 3): the first two bodies of each frame; M = 1 where no frame has two (methods.md 0.1)."""
+    """(M, T, 25, 3): the first two bodies of each frame; M = 1 where no frame has two (docs/methods.md 0.1)."""
     most = min(2, max(map(len, frames)))
     if not most:
         raise ValueError('no frame has a body')

@@ -29,7 +29,7 @@ def import_pkummd(path: str, writer: StoreWriter, *, jobs: int | None = None) ->
     that are reversed, empty, outside the recording or have nobody in them; overlapping ones are kept and reported.
 
     Args:
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     texts = source.files('.txt')

@@ -27,8 +27,8 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
                      labels: str = 'auto', test_share: float = 0.2, seed: int = 0, jobs: int | None = None) -> None:
     """Folder or zip of pose estimators' JSON: MediaPipe's, OpenPose's, or COCO's 17 keypoints in many forms.
 
-    coco17 (a file a clip) and openpose25 (a folder a clip, or a prefix of file names, with a file a frame): channels
-    x, y in pixels, y down. mediapipe33 (a file a clip): x, y, z, turned so that y is up and z leads away
+    coco17 (one file per clip) and openpose25 (one folder per clip, or a prefix of file names, with one file per frame):
+    channels x, y in pixels, y down. mediapipe33 (one file per clip): x, y, z, turned so that y is up and z leads away
     from the camera. Persons are matched from frame to frame, the nearest first; joints and persons that are not seen
     are zeros.
 
@@ -45,11 +45,11 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
         landmarks: Of MediaPipe, world (metres from the middle of the hips) or image (shares of the picture).
         scores: Keep the scores of 2D joints as third channel, for views of your own: ours would take it for depth.
         labels: Where labels are: "folders" (the folder of each clip), "none", or a csv file with a header and the
-            columns name, label, subject, split, of which only name is a must; "auto" takes labels.csv among the files,
-            else folders where there are several.
+            columns name, label, subject, split, of which only name is required; "auto" takes labels.csv among the
+            files, else folders where there are several.
         test_share: Share of each class in the test split where no split is given; the rest is train.
         seed: Of that choice.
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     check_share(test_share)
     if persons < 1:

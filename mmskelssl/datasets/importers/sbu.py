@@ -27,7 +27,7 @@ def import_sbu(path: str, writer: StoreWriter, *, jobs: int | None = None) -> No
     which they do not in the normalised ones.
 
     Args:
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = [name for name in source.files('.txt') if _NAME.fullmatch(name)]

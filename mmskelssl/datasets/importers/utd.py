@@ -26,7 +26,7 @@ def import_utd(path: str, writer: StoreWriter, *, jobs: int | None = None) -> No
     Odd subjects train, even ones test, the protocol of the data set's authors.
 
     Args:
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = source.files('.mat')

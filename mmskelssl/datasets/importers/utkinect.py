@@ -24,7 +24,7 @@ def import_utkinect(path: str, writer: StoreWriter, *, jobs: int | None = None) 
     A sample is a labelled range of a recording, such as s01_e01_walk. Subjects 1 to 5 train, 6 to 10 test, in both.
 
     Args:
-        jobs: Number of processes; default one a core.
+        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = source.files('.txt')

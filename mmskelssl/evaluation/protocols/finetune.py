@@ -6,7 +6,7 @@ from mmskelssl.evaluation import finetuning
 from mmskelssl.evaluation.finetuning import FinetuneRecipe
 from mmskelssl.evaluation.protocols.base import Outcome, Task
 
-# The published ones differ in what they leave open (methods.md 1.5, 2.5, 3.5). SkeAttnCLR sets a learning rate for each
+# Published ones differ in what they leave open (docs/methods.md 1.5, 2.5, 3.5). SkeAttnCLR has a learning rate for each
 # cell of its table; this is that of NTU-60 x-sub, joint stream. CRRL's code gives the encoder the layer's rate after
 # the first step; here each keeps its own.
 RECIPES = {

@@ -7,7 +7,7 @@ from mmskelssl.evaluation.protocols.base import Outcome, Task
 from mmskelssl.evaluation.splits import subset
 
 FRACTIONS = (.01, .05, .1)
-# ActCLR's rate drops once more than in fine-tuning (methods.md 1.5). SkeAttnCLR's rates and steps differ from cell to
+# ActCLR's rate drops once more than in fine-tuning (docs/methods.md 1.5). SkeAttnCLR's rate and steps vary from cell to
 # cell; here they are those of its fine-tuning. CRRL publishes no semi-supervised recipe.
 RECIPES = {
     'small': finetune.RECIPES['small'],

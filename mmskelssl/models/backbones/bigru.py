@@ -7,13 +7,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.sequence import SequenceEncoder
-from mmskelssl.models.modules.lengths import reverse, run_by_length
+from mmskelssl.models.modules.lengths import full_precision, reverse, run_by_length
 from mmskelssl.registry import MODELS
 
 
 @MODELS.register_module()
 class BiGRU(SequenceEncoder):
-    """Two layers of bidirectional GRU by default, on packed sequences: no padded frame is ever seen (methods.md 3.2).
+    """Two layers of bidirectional GRU by default, on packed sequences: padding is never seen (docs/methods.md 3.2).
 
     Args:
         hidden_channels: Units a direction; a frame's feature has twice as many.
@@ -39,18 +39,19 @@ class BiGRU(SequenceEncoder):
         Returns:
             (N, 1, D, T, 1), zero beyond a clip's end.
         """
-        frames = self.frames(x)
+        frames = self.frames(x).to(self.gru.weight_ih_l0.dtype)
         lengths = None if num_frames is None else num_frames.cpu()  # packing and grouping count on the host
         if lengths is not None and (lengths.min() < 1 or lengths.max() > x.shape[2]):
             worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())
             raise UserError(f'clip {worst} of the batch has num_frames {int(lengths[worst])}, outside 1..{x.shape[2]}')
-        if lengths is None or lengths.min() == x.shape[2]:
-            states, _ = self.gru(frames)
-        elif torch.is_grad_enabled() and not x.is_cuda:
-            states = run_by_length(self.run, frames, lengths, x.shape[2])
-        else:
-            packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
-            states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[2])
+        with full_precision(x):
+            if lengths is None or lengths.min() == x.shape[2]:
+                states, _ = self.gru(frames)
+            elif torch.is_grad_enabled() and not x.is_cuda:
+                states = run_by_length(self.run, frames, lengths, x.shape[2])
+            else:
+                packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
+                states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[2])
         return states.transpose(1, 2).unsqueeze(1).unsqueeze(4)
 
     def run(self, frames: Tensor, lengths: Tensor, longest: int) -> Tensor:

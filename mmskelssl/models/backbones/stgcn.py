@@ -133,7 +133,7 @@ class STGCNBlock(nn.Module):
 
 @MODELS.register_module()
 class STGCN(BaseModule):
-    """Ten ST-GCN blocks over any layout (methods.md 0.4: widths, strides and initialisation of the lineage).
+    """Ten ST-GCN blocks over any layout (docs/methods.md 0.4: widths, strides and initialisation of the lineage).
 
     Persons are folded into the batch.
 
@@ -146,7 +146,7 @@ class STGCN(BaseModule):
         dropout: Rate in every block but the first.
         absent: What becomes of an absent person, all zeros: ``encode`` it like any other, as published, or ``skip`` it,
             its map being zero and no part of the batch statistics, which saves the work where most clips show one.
-        norm_cfg: Norm layer; ``dict(type='SyncBN')`` for several GPUs.
+        norm_cfg: Norm layer.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, hidden_channels: int = 16,

@@ -8,7 +8,7 @@ from mmskelssl.models.modules.init import normal_init
 
 
 class AttentionMask(nn.Module):
-    """Self-attention over the T' * V' tokens of each person, squashed to a soft mask (methods.md 2.2).
+    """Self-attention over the T' * V' tokens of each person, squashed to a soft mask (docs/methods.md 2.2).
 
     The mask has a value per token *and channel*, as in the released code: no map over the body by itself; its mean over
     the channels is one. There is no residual path.

@@ -1,11 +1,11 @@
 """Sequence decoder (CRRL, section on the sequence reconstructor): a movement from one state."""
 from torch import Tensor, nn
 
-from mmskelssl.models.modules.lengths import run_by_length
+from mmskelssl.models.modules.lengths import full_precision, run_by_length
 
 
 class SequenceDecoder(nn.Module):
-    """A GRU that gets the same vector at every step and whose states are the frames (methods.md 3.2, 3.3).
+    """A GRU that gets the same vector at every step and whose states are the frames (docs/methods.md 3.2, 3.3).
 
     There is no previous frame among its inputs, so nothing can be copied. States lie in (-1, 1): so must the targets.
 
@@ -22,5 +22,6 @@ class SequenceDecoder(nn.Module):
     def forward(self, state: Tensor, num_frames: Tensor) -> Tensor:
         """(N, D) and the lengths (N,) of the sequences to make -> (N, longest, frame_channels), zero beyond each."""
         lengths = num_frames.cpu()
-        return run_by_length(lambda rows, _, longest: self.gru(rows.unsqueeze(1).expand(-1, longest, -1))[0],
-                             state, lengths, int(lengths.max()))
+        with full_precision(state):
+            return run_by_length(lambda rows, _, longest: self.gru(rows.unsqueeze(1).expand(-1, longest, -1))[0],
+                                 state.to(self.gru.weight_ih_l0.dtype), lengths, int(lengths.max()))

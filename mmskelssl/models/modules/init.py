@@ -1,4 +1,4 @@
-"""The contrastive lineage's weight initialisation (methods.md 0.4)."""
+"""The contrastive lineage's weight initialisation (docs/methods.md 0.4)."""
 from torch import nn
 
 

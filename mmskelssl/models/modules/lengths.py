@@ -1,4 +1,4 @@
-"""Batches of sequences of different lengths, in groups of similar ones."""
+"""What recurrent modules share: batches of sequences of different lengths, and their precision."""
 from collections.abc import Callable
 
 import torch
@@ -6,6 +6,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 GROUP = 16  # fewest rows of a group: smaller products are not worth a shorter loop
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Context without autocast on ``x``'s device.
+
+    Autocast runs cuDNN's recurrences in float16 whatever type was asked for, and small gradients vanish in that.
+    """
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def run_by_length(function: Callable[[Tensor, Tensor, int], Tensor], x: Tensor, lengths: Tensor, frames: int) -> Tensor:
