@@ -3,6 +3,7 @@
     extractor = FeatureExtractor('work_dirs/aimclr_toy/epoch_16.pth')
     feats = extractor([walk, jump])  # arrays (T, V, C) -> (2, D)
 """
+import inspect
 import os
 from collections.abc import Sequence
 from os import PathLike
@@ -29,7 +30,7 @@ def list_methods() -> list[str]:
     """Names of the registered pre-training methods, sorted; a plug-in's are among them once it is imported."""
     MODELS.import_from_location()
     return sorted(name for name, kind in MODELS.module_dict.items()
-                  if isinstance(kind, type) and issubclass(kind, SelfSupervisedModel))
+                  if inspect.isclass(kind) and issubclass(kind, SelfSupervisedModel) and not inspect.isabstract(kind))
 
 
 class FeatureExtractor:

@@ -69,6 +69,11 @@ def test_methods():
         MODELS.module_dict.pop('Mine')
 
 
+def test_an_empty_batch_is_refused(checkpoints, tiny_store):
+    with pytest.raises(UserError, match='batch size 0: it must be at least 1'):
+        FeatureExtractor(checkpoints['simclr'], 'cpu', batch_size=0).of_store(tiny_store)
+
+
 @pytest.mark.parametrize('name', [*SMALL])
 def test_clips_in_memory_have_the_features_of_a_store(checkpoints, tiny_store, name):
     """A store of the same clips, read by the data set that pre-training read."""

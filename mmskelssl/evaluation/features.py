@@ -60,6 +60,8 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
         indices: Rows of the data set to take; default all.
     """
     rows = list(range(len(dataset.ids))) if indices is None else [int(i) for i in indices]
+    if batch_size < 1:
+        raise UserError(f'batch size {batch_size}: it must be at least 1')
     if not rows:
         raise UserError(f'{getattr(dataset, "split", "data set")}: no samples to extract features from')
     if device is not None:

@@ -15,8 +15,9 @@ def read(path: str) -> str:
 
 
 def commands(text: str) -> list[str]:
-    """Lines of the bash blocks, in order."""
-    return [line for block in re.findall(r'```bash\n(.*?)```', text, re.S) for line in block.strip().splitlines()]
+    """Lines of the bash blocks, in order; one that ends in a backslash goes on in the next."""
+    blocks = re.findall(r'```bash\n(.*?)```', text, re.S)
+    return [line for block in blocks for line in re.sub(r'\\\n\s*', '', block).strip().splitlines()]
 
 
 def shell(command: str, **env) -> str:

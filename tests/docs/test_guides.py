@@ -1,5 +1,6 @@
-"""The commands in docs/add_a_*.md run as they stand, shortened, in order; the files that they name exist."""
+"""The commands in docs/add_a_*.md run as they stand, shortened, in order; the files that the pages name exist."""
 import re
+from pathlib import Path
 
 import pytest
 from doc_commands import ROOT, commands, read, shell, shorten
@@ -7,6 +8,7 @@ from doc_commands import ROOT, commands, read, shell, shorten
 from mmskelssl.datasets.toy import write_toy_store
 
 GUIDES = ['docs/add_a_method.md', 'docs/add_a_dataset.md', 'docs/evaluate.md']
+PAGES = ['README.md', 'SECURITY.md', *(f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md')))]
 
 
 @pytest.fixture
@@ -40,3 +42,20 @@ def test_files_that_are_named_exist(guide):
     for name in names:
         there = any((ROOT / folder / name).exists() for folder in ('', 'examples/plugin', 'mmskelssl/models'))
         assert there or 'foo' in name or name.startswith('work_dirs/'), name
+
+
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as GitHub makes them."""
+    heads = re.findall(r'^#+ (.*)$', page.read_text(encoding='utf-8'), re.M)
+    return {re.sub(r'[^\w\- ]', '', head.lower()).replace(' ', '-') for head in heads}
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r'\]\(([^)\s]+)\)', read(page)):
+        if '://' in target:
+            continue
+        name, _, anchor = target.partition('#')
+        there = (ROOT / page).parent / name if name else ROOT / page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target

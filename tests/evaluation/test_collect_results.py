@@ -1,12 +1,13 @@
 """Tables from rows, and the pages that carry them."""
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from mmskelssl.errors import UserError
-from tools.analysis.collect_results import fill, table
+from tools.analysis.collect_results import fill, main, table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ['README.md', *(f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md')))]
@@ -64,7 +65,21 @@ def test_a_table_may_show_a_part_and_be_turned(tmp_path):
 @pytest.mark.parametrize('page', PAGES)
 def test_pages_say_what_the_files_say(page):
     text = (ROOT / page).read_text(encoding='utf-8')
-    assert fill(text, str(ROOT)) == text
+    assert fill(text, str((ROOT / page).parent)) == text
+
+
+def test_folders_are_relative_to_the_page(tmp_path, monkeypatch):
+    (tmp_path / 'results.json').write_text(json.dumps(dict(results=[row(50)])))
+    page = tmp_path / 'docs' / 'page.md'
+    page.parent.mkdir()
+    page.write_text('<!-- results .. -->\n<!-- end -->\n')
+    monkeypatch.setattr(sys, 'argv', ['collect_results.py', str(page)])
+    main()
+    assert page.read_text() == '<!-- results .. -->\n' + table([row(50)]) + '<!-- end -->\n'
+    monkeypatch.setattr(sys, 'argv', ['collect_results.py', str(page), '--check'])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
 
 
 def test_a_number_that_no_file_has_is_noticed(tmp_path):

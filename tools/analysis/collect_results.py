@@ -1,12 +1,13 @@
 """Fill the tables of a Markdown page from committed results.json files.
 
-A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER is searched for results.json.
-After FOLDER may stand what is shown of it, `splits=test,all` and `recipes=1nn,logreg`, and `across=encoders` for a
-table with a line a measure. Rows of tools/analysis/attention.py make a table of their own kind.
+A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER, which is relative to the page's
+own folder, is searched for results.json. After FOLDER may stand what is shown of it, `splits=test,all` and
+`recipes=1nn,logreg`, and `across=encoders` for a table with one line per measure. Rows of tools/analysis/attention.py
+make a table of their own kind.
 
 Examples:
   python tools/analysis/collect_results.py README.md
-  python tools/analysis/collect_results.py README.md --check
+  python tools/analysis/collect_results.py docs/results.md --check
 """
 import argparse
 import glob
@@ -99,7 +100,7 @@ def masks_table(rows: list[dict]) -> str:
 
 
 def fill(page: str, root: str) -> str:
-    """The page with its tables made anew; folders are relative to ``root``."""
+    """The page with its tables made anew; folders are relative to ``root``, the page's own folder."""
     def make(match) -> str:
         rows, options = rows_of(osp.join(root, match[2])), dict(option.split('=') for option in match[3].split())
         if unknown := [*options.keys() - set(_OPTIONS)]:

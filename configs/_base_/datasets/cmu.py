@@ -1,7 +1,7 @@
 # CMU motion capture: 31 joints, one person, 45 classes. Encoders that take clips of one length put ResizeFrames in.
 data = dict(
     store='data/cmu',
-    split='standard',
+    split='xsub',
     pipeline=[
         dict(type='SelectPersons', max_persons=1),
         dict(type='AlignSequence'),

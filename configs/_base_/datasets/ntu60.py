@@ -1,4 +1,4 @@
-# NTU RGB+D 60: 25 joints, two persons, 60 classes; splits xsub (also xview). Published preprocessing (methods.md 0.1).
+# NTU RGB+D 60: 25 joints, two persons, 60 classes; splits xsub (also xview). Preprocessing: docs/methods.md 0.1.
 data = dict(
     store='data/ntu60',
     split='xsub',

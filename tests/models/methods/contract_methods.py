@@ -1,13 +1,11 @@
 """How the contract tests build each registered method, small and quick: one entry a method."""
 import importlib
-import inspect
 import sys
 from pathlib import Path
 
 import torch
 
 from mmskelssl.layouts import get_layout
-from mmskelssl.models import SelfSupervisedModel
 from mmskelssl.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,12 +35,6 @@ BODY31 = dict(name='body31', joints=[f'joint{j}' for j in range(31)], parents=[m
 METHODS = [*ENTRIES]
 SEQUENCES = [name for name in METHODS if MODELS.get(name).variable_length]
 QUEUED = [name for name in METHODS if 'queue_size' in ENTRIES[name]]
-
-
-def registered() -> list[str]:
-    """Every method that a config could name."""
-    return sorted(name for name, kind in MODELS.module_dict.items()
-                  if inspect.isclass(kind) and issubclass(kind, SelfSupervisedModel) and not inspect.isabstract(kind))
 
 
 def encoder(kind: str, layout, persons: int, dropout: float, width: int = 4) -> dict:

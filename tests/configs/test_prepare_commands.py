@@ -1,0 +1,33 @@
+"""The command that a config names for its store parses, and makes the splits that the config trains on."""
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.toy_raw import write_raw
+from mmskelssl.engine.config import split_pair
+from tools.prepare_data import parse_args
+
+DATASETS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
+
+
+@pytest.mark.parametrize('path', sorted(DATASETS.glob('*.py')), ids=lambda path: path.stem)
+def test_the_command_parses(path, monkeypatch):
+    data = Config.fromfile(path).data
+    python, *arguments = shlex.split(data.prepare)
+    assert (python, arguments[0]) == ('python', 'tools/prepare_data.py')
+    monkeypatch.setattr(sys, 'argv', arguments)
+    assert parse_args().out == data.store
+
+
+def test_cmu_trains_on_the_split_that_its_importer_makes(tmp_path):
+    write_raw('cmu', str(tmp_path / 'raw'), num_samples=8)
+    with StoreWriter(str(tmp_path / 'cmu')) as writer:
+        IMPORTERS['cmu'](str(tmp_path / 'raw'), writer)
+    split = Config.fromfile(DATASETS / 'cmu.py').data.split
+    assert set(split_pair(split)) <= set(SkeletonStore(str(tmp_path / 'cmu')).splits)
