@@ -2,13 +2,15 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 
-_received: list[int] = []
+_received: list[tuple[int, float]] = []  # the signal, and when it came
+_ECHO = 2  # seconds
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # Slurm warns with the last
 
 
@@ -25,15 +27,21 @@ class Stopped(SystemExit):
 
 @contextmanager
 def stop_on_signal():
-    """Within, the first SIGTERM, SIGINT or SIGUSR1 is noted; the second has its usual effect."""
+    """Within, the first SIGTERM, SIGINT or SIGUSR1 is noted; another one has its usual effect.
+
+    Not so what comes right behind the first: torchrun passes on what the whole process group has got already.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def note(number, _):
-        _received.append(number)
-        for other, handler in before.items():
-            signal.signal(other, handler)
+        if not _received:
+            _received.append((number, time.monotonic()))
+        elif time.monotonic() - _received[0][1] > _ECHO:
+            for other, handler in before.items():
+                signal.signal(other, handler)
+            signal.raise_signal(number)
 
     before = {number: signal.signal(number, note) for number in _SIGNALS}
     try:
@@ -67,7 +75,7 @@ def stop_requested(iteration: int) -> int:
 
     Several ranks compare notes every tenth iteration: they have to stop after the same one.
     """
-    mine = _received[0] if _received else 0
+    mine = _received[0][0] if _received else 0
     if get_world_size() == 1:
         return mine
     if iteration % 10:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -116,6 +117,14 @@ def kill_at(number: int, stage: str = '') -> None:
 
 def signal_at(number: int, which: int) -> None:
     at_iteration(number, lambda: os.kill(os.getpid(), which))
+
+
+def signal_twice_at(number: int, which: int, pause: float) -> None:
+    def send():
+        os.kill(os.getpid(), which)
+        time.sleep(pause)
+        os.kill(os.getpid(), which)
+    at_iteration(number, send)
 
 
 def signal_group_at(number: int, which: int) -> None:

@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import ROOT, Run, as_rank, assert_same, kill_at, pause_at, signal_at, signal_group_at, worker_fails
+from runs import (
+    ROOT,
+    Run,
+    as_rank,
+    assert_same,
+    kill_at,
+    pause_at,
+    signal_at,
+    signal_group_at,
+    signal_twice_at,
+    worker_fails,
+)
 
 from mmskelssl.datasets import SkeletonDataset, whole_batch
 from mmskelssl.engine.checkpoint import load_checkpoint
@@ -96,6 +107,14 @@ def test_workers_leave_stopping_to_the_run(tiny_store, tmp_path, which):
               options={'train_dataloader.num_workers': 2})
     assert run.end(30) == (130 if which == signal.SIGINT else 0), run.output[-3000:]
     assert load_checkpoint(tmp_path / 'w' / 'iter_6.pth')['meta']['iter'] == 6
+
+
+@pytest.mark.parametrize('pause, saved', [(0, True), (2.2, False)])
+def test_an_echo_is_no_second_request(tiny_store, tmp_path, pause, saved):
+    """torchrun passes on a signal that the ranks have got already; a user who asks again does not want to wait."""
+    run = Run(tiny_store, tmp_path / 'w', inject=signal_twice_at, inject_args=(6, signal.SIGTERM, pause))
+    assert run.end(30) == (0 if saved else -signal.SIGTERM), run.output[-3000:]
+    assert (tmp_path / 'w' / 'iter_6.pth').is_file() == saved
 
 
 def test_unequal_shares_are_refused(tiny_store, tmp_path):
