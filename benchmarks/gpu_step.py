@@ -31,8 +31,8 @@ from benchmarks.cases.data_path import views as published_views
 from benchmarks.cases.steps import progress, sgd
 from benchmarks.measure import count_work, machine
 from benchmarks.reference.actclr import PlainActCLR
+from mmskelssl.atomic import write_atomically
 from mmskelssl.datasets import SkeletonDataset
-from mmskelssl.engine.atomic import write_atomically
 from mmskelssl.errors import UserError, one_line_errors
 
 

@@ -20,14 +20,14 @@ import tempfile
 
 import numpy as np
 
-from mmskelssl.datasets.store import write_columns
-from mmskelssl.evaluation.results import machine, versions
+from mmskelssl.datasets.store.reader import write_columns
+from mmskelssl.provenance import machine, versions
 
 CLIP = (3, 50, 25, 2)
 OPEN = """
 import json, resource, sys, time
 import numpy as np, mmskelssl.datasets
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 def rss(): return int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20
 before, start = rss(), time.perf_counter()
 store = SkeletonStore(sys.argv[1])

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.cases import actclr, crrl, data_path, extraction, loop, losses, preprocess, probes, skeattnclr, store
 from benchmarks.measure import Benchmark, floor_seconds, machine, paired, peaks
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError, one_line_errors
 
 MODULES = (actclr, skeattnclr, crrl, extraction, data_path, probes, losses, preprocess, store, loop)

@@ -26,8 +26,8 @@ from benchmarks.cases import actclr, probes, skeattnclr, store
 from benchmarks.cases.clips import build, clips
 from benchmarks.cases.steps import progress, sgd, step
 from benchmarks.measure import machine, seconds
-from mmskelssl.datasets.toy import write_toy_store
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
+from mmskelssl.datasets.toy.store import write_toy_store
 from mmskelssl.errors import one_line_errors
 from mmskelssl.evaluation.linear import linear_probe
 from mmskelssl.layouts import LAYOUTS

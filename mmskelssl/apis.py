@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mmskelssl.datasets.preprocessing import build_transform, check_shape, run_transform
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_dataset, check_types
@@ -175,7 +175,7 @@ def _checked(extractor: FeatureExtractor, i: int, clip) -> np.ndarray:
     with np.errstate(over='ignore'):  # what overflows counts as not finite
         clip = np.asarray(clip if clip.ndim == 4 else clip[None], np.float32)
     if not np.isfinite(clip).all():  # now, and not after hours of other clips
-        raise UserError(f'clip {i} holds NaN or Inf; fill its gaps first (mmskelssl.datasets.mend.fill_gaps)')
+        raise UserError(f'clip {i} holds NaN or Inf; fill its gaps first (mmskelssl.datasets.store.mend.fill_gaps)')
     return clip
 
 

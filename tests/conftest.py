@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mmengine.registry import DefaultScope
 
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.layouts import get_layout
 
 

@@ -8,7 +8,7 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from mmskelssl.apis import FeatureExtractor, SkeletonInferencer, list_methods
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.engine.train import train

@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    from mmskelssl.evaluation.benchmark import benchmark
+    from mmskelssl.commands.benchmark import benchmark
     benchmark(**vars(parse_args()))
 
 

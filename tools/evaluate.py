@@ -47,7 +47,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def common(args: argparse.Namespace) -> dict:
-    """What :func:`add_common` added, as arguments of mmskelssl.evaluation.command."""
+    """What :func:`add_common` added, as arguments of mmskelssl.commands.measure."""
     return dict(recipes=args.recipe, pairs=args.split_pairs, untrained=args.untrained, seed=args.seed, data=args.data,
                 batch_size=args.batch_size, device=args.device, imports=args.imports, pictures=not args.no_pictures)
 
@@ -71,7 +71,7 @@ def parse_args() -> argparse.Namespace:
 @one_line_errors
 def main() -> None:
     args = parse_args()
-    from mmskelssl.evaluation import command
+    from mmskelssl.commands import measure as command
     out = args.out or osp.splitext(args.checkpoints[-1])[0] + '_eval'
     if args.protocol == 'ensemble':
         if args.names:

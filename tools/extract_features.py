@@ -13,7 +13,7 @@ import os.path as osp
 
 import numpy as np
 
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.evaluation.features import Features
 
@@ -43,7 +43,7 @@ def main() -> None:
                         help='modules, or paths of packages and files, to import first')
     args = parser.parse_args()
     from mmskelssl.apis import FeatureExtractor
-    from mmskelssl.datasets.store import SkeletonStore
+    from mmskelssl.datasets.store.reader import SkeletonStore
     extractor = FeatureExtractor(args.checkpoint, args.device, args.batch_size, args.imports)
     features = extractor.of_store(args.data, args.split)
     out = args.out or osp.splitext(args.checkpoint)[0] + '_features.npz'

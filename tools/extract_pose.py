@@ -18,10 +18,10 @@ from rich.progress import track
 
 from mmskelssl.datasets.importers.import_files import add_or_skip
 from mmskelssl.datasets.importers.labels import Labels, check_share, set_splits
-from mmskelssl.datasets.importers.pose_json import MAX_FRAMES
+from mmskelssl.datasets.importers.pose.importer import MAX_FRAMES
 from mmskelssl.datasets.pose_tracking import track_persons
-from mmskelssl.datasets.store import SkeletonStore
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError, one_line_errors
 
 Estimator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 
 from mmskelssl.datasets.importers import IMPORTERS
 from mmskelssl.datasets.importers.options import add_options, options_of
-from mmskelssl.datasets.store import SkeletonStore
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import one_line_errors
 
 
@@ -73,17 +73,17 @@ def main() -> None:
                          overwrite=args.overwrite, resume=True) as writer:
             importer(args.path, writer, **options)
     elif args.command == 'toy':
-        from mmskelssl.datasets.toy import write_toy_store
+        from mmskelssl.datasets.toy.store import write_toy_store
         if args.raw:
-            from mmskelssl.datasets.toy_raw import write_raw
+            from mmskelssl.datasets.toy.raw import write_raw
             write_raw(args.raw, args.out, num_samples=args.samples, seed=args.seed)
             return
         write_toy_store(args.out, num_samples=args.samples, seed=args.seed, overwrite=args.overwrite)
     elif args.command == 'verify':
-        from mmskelssl.datasets.verify import print_report, verify
+        from mmskelssl.datasets.store.verify import print_report, verify
         sys.exit(print_report(verify(args.path)))
     elif args.command == 'stats':
-        from mmskelssl.datasets.statistics import print_stats, store_stats
+        from mmskelssl.datasets.store.statistics import print_stats, store_stats
         stats = store_stats(args.path)
         print_stats(stats)
         if args.plot:
@@ -91,10 +91,10 @@ def main() -> None:
             plot_stats(stats, args.plot)
         return
     elif args.command == 'repair':
-        from mmskelssl.datasets.repair import repair
+        from mmskelssl.datasets.store.repair import repair
         repair(args.path, args.out, args.drop_twins, args.overwrite)
     elif args.command == 'merge':
-        from mmskelssl.datasets.merge import merge
+        from mmskelssl.datasets.store.merge import merge
         merge(args.paths, args.out, args.overwrite)
     report(args.out, args.strict)
 

@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
 @one_line_errors
 def main() -> None:
     args = parse_args()
-    from mmskelssl.evaluation.command import evaluate_with_config
+    from mmskelssl.commands.measure import evaluate_with_config
     out = args.out or osp.splitext(args.checkpoint)[0] + '_eval'
     evaluate_with_config(args.config, args.checkpoint, args.protocols, out, cfg_options=args.cfg_options,
                          **common(args))

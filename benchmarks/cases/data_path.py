@@ -12,7 +12,7 @@ from benchmarks.measure import Benchmark, Case, difference
 from benchmarks.reference import augment
 from mmskelssl.augment import build_augments
 from mmskelssl.datasets import SkeletonDataset
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
 PIPELINE = [dict(type='SelectPersons', max_persons=2), dict(type='PackSkeleton')]

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 
 from benchmarks.cases.steps import progress, sgd, step
 from benchmarks.measure import Benchmark, seconds, summary
-from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.datasets.toy.store import write_toy_store
 from mmskelssl.registry import HOOKS
 
 CONFIG = '''

@@ -8,8 +8,8 @@ import tempfile
 import numpy as np
 
 from benchmarks.measure import Benchmark, Case
-from mmskelssl.datasets.store import SkeletonStore
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.writer import StoreWriter
 
 SAMPLES, FRAMES = 56_880, 83
 
@@ -48,7 +48,7 @@ FRESH = """
 import pickle, sys, tempfile, time
 from benchmarks.cases.store import write
 from benchmarks.measure import peak_memory
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 path, taken = sys.argv[1], []
 with tempfile.TemporaryDirectory() as small:
     write(small, 20, 5)

@@ -10,7 +10,7 @@ import numpy as np
 from mmcv.transforms import Compose
 from rich.progress import track
 
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.parallel import FEW, WorkerDied, run_parallel

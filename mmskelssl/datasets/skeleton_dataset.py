@@ -14,8 +14,9 @@ from mmengine.device import get_device
 from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from torch.utils.data import Dataset, default_collate
 
+from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.preprocessing import locked, preprocess
-from mmskelssl.datasets.store import SkeletonStore, file_hash
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
 

@@ -1,15 +1,10 @@
-"""Reading checkpoints: nothing in the file is run, and nothing is loaded by half.
-
-Importing this module puts :func:`load_checkpoint` behind every load of mmengine (``load_from``, ``resume``,
-``init_cfg=dict(type='Pretrained')``).
-"""
+"""Reading checkpoints: nothing in the file is run, and nothing is loaded by half."""
 import os.path as osp
 import pickle
 import zipfile
 from os import PathLike
 
 import torch
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmskelssl.engine.unpickle import STAND_INS, restore, to_plain
@@ -68,19 +63,6 @@ def _reason(path: str, error: Exception) -> str:
     if osp.getsize(path) == 0 or not zipfile.is_zipfile(path):
         return 'not a readable checkpoint (truncated, or another kind of file); take another one'
     return f'damaged checkpoint ({type(error).__name__}); take another one'
-
-
-# mmengine logs the loader's name without its first ten letters, hence `load_from_`.
-def load_from_disk(filename: str, map_location=None) -> dict:
-    """Always to the CPU, whatever mmengine asks for.
-
-    torch copies from there what belongs on the GPU. AdamW's step counts stay: on a GPU it would wait for each of them.
-    """
-    return load_checkpoint(filename)
-
-
-for _scheme in {'', *CheckpointLoader._schemes}:
-    CheckpointLoader.register_scheme(_scheme, load_from_disk, force=True)
 
 
 def _state_dict(checkpoint: dict) -> dict:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from mmengine.config import Config
 
 from mmskelssl.datasets.skeleton_dataset import SkeletonDataset, dataset_config
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.distributed import is_first_process
 from mmskelssl.engine.plugins import look_beside
 from mmskelssl.errors import UserError

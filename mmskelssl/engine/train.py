@@ -16,6 +16,7 @@ from mmskelssl.engine.changes import refuse_changes
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.distributed import check_equal_shares, prepare_distributed
+from mmskelssl.engine.safe_io import install_safe_io
 from mmskelssl.engine.stopping import start_worker, stop_on_signal
 from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
 from mmskelssl.errors import UserError
@@ -42,6 +43,7 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
     Raises:
         Stopped: A signal asked to stop, and the run is saved.
     """
+    install_safe_io()
     stages = load_config(config, cfg_options)
     carries = {stage['name']: stage.get('carry', ['backbone.', 'projector.'])
                for stage in stages[-1][1].get('stages', [])}

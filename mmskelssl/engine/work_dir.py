@@ -9,8 +9,7 @@ import re
 import socket
 from contextlib import contextmanager
 
-from mmskelssl.datasets.store import file_hash
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import file_hash, write_atomically
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.distributed import is_first_process
 from mmskelssl.errors import UserError

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
 
 
 def draw_errors(path: str, labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str], title: str) -> None:

@@ -2,39 +2,18 @@
 import json
 import math
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 
-import torch
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-import mmskelssl
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
 from mmskelssl.evaluation.protocols import PROTOCOLS
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what decides a number."""
-    found = {'mmskelssl': mmskelssl.__version__, 'python': platform.python_version(), 'torch': torch.__version__}
-    for package in ('mmengine', 'mmcv-lite', 'mmcv', 'numpy', 'scikit-learn'):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict:
-    """What it ran on."""
-    return dict(system=platform.platform(terse=True), processor=platform.machine(), cores=os.cpu_count(),
-                threads=torch.get_num_threads(),
-                gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None)
+from mmskelssl.provenance import machine, versions
 
 
 def _plain(value):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError
 
 _LIMIT = 1 << 30  # bytes that a file may unpack to

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.monitors import in_batch_top1, mean_cosine
 from mmskelssl.models.losses import widen
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
 from mmskelssl.models.modules.queue import FeatureQueue
+from mmskelssl.models.monitors import in_batch_top1, mean_cosine
 from mmskelssl.registry import MODELS
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 from mmskelssl.registry import MODELS, TRANSFORMS, explain_unknown

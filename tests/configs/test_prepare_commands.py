@@ -7,9 +7,9 @@ import pytest
 from mmengine.config import Config
 
 from mmskelssl.datasets.importers import IMPORTERS
-from mmskelssl.datasets.store import SkeletonStore
-from mmskelssl.datasets.store_writer import StoreWriter
-from mmskelssl.datasets.toy_raw import write_raw
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.datasets.toy.raw import write_raw
 from mmskelssl.engine.config import split_pair
 from tools.prepare_data import parse_args
 

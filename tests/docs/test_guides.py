@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from doc_commands import ROOT, commands, read, shell, shorten
 
-from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.datasets.toy.store import write_toy_store
 
 GUIDES = ['docs/add_a_method.md', 'docs/add_a_dataset.md', 'docs/evaluate.md']
 PAGES = ['README.md', 'SECURITY.md', *(f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md')))]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.datasets.toy.store import write_toy_store
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine.hooks.knn_hook import KNNHook
 from mmskelssl.errors import UserError
 from mmskelssl.visualization.curves import plot_curves, read_scalars

@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
 from mmskelssl.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmskelssl.datasets.store import SkeletonStore
-from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.toy.store import write_toy_store
 from mmskelssl.engine.changes import differences
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
 from mmskelssl.engine.hooks import ProgressHook, checkpoint_hook
@@ -222,7 +222,7 @@ def test_a_checkpoint_of_another_model_is_refused(ntu, tmp_path, monkeypatch, ca
 
 
 def test_no_labels_are_needed(ntu, tmp_path, monkeypatch):
-    from mmskelssl.datasets.store_writer import StoreWriter
+    from mmskelssl.datasets.store.writer import StoreWriter
     source = SkeletonStore(ntu)
     with StoreWriter(tmp_path / 'plain', 'ntu25') as writer:
         for i, name in enumerate(source.ids):

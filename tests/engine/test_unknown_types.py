@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.datasets.toy.store import write_toy_store
 from tools import train as train_tool
 
 CASES = [  # key, value, the nearest name, registry

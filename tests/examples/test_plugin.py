@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mmskelssl.datasets import SkeletonDataset, SkeletonStore
-from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.datasets.toy.store import write_toy_store
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.errors import UserError

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from mmskelssl.engine import atomic
+from mmskelssl import atomic
 from mmskelssl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from runs import ROOT, Run, assert_same, die_before, die_writing, disk_full_at
 
+from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
-from mmskelssl.datasets.store import file_hash
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone, load_checkpoint
 from mmskelssl.engine.work_dir import newest_sound
 from mmskelssl.errors import UserError

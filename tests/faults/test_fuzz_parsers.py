@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmskelssl.datasets.toy_raw import skeleton_text, write_raw
+from mmskelssl.datasets.toy.raw import skeleton_text, write_raw
 
 BVH = """HIERARCHY
 ROOT Hips

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
-from mmskelssl.datasets.toy import write_toy_store
+from mmskelssl.datasets.toy.store import write_toy_store
 from mmskelssl.layouts import LAYOUTS, get_layout
 from tests.conftest import random_clip, write_tiny_store
 from tools.analysis import browse_dataset as tool

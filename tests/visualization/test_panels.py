@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmskelssl.datasets.toy import ACTIONS, make_sample
+from mmskelssl.datasets.toy.store import ACTIONS, make_sample
 from mmskelssl.errors import UserError
 from mmskelssl.visualization import Panel, Row, draw_panels
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from mmskelssl.augment import SpatialFlip
-from mmskelssl.datasets.toy import ACTIONS, make_sample
+from mmskelssl.datasets.toy.store import ACTIONS, make_sample
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS, get_layout
 from mmskelssl.visualization import contact_sheet, draw_clip, grows_up, strip

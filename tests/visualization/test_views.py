@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.config import load_config
 from mmskelssl.errors import UserError
 from mmskelssl.visualization.views import COMPANIONS, ViewSteps

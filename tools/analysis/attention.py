@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.errors import UserError, one_line_errors

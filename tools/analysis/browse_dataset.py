@@ -16,7 +16,7 @@ import re
 
 import numpy as np
 
-from mmskelssl.datasets.store import SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.config import load_config
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.visualization import Panel, Row, contact_sheet, draw_clip, draw_panels, grows_up

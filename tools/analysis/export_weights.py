@@ -6,7 +6,7 @@ Examples:
 import argparse
 import json
 
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.errors import UserError, one_line_errors
 

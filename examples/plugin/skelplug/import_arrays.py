@@ -10,7 +10,7 @@ import os
 
 import numpy as np
 
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.layouts import LAYOUTS, get_layout
 

@@ -12,7 +12,7 @@ from mmskelssl.datasets.importers.ntu import import_ntu60, import_ntu120
 from mmskelssl.datasets.importers.nwucla import import_nwucla
 from mmskelssl.datasets.importers.official_npy import import_official_npy
 from mmskelssl.datasets.importers.pkummd import import_pkummd
-from mmskelssl.datasets.importers.pose_json import import_pose_json
+from mmskelssl.datasets.importers.pose.importer import import_pose_json
 from mmskelssl.datasets.importers.pyskl import import_pyskl
 from mmskelssl.datasets.importers.sbu import import_sbu
 from mmskelssl.datasets.importers.utd import import_utd

@@ -11,7 +11,7 @@ import numpy as np
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import LABELS, check_share, classes_of, label_table, set_splits
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import read_layout
 

@@ -11,7 +11,7 @@ from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.mocap import Acclaim, Motion, read_amc, read_asf, read_bvh, resample
 from mmskelssl.datasets.mocap.layout import layout_of_motion
 from mmskelssl.datasets.mocap.motion import MAX_BYTES
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout, read_layout
 

@@ -6,7 +6,7 @@ from functools import partial
 from rich.progress import track
 
 from mmskelssl.datasets.importers.source import Source
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.parallel import run_parallel
 

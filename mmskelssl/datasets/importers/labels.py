@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mmskelssl.datasets.importers.source import Source, stem
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 LABELS = 'labels.csv'

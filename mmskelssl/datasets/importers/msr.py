@@ -5,7 +5,7 @@ import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.source import Source, stem, text_of
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 CLASSES = ['high arm wave', 'horizontal arm wave', 'hammer', 'hand catch', 'forward punch', 'high throw', 'draw X',

@@ -11,7 +11,7 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.ntu_classes import NTU_CLASSES
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import split_by
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 # The data set's own protocols: subjects of the x-sub training parts (docs/methods.md 0.1 for the first 40 subjects).

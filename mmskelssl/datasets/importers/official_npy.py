@@ -8,7 +8,7 @@ from rich.progress import track
 from mmskelssl.datasets.importers.import_files import add_or_skip
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.splits import subject_of
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 

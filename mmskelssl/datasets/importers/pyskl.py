@@ -7,7 +7,7 @@ from rich.progress import track
 
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.splits import odd_even_subjects, subject_of
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import read_layout
 

@@ -2,7 +2,7 @@
 import re
 from collections.abc import Callable
 
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 
 _SUBJECT = re.compile(r'[as]\d+_s(\d+)_[et]\d+|P(\d{3})R\d{3}A\d{3}')
 

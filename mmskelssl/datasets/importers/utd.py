@@ -8,7 +8,7 @@ from scipy.io import loadmat, whosmat
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.source import Source, stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 CLASSES = ['swipe left', 'swipe right', 'wave', 'clap', 'throw', 'cross arms', 'basketball shoot', 'draw X',

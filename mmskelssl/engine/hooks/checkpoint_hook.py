@@ -5,12 +5,12 @@ import signal
 from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 
-from mmskelssl.datasets.store import file_hash
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import file_hash, write_atomically
 from mmskelssl.engine.randomness import random_state
 from mmskelssl.engine.stopping import Stopped, stop_requested
 from mmskelssl.engine.work_dir import prune, read_manifest, write_manifest
 from mmskelssl.errors import UserError
+from mmskelssl.provenance import versions
 from mmskelssl.registry import HOOKS
 
 
@@ -84,7 +84,6 @@ class CheckpointHook(_CheckpointHook):
 
     @staticmethod
     def _entry(path: str, meta: dict) -> dict:
-        from mmskelssl.evaluation.results import versions  # which itself writes through this package
         info = meta.get('mmskelssl', {})
         return dict(epoch=meta['epoch'], iter=meta['iter'], sha256=file_hash(path), bytes=osp.getsize(path),
                     **{key: info.get(key) for key in ('config_hash', 'data_hash', 'world_size')},

@@ -11,8 +11,8 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import Features
 from mmskelssl.evaluation.knn import knn_scores
 from mmskelssl.evaluation.metrics import accuracies
-from mmskelssl.evaluation.monitors import feature_std, mean_cosine
 from mmskelssl.evaluation.protocols import KNN_RECIPES, KNN_TEMPERATURE, FeatureBank
+from mmskelssl.models.monitors import feature_std, mean_cosine
 from mmskelssl.registry import DATASETS, HOOKS
 
 

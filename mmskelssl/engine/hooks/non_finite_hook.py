@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
-from mmskelssl.engine.atomic import write_atomically
+from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError
 from mmskelssl.registry import HOOKS
 

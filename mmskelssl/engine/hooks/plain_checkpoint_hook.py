@@ -1,8 +1,7 @@
 """Checkpoints of plain data only."""
 from mmengine.hooks import Hook
 
-import mmskelssl.engine.atomic  # noqa: F401  no half-written files
-import mmskelssl.engine.checkpoint  # noqa: F401  its loader replaces mmengine's, which cannot resume on torch >= 2.6
+from mmskelssl.engine.safe_io import install_safe_io
 from mmskelssl.engine.unpickle import to_plain
 from mmskelssl.registry import HOOKS
 
@@ -14,6 +13,9 @@ class PlainCheckpointHook(Hook):
     Any reader can then open it with ``weights_only=True``. What has no plain form is left out, with a warning.
     """
     priority = 'LOWEST'  # after the hooks that add something
+
+    def before_run(self, runner) -> None:
+        install_safe_io()  # also for a Runner that was not started by ours; mmengine cannot resume on torch >= 2.6
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         dropped: list[str] = []

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import IMPORTERS
-from mmskelssl.datasets.toy import ACTIONS, make_sample
-from mmskelssl.datasets.toy_asf_amc import to_cmu31, write_asf_amc, write_toy_cmu
+from mmskelssl.datasets.toy.asf_amc import to_cmu31, write_asf_amc, write_toy_cmu
+from mmskelssl.datasets.toy.store import ACTIONS, make_sample
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS, get_layout
 from tools.prepare_data import main

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import IMPORTERS, source
-from mmskelssl.datasets.verify import verify
+from mmskelssl.datasets.store.verify import verify
 from mmskelssl.errors import UserError
 
 OPTIONS = dict(pyskl=dict(layout='kinect20'), arrays=dict(layout='kinect20'))

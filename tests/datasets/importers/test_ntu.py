@@ -8,7 +8,7 @@ import pytest
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import IMPORTERS
 from mmskelssl.datasets.importers.ntu import TRAIN_SUBJECTS, read_skeleton
-from mmskelssl.datasets.toy_raw import skeleton_text, write_raw
+from mmskelssl.datasets.toy.raw import skeleton_text, write_raw
 from mmskelssl.errors import UserError
 
 NAME = 'S001C002P003R001A005'
@@ -340,7 +340,7 @@ def test_zip_folder_and_processes_agree(tmp_path, toy):
 
 
 def test_the_toys_motions_survive(toy, tmp_path):
-    from mmskelssl.datasets.toy import make_sample
+    from mmskelssl.datasets.toy.store import make_sample
     store = import_ntu(toy, tmp_path / 's')
     for index in range(1, 10):
         rng = np.random.default_rng([3, index])

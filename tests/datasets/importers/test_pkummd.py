@@ -6,7 +6,7 @@ import pytest
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers.pkummd import import_pkummd, read_frames, read_split
-from mmskelssl.datasets.toy_raw import write_raw
+from mmskelssl.datasets.toy.raw import write_raw
 from mmskelssl.errors import UserError
 
 
@@ -136,7 +136,7 @@ def test_toy_recordings(tmp_path):
     store = import_from(tmp_path / 'raw', tmp_path / 's')
     assert len(store) == 20 and not reasons(store) and sorted(store.splits) == [
         'xsub_test', 'xsub_train', 'xview_test', 'xview_train']
-    from mmskelssl.datasets.toy import make_sample
+    from mmskelssl.datasets.toy.store import make_sample
     rng = np.random.default_rng([2, 0])
     made = make_sample(rng, 0, 1, int(rng.integers(1, 4)))
     np.testing.assert_allclose(store.keypoints(0)[0], made[0], atol=1e-5)

@@ -12,8 +12,8 @@ import pytest
 
 from mmskelssl.datasets import SkeletonStore
 from mmskelssl.datasets.importers import ntu
-from mmskelssl.datasets.store_writer import StoreWriter
-from mmskelssl.datasets.toy_raw import write_raw
+from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.datasets.toy.raw import write_raw
 from mmskelssl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,7 +63,7 @@ def wait_for(condition, process):
 # A tool whose importer stops and waits once it has finished so many files.
 STOPS = """
 import sys, time
-from mmskelssl.datasets.store_writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter
 finish, stop = StoreWriter.finish, int(sys.argv.pop(1))
 def finish_and_wait(self, item):
     finish(self, item)
@@ -176,7 +176,7 @@ def test_another_option_or_version_starts_anew(raw, undisturbed, tmp_path, monke
     out = tmp_path / 's'
     assert len(interrupted(raw, out, 5)) == 5 and len(journal(out)) == 6
     assert len(interrupted(raw, out, 3, other=1)) == 3 and len(journal(out)) == 4
-    monkeypatch.setattr('mmskelssl.datasets.store_writer.__version__', '0.0.1')
+    monkeypatch.setattr('mmskelssl.datasets.store.writer.__version__', '0.0.1')
     assert len(interrupted(raw, out, 2, other=1)) == 2 and len(journal(out)) == 3
     monkeypatch.undo()
     assert len(interrupted(raw, out, 99)) == 65

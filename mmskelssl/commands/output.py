@@ -1,0 +1,101 @@
+"""The files of an evaluation: results.json, scores by sample id, pictures, lists of the labels used."""
+import itertools
+import json
+import os.path as osp
+import re
+from collections.abc import Mapping, Sequence
+
+from mmskelssl.atomic import write_atomically
+from mmskelssl.evaluation.pictures import draw_errors
+from mmskelssl.evaluation.protocols import Measured
+from mmskelssl.evaluation.results import print_table, row_title, write_results
+from mmskelssl.evaluation.scores import Scores, save_scores
+
+
+class Output:
+    """Writes what belongs to a row as the row comes, and results.json at the end.
+
+    Args:
+        folder: Where to.
+        earlier: Rows of an earlier results.json to keep.
+        pictures: Draw confusions.
+    """
+
+    def __init__(self, folder: str, earlier: Sequence[dict] = (), pictures: bool = True):
+        self.folder, self.rows, self.pictures = folder, list(earlier), pictures
+        self.kept = len(self.rows)
+        self.names = {row[key] for row in earlier for key in ('scores', 'picture') if row.get(key)}
+        self.config_hash = self.data_hash = None
+
+    def provenance(self, config_hash: str | None, data_hash: str) -> None:
+        """Hashes that results.json is headed by: the last encoder's."""
+        self.config_hash, self.data_hash = config_hash, data_hash
+
+    def add(self, measured: Measured, classes: Sequence[str], num_classes: int) -> Scores | None:
+        """Keep a row; its scores, if it has any, are returned."""
+        row, test = measured.row, measured.test
+        classes = list(classes) or [str(c) for c in range(num_classes)]
+        row.update(data_hash=self.data_hash, per_class=_by_name(row['per_class'], classes))
+        if measured.outcome.train_ids is not None:
+            row['subset'] = self._subset(row, measured.outcome.train_ids)
+        self.rows.append(row)
+        self._picture(row, test.labels, measured.predictions, classes)
+        if measured.scores is None:
+            return None
+        return self._save(Scores(test.ids, measured.scores, test.labels, row, classes))
+
+    def add_ensemble(self, scores: Scores) -> None:
+        """Keep an ensemble's row and scores."""
+        scores.row['per_class'] = _by_name(scores.row['per_class'], scores.classes)
+        self.rows.append(scores.row)
+        self._picture(scores.row, scores.labels, scores.scores.argmax(1), scores.classes)
+        self._save(scores)
+
+    def finish(self) -> list[dict]:
+        """Write results.json, print the table."""
+        path = osp.join(self.folder, 'results.json')
+        write_results(path, self.rows, self.config_hash, self.data_hash)
+        print_table(self.rows)
+        print(path)
+        return self.rows
+
+    def rescue(self) -> None:
+        """Keep the rows of an evaluation that did not reach its end, under another name."""
+        if len(self.rows) > self.kept:
+            path = osp.join(self.folder, 'results.partial.json')
+            write_results(path, self.rows, self.config_hash, self.data_hash)
+            print(f'not finished; what was measured is in {path}')
+
+    def _save(self, scores: Scores) -> Scores:
+        scores.row['scores'] = self._name('scores', scores.row, 'npz')
+        save_scores(osp.join(self.folder, scores.row['scores']), scores)
+        return scores
+
+    def _picture(self, row: dict, labels, predictions, classes: Sequence[str]) -> None:
+        if self.pictures:
+            row['picture'] = self._name('pictures', row, 'png')
+            title = f'{row["encoder"]}, {row["stream"]} stream, {row["data"]} {row["split"]}: {row_title(row)}'
+            draw_errors(osp.join(self.folder, row['picture']), labels, predictions, classes, title)
+
+    def _subset(self, row: dict, ids: Sequence[str]) -> str:
+        """The list of ids, one file a data set, split, fraction and seed: the same for all encoders."""
+        name = f'subsets/{row["data"]}_{row["train_split"]}_{row["label_fraction"]:g}_seed{row["seed"]}.json'
+        content = dict(data=row['data'], data_hash=row['data_hash'], split=row['train_split'], seed=row['seed'],
+                       label_fraction=row['label_fraction'], ids=list(ids))
+        write_atomically(osp.join(self.folder, name), (json.dumps(content, indent=1) + '\n').encode())
+        return name
+
+    def _name(self, kind: str, row: dict, suffix: str) -> str:
+        """KIND/ENCODER_PROTOCOL_RECIPE_SPLIT.SUFFIX; a stream that is not joint and a number if taken are in it."""
+        stream = '' if row['stream'] == 'joint' else f'-{row["stream"]}'
+        share = '' if row['label_fraction'] in (1, None) else f'-{row["label_fraction"]:g}'
+        parts = (row['encoder'] + stream, row['protocol'], row['recipe'] + share, row['split'])
+        base = f'{kind}/' + re.sub(r'[^\w.+-]', '-', '_'.join(map(str, parts)))
+        free = (f'{base}{"" if i == 1 else f"-{i}"}.{suffix}' for i in itertools.count(1))
+        name = next(name for name in free if name not in self.names)
+        self.names.add(name)
+        return name
+
+
+def _by_name(per_class: Mapping[int, float], classes: Sequence[str]) -> dict[str, float]:
+    return {classes[c]: value for c, value in per_class.items()}

@@ -1,0 +1,1 @@
+"""Stores: reading, writing, checking and repairing folders of skeleton sequences."""

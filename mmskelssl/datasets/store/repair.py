@@ -1,0 +1,59 @@
+"""A mended copy of a store."""
+import numpy as np
+from rich.progress import track
+
+from mmskelssl.datasets.importers.import_files import add_or_skip
+from mmskelssl.datasets.store.mend import drop_empty, fill_gaps
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.verify import split_pairs, twins_of
+from mmskelssl.datasets.store.writer import StoreWriter
+
+
+def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = False) -> None:
+    """Write a copy in which everything that has a mend is mended; the rest is left out and listed with the reason.
+
+    Gaps are filled (:func:`fill_gaps`), frames and persons without a body left out (:func:`drop_empty`), labels outside
+    the classes removed; of an id that stands twice the first is kept; splits name only what is there, each once, and a
+    test split nothing that its training split names.
+
+    Args:
+        path: Store to read; its frames may have changed since they were written.
+        out: Store to write.
+        drop_twins: Leave test samples out of their splits that have a training sample's coordinates.
+        overwrite: Replace a store that is there.
+    """
+    store = SkeletonStore(path)
+    with StoreWriter(out, store.layout, store.channels, store.head.get('units', ''), store.classes,
+                     source=f'repair {path}', options=dict(drop_twins=drop_twins), overwrite=overwrite) as writer:
+        for i in track(range(len(store)), 'repairing', disable=len(store) < 5000):
+            about = {k: v for k, v in store.samples[i].items() if k not in ('id', 'offset', 'persons', 'frames')}
+            name, keypoints, done = store.ids[i], np.array(store.keypoints(i)), []
+            for mend in (fill_gaps, drop_empty):
+                if keypoints is not None:
+                    keypoints, text = mend(keypoints)
+                    done += [text] if text else []
+            if keypoints is None:
+                writer.skip(name, '; '.join(done))
+                continue
+            most = len(store.classes) or 1 << 31
+            if about.get('label') is not None and not 0 <= about['label'] < most:
+                done.append(f'label {about["label"]} is outside 0..{most - 1} and was removed')
+                about['label'] = None
+            before = len(writer.samples)
+            add_or_skip(writer, name, keypoints=keypoints, **about)
+            if done and len(writer.samples) > before:
+                writer.repaired.append(dict(id=name, reason='; '.join(done)))
+        there = {sample['id'] for sample in writer.samples}
+        for split, ids in store.splits.items():
+            writer.set_split(split, dict.fromkeys(sample for sample in ids if sample in there))
+        for train, test in split_pairs(writer.splits):
+            members = set(writer.splits[train])
+            for sample in members & set(writer.splits[test]):
+                writer.note(sample, f'is in {train!r} and was left out of {test!r}')
+            writer.set_split(test, [sample for sample in writer.splits[test] if sample not in members])
+        if drop_twins:
+            for train, test in split_pairs(writer.splits):
+                twins = set(twins_of(store, train, test))
+                for sample in sorted(twins & there):
+                    writer.note(sample, f'has the coordinates of a sample of {train!r} and was left out of {test!r}')
+                writer.set_split(test, [sample for sample in writer.splits[test] if sample not in twins])

@@ -1,0 +1,126 @@
+"""Every fault of a store, found by reading all of it."""
+import hashlib
+import os.path as osp
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from rich.progress import track
+
+from mmskelssl.atomic import file_hash
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.errors import UserError
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a store.
+
+    Args:
+        what: Kind of fault, in words.
+        samples: Ids that it is about; none where it is about the whole store.
+        fatal: Whether a training or an evaluation would be wrong with it.
+    """
+    what: str
+    samples: tuple[str, ...] = ()
+    fatal: bool = True
+
+
+def verify(path: str) -> list[Fault]:
+    """Read a whole store and list its faults: hash, numbers, bodies, labels, ids, splits, and twins across splits.
+
+    Args:
+        path: Folder of the store.
+    """
+    try:
+        store = SkeletonStore(path)
+    except UserError as error:  # what makes it unreadable: missing, cut off, of another shape than it says
+        return [Fault(str(error))]
+    faults = []
+    if file_hash(osp.join(path, 'keypoints.npy')) != store.head.get('sha256'):
+        faults.append(Fault('the frames have changed since they were written (another sha256)'))
+    contents, by_fault = [], {}
+    for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
+        keypoints = store.keypoints(i)
+        contents.append(hashlib.sha256(np.ascontiguousarray(keypoints).data).digest())
+        for fault in _faults_of(keypoints):
+            by_fault.setdefault(fault, []).append(store.ids[i])
+    faults += [Fault(what, tuple(ids), fatal) for (what, fatal), ids in by_fault.items()]
+    most = len(store.classes) or 1 << 31
+    wrong = tuple(store.ids[i] for i in np.flatnonzero((store.labels >= most) | (store.labels < -1)))
+    faults += [Fault(f'label outside 0..{most - 1}', wrong)] * bool(wrong)
+    twice = _repeated(store.ids)
+    faults += [Fault('the id stands twice', twice)] * bool(twice)
+    return faults + _split_faults(store, contents)
+
+
+def _faults_of(keypoints: np.ndarray) -> Iterable[tuple[str, bool]]:
+    """(kind, whether it is fatal) of each fault of a clip (M, T, V, C)."""
+    if not np.isfinite(keypoints).all():
+        yield 'NaN or Inf', True
+    seen = keypoints.any((2, 3))
+    if not seen.any():
+        yield 'every coordinate is zero, there is no body in it', True
+        return
+    if not seen.any(0).all():
+        yield 'frames without a body', False
+    if not seen.any(1).all():
+        yield 'a person who is never seen', False
+    if keypoints.shape[1] == 1:
+        yield 'a single frame', False
+
+
+def _repeated(names: Iterable[str]) -> tuple[str, ...]:
+    seen = set()
+    return tuple(dict.fromkeys(name for name in names if name in seen or seen.add(name)))
+
+
+def _split_faults(store: SkeletonStore, contents: list[bytes]) -> list[Fault]:
+    known, faults = dict(zip(store.ids, contents, strict=True)), []
+    for name, ids in store.splits.items():
+        unknown = [sample for sample in ids if sample not in known]
+        faults += [Fault(f'split {name!r} names samples that are not there', tuple(unknown))] * bool(unknown)
+        twice = _repeated(ids)
+        faults += [Fault(f'split {name!r} names a sample twice', twice)] * bool(twice)
+        faults += [Fault(f'split {name!r} is empty')] * (not ids)
+    for train, test in split_pairs(store.splits):
+        shared = [sample for sample in store.splits[test] if sample in set(store.splits[train])]
+        faults += [Fault(f'samples of {test!r} stand in {train!r} too', tuple(shared))] * bool(shared)
+        twins = twins_of(store, train, test, known)
+        share = f'{len(twins)} of {len(store.splits[test])}'
+        faults += [Fault(f'exact duplicates across splits: {share} samples of {test!r} have the coordinates of one of '
+                         f'{train!r}', tuple(twins), fatal=False)] * bool(twins)
+    counts = {content: 0 for content in contents}
+    for content in contents:
+        counts[content] += 1
+    same = tuple(sample for sample in store.ids if counts[known[sample]] > 1)
+    faults += [Fault('the coordinates stand in the store more than once', same, fatal=False)] * bool(same)
+    return faults
+
+
+def twins_of(store: SkeletonStore, train: str, test: str, contents: dict[str, bytes] | None = None) -> list[str]:
+    """Ids of ``test`` whose coordinates are exactly those of a sample of ``train`` that is not itself."""
+    if contents is None:
+        contents = {store.ids[i]: hashlib.sha256(np.ascontiguousarray(store.keypoints(i)).data).digest()
+                    for i in range(len(store))}
+    members = set(store.splits[train])
+    known = {contents[sample] for sample in members if sample in contents}
+    return [sample for sample in store.splits[test] if sample not in members and contents.get(sample) in known]
+
+
+def split_pairs(splits: Iterable[str]) -> list[tuple[str, str]]:
+    """(training, test) splits that belong together by their names: train/test, and X_train/X_test."""
+    names = list(splits)
+    return [(train, train.removesuffix('train') + 'test') for train in names
+            if train.endswith('train') and train.removesuffix('train') + 'test' in names]
+
+
+def print_report(faults: list[Fault]) -> int:
+    """Print faults; 1 if one of them is fatal."""
+    for fault in faults:
+        examples = ', '.join(map(str, fault.samples[:3])) + (', ...' if len(fault.samples) > 3 else '')
+        where = f': {len(fault.samples)} samples ({examples})' if fault.samples else ''
+        print(f'{"FAULT" if fault.fatal else "note "} {fault.what}{where}')
+    fatal = sum(fault.fatal for fault in faults)
+    print(f'{fatal} faults, {len(faults) - fatal} notes' if faults else 'no fault found')
+    return int(fatal > 0)

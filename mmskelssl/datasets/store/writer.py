@@ -1,0 +1,258 @@
+"""StoreWriter: frames go to disk as they come; only a finished store appears under its name."""
+import fcntl
+import json
+import operator
+import os
+import os.path as osp
+import shutil
+import tempfile
+from collections.abc import Iterable
+
+import numpy as np
+
+from mmskelssl import __version__
+from mmskelssl.atomic import file_hash
+from mmskelssl.datasets.store.mend import fill_gaps
+from mmskelssl.datasets.store.reader import VERSION, write_columns
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
+
+
+class StoreWriter:
+    """Writes a store, as a context manager. Memory does not grow with the data set's frames.
+
+    An importer that reads file by file calls :meth:`finish` after each: what was finished survives when the process
+    is killed, and the next import with the same source and options goes on from there (``resume=True``).
+
+    Args:
+        path: Folder to make.
+        layout: Name, dict or :class:`SkeletonLayout`; None where :meth:`describe` will tell.
+        channels: Coordinates of a joint.
+        units: Of the coordinates, such as ``m``.
+        classes: Class names.
+        source, options: Provenance: what was imported, and how.
+        overwrite: Replace a store that is there; a folder that is no store is never touched.
+        resume: Keep finished files of an interrupted import in ``.NAME.partial`` beside the store, and go on from it.
+    """
+
+    def __init__(self, path: str | os.PathLike, layout: str | dict | SkeletonLayout | None = None,
+                 channels: int = 3, units: str = 'm', classes: list[str] | None = None, source: str = '',
+                 options: dict | None = None, overwrite: bool = False, resume: bool = False):
+        self.path, self.overwrite, self.resume = os.fspath(path), overwrite, resume
+        self._check_place()
+        self.samples, self.splits, self.rows = [], {}, 0
+        self.skipped, self.repaired, self.noted = [], [], []
+        self.finished: set[str] = set()
+        self._ids: set[str] = set()
+        self._store = ''
+        self.index = dict(version=VERSION, classes=list(classes or []), provenance=dict(
+            source=source, options=options or {}, importer_version=__version__, skipped=self.skipped,
+            repaired=self.repaired, noted=self.noted))
+        self.layout = None
+        if layout is not None:
+            self.describe(layout, channels, units)
+
+    def describe(self, layout: str | dict | SkeletonLayout, channels: int = 3, units: str = 'm') -> None:
+        """Say what a sample is, for importers that learn it from the files; before the first sample."""
+        layout = get_layout(layout)
+        if not 2 <= channels <= 4:
+            raise UserError(f'{self.path}: {channels} coordinates a joint, expected 2, 3 or 4')
+        if self.samples and self.layout and (layout, channels) != (self.layout, self.channels):
+            raise UserError(f'{self.path}: samples of different kinds, {self.layout.name} with {self.channels} '
+                            f'channels and {layout.name} with {channels}')
+        self.layout, self.channels = layout, channels
+        known = LAYOUTS.get(layout.name) == layout
+        self.index.update(layout=layout.name if known else dict(vars(layout)), channels=channels, units=units)
+
+    def __enter__(self) -> 'StoreWriter':
+        parent, name = osp.split(osp.abspath(self.path))
+        try:
+            os.makedirs(parent, exist_ok=True)
+            if self.resume:
+                self._folder = osp.join(parent, f'.{name}.partial')
+                os.makedirs(self._folder, exist_ok=True)
+                self._lock()
+            else:
+                self._folder = tempfile.mkdtemp(prefix=f'.{name}-', dir=parent)
+            self._raw = open(osp.join(self._folder, 'frames.raw'), 'ab')
+            self._journal = open(osp.join(self._folder, 'journal.jsonl'), 'a+', encoding='ascii', errors='replace')
+        except OSError as error:
+            raise UserError(f'cannot write to {parent}: {error}') from error
+        self._recall()
+        return self
+
+    def add(self, name: str, keypoints: np.ndarray, label: int | None = None, subject: int | None = None,
+            **extra) -> None:
+        """Append a sample: keypoints (M, T, V, C), an integer label and subject, and anything plain besides.
+
+        Coordinates that are not finite are filled in where the joint is seen in other frames
+        (:func:`~mmskelssl.datasets.store.mend.fill_gaps`), which is noted; otherwise the sample is refused.
+        """
+        keypoints = np.asarray(keypoints)
+        wanted = (self.layout.num_joints, self.channels)
+        if keypoints.ndim != 4 or keypoints.shape[2:] != wanted:
+            raise UserError(f'sample {name}: keypoints have shape {keypoints.shape}; layout {self.layout.name!r} needs '
+                            f'(M, T, {wanted[0]}, {wanted[1]}): choose the layout of the data')
+        if 0 in keypoints.shape[:2]:
+            raise UserError(f'sample {name}: empty sequence, shape {keypoints.shape}')
+        try:
+            with np.errstate(over='ignore'):  # what overflows counts as not finite
+                frames = np.ascontiguousarray(keypoints, np.float32)
+        except (TypeError, ValueError) as error:
+            raise UserError(f'sample {name}: keypoints are no numbers ({error})') from None
+        frames, filled = fill_gaps(frames)
+        if frames is None:
+            raise UserError(f'sample {name}: keypoints hold NaN or Inf, {filled}')
+        if name in self._ids:
+            raise UserError(f'sample {name}: the id stands twice')
+        if not name or '\0' in name:
+            raise UserError(f'sample {name!r}: an id has at least one character, and none of them is zero')
+        try:
+            sample = dict(
+                id=name, offset=self.rows, persons=frames.shape[0], frames=frames.shape[1],
+                label=None if label is None else operator.index(label),
+                subject=None if subject is None else operator.index(subject), **extra)
+            json.dumps(sample)
+            name.encode()
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UserError(f'sample {name}: label and subject must be integers, and the rest plain: {error}') from None
+        for what in ('label', 'subject'):
+            if sample[what] is not None and not 0 <= sample[what] < 1 << 31:
+                raise UserError(f'sample {name}: {what} {sample[what]} is negative or huge; leave it out where there '
+                                'is none')
+        if filled:
+            self.repaired.append(dict(id=name, reason=filled))
+        self._ids.add(name)
+        self._raw.write(frames.data)
+        self.samples.append(sample)
+        self.rows += frames.shape[0] * frames.shape[1]
+
+    def skip(self, name: str, reason: str) -> None:
+        """Note a sample that could not be imported."""
+        name, reason = (text.encode('utf-8', 'backslashreplace').decode() for text in (name, reason))
+        self.skipped.append(dict(id=name, reason=reason))  # a file's name need not be text
+
+    def note(self, name: str, text: str) -> None:
+        """Note something about a sample that is in the store."""
+        self.noted.append(dict(id=name, reason=text))
+
+    def finish(self, item: str) -> None:
+        """Note that everything of a source file has been added or skipped: a resumed import leaves it out."""
+        new = {key: getattr(self, key)[count:] for key, count in self._written.items()}
+        self._raw.flush()
+        self._journal.write(json.dumps(dict(item=item, bytes=self._raw.tell(), **new)) + '\n')
+        self._journal.flush()
+        self.finished.add(item)
+        self._written = {key: len(getattr(self, key)) for key in self._written}
+
+    def set_split(self, name: str, ids: Iterable[str]) -> None:
+        """Define a split by sample ids; one without samples is left out."""
+        self.splits[name] = list(ids)
+        if not self.splits[name]:
+            del self.splits[name]
+
+    def __exit__(self, error_type, error, traceback) -> None:
+        kept = False
+        try:
+            try:
+                self._journal.close()
+            finally:
+                self._raw.close()
+            kept = self.resume and bool(self.finished) and error_type is not None
+            if error_type is None:
+                self._write()
+                self._put_in_place()
+            elif issubclass(error_type, OSError):
+                raise error
+        except OSError as failure:
+            kept = self.resume and bool(self.finished)
+            hint = '; run the command again to go on from here' if kept else ''
+            raise UserError(f'cannot write {self.path}: {failure}{hint}') from failure
+        finally:
+            if not kept:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            elif self._store:
+                shutil.rmtree(self._store, ignore_errors=True)
+            if self.resume:
+                self._locked.close()
+
+    def _lock(self) -> None:
+        self._locked = open(osp.join(self._folder, 'lock'), 'w')
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f'{self.path}: another import into it is running') from None
+
+    def _recall(self) -> None:
+        """Read the journal of an interrupted import; whatever is unfinished or of another source is dropped."""
+        what = {key: self.index['provenance'][key] for key in ('source', 'options', 'importer_version')}
+        self._written = dict(samples=0, skipped=0, repaired=0, noted=0)
+        self._journal.seek(0)
+        lines, size = self._journal.read().splitlines(keepends=True), self._raw.tell()
+        whole = kept = 0  # bytes of the journal and of the frames that stay
+        try:
+            if json.loads(lines[0]) == json.loads(json.dumps(what)):
+                whole = len(lines[0])
+                for line in lines[1:]:
+                    entry = json.loads(line)
+                    if entry['bytes'] > size or not line.endswith('\n'):
+                        break
+                    for key in self._written:
+                        getattr(self, key).extend(entry[key])
+                    self.finished.add(entry['item'])
+                    whole, kept = whole + len(line), entry['bytes']
+        except (IndexError, json.JSONDecodeError, KeyError, TypeError):
+            pass
+        self.rows = sum(sample['persons'] * sample['frames'] for sample in self.samples)
+        self._ids = {sample['id'] for sample in self.samples}
+        self._written = {key: len(getattr(self, key)) for key in self._written}
+        self._raw.truncate(kept)
+        self._journal.truncate(whole)
+        if not whole:
+            self._journal.write(json.dumps(what) + '\n')
+            self._journal.flush()
+
+    def _check_place(self) -> None:
+        if osp.lexists(self.path) and not self.overwrite:
+            raise UserError(f'{self.path} exists: choose another place, or add --overwrite')
+        if osp.lexists(self.path) and not osp.isfile(osp.join(self.path, 'index.json')):
+            raise UserError(f'{self.path} exists and is no store, so it is not overwritten: choose another place')
+
+    def _write(self) -> None:
+        if not self.samples:
+            first = f' (first: {self.skipped[0]["id"]}: {self.skipped[0]["reason"]})' if self.skipped else ''
+            raise UserError(f'{self.path}: no sample could be imported, so no store was written{first}')
+        self._store = osp.join(self._folder, 'store')
+        shutil.rmtree(self._store, ignore_errors=True)  # of an import that was killed
+        os.mkdir(self._store)
+        file = osp.join(self._store, 'keypoints.npy')
+        shape = (self.rows, self.layout.num_joints, self.channels)
+        raw = osp.join(self._folder, 'frames.raw')
+        with open(file, 'wb') as out, open(raw, 'rb') as frames:
+            header = dict(descr=np.lib.format.dtype_to_descr(np.dtype('<f4')), fortran_order=False, shape=shape)
+            np.lib.format.write_array_header_2_0(out, header)
+            shutil.copyfileobj(frames, out, 1 << 20)
+            _sync(out)
+        self.index.update(sha256=file_hash(file), splits=self.splits, samples=self.samples)
+        with open(osp.join(self._store, 'index.json'), 'w', encoding='utf-8') as out:
+            json.dump(self.index, out)
+            _sync(out)
+        write_columns(self._store, self.index)
+
+    def _put_in_place(self) -> None:
+        self._check_place()  # again: another process may have been faster
+        if not osp.lexists(self.path):
+            os.rename(self._store, self.path)
+            return
+        old = osp.join(self._folder, 'old')
+        os.rename(self.path, old)
+        try:
+            os.rename(self._store, self.path)
+        except OSError:
+            os.rename(old, self.path)
+            raise
+
+
+def _sync(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,117 @@
+"""Folds pooled into one row; runs that are there are not done again."""
+import json
+
+import numpy as np
+import pytest
+
+from mmskelssl.commands.benchmark import average_seeds, benchmark, pool_folds
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.engine import train as engine
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation import benchmark as module
+from mmskelssl.evaluation.scores import load_scores
+
+
+def row(split, top1, num_test, **changes):
+    return {**dict(encoder='SimCLR', method='SimCLR', stream='joint', pretrain_seed=0, protocol='knn', recipe='1nn',
+                   split=split, top1=top1, top5=None, mean_class=top1, num_test=num_test, num_train=10, seconds=1.,
+                   feature_seconds=1., data='sbu', checkpoint='x', config_hash='y'), **changes}
+
+
+def test_every_test_sample_counts_once():
+    rows = [row('fold1', 100., 10), row('fold2', 50., 30), row('fold1', 0., 10, encoder='untrained'),
+            row('fold2', 0., 30, encoder='untrained')]
+    pooled, untrained = pool_folds(rows)
+    assert pooled['top1'] == pytest.approx(62.5) and pooled['num_test'] == 40 and pooled['split'] == '2 folds'
+    assert pooled['folds'] == dict(fold1=100., fold2=50.) and pooled['ci95'][0] < 62.5 < pooled['ci95'][1]
+    assert untrained['top1'] == 0 and untrained['ci95'] == [0, 0] and pooled['top5'] is None
+
+
+def test_a_fold_that_stands_twice_is_refused():
+    with pytest.raises(UserError, match='a fold stands twice'):
+        pool_folds([row('fold1', 1., 10), row('fold1', 1., 10)])
+
+
+def test_few_labels_are_not_pooled_with_all():
+    rows = [row(f'fold{i}', 10. * i, 10, label_fraction=share, protocol='semi', per_class={'a': 1.}, scores='x')
+            for i in (1, 2) for share in (.01, .1)]
+    pooled = pool_folds(rows)
+    assert [made['label_fraction'] for made in pooled] == [.01, .1] and {made['top1'] for made in pooled} == {15.}
+    assert not {'per_class', 'scores'} & pooled[0].keys()
+
+
+def test_seeds_are_summed_up():
+    rows = [row('test', top1, 20, pretrain_seed=seed, ci95=[0, 100]) for seed, top1 in enumerate((50., 60., 70.))]
+    made, = average_seeds(rows)
+    assert made['top1'] == 60 and made['std'] == pytest.approx(10) and made['seeds'] == [0, 1, 2]
+    assert made['by_seed'] == [50, 60, 70] and made['pretrain_seed'] is None and made['ci95'][0] < 60 < made['ci95'][1]
+    retrieval = [{**each, 'protocol': 'retrieval', 'map': each['top1'] / 10} for each in rows]
+    assert average_seeds(retrieval)[0]['std'] == pytest.approx(1)
+
+
+@pytest.fixture
+def folds(tiny_kinect_store, tmp_path):
+    """The tiny store with two folds."""
+    store = SkeletonStore(tiny_kinect_store)
+    with StoreWriter(tmp_path / 'store', 'kinect20', classes=store.classes) as writer:
+        for i, sample in enumerate(store.samples):
+            writer.add(sample['id'], store.keypoints(i), sample['label'])
+        halves = store.ids[::2], store.ids[1::2]
+        for fold, (test, train) in zip(('fold1', 'fold2'), (halves, halves[::-1]), strict=True):
+            writer.set_split(f'{fold}_train', train)
+            writer.set_split(f'{fold}_test', test)
+    return str(tmp_path / 'store')
+
+
+def test_two_folds_of_a_staged_recipe(folds, tmp_path, monkeypatch):
+    options = {'data.store': folds, 'train_cfg.max_epochs': 1, 'model.backbone.hidden_channels': 4,
+               'model.head.out_channels': 8, 'train_dataloader.batch_size': 8}
+    call = dict(splits=['fold1', 'fold2'], cfg_options=options)
+    rows = benchmark('configs/crrl_msr.py', str(tmp_path / 'out'), **call)
+    assert {row['encoder'] for row in rows} == {'untrained', 'CRRLMotion', 'CRRL'}
+    assert {row['num_test'] for row in rows} == {48} and {row['split'] for row in rows} == {'2 folds'}
+    written = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert len(written['results']) == len(rows) and written['data_hash']
+    single = json.loads((tmp_path / 'out' / 'fold2_joint_seed0' / 'results.json').read_text())['results']
+    assert {row['test_split'] for row in single} == {'fold2_test'}
+
+    monkeypatch.setattr(engine, 'run_stage', lambda *_, **__: pytest.fail('trained again'))
+    again = benchmark('configs/crrl_msr.py', str(tmp_path / 'out'), **call)
+    assert [row['top1'] for row in again] == pytest.approx([row['top1'] for row in rows], abs=1e-3)
+    for key in ('stages.crrl.optim_wrapper.optimizer.lr', 'stages.crrlmotion.optim_wrapper.optimizer.lr'):
+        with pytest.raises(UserError, match='was made otherwise'):
+            benchmark('configs/crrl_msr.py', str(tmp_path / 'out'), **{**call, 'cfg_options': {**options, key: .5}})
+
+
+@pytest.mark.slow
+def test_streams_and_seeds(folds, tmp_path, monkeypatch, capsys):
+    options = {'data.store': folds, 'train_cfg.max_epochs': 1, 'model.backbone.channels': (4, 4, 8, 8),
+               'train_dataloader.batch_size': 8}
+    call = dict(splits=['fold1', 'fold2'], streams=['joint', 'bone'], cfg_options=options, seeds=[0, 1])
+    out = tmp_path / 'out'
+    benchmark('configs/simclr_msr.py', str(out), protocols=['linear'], **call)
+    rows = benchmark('configs/simclr_msr.py', str(out), protocols=['linear', 'retrieval'], **call)  # one more
+    seen = {(row['encoder'], row['stream'], row['protocol'], row['recipe'], row['pretrain_seed']) for row in rows}
+    fused = {key for key in seen if key[1] == '2s'}
+    assert len(seen) == len(rows) and len(fused) == 2 * 2 * 3  # encoders, recipes, seeds and their mean
+    assert {row['num_test'] for row in rows} == {48} and {row['split'] for row in rows} == {'2 folds'}
+    assert '2s 2 folds' in capsys.readouterr().out
+
+    # By hand: each clip once, the mean of the two streams' scores.
+    hits = []
+    for fold in ('fold1', 'fold2'):
+        joint, bone = (load_scores(str(out / f'{fold}_{stream}_seed1' / 'scores' /
+                                       f'SimCLR{"" if stream == "joint" else "-bone"}_linear_paper_{fold}.npz'))
+                       for stream in ('joint', 'bone'))
+        other = dict(zip(bone.ids, bone.scores, strict=True))
+        hits += [np.argmax(scores + other[name]) == label
+                 for name, scores, label in zip(joint.ids, joint.scores, joint.labels, strict=True)]
+    made, = [row for row in rows if row['stream'] == '2s' and row['pretrain_seed'] == 1 and row['recipe'] == 'paper'
+             and row['encoder'] == 'SimCLR']
+    assert made['top1'] == pytest.approx(100 * np.mean(hits))
+
+    for where, name in ((engine, 'run_stage'), (module, 'evaluate_checkpoints')):
+        monkeypatch.setattr(where, name, lambda *_, **__: pytest.fail('done again'))
+    again = benchmark('configs/simclr_msr.py', str(out), protocols=['linear', 'retrieval'], **call)
+    assert [row['top1'] for row in again] == pytest.approx([row['top1'] for row in rows], abs=1e-3)

@@ -1,0 +1,205 @@
+"""tools/evaluate.py on encoders trained for an epoch: files, ensembles, transfer, refusals."""
+import json
+import os.path as osp
+import runpy
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from mmskelssl.commands.measure import ensemble_checkpoints, evaluate_checkpoints, transfer_checkpoints
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.engine.train import train
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.finetuning import FinetuneRecipe
+from mmskelssl.evaluation.protocols import PROTOCOLS, finetune, semi
+from mmskelssl.evaluation.scores import load_scores
+from tests.conftest import StoreWriter, write_tiny_store
+from tools import evaluate as tool
+
+STREAMS = ('joint', 'bone', 'motion')
+
+
+@pytest.fixture(scope='module')
+def encoders(tiny_store, tmp_path_factory):
+    """A checkpoint a stream."""
+    folder = tmp_path_factory.mktemp('encoders')
+    return [train('configs/simclr_toy.py', str(folder / stream), cfg_options={
+        'data.store': tiny_store, 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 8,
+        'model.backbone.channels': (8, 8, 16, 16), 'model.data_preprocessor.stream': stream}) for stream in STREAMS]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    recipe = FinetuneRecipe(lr=1e-3, head_lr=1e-2, epochs=2, batch_size=8, optimizer='adamw')
+    for protocol in (finetune, semi):
+        monkeypatch.setitem(protocol.RECIPES, 'small', recipe)
+
+
+def results(folder):
+    return json.loads((folder / 'results.json').read_text())
+
+
+def test_every_protocol_from_one_command(encoders, tiny_store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['evaluate.py', 'all', encoders[0], '--out', str(tmp_path)])
+    tool.main()
+    rows = results(tmp_path)['results']
+    assert [*dict.fromkeys(row['protocol'] for row in rows)] == [*PROTOCOLS]
+    out = capsys.readouterr().out
+    assert 'semi 5 %' in out and 'cosine mAP' in out and 'LogRegRecipe(C=0.1' in out
+    store = SkeletonStore(tiny_store)
+    test = set(store.splits['test'])
+    for row in rows:
+        assert [*row['per_class']] == store.classes and row['ci95'][0] <= row['top1'] <= row['ci95'][1]
+        assert np.mean([*row['per_class'].values()]) == pytest.approx(row['mean_class'], abs=1e-3)
+        assert (tmp_path / row['picture']).read_bytes().startswith(b'\x89PNG')
+        if row['protocol'] in ('linear', 'finetune', 'semi'):
+            scores = load_scores(str(tmp_path / row['scores']))
+            assert set(scores.ids) == test and scores.classes == store.classes
+            assert 100 * (scores.scores.argmax(1) == scores.labels).mean() == pytest.approx(row['top1'], abs=1e-3)
+    assert (tmp_path / 'scores' / 'SimCLR_linear_logreg_test.npz').is_file()
+    few = [row for row in rows if row['protocol'] == 'semi']
+    assert [row['label_fraction'] for row in few] == [.01, .05, .1]
+    for row in few:
+        chosen = json.loads((tmp_path / row['subset']).read_text())
+        labels = sorted(store.labels[store.positions[name]] for name in chosen['ids'])
+        assert labels == [0, 1, 2, 3] and set(chosen['ids']) <= set(store.splits['train'])
+        assert chosen['seed'] == 0 and chosen['data_hash'] == store.data_hash
+
+
+def test_three_streams(encoders, tmp_path):
+    rows = ensemble_checkpoints(encoders, str(tmp_path), recipes=['logreg'], pictures=False)
+    assert [row['stream'] for row in rows] == [*STREAMS, '3s']
+    members = [load_scores(str(tmp_path / row['scores'])) for row in rows]
+    lookup = [dict(zip(m.ids, m.scores, strict=True)) for m in members]
+    for name in members[0].ids:
+        np.testing.assert_allclose(lookup[3][name], sum(found[name] for found in lookup[:3]) / 3, rtol=1e-4, atol=1e-5)
+    # The same from the files, one of them in another order.
+    shuffled, order = members[1], np.random.default_rng(0).permutation(16)
+    np.savez(tmp_path / 'bone.npz', ids=np.array(shuffled.ids)[order], scores=shuffled.scores[order],
+             labels=shuffled.labels[order])
+    files = [str(tmp_path / name) for name in (rows[0]['scores'], 'bone.npz', rows[2]['scores'])]
+    row, = ensemble_checkpoints(files, str(tmp_path / 'again'))
+    assert row['top1'] == rows[3]['top1'] and row['members'] == files
+
+
+def permuted(store, path, split):
+    """The store with the labels of a split permuted."""
+    source, rng = SkeletonStore(store), np.random.default_rng(0)
+    inside = set(source.splits[split])
+    labels = {name: int(source.labels[source.positions[name]]) for name in source.ids}
+    labels.update(zip(sorted(inside), rng.permutation([labels[name] for name in sorted(inside)]).tolist(), strict=True))
+    with StoreWriter(path, 'ntu25', classes=source.classes) as writer:
+        for i, name in enumerate(source.ids):
+            writer.add(name, source.keypoints(i), labels[name])
+        for name, ids in source.splits.items():
+            writer.set_split(name, ids)
+    return str(path)
+
+
+def test_weights_never_look_at_test(encoders, tiny_store, tmp_path):
+    call = dict(weights='validation', recipes=['logreg'], pictures=False)
+    made = ensemble_checkpoints(encoders, str(tmp_path / 'a'), **call)[-1]
+    other = ensemble_checkpoints(encoders, str(tmp_path / 'b'), data=permuted(tiny_store, tmp_path / 'test', 'test'),
+                                 **call)[-1]
+    assert other['weights'] == made['weights'] and sum(made['weights']) == pytest.approx(1)
+    assert other['top1'] != made['top1'] and made['fusion'] == 'validation'
+    scores = [load_scores(str(tmp_path / run / 'scores' / 'SimCLR-3s_linear_logreg_test.npz')) for run in 'ab']
+    assert (scores[0].scores == scores[1].scores).all()
+
+
+def test_weights_are_chosen_on_training_clips_that_the_probe_has_not_seen(encoders, tiny_store, tmp_path, monkeypatch):
+    from mmskelssl.commands import measure as command
+    seen = []
+    monkeypatch.setattr(command, 'choose_weights', lambda members, names: seen.append(members) or np.full(2, .5))
+    ensemble_checkpoints(encoders[:2], str(tmp_path), weights='validation', recipes=['logreg'], pictures=False)
+    store = SkeletonStore(tiny_store)
+    for member in seen[0]:
+        assert set(member.ids) < set(store.splits['train']) and len(member.ids) == 8  # 2 of the 8 of each class
+        assert member.row['num_train'] == 24
+
+
+def test_transfer(encoders, tmp_path):
+    other = write_tiny_store(tmp_path / 'other', 'ntu25', persons=2, samples=36, classes=3)
+    rows = transfer_checkpoints(encoders[:1], str(tmp_path / 'out'), other, recipes=['logreg', 'small'], pictures=False)
+    assert [(row['protocol'], row['data'], row['pretrain_data']) for row in rows] == [
+        ('linear', 'other', 'tiny'), ('finetune', 'other', 'tiny')]
+    assert {row['num_test'] for row in rows} == {12} and len(rows[0]['per_class']) == 3
+
+
+def test_refusals(encoders, tiny_store, tiny_kinect_store, tmp_path):
+    out = str(tmp_path / 'out')
+    with pytest.raises(UserError, match="has layout 'kinect20', but .* was trained on 'ntu25'"):
+        transfer_checkpoints(encoders[:1], out, tiny_kinect_store)
+    with pytest.raises(UserError, match='add --data STORE'):
+        transfer_checkpoints(encoders[:1], out, None)
+    copy = shutil.copytree(tiny_store, tmp_path / 'copy')
+    with pytest.raises(UserError, match='was pre-trained on .*copy itself'):
+        transfer_checkpoints(encoders[:1], out, str(copy))
+    with pytest.raises(UserError, match='two or more members'):
+        ensemble_checkpoints(encoders[:1], out)
+    with pytest.raises(UserError, match='either of checkpoints or of files'):
+        ensemble_checkpoints([encoders[0], 'x.npz'], out)
+    with pytest.raises(UserError, match='give the checkpoints, not their scores'):
+        ensemble_checkpoints(['y.npz', 'x.npz'], out, 'validation')
+    with pytest.raises(UserError, match='few labels of semi leave none'):
+        ensemble_checkpoints(encoders, out, 'validation', ['semi'])
+    with pytest.raises(UserError, match='is for the streams joint, bone, motion, not for joint, bone'):
+        ensemble_checkpoints(encoders[:2], out, 'paper-actclr-xsub')
+    with pytest.raises(UserError, match='--recipe small: not of the protocol knn'):
+        evaluate_checkpoints(encoders[:1], ['knn'], out, recipes=['small'])
+    assert not osp.exists(out)
+
+
+def test_an_interruption_loses_no_encoder(encoders, tmp_path, monkeypatch):
+    from mmskelssl.commands import measure as command
+    calls, real = [], command.measure_encoder
+
+    def breaks(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args)
+    monkeypatch.setattr(command, 'measure_encoder', breaks)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_checkpoints(encoders, ['knn'], str(tmp_path), pictures=False)
+    rows = json.loads((tmp_path / 'results.partial.json').read_text())['results']
+    assert [row['stream'] for row in rows] == ['joint'] * 2 and not (tmp_path / 'results.json').exists()
+
+
+def test_a_config_may_stand_in_for_the_description(encoders, tiny_store, tmp_path, monkeypatch):
+    """tools/test.py: the stream must be the encoder's, and --data may name the only store there is."""
+    monkeypatch.syspath_prepend('tools')  # where the command finds its neighbour
+    options = [f'data.store={tmp_path / "absent"}', 'model.backbone.channels=(8,8,16,16)']
+
+    def measured(*more):
+        monkeypatch.setattr(sys, 'argv', ['test.py', 'configs/simclr_toy.py', encoders[1], '--protocols', 'knn',
+                                          '--recipe', '1nn', '--out', str(tmp_path), *more])
+        runpy.run_path('tools/test.py', run_name='__main__')
+        row, = results(tmp_path)['results']
+        return row['stream'], row['top1']
+
+    with pytest.raises(SystemExit):
+        measured('--data', tiny_store, '--cfg-options', *options)
+    expected, = evaluate_checkpoints([encoders[1]], ['knn'], str(tmp_path / 'e'), recipes=['1nn'], pictures=False)
+    assert measured('--data', tiny_store, '--cfg-options', *options, 'model.data_preprocessor.stream=bone') == (
+        'bone', expected['top1'])
+
+
+def test_names_do_not_collide(encoders, tmp_path):
+    rows = evaluate_checkpoints([encoders[0], encoders[0]], ['linear'], str(tmp_path), recipes=['logreg'])
+    assert [row['scores'] for row in rows] == ['scores/SimCLR_linear_logreg_test.npz',
+                                              'scores/SimCLR_linear_logreg_test-2.npz']
+    kept = evaluate_checkpoints(encoders[:1], ['knn'], str(tmp_path), earlier=rows, recipes=['1nn'], untrained=True)
+    assert kept[:2] == rows and [row['encoder'] for row in kept[2:]] == ['untrained', 'SimCLR']
+
+
+def test_runs_of_one_method_can_be_told_apart(encoders, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['evaluate.py', 'knn', *encoders[:2], '--out', str(tmp_path), '--recipe', '1nn',
+                                      '--names', 'SimCLR, as it is', 'SimCLR, bones'])
+    tool.main()
+    assert [row['encoder'] for row in results(tmp_path)['results']] == ['SimCLR, as it is', 'SimCLR, bones']
+    for names in (['a'], ['a', 'a']):
+        with pytest.raises(UserError, match='--names: . for 2 checkpoints; give each one a name of its own'):
+            evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=names)

@@ -1,0 +1,69 @@
+"""Imports run in the order that docs/architecture.md states."""
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def stated_order() -> dict[str, int]:
+    """Room -> floor, the ground floor being 0."""
+    text = (ROOT / 'docs/architecture.md').read_text()
+    lines = re.search(r'```imports\n(.*?)```', text, re.DOTALL)[1].split('\n')
+    lines = [line.split() for line in lines if line]
+    return {room: len(lines) - i for i, line in enumerate(lines) for room in line}
+
+
+ORDER = stated_order()
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split('.')
+    room = '.'.join(parts[:2]) if parts[0] == 'mmskelssl' else parts[0]
+    return room if room in ORDER else None
+
+
+def imported(path: Path, module: str) -> set[str]:
+    """Every module that a file imports, at the top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f'{path}: relative import'
+            found |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return found
+
+
+def climbing(source: str, targets: set[str]) -> list[str]:
+    """Which imports of a module point to a room on the same floor or above."""
+    room = room_of(source)
+    if room is None:
+        return []
+    rooms = {target: room_of(target) for target in targets}
+    return [target for target, other in rooms.items() if other and other != room and ORDER[other] >= ORDER[room]]
+
+
+def modules() -> list[tuple[str, Path]]:
+    files = [path for folder in ('mmskelssl', 'tools', 'benchmarks') for path in sorted((ROOT / folder).rglob('*.py'))]
+    names = ['.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__') for path in files]
+    return list(zip(names, files, strict=True))
+
+
+def test_imports_run_downward():
+    found = {name: climbing(name, imported(path, name)) for name, path in modules()}
+    assert {name: targets for name, targets in found.items() if targets} == {}
+
+
+def test_every_room_is_on_a_floor():
+    rooms = {'.'.join(name.split('.')[:2]) for name, _ in modules() if name.startswith('mmskelssl.')}
+    assert rooms <= set(ORDER)
+
+
+@pytest.mark.parametrize('source, target', [
+    ('mmskelssl.models.base', 'mmskelssl.evaluation.knn'), ('mmskelssl.atomic', 'mmskelssl.errors.UserError'),
+    ('mmskelssl.evaluation.features', 'mmskelssl.engine'), ('mmskelssl.engine.train', 'tools.train')])
+def test_an_arrow_that_runs_back_is_found(source, target):
+    assert climbing(source, {target}) == [target]
