@@ -18,7 +18,7 @@ from rich.progress import track
 
 from mmskelssl.datasets.importers.import_files import add_or_skip
 from mmskelssl.datasets.importers.labels import Labels, check_share, set_splits
-from mmskelssl.datasets.importers.pose.importer import MAX_FRAMES
+from mmskelssl.datasets.importers.pose.values import MAX_FRAMES
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter

@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pytest
 
+from mmskelssl.commands import benchmark as module
 from mmskelssl.commands.benchmark import average_seeds, benchmark, pool_folds
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine import train as engine
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation import benchmark as module
 from mmskelssl.evaluation.scores import load_scores
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone, load_checkpoint, load_part
 from mmskelssl.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
 from mmskelssl.engine.rebuild import build_dataset, check_types
+from mmskelssl.engine.safe_io import install_safe_io
 from mmskelssl.engine.unpickle import to_plain
 from mmskelssl.errors import UserError
 from mmskelssl.registry import MODELS
@@ -35,6 +36,12 @@ class Net(nn.Module):
         super().__init__()
         self.backbone = nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, width))
         self.projector = nn.Linear(width, 2)
+
+
+
+@pytest.fixture(autouse=True)
+def safe_io():
+    install_safe_io()
 
 
 def history():

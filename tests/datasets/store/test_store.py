@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmskelssl import __version__
-from mmskelssl.datasets import store_writer as module
+from mmskelssl.datasets.store import writer as module
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
