@@ -15,6 +15,7 @@ setup(
     version='0.1.0',
     description='Self-supervised learning on human skeletons, on OpenMMLab',
     packages=find_packages(include=['mmskelssl*']),
+    package_data={'mmskelssl.layouts': ['*.json']},
     python_requires='>=3.10',
     install_requires=requirements('mminstall') + requirements('runtime'),
     extras_require=dict(tests=requirements('tests'), optional=requirements('optional')),

@@ -30,10 +30,9 @@ from mmskelssl.atomic import write_atomically
 from mmskelssl.datasets.toy.store import write_toy_store
 from mmskelssl.errors import one_line_errors
 from mmskelssl.evaluation.linear import linear_probe
-from mmskelssl.layouts import LAYOUTS
 
 ROOT = sys.path[0]
-BY_JOINTS = {layout.num_joints: layout.name for layout in LAYOUTS.values()}
+BY_JOINTS = {15: 'sbu15', 17: 'coco17', 20: 'kinect20', 25: 'openpose25', 31: 'cmu31', 33: 'mediapipe33'}
 
 
 def training(family, batch: int = 8, frames: int = 48, joints: int = 25, persons: int = 2, queue: int = 4096):

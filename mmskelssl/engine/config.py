@@ -170,7 +170,7 @@ def layout_config(layout: SkeletonLayout):
             return layout.name
     except UserError:
         pass
-    return dict(vars(layout))
+    return {key: value for key, value in layout.fields().items() if key != 'canonical'}  # of no use to a model
 
 
 def _match_length(cfg: Config) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
-from mmskelssl.layouts import LAYOUTS, get_layout
+from mmskelssl.layouts import get_layout
 from mmskelssl.models.backbones import STGCN
 from mmskelssl.models.modules.actionlet import actionlet_mask, masked_pool, pool_parts
 from mmskelssl.models.modules.dropout import Dropout
@@ -95,7 +95,7 @@ def test_dropout_is_fair_and_unbiased():
     assert torch.equal(Dropout(.5).eval()(x), x)
 
 
-@pytest.mark.parametrize('layout', sorted(LAYOUTS))
+@pytest.mark.parametrize('layout', ['ntu25', 'kinect20', 'coco17', 'cmu31', 'hand21'])
 @pytest.mark.parametrize('adjacency', ['stgcn', 'agcn', 'partition'])
 def test_graph_convolution_is_the_published_sum(layout, adjacency):
     """Gathering first equals the 1x1 convolution to K slices followed by the einsum over joints."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.toy.store import write_toy_store
-from mmskelssl.layouts import LAYOUTS, get_layout
+from mmskelssl.layouts import get_layout
 from tests.conftest import random_clip, write_tiny_store
 from tools.analysis import browse_dataset as tool
 
@@ -65,8 +65,8 @@ def unlabelled(path, channels=3, names=None, samples=20, layout='sbu15'):
     return path
 
 
-@pytest.mark.parametrize('layout', sorted(LAYOUTS))
-def test_every_layout(run, few, tmp_path, layout):
+@pytest.mark.parametrize('layout', ['ntu25', 'sbu15', 'coco17', 'halpe136'])
+def test_layouts(run, few, tmp_path, layout):
     store = write_tiny_store(tmp_path / 'store', layout, persons=2, samples=8)
     plain, = run(store, '--sample', 'clip001', '--format', 'png')
     assert cv2.imread(plain).min() < 120

@@ -59,7 +59,7 @@ def test_each_person_has_colours_of_their_own(pair):
         assert [all(has_colour(image, colour) for colour in sides[:2]) for sides in PERSONS] == [True, persons == 2]
 
 
-@pytest.mark.parametrize('name', sorted(LAYOUTS))
+@pytest.mark.parametrize('name', [name for name in sorted(LAYOUTS) if LAYOUTS[name].pairs])
 def test_a_flipped_clip_is_drawn_mirrored(name):
     layout = get_layout(name)
     clip = random_clip(np.random.default_rng(2), layout, 2, 5)

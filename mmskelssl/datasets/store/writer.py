@@ -61,8 +61,8 @@ class StoreWriter:
             raise UserError(f'{self.path}: samples of different kinds, {self.layout.name} with {self.channels} '
                             f'channels and {layout.name} with {channels}')
         self.layout, self.channels = layout, channels
-        known = LAYOUTS.get(layout.name) == layout
-        self.index.update(layout=layout.name if known else dict(vars(layout)), channels=channels, units=units)
+        known = LAYOUTS.get(layout.name) == layout and LAYOUTS[layout.name].named == layout.named
+        self.index.update(layout=layout.name if known else layout.fields(), channels=channels, units=units)
 
     def __enter__(self) -> 'StoreWriter':
         parent, name = osp.split(osp.abspath(self.path))

@@ -1,0 +1,27 @@
+"""Canonical joint names: the vocabulary in which layouts know each other's joints.
+
+Two joints of different layouts with the same canonical name are the same point of the body, as far as the sources
+define it. Names of the two sides begin with ``left_`` and ``right_``.
+
+Trunk, from the bottom up: ``pelvis`` is the centre of the hips; ``spine`` the middle of the trunk, between
+``lower_spine`` and ``upper_spine`` where a skeleton has three; ``chest`` lies between the shoulders (Kinect's shoulder
+centre); ``neck`` above it (pose estimators put it between the shoulders too); ``head`` is the centre of the head.
+
+Arms: ``hand`` is the centre of the hand and ``hand_tip`` the end of the fingers. ``hand_root`` is the wrist of a hand
+model that a body model with a ``wrist`` of its own carries. Fingers count from the palm; number 4 is the tip. A single
+hand has the names without a side.
+
+Legs: ``foot`` is the front of the foot, ``toes`` its tip where a skeleton has both.
+
+``face_0`` to ``face_67`` are the 68 landmarks of iBUG 300-W.
+"""
+_MIDDLE = ('pelvis', 'lower_spine', 'spine', 'upper_spine', 'chest', 'neck', 'head', 'head_top', 'nose', 'tail_base')
+_HAND = ('wrist', 'palm', *(f'{finger}_{i}' for finger in ('thumb', 'index', 'middle', 'ring', 'pinky')
+                            for i in (1, 2, 3, 4)))
+_SIDED = ('eye_inner', 'eye', 'eye_outer', 'ear', 'mouth', 'clavicle', 'shoulder', 'elbow', *_HAND, 'hand_root',
+          'hand', 'hand_tip', 'hip', 'knee', 'ankle', 'heel', 'foot', 'toes', 'big_toe', 'small_toe', 'front_paw',
+          'back_paw')
+
+# In this order they stand in a pool of stores with different layouts.
+CANONICAL: tuple[str, ...] = (*_MIDDLE, *(f'{side}_{name}' for side in ('left', 'right') for name in _SIDED), *_HAND,
+                              *(f'face_{i}' for i in range(68)))
