@@ -1,10 +1,12 @@
 """Importers: a source's files -> a store.
 
 An importer is a function ``(path, writer, *, options)``: it says with ``writer.describe`` what a sample is, adds
-samples (most through :func:`import_files`), notes with ``writer.skip`` what it cannot use, and sets the splits. The
-first line of its docstring and the entries of ``Args`` are the help of ``tools/prepare_data.py``, its keyword arguments
-the options. A new one is a file here and a line below.
+samples (most through :func:`import_files`), notes with ``writer.skip`` what it cannot use, and sets the splits. Its
+docstring is the help of ``mmskelssl prepare NAME``. Its keyword-only arguments are the options, with the help in their
+annotations (:mod:`mmskelssl.datasets.importers.options`). A new one is a file here and a line below; a plug-in
+registers its own with ``@IMPORTERS.register('name')``.
 """
+from mmskelssl.catalogue import Catalogue
 from mmskelssl.datasets.importers.arrays import import_arrays
 from mmskelssl.datasets.importers.cmu import import_cmu
 from mmskelssl.datasets.importers.msr import import_msr
@@ -18,6 +20,7 @@ from mmskelssl.datasets.importers.sbu import import_sbu
 from mmskelssl.datasets.importers.utd import import_utd
 from mmskelssl.datasets.importers.utkinect import import_utkinect
 
-IMPORTERS = dict(ntu60=import_ntu60, ntu120=import_ntu120, pkummd=import_pkummd, nwucla=import_nwucla, msr=import_msr,
-                 sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, cmu=import_cmu, pyskl=import_pyskl,
-                 official_npy=import_official_npy, arrays=import_arrays, pose_json=import_pose_json)
+IMPORTERS = Catalogue('importer', dict(
+    ntu60=import_ntu60, ntu120=import_ntu120, pkummd=import_pkummd, nwucla=import_nwucla, msr=import_msr,
+    sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, cmu=import_cmu, pyskl=import_pyskl,
+    official_npy=import_official_npy, arrays=import_arrays, pose_json=import_pose_json))

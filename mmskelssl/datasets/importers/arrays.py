@@ -5,33 +5,26 @@ import os.path as osp
 import re
 import zipfile
 from pathlib import PurePosixPath
+from typing import Annotated
 
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import LABELS, check_share, classes_of, label_table, set_splits
+from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import read_layout
 
 
-def import_arrays(path: str, writer: StoreWriter, *, layout: str, units: str = 'm', labels: str = 'auto',
-                  test_share: float = 0.2, seed: int = 0, jobs: int | None = None) -> None:
+def import_arrays(path: str, writer: StoreWriter, *, layout: Layout,
+                  units: Annotated[str, 'Units of the coordinates'] = 'm', labels: LabelSource = 'auto',
+                  test_share: TestShare = 0.2, seed: SplitSeed = 0, jobs: Jobs = None) -> None:
     """Own clips, (T, V, C) or (M, T, V, C): a folder or zip of npy, npz, csv or json files, or one npz.
 
     A csv file has one line of V * C numbers per frame; a json file holds nested lists, or a dict with "keypoints". An
     npz file holds one clip per key, or "keypoints" (N, [M,] T, V, C) with "labels", "subjects", "ids" if known.
-
-    Args:
-        layout: Skeleton of the data: a layout's name, or a json file with name, joints, parents, hip, shoulders.
-        units: Of the coordinates.
-        labels: Where labels are: "folders" (the folder of each file), "none", or a csv file with a header and the
-            columns name, label, subject, split, of which only name is required; "auto" takes labels.csv among the
-            clips, else folders where there are several.
-        test_share: Share of each class in the test split where no split is given; the rest is train.
-        seed: Of that choice.
-        jobs: Number of processes; default one per core.
     """
     check_share(test_share)
     source, skeleton = Source(path), read_layout(layout)

@@ -3,9 +3,11 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import Annotated
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, given_splits
+from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.mocap import Acclaim, Motion, read_amc, read_asf, read_bvh, resample
@@ -39,24 +41,25 @@ BVH_JOINTS = _both_sides(
     ('Left', 'Right')) | dict(left_thumb='LThumb_end', right_thumb='RThumb_end')
 
 
-def import_cmu(path: str, writer: StoreWriter, *, layout: str | None = None, fps: float = 30.,
-               scale: float | None = None, labels: str = 'auto', jobs: int | None = None) -> None:
+MotionLayout = Annotated[str | None, (
+    "Skeleton to import: a layout's name or a json file, whose joints are named as in the files; default cmu31 (the "
+    "far end of each bone) for CMU's skeleton, and for other BVH files one that is read from the joints' names")]
+Scale = Annotated[float | None, (
+    'Metres of one unit of the files; default for asf/amc what the .asf file says (CMU: 0.0254 / 0.45); BVH files do '
+    'not say it and stay in their own unit')]
+MotionLabels = Annotated[str, (
+    '"folders" (the folder of each file), "none", or a csv file with a header and the columns name, label, subject, '
+    'split, of which only name is required; "auto" takes labels.csv among the files, else, for .bvh files only, '
+    "folders where there are several (CMU's are subjects)")]
+
+
+def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
+               fps: Annotated[float, 'Frames per second to resample to; CMU records 120'] = 30., scale: Scale = None,
+               labels: MotionLabels = 'auto', jobs: Jobs = None) -> None:
     """Folder or zip of motion capture: CMU's and HDM05's asf/amc files, or BVH files; splits xsub, or those of labels.
 
     An .amc file uses the .asf file beside it whose name its own begins with, else the only one there. The subject is
     the NN of NN_TT.amc, as at CMU, unless the labels say it; odd subjects train, even ones test.
-
-    Args:
-        layout: Skeleton to import: a layout's name or a json file, whose joints are named as in the files; default
-            cmu31 (the far end of each bone) for CMU's skeleton, and for other BVH files one that is read from the
-            names of their joints.
-        fps: Frames per second to resample to; CMU records 120.
-        scale: Metres of one unit of the files. Default for asf/amc what the .asf file says (CMU: 0.0254 / 0.45);
-            BVH files do not say it and stay in their own unit.
-        labels: "folders" (the folder of each file), "none", or a csv file with a header and the columns name, label,
-            subject, split, of which only name is required; "auto" takes labels.csv among the files, else, for .bvh
-            files only, folders where there are several (CMU's are subjects).
-        jobs: Number of processes; default one per core.
     """
     if not 1 <= fps <= 1000:
         raise UserError(f'--fps {fps:g} is outside 1..1000')

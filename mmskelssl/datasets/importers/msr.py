@@ -1,9 +1,11 @@
 """MSR Action3D's real-world coordinates: text files, rows ``x y z confidence``, 20 rows a frame."""
 import re
+from typing import Annotated
 
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -17,15 +19,14 @@ SUBSETS = dict(as1=(2, 3, 5, 6, 10, 13, 18, 20), as2=(1, 4, 7, 8, 9, 11, 12, 14)
 _NAME = re.compile(r'(a(\d+)_s(\d+)_e(\d+)).*')
 
 
-def import_msr(path: str, writer: StoreWriter, *, exclude: str | None = None, jobs: int | None = None) -> None:
+Exclude = Annotated[str | None, 'Text file of names such as a07_s04_e01 that stay out of every split but "all": the '
+                                "data set's authors name ten damaged sequences; default none"]
+
+
+def import_msr(path: str, writer: StoreWriter, *, exclude: Exclude = None, jobs: Jobs = None) -> None:
     """Folder or zip of MSR Action3D's real-world skeleton text files; splits train, test, all, as1, as2, as3.
 
     Odd subjects train, even ones test. Frames in which the skeleton was lost (all zeros) are left out.
-
-    Args:
-        exclude: Text file of names such as a07_s04_e01 that stay out of every split but "all": the data set's authors
-            name ten damaged sequences; default none.
-        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = [name for name in source.files('.txt') if _NAME.fullmatch(stem(name))]

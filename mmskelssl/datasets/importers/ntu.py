@@ -3,12 +3,13 @@ import glob
 import os.path as osp
 import re
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.ntu_classes import NTU_CLASSES
+from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import split_by
 from mmskelssl.datasets.store.writer import StoreWriter
@@ -25,30 +26,26 @@ JOINTS = 25
 SHORT, WIDE, MOSTLY = 12, 0.8, 0.7
 
 
-def import_ntu60(path: str, writer: StoreWriter, *, persons: Literal['file-order', 'energy'] = 'file-order',
-                 missing: str | None = None, jobs: int | None = None) -> None:
-    """Folder or zip of raw .skeleton files of actions 1 to 60; splits xsub, xview.
+Persons = Annotated[Literal['file-order', 'energy'], (
+    'Which two of several bodies: file-order takes the first two of each frame, as AimCLR and ActCLR do; energy '
+    'follows bodies by their id, leaves out spurious ones, and takes the two that move most')]
+Missing = Annotated[str | None, (
+    "The data set's list of samples with missing skeletons, one name per line; default every file named "
+    '*missing_skeletons.txt in the folder or zip, or next to it')]
 
-    Args:
-        persons: Which two of several bodies: file-order takes the first two of each frame, as AimCLR and ActCLR do;
-            energy follows bodies by their id, leaves out spurious ones, and takes the two that move most.
-        missing: The data set's list of samples with missing skeletons, a name a line; default every file named
-            *missing_skeletons.txt in the folder or zip, or beside it.
-        jobs: Number of processes; default one per core.
+
+def import_ntu60(path: str, writer: StoreWriter, *, persons: Persons = 'file-order', missing: Missing = None,
+                 jobs: Jobs = None) -> None:
+    """Folder or zip of raw .skeleton files of actions 1 to 60; splits xsub, xview.
     """
     _import(path, writer, 60, persons, missing, jobs)
     split_by(writer, 'xsub', lambda sample: sample['subject'] in TRAIN_SUBJECTS)
     split_by(writer, 'xview', lambda sample: sample['camera'] != 1)
 
 
-def import_ntu120(path: str, writer: StoreWriter, *, persons: Literal['file-order', 'energy'] = 'file-order',
-                  missing: str | None = None, jobs: int | None = None) -> None:
+def import_ntu120(path: str, writer: StoreWriter, *, persons: Persons = 'file-order', missing: Missing = None,
+                  jobs: Jobs = None) -> None:
     """Folder or zip of raw .skeleton files of actions 1 to 120; splits xsub, xset.
-
-    Args:
-        persons: As for ntu60.
-        missing: As for ntu60.
-        jobs: Number of processes; default one per core.
     """
     _import(path, writer, 120, persons, missing, jobs)
     split_by(writer, 'xsub', lambda sample: sample['subject'] in TRAIN_SUBJECTS)

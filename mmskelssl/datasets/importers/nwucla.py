@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.store.writer import StoreWriter
@@ -16,16 +17,13 @@ CLASSES = ['pick up with one hand', 'pick up with two hands', 'drop trash', 'wal
 _NAME = re.compile(r'a(\d+)_s(\d+)_e(\d+)_v(\d+)')
 
 
-def import_nwucla(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+def import_nwucla(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of NW-UCLA's raw JSON files; splits train, test, test_clean, test_twins, xsub.
 
     ``train`` is cameras 1 and 2, ``test`` camera 3; of the latter ``test_twins`` has exactly the coordinates of a
     training sequence (the published files do, 95 times) and ``test_clean`` does not. In the published files that leaves
     369 clips of 8 of the 10 classes (a02 and a03 vanish), which cannot be compared with ``test``. ``xsub_train`` and
     ``xsub_test`` are the odd and the even subjects.
-
-    Args:
-        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = source.files('.json')

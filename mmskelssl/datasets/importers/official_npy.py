@@ -1,6 +1,7 @@
 """Arrays of the AimCLR and ActCLR code: ``train_position.npy`` (N, 3, T, 25, 2), ``train_label.pkl``, same for val."""
 import os
 import os.path as osp
+from typing import Annotated
 
 import numpy as np
 from rich.progress import track
@@ -12,14 +13,13 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 
-def import_official_npy(path: str, writer: StoreWriter, *, protocol: str = 'xsub') -> None:
+def import_official_npy(
+        path: str, writer: StoreWriter, *,
+        protocol: Annotated[str, 'Name of the splits: PROTOCOL_train and PROTOCOL_test'] = 'xsub') -> None:
     """Folder with train_position.npy, train_label.pkl, val_position.npy, val_label.pkl of AimCLR's or ActCLR's tools.
 
     The clips are already centred, resized and turned; a pipeline of SelectPersons, ResizeFrames and PackSkeleton leaves
     them as they are.
-
-    Args:
-        protocol: Name of the splits: PROTOCOL_train and PROTOCOL_test.
     """
     parts = [(part, osp.join(path, f'{prefix}_position.npy'), osp.join(path, f'{prefix}_label.pkl'))
              for prefix, part in (('train', 'train'), ('val', 'test'))]

@@ -1,63 +1,111 @@
-"""Command-line options of an importer, read off its signature and docstring."""
+"""Command-line options of an importer, read from its signature.
+
+Each keyword-only argument is an option. Its annotation gives the type and the help text::
+
+    def import_mine(path, writer, *, fps: Annotated[float, 'Frames per second of the files'] = 30., jobs: Jobs = None):
+
+Types are str, int, float, bool, a ``Literal`` of strings, a ``Sequence`` of int or float, and each of these or None.
+"""
 import argparse
 import inspect
-import re
 import types
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from mmskelssl.errors import UserError
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """The lowest value of a number, as part of an annotation: ``Annotated[int, 'Persons kept', AtLeast(1)]``."""
+    least: int
+
+
+# Options that several importers share.
+Jobs = Annotated[int | None, 'Number of processes; default one per core', AtLeast(1)]
+TestShare = Annotated[float, 'Share of each class in the test split where no split is given; the rest is train']
+SplitSeed = Annotated[int, 'Seed of the choice of test samples', AtLeast(0)]
+Layout = Annotated[str, "Skeleton of the data: a layout's name, or a json file with name, joints, parents, hip, "
+                        'shoulders']
+LabelSource = Annotated[str, (
+    'Where labels are: "folders" (the folder of each clip), "none", or a csv file with a header and the columns name, '
+    'label, subject, split, of which only name is required; "auto" takes labels.csv among the files, else folders '
+    'where there are several')]
+KeepScores = Annotated[bool, 'Keep the scores of 2D joints as third channel, for views of your own; the views of the '
+                             'configs would take it for depth']
 
 
 def add_options(parser: argparse.ArgumentParser, importer: Callable) -> None:
-    """An option for each keyword argument: str, int, float, bool, a Literal, a Sequence of numbers, each or None."""
-    described = _descriptions(importer)
-    for name, parameter in inspect.signature(importer).parameters.items():
-        if parameter.kind is not parameter.KEYWORD_ONLY:
-            continue
-        flag, kind, text = '--' + name.replace('_', '-'), _kind(parameter.annotation), described[name]
+    """Add an option for each keyword-only argument of an importer.
+
+    Raises:
+        UserError: An argument has no help text, or a type that the command line cannot give.
+    """
+    hints = get_type_hints(importer, include_extras=True)
+    for name, parameter in _keyword_arguments(importer).items():
+        where = f'importer {importer.__module__}.{importer.__qualname__}: option {name!r}'
+        kind, text, least = _read(hints.get(name), where)
         needed = parameter.default is parameter.empty
-        if parameter.default not in (None, parameter.empty) and kind is not bool:
-            text += f' (default {parameter.default})'
-        options = dict(help=text.replace('%', '%%'), required=needed,
-                       default=None if needed else parameter.default)
+        default = None if needed else parameter.default
+        if default is not None and kind is not bool:
+            text += f' (default {default})'
+        flag, options = '--' + name.replace('_', '-'), dict(help=text.replace('%', '%%'), required=needed)
         if kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, **options)
         elif get_origin(kind) is Literal:
-            parser.add_argument(flag, choices=get_args(kind), **options)
+            parser.add_argument(flag, choices=get_args(kind), default=default, **options)
         elif get_origin(kind) is Sequence:
-            number, = get_args(kind)
-            parser.add_argument(flag, type=lambda text, number=number: [number(part) for part in text.split(',')],
-                                metavar='A,B,...', **options)
+            parser.add_argument(flag, type=_numbers(get_args(kind)[0]), metavar='A,B,...', default=default, **options)
         else:
-            kind = _COUNTS.get(name, kind)
-            parser.add_argument(flag, type=kind, metavar=name.upper(), **options)
-
-
-def _at_least(least: int):
-    def count(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f'{text} is less than {least}')
-        return int(text)
-    return count
-
-
-_COUNTS = dict(jobs=_at_least(1), seed=_at_least(0))
+            parser.add_argument(flag, type=kind if least is None else _at_least(kind, least), metavar=name.upper(),
+                                default=default, **options)
 
 
 def options_of(importer: Callable, args: argparse.Namespace) -> dict:
     """The importer's keyword arguments among parsed ones."""
-    return {name: getattr(args, name) for name, parameter in inspect.signature(importer).parameters.items()
+    return {name: getattr(args, name) for name in _keyword_arguments(importer)}
+
+
+def _keyword_arguments(importer: Callable) -> dict[str, inspect.Parameter]:
+    return {name: parameter for name, parameter in inspect.signature(importer).parameters.items()
             if parameter.kind is parameter.KEYWORD_ONLY}
 
 
-def _kind(annotation):
-    """``int | None`` -> int."""
-    if get_origin(annotation) in (types.UnionType,):
-        return next(kind for kind in get_args(annotation) if kind is not type(None))
+def _read(annotation: Any, where: str) -> tuple[Any, str, int | None]:
+    """Type without None, help text and lowest value of an annotation."""
+    annotation = _without_none(annotation)  # Python 3.10 adds `| None` around the annotation where the default is None
+    if get_origin(annotation) is not Annotated:
+        raise UserError(f"{where} has no help text: annotate it as Annotated[TYPE, 'help text']")
+    kind, *extras = get_args(annotation)
+    kind, text = _without_none(kind), next((extra for extra in extras if isinstance(extra, str)), '')
+    if not text:
+        raise UserError(f"{where} has no help text: annotate it as Annotated[TYPE, 'help text']")
+    supported = (kind in (str, int, float, bool)
+                 or (get_origin(kind) is Literal and all(isinstance(value, str) for value in get_args(kind)))
+                 or (get_origin(kind) is Sequence and get_args(kind) in ((int,), (float,))))
+    if not supported:
+        raise UserError(f'{where} has the type {kind}, which the command line cannot give: take str, int, float, bool, '
+                        'a Literal of strings, or a Sequence of int or float')
+    return kind, text, next((extra.least for extra in extras if isinstance(extra, AtLeast)), None)
+
+
+def _without_none(annotation: Any) -> Any:
+    """``int | None`` -> int; a union of several types stays."""
+    if get_origin(annotation) in (types.UnionType, Union):
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return kinds[0] if len(kinds) == 1 else annotation
     return annotation
 
 
-def _descriptions(importer: Callable) -> dict[str, str]:
-    """Argument -> text of the docstring's Args."""
-    args = inspect.getdoc(importer).partition('Args:\n')[2]
-    entries = re.findall(r'^    (\w+): (.*(?:\n     +.*)*)', args, re.M)
-    return {name: re.sub(r'\s+', ' ', text).strip().rstrip('.') for name, text in entries}
+def _numbers(kind: type) -> Callable[[str], list]:
+    return lambda text: [kind(part) for part in text.split(',')]
+
+
+def _at_least(kind: type, least: int) -> Callable[[str], Any]:
+    def number(text: str):
+        if kind(text) < least:
+            raise argparse.ArgumentTypeError(f'{text} is less than {least}')
+        return kind(text)
+    number.__name__ = kind.__name__  # argparse names it in messages
+    return number

@@ -4,6 +4,7 @@ import re
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -21,15 +22,12 @@ CLASSES = [
 _RECORDING = re.compile(r'[A-Z0-9]+-[LMR]')
 
 
-def import_pkummd(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+def import_pkummd(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of PKU-MMD part I or II with its skeleton, label and Split folders; splits xsub, xview.
 
     A skeleton file has a line of 150 numbers a frame (two bodies of 25 joints), the label file of the same name lines
     ``label,start,end,confidence``, frames counted from 0 and the end left out. Skipped with a reason are intervals
     that are reversed, empty, outside the recording or have nobody in them; overlapping ones are kept and reported.
-
-    Args:
-        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     texts = source.files('.txt')

@@ -1,32 +1,33 @@
 """pyskl's and mmaction2's annotation pickles: ``dict(split, annotations, classes)``."""
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from rich.progress import track
 
+from mmskelssl.datasets.importers.options import KeepScores, Layout
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.splits import odd_even_subjects, subject_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import read_layout
 
+Joints = Annotated[Sequence[int] | None, (
+    "The file's joint for each joint of the layout, where its order differs (MSR Action3D) or it has more")]
+Scale = Annotated[Sequence[float] | None, (
+    "Factor of each coordinate, to turn a file's own units into metres and y up")]
+Units = Annotated[str | None, 'Units of the coordinates; default m, in 2D px']
 
-def import_pyskl(path: str, writer: StoreWriter, *, layout: str, joints: Sequence[int] | None = None,
-                 scale: Sequence[float] | None = None, units: str | None = None, scores: bool = False) -> None:
+
+def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Joints = None, scale: Scale = None,
+                 units: Units = None, scores: KeepScores = False) -> None:
     """Annotation pickle of pyskl or mmaction2, 2D or 3D; its own splits.
 
     pyskl's ``_val`` splits are named ``_test`` here, as everything measured on them is a test; a pair ``train_X``,
     ``test_X`` (folds, subsets of classes) becomes ``X_train``, ``X_test``. NW-UCLA, which has no
     subject split of its own, also gets ``xsub_train`` and ``xsub_test`` (odd and even subjects), which no file of
     another camera can leak through.
-
-    Args:
-        layout: Skeleton of the file: a layout's name, or a json file with name, joints, parents, hip, shoulders.
-        joints: The file's joint for each joint of the layout, where its order is another (MSR Action3D) or has more.
-        scale: Factor of each coordinate, to turn a file's own units into metres and y up.
-        units: Of the coordinates; default m, in 2D px.
-        scores: Keep keypoint_score as third channel of 2D data, for views of your own: ours would take it for depth.
     """
     data = load_pickle(path)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):

@@ -4,6 +4,7 @@ import re
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, text_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -20,14 +21,11 @@ METRES = (-2.56, -1.92, 1.28)
 _NAME = re.compile(r'(?:.*/)?(s\d\ds\d\d)/(\d+)/(\d+)/skeleton_pos\.txt')
 
 
-def import_sbu(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+def import_sbu(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of SBU's raw skeleton_pos.txt files (s01s02/01/001/skeleton_pos.txt ...); splits fold1 to fold5.
 
     The files' normalised coordinates are turned back into metres, y up (:data:`METRES`): there bones keep their length,
     which they do not in the normalised ones.
-
-    Args:
-        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = [name for name in source.files('.txt') if _NAME.fullmatch(name)]

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.io import loadmat, whosmat
 
 from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.store.writer import StoreWriter
@@ -20,13 +21,10 @@ MAX_FRAMES = 100_000
 _NAME = re.compile(r'a(\d{1,2})_s(\d{1,2})_t(\d{1,2})_skeleton')
 
 
-def import_utd(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+def import_utd(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of UTD-MHAD's skeleton .mat files; splits standard (train, test) and xsub, which are the same.
 
     Odd subjects train, even ones test, the protocol of the data set's authors.
-
-    Args:
-        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = source.files('.mat')

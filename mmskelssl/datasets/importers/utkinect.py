@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import split_by
 from mmskelssl.datasets.store.writer import StoreWriter
@@ -18,13 +19,10 @@ CLASSES = ['walk', 'sitDown', 'standUp', 'pickUp', 'carry', 'throw', 'push', 'pu
 _RECORDING = re.compile(r's(\d{1,2})_e(\d{1,2})')
 
 
-def import_utkinect(path: str, writer: StoreWriter, *, jobs: int | None = None) -> None:
+def import_utkinect(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of UTKinect-Action3D's joint files and actionLabel.txt; splits standard (train, test) and xsub.
 
     A sample is a labelled range of a recording, such as s01_e01_walk. Subjects 1 to 5 train, 6 to 10 test, in both.
-
-    Args:
-        jobs: Number of processes; default one per core.
     """
     source = Source(path)
     files = source.files('.txt')

@@ -1,32 +1,24 @@
-"""Command-line options come from an importer's signature and docstring."""
+"""Command-line options come from an importer's signature."""
 import argparse
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal, Optional
 
 import pytest
 
 from mmskelssl.datasets.importers import IMPORTERS
-from mmskelssl.datasets.importers.options import add_options, options_of
+from mmskelssl.datasets.importers.options import AtLeast, Jobs, SplitSeed, add_options, options_of
+from mmskelssl.errors import UserError
 
 
-def importer(path, writer, *, layout: str, persons: Literal['one', 'two'] = 'one', factor: float = 1.5,
-             number: int | None = None, scale: Sequence[float] | None = None, joints: Sequence[int] | None = None,
-             scores: bool = True, seed: int = 0, jobs: int | None = None) -> None:
+def importer(path, writer, *, layout: Annotated[str, 'Which layout, 100 % of it'],
+             persons: Annotated[Literal['one', 'two'], 'Which persons'] = 'one',
+             factor: Annotated[float, 'A factor'] = 1.5, number: Annotated[int | None, 'A number'] = None,
+             scale: Annotated[Sequence[float] | None, 'Numbers'] = None,
+             joints: Annotated[Sequence[int] | None, 'Whole numbers'] = None,
+             scores: Annotated[bool, 'Keep scores'] = True, seed: SplitSeed = 0, jobs: Jobs = None) -> None:
     """First line.
 
     More of it: with a colon.
-
-    Args:
-        layout: Which layout,
-            100 % of it.
-        persons: Which persons.
-        factor: A factor.
-        number: A number.
-        scale: Numbers.
-        joints: Whole numbers.
-        scores: Keep scores.
-        seed: A seed.
-        jobs: Processes.
     """
 
 
@@ -75,3 +67,33 @@ def test_every_importer_explains_every_option(name, capsys):
     out = capsys.readouterr().out
     for parameter in IMPORTERS[name].__kwdefaults__ or {}:
         assert f'--{parameter.replace("_", "-")}' in out
+
+
+def test_future_annotations():
+    """``from __future__ import annotations`` makes texts of annotations."""
+    names: dict = {}
+    exec('from __future__ import annotations\n'  # noqa: S102
+         'from typing import Annotated\n'
+         'def late(path, writer, *, count: Annotated[int | None, "How many"] = None): pass', names)
+    assert parse('--count', '3', function=names['late']) == dict(count=3)
+
+
+@pytest.mark.parametrize('annotation', [Annotated[Optional[int], 'How many'],  # noqa: UP045
+                                        Optional[Annotated[int, 'How many']]])  # noqa: UP045
+def test_optional(annotation):
+    def function(path, writer, *, count=None): ...
+    function.__annotations__ = dict(count=annotation)
+    assert parse('--count', '3', function=function) == dict(count=3) and parse(function=function) == dict(count=None)
+
+
+@pytest.mark.parametrize('annotation, reason', [
+    (int, 'has no help text'), (None, 'has no help text'), (Annotated[int, AtLeast(1)], 'has no help text'),
+    (Annotated[dict, 'Text'], "the type <class 'dict'>, which the command line cannot give"),
+    (Annotated[int | str, 'Text'], 'cannot give'), (Annotated[Sequence[str], 'Text'], 'cannot give'),
+    (Annotated[Literal[1, 2], 'Text'], 'cannot give')])
+def test_an_option_that_cannot_be_offered_names_importer_and_option(annotation, reason):
+    def mine(path, writer, *, count=1): ...
+    mine.__annotations__ = {} if annotation is None else dict(count=annotation)
+    with pytest.raises(UserError, match=r"importer test_options.*mine: option 'count'") as caught:
+        parse(function=mine)
+    assert reason in str(caught.value)

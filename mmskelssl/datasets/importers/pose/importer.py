@@ -1,8 +1,15 @@
 """What pose estimators write as JSON: MediaPipe, OpenPose BODY_25, and COCO's 17 keypoints in their usual forms."""
-from typing import Literal
+from typing import Annotated, Literal
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, set_splits
+from mmskelssl.datasets.importers.options import (
+    Jobs,
+    KeepScores,
+    LabelSource,
+    SplitSeed,
+    TestShare,
+)
 from mmskelssl.datasets.importers.pose.coco import coco_frames
 from mmskelssl.datasets.importers.pose.mediapipe import mediapipe_frames
 from mmskelssl.datasets.importers.pose.openpose import openpose_clips, openpose_frame
@@ -12,10 +19,15 @@ from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
+PoseLayout = Annotated[Literal['coco17', 'mediapipe33', 'openpose25'], 'Which estimator wrote the files']
+Persons = Annotated[int, 'Persons kept, those who show most']
+Landmarks = Annotated[Literal['world', 'image'], (
+    'MediaPipe only: world (metres from the middle of the hips) or image (shares of the picture)')]
 
-def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17', 'mediapipe33', 'openpose25'],
-                     persons: int = 2, landmarks: Literal['world', 'image'] = 'world', scores: bool = False,
-                     labels: str = 'auto', test_share: float = 0.2, seed: int = 0, jobs: int | None = None) -> None:
+
+def import_pose_json(path: str, writer: StoreWriter, *, layout: PoseLayout, persons: Persons = 2,
+                     landmarks: Landmarks = 'world', scores: KeepScores = False, labels: LabelSource = 'auto',
+                     test_share: TestShare = 0.2, seed: SplitSeed = 0, jobs: Jobs = None) -> None:
     """Folder or zip of pose estimators' JSON: MediaPipe's, OpenPose's, or COCO's 17 keypoints in many forms.
 
     coco17 (one file per clip) and openpose25 (one folder per clip, or a prefix of file names, with one file per frame):
@@ -29,18 +41,6 @@ def import_pose_json(path: str, writer: StoreWriter, *, layout: Literal['coco17'
     (Ultralytics). Or COCO's results and annotations, a flat list with an "image_id" each, whose number is the frame's.
     MediaPipe's: a list of frames, a frame being one person's 33 landmarks or a list of such, under MediaPipe's names
     for them or not, null or empty where nobody was found.
-
-    Args:
-        layout: Which estimator wrote them.
-        persons: Persons kept, those who show most.
-        landmarks: Of MediaPipe, world (metres from the middle of the hips) or image (shares of the picture).
-        scores: Keep the scores of 2D joints as third channel, for views of your own: ours would take it for depth.
-        labels: Where labels are: "folders" (the folder of each clip), "none", or a csv file with a header and the
-            columns name, label, subject, split, of which only name is required; "auto" takes labels.csv among the
-            files, else folders where there are several.
-        test_share: Share of each class in the test split where no split is given; the rest is train.
-        seed: Of that choice.
-        jobs: Number of processes; default one per core.
     """
     check_share(test_share)
     if persons < 1:
