@@ -12,7 +12,7 @@ setup_env() {
         || fail "$("$python" --version 2>&1) is too old: mmskelssl needs Python 3.10 or newer (set PYTHON=/path/to/python3)"
 
     local wanted stamp="$VENV/.mmskelssl-$extras"
-    wanted=$(cat setup.py requirements/*.txt | cksum)
+    wanted=$(cat pyproject.toml setup.py requirements/*.txt | cksum)
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
         echo "== environment $VENV is up to date"
     else
