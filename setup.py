@@ -1,4 +1,4 @@
-"""Puts configs and tools into `mmskelssl/.mim`, where OpenMMLab's tools look for them. The metadata is in pyproject.toml."""
+"""Puts configs and tools into `mmskelssl/.mim`, where OpenMMLab's tools look. The metadata is in pyproject.toml."""
 import shutil
 from pathlib import Path
 

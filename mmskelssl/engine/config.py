@@ -1,4 +1,5 @@
 """From a config file to configs that mmengine's Runner can run: checks, data, stages."""
+import contextlib
 import difflib
 import hashlib
 import inspect
@@ -16,6 +17,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 from mmskelssl.registry import MODELS
+from mmskelssl.shipped import PREFIX, config_path
 
 
 def load_config(path: str, options: dict | None = None) -> list[tuple[str, Config]]:
@@ -31,7 +33,7 @@ def load_config(path: str, options: dict | None = None) -> list[tuple[str, Confi
     if not osp.isfile(path):
         raise UserError(f'{path}: no such config; see configs/')
     cfg = _read(path)
-    stages = [(stage['name'], _read(osp.join(osp.dirname(path), stage['config']))) for stage in cfg.get('stages', [])]
+    stages = [(stage['name'], _read(_stage_path(stage['config'], path))) for stage in cfg.get('stages', [])]
     name = osp.splitext(osp.basename(path))[0]
     stages.append((name.split('_')[0] if stages else name, cfg))
     for key, value in (options or {}).items():
@@ -39,10 +41,36 @@ def load_config(path: str, options: dict | None = None) -> list[tuple[str, Confi
     return stages
 
 
+def _stage_path(name: str, path: str) -> str:
+    file = config_path(name, path)
+    if not osp.isfile(file):
+        raise UserError(f'{path}: stages: no such config: {file}; name one that comes with mmskelssl as '
+                        f'mmskelssl::{osp.basename(name)}')
+    return file
+
+
+@contextlib.contextmanager
+def _shipped_bases():
+    """Let ``_base_ = 'mmskelssl::...'`` name a config that comes with mmskelssl.
+
+    mmengine 0.10.7 does this for a fixed list of packages, and needs pkg_resources, which setuptools 82 removed.
+    """
+    original = Config._get_cfg_path
+
+    def get_cfg_path(name: str, path: str):
+        return (config_path(name, path), None) if name.startswith(PREFIX) else original(name, path)
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(original)
+
+
 def _read(path: str) -> Config:
     look_beside(path)  # custom_imports may name what lies there
     try:
-        return Config.fromfile(path, lazy_import=False)
+        with _shipped_bases():
+            return Config.fromfile(path, lazy_import=False)
     except ImportError as error:
         while error.__context__ is not None:  # mmengine hides what was missing
             error = error.__context__

@@ -1,0 +1,27 @@
+"""Where the configs that come with mmskelssl are: in a wheel, in an editable install, and in a checkout."""
+from pathlib import Path
+
+from mmskelssl.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parent
+PREFIX = 'mmskelssl::'
+
+
+def shipped_configs() -> Path:
+    """``mmskelssl/.mim/configs`` if the package was installed, else the folder ``configs`` of its checkout."""
+    for folder in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs'):
+        if (folder / '_base_').is_dir():
+            return folder
+    raise UserError(f'{PACKAGE}/.mim/configs is missing: install mmskelssl again')
+
+
+def config_path(name: str, source: str) -> str:
+    """The file that a config names: ``mmskelssl::NAME`` comes with mmskelssl, any other name is relative to the config.
+
+    Args:
+        name: As written in the config.
+        source: The config file.
+    """
+    if name.startswith(PREFIX):
+        return str(shipped_configs() / name.removeprefix(PREFIX))
+    return str(Path(source).parent / name)
