@@ -10,3 +10,4 @@ model = dict(data_preprocessor=dict(alignment='both', views=dict(
     weak=_base_.weak, key=_base_.weak, normal=_base_.weak, strong=_base_.strong)))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 train_cfg = dict(by_epoch=True, max_epochs=60)
+default_hooks = dict(fill_queue=dict(type='FillQueueHook'))

@@ -5,3 +5,4 @@ _base_ = [
     '_base_/models/actclr.py',
     '_base_/schedules/sgd_350e_curriculum.py']
 stages = [dict(name='aimclr', config='aimclr_ntu120.py', carry=['backbone.', 'projector.'])]
+default_hooks = dict(curriculum=_base_.curriculum)

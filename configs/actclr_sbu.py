@@ -11,3 +11,4 @@ model = dict(data_preprocessor=dict(alignment='both', views=dict(
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 train_dataloader = dict(batch_size=32)
 train_cfg = dict(by_epoch=True, max_epochs=15)
+default_hooks = dict(fill_queue=dict(type='FillQueueHook'))

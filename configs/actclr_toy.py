@@ -11,3 +11,4 @@ model = dict(
     data_preprocessor=dict(alignment='none', keep_absent=True, views=dict(
         weak=_base_.weak, key=_base_.weak, normal=_base_.weak, strong=_base_.strong)))
 train_cfg = dict(by_epoch=True, max_epochs=6)
+default_hooks = dict(fill_queue=dict(type='FillQueueHook'))

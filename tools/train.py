@@ -30,7 +30,8 @@ def parse_args() -> argparse.Namespace:
                         help="start from this encoder; replaces the recipe's earlier stages")
     parser.add_argument('--amp', action='store_true', help='train in bfloat16')
     parser.add_argument('--compile', action='store_true', help='compile the encoders (torch.compile); meant for GPUs')
-    parser.add_argument('--seed', type=int, default=0, help='of weights, order and augmentation (default 0)')
+    parser.add_argument('--seed', type=int,
+                        help="of weights, order and augmentation; default the config's randomness.seed, else 0")
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
                         help='change the config; stages.NAME.KEY=VALUE for one stage only')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')

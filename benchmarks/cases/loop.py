@@ -22,8 +22,8 @@ data = dict(store='{store}', pipeline=[dict(type='SelectPersons', max_persons=2)
                                        dict(type='ResizeFrames', frames=50), dict(type='PackSkeleton')])
 train_dataloader = dict(batch_size={batch})
 train_cfg = dict(max_epochs=1)
-custom_hooks = [dict(type='ProgressHook'), dict(type='ProgressBarHook'), dict(type='PlainCheckpointHook'),
-                dict(type='BareStepHook')]
+default_hooks = dict(knn=None)
+custom_hooks = [dict(type='BareStepHook')]
 '''
 TIMES: dict[str, list[float]] = {'loop': [], 'bare': []}
 

@@ -2,19 +2,21 @@
 default_scope = 'mmskelssl'
 custom_imports = dict(imports=['mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine'])
 
+# `default_hooks.NAME.OPTION` changes an option of a hook. timer, logger, knn and progress_bar may be None; the others
+# are in every run. A config's own hooks go here under names of their own, or into the list `custom_hooks`.
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     param_scheduler=dict(type='ParamSchedulerHook'),
     logger=dict(type='LoggerHook', interval=10),
-    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2))
-custom_hooks = [
-    dict(type='ProgressHook'),
-    dict(type='KNNHook', interval=5),
-    dict(type='ProgressBarHook'),
-    dict(type='NonFiniteHook'),
-    dict(type='PlainCheckpointHook')]
+    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
+    progress=dict(type='ProgressHook'),
+    knn=dict(type='KNNHook', interval=5, k=[1, 20]),
+    progress_bar=dict(type='ProgressBarHook'),
+    non_finite=dict(type='NonFiniteHook'),
+    plain_checkpoint=dict(type='PlainCheckpointHook'))
+randomness = dict(seed=0, deterministic=False)  # `--seed` goes before the seed
 sync_bn = 'torch'  # of all processes: statistics of its own batch would tell a key from its negatives
 log_processor = dict(window_size=10)
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])

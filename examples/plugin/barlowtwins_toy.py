@@ -22,5 +22,5 @@ model = dict(
     projector=dict(hidden_channels=256, out_channels=256, norm=True),
     pooling='mean_max',
     data_preprocessor=dict(type='SkeletonPreprocessor', views=dict(first=_view, second=_view)))
-method_hooks = [dict(type='WeightNormHook')]
+default_hooks = dict(weight_norm=dict(type='WeightNormHook'))
 train_cfg = dict(by_epoch=True, max_epochs=16)

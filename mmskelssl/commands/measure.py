@@ -48,9 +48,8 @@ def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: 
     cfg = load_config(config, cfg_options)[-1][1]
     if options.get('data'):
         cfg.data.store = options['data']
-    cfg = complete(cfg, seed=0)
-    info = next(hook for hook in cfg.custom_hooks if hook['type'] == 'RunInfoHook')
-    info = {**info, 'model': json.loads(info['model']), 'dataset': json.loads(info['dataset'])}
+    cfg, spec = complete(cfg)
+    info = {**spec.meta(), 'model': spec.model, 'dataset': spec.dataset}
     model = build_model(info['model'], config)
     checkpoint = load_backbone(model, path)
     trained = (checkpoint.get('meta') or {}).get('mmskelssl') or {}

@@ -1,9 +1,8 @@
 """From a config file to configs that mmengine's Runner can run: checks, data, stages."""
 import contextlib
+import copy
 import difflib
-import hashlib
 import inspect
-import json
 import os.path as osp
 from collections.abc import Mapping
 
@@ -11,8 +10,10 @@ from mmengine.config import Config
 
 from mmskelssl.datasets.skeleton_dataset import SkeletonDataset, dataset_config
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.engine.distributed import is_first_process
+from mmskelssl.engine.distributed import is_first_process, process_count
+from mmskelssl.engine.named_hooks import complete_hooks
 from mmskelssl.engine.plugins import look_beside
+from mmskelssl.engine.run_spec import RunSpec, describe_run
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
@@ -133,8 +134,29 @@ def split_pair(split: str) -> tuple[str, str]:
     return ('train', 'test') if split == 'standard' else (f'{split}_train', f'{split}_test')
 
 
-def complete(cfg: Config, seed: int, allow_change: bool = False) -> Config:
-    """Fill in what follows from the rest: data sets from ``data``, layout and channels from the store, the seed.
+def complete(cfg: Config, seed: int | None = None) -> tuple[Config, RunSpec]:
+    """Fill in what follows from the rest: the data sets, layout and channels of the model, hooks, the seed.
+
+    Args:
+        cfg: A config as :func:`load_config` gives it, or one that is complete already. It is not changed.
+        seed: Default ``randomness.seed`` of the config, else 0.
+
+    Returns:
+        A config that a Runner can run, and the description of what decides its result.
+    """
+    cfg = copy.deepcopy(cfg)
+    complete_randomness(cfg, seed)
+    complete_hooks(cfg)
+    store = check_data(cfg)
+    fill_model(cfg, store)
+    train_split, test_split = split_pair(cfg.data.split)
+    data = dict(cfg.data, train_split=train_split, test_split=test_split, data_hash=store.data_hash,
+                layout=layout_config(store.layout))
+    return cfg, describe_run(cfg, data, process_count(cfg.get('launcher', 'none')))
+
+
+def check_data(cfg: Config) -> SkeletonStore:
+    """Open the store that ``data`` names, check it, and fill in the data sets of training and monitoring.
 
     ``data = dict(store, split, pipeline, prepare)`` is the single place that names the data. ``prepare`` is the command
     that makes the store, shown where there is none. ``type`` and any other key go to a data set class of your own.
@@ -162,26 +184,40 @@ def complete(cfg: Config, seed: int, allow_change: bool = False) -> Config:
         source.pop(key, None)
     # Pre-training needs no test split; without one its curves have no nearest neighbours.
     cfg.evaluation = source if test_split in store.splits else None
+    return store
 
+
+def fill_model(cfg: Config, store: SkeletonStore) -> None:
+    """Give the model its seed, and the layout and the channels of the store."""
     model = cfg.model
-    model.data_preprocessor.seed = seed
+    model.data_preprocessor.seed = cfg.randomness.seed
     channels = SkeletonPreprocessor.channels(store.channels, model.data_preprocessor.get('alignment', 'none'),
                                              model.data_preprocessor.get('velocity', False))
     _match_length(cfg)
     for part in (model.data_preprocessor, model.backbone):
         _match_layout(part.setdefault('layout', layout_config(store.layout)), store)
     if model.backbone.setdefault('in_channels', channels) != channels:
-        raise UserError(f'model.backbone.in_channels is {model.backbone.in_channels}, but {data.store} with this '
+        raise UserError(f'model.backbone.in_channels is {model.backbone.in_channels}, but {cfg.data.store} with this '
                         f'alignment gives {channels}')
-    cfg.randomness = dict(seed=seed, diff_rank_seed=True)
-    info = dict(model=to_json(model), method=model.type, seed=seed,
-                stream=model.data_preprocessor.get('stream', 'joint'),
-                dataset=to_json(dict(source, data_hash=store.data_hash, layout=layout_config(store.layout))),
-                data_hash=store.data_hash, config_hash=config_hash(cfg),
-                decisive=to_json({**decisive(cfg), 'method_hooks': cfg._cfg_dict.get('method_hooks', [])}))
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), *cfg.get('method_hooks', []),
-                        dict(type='RunInfoHook', allow_change=allow_change, **info)]
-    return cfg
+
+
+def complete_randomness(cfg: Config, seed: int | None = None) -> None:
+    """``randomness`` with a seed (the given one, else the config's, else 0) and a seed of its own for each rank."""
+    given = cfg.get('randomness') or {}
+    if not isinstance(given, Mapping):
+        raise UserError(f'randomness is {given!r}; it must be dict(seed=..., deterministic=...)')
+    made = {'seed': 0, 'deterministic': False, 'diff_rank_seed': True, **given}
+    if seed is not None or made['seed'] is None:
+        made['seed'] = seed or 0
+    unknown = set(made) - {'seed', 'deterministic', 'diff_rank_seed'}
+    if unknown:
+        raise UserError(f'randomness.{min(unknown)} does not exist; there are seed, deterministic, diff_rank_seed')
+    if type(made['seed']) is not int or not 0 <= made['seed'] < 2 ** 32:
+        raise UserError(f'the seed is {made["seed"]!r}; it must be an integer from 0 to {2 ** 32 - 1}')
+    for key in ('deterministic', 'diff_rank_seed'):
+        if not isinstance(made[key], bool):
+            raise UserError(f'randomness.{key} is {made[key]!r}; it must be True or False')
+    cfg.randomness = made
 
 
 def open_store(data: Mapping) -> SkeletonStore:
@@ -214,19 +250,3 @@ def _match_layout(given, store: SkeletonStore) -> None:
     if given != expected:
         raise UserError(f'{store.path} has layout {expected.name!r} ({expected.num_joints} joints), but the config '
                         f'expects {given.name!r} ({given.num_joints} joints): change one of them')
-
-
-def to_json(value) -> str:
-    """Canonical JSON of a plain config value."""
-    return json.dumps(value.to_dict() if hasattr(value, 'to_dict') else value, sort_keys=True, default=list)
-
-
-def decisive(cfg: Config) -> dict:
-    """What decides a run's result: model, data, optimiser, schedule, length and seed."""
-    keys = ('model', 'data', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
-    return {key: cfg._cfg_dict.get(key) for key in keys}
-
-
-def config_hash(cfg: Config) -> str:
-    """Hash of what decides a run's result."""
-    return hashlib.sha256(json.dumps(decisive(cfg), sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -15,6 +15,12 @@ def is_first_process() -> bool:
     return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
 
 
+def process_count(launcher: str) -> int:
+    """Number of processes of the run. Known before any process group is up."""
+    variable = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS').get(launcher, '')
+    return int(os.environ.get(variable, 1))
+
+
 def prepare_distributed(cfg: Config) -> None:
     """Make ``--launcher pytorch`` work on CPU: start gloo, and wrap the model without device ids.
 

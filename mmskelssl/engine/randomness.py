@@ -1,5 +1,8 @@
-"""The generators that belong to the whole process, as plain data."""
+"""The generators and algorithms that belong to the whole process: saved, restored, chosen by one run."""
+import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,3 +23,20 @@ def restore_random_state(state: dict) -> None:
     torch.set_rng_state(state['torch'].cpu())
     for device, cuda in enumerate(state['cuda'][:torch.cuda.device_count()]):
         torch.cuda.set_rng_state(cuda.cpu(), device)
+
+
+@contextmanager
+def own_algorithms(deterministic: bool) -> Iterator[None]:
+    """Within, a run chooses torch's algorithms, as mmengine does by ``randomness.deterministic``; then the former ones
+    are put back, for the next stage and for whatever else the process does.
+    """
+    enabled, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn
+    chosen = cudnn.deterministic, cudnn.benchmark
+    if deterministic:
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # without it torch refuses to call cuBLAS
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn)
+        cudnn.deterministic, cudnn.benchmark = chosen

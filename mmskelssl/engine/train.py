@@ -12,10 +12,12 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch import nn
 
-from mmskelssl.engine.changes import refuse_changes
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.distributed import check_equal_shares, prepare_distributed
+from mmskelssl.engine.hooks import InitFromHook, RunInfoHook
+from mmskelssl.engine.randomness import own_algorithms
+from mmskelssl.engine.run_spec import RunSpec, refuse_changes
 from mmskelssl.engine.safe_io import install_safe_io
 from mmskelssl.engine.stopping import start_worker, stop_on_signal
 from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
@@ -24,7 +26,7 @@ from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 
 
 def train(config: str, work_dir: str, resume: str | None = None, init_from: str | None = None, amp: bool = False,
-          compile: bool = False, seed: int = 0, cfg_options: dict | None = None, launcher: str = 'none',
+          compile: bool = False, seed: int | None = None, cfg_options: dict | None = None, launcher: str = 'none',
           allow_change: bool = False) -> str:
     """Train all stages of a config.
 
@@ -35,6 +37,7 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
             path: continue the last stage from that checkpoint.
         init_from: Checkpoint that replaces the earlier stages.
         compile: As ``compile = True`` in the config: see :func:`compile_encoders`.
+        seed: Default ``randomness.seed`` of each config, else 0.
         allow_change: Resume although config, data, batch size or number of processes changed.
 
     Returns:
@@ -54,7 +57,8 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
         stages = stages[-1:]
     previous, carry = init_from, [*carries.values()][-1] if init_from and carries else ['backbone.']
     with sole_writer(work_dir), stop_on_signal():
-        for name, cfg in stages:
+        runs = []
+        for name, cfg in stages:  # all of them, so that a mistake in the last one shows before the first is trained
             cfg.work_dir = osp.join(work_dir, name) if staged else work_dir
             cfg.launcher = launcher
             _continue(cfg, resume)
@@ -64,11 +68,12 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
                 if compile:
                     cfg.compile = True
                 last = osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
-                complete(cfg, seed, allow_change)
+                runs.append((name, last, *complete(cfg, seed)))
+        for name, last, cfg, spec in runs:
             if resume == 'auto' and cfg.load_from == last:
-                refuse_changes(last, load_checkpoint(last), cfg.custom_hooks[-1], allow_change)
+                refuse_changes(last, load_checkpoint(last), spec, allow_change)
             else:
-                run_stage(name, cfg, previous and dict(checkpoint=previous, carry=carry))
+                run_stage(name, cfg, spec, previous and dict(checkpoint=previous, carry=carry), allow_change)
             previous, carry = last, carries.get(name, carry)
     return last
 
@@ -87,28 +92,36 @@ def _continue(cfg: Config, resume: str | None) -> None:
         logging.getLogger('mmskelssl').warning(f'passed over {problem}; going on from {cfg.load_from}')
 
 
-def run_stage(name: str, cfg: Config, start: dict | None) -> None:
-    """Train one completed stage from ``start`` (arguments of InitFromHook) or from scratch."""
+def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_change: bool = False) -> None:
+    """Train one stage.
+
+    Args:
+        cfg, spec: As :func:`complete` returns them.
+        start: Arguments of InitFromHook; None starts from scratch.
+        allow_change: Resume although the checkpoint's run was another one.
+    """
     if 'type' not in cfg.train_cfg:  # and by epoch, as mmengine has it by default
         cfg.train_cfg = dict(type='ResumableTrainLoop', **{k: v for k, v in cfg.train_cfg.items() if k != 'by_epoch'})
-    with mistakes_in(cfg.filename):
-        _check_start(cfg, start)
-        if start:
-            cfg.custom_hooks = [*cfg.custom_hooks, dict(type='InitFromHook', **start)]
-        prepare_distributed(cfg)
-        cfg.experiment_name = f'{name}_{time.time_ns()}'
-        compile = cfg.pop('compile', False)  # mmengine would compile whole steps, whose random plans are Python
-        runner = Runner.from_cfg(cfg)
-        _build_rest(runner)
-        if compile:
-            compile_encoders(runner.model)
-    try:
-        runner.train()
-    except (OSError, RuntimeError, UserError) as error:
-        reason = _explain_crash(error)
-        if not reason:
-            raise
-        raise UserError(f'{reason}; --resume goes on from the last checkpoint') from error
+    with own_algorithms(cfg.randomness.deterministic):
+        with mistakes_in(cfg.filename):
+            _check_start(cfg, start)
+            prepare_distributed(cfg)
+            cfg.experiment_name = f'{name}_{time.time_ns()}'
+            compile = cfg.pop('compile', False)  # mmengine would compile whole steps, whose random plans are Python
+            runner = Runner.from_cfg(cfg)
+            runner.register_hook(RunInfoHook(spec, allow_change))
+            if start:
+                runner.register_hook(InitFromHook(**start))
+            _build_rest(runner)
+            if compile:
+                compile_encoders(runner.model)
+        try:
+            runner.train()
+        except (OSError, RuntimeError, UserError) as error:
+            reason = _explain_crash(error)
+            if not reason:
+                raise
+            raise UserError(f'{reason}; --resume goes on from the last checkpoint') from error
 
 
 def compile_encoders(model: nn.Module) -> None:
@@ -170,6 +183,8 @@ def _explain_crash(error: Exception) -> str | None:
         return f'{error.filename or "a log"} cannot be written: {error.strerror}; make room'
     if isinstance(error, UserError) and 'Original Traceback' in text:  # torch wraps what a worker raises
         return text.strip().splitlines()[-1].partition('UserError: ')[2]
+    if 'does not have a deterministic implementation' in text:
+        return f'randomness.deterministic = True: {text.split(",")[0].strip()}; train without it'
     if type(error).__name__ == 'InductorError':
         return f'--compile: {text.strip().splitlines()[0]}; without it nothing is translated'
     lost = 'onnection closed by peer' in text or 'onnection reset by peer' in text

@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from mmskelssl.engine.config import load_config
+from mmskelssl.engine.named_hooks import deciding_hooks
 from mmskelssl.registry import HOOKS, MODELS
 from tools.train import parse_args
 
@@ -39,8 +40,7 @@ COMMON = {
     'data.pipeline': [dict(type='SelectPersons', max_persons=2), dict(type='Center'),
                       dict(type='ResizeFrames', frames=50), dict(type='AlignShoulders'), dict(type='PackSkeleton')],
 }
-MOCO = {'model.queue_size': 32768, 'model.temperature': 0.07, 'train_cfg.max_epochs': 300, 'method_hooks': None,
-        'stages': None}
+MOCO = {'model.queue_size': 32768, 'model.temperature': 0.07, 'train_cfg.max_epochs': 300, 'stages': None}
 OWN = dict(
     skeletonclr={'model.type': 'SkeletonCLR', **MOCO},
     # docs/methods.md 1.4, phase 1
@@ -49,11 +49,11 @@ OWN = dict(
     actclr={'model.type': 'ActCLR', 'model.queue_size': 65536, 'train_cfg.max_epochs': 350, 'model.topk': 8192,
             'model.temperatures': [0.1, 0.04], 'model.mask': 'actionlet', 'model.threshold': 'published',
             'model.anchor': 'batch', 'model.late_epoch': 200,
-            'method_hooks': [dict(type='AugmentCurriculumHook', core=['TemporalCrop', 'Shear'], phases=[
+            'default_hooks.curriculum': dict(type='AugmentCurriculumHook', core=['TemporalCrop', 'Shear'], phases=[
                 dict(begin=0, keep=dict(normal=5, strong=7)),
                 dict(begin=100, keep=dict(normal=3, strong=5)),
                 dict(begin=200, keep=dict(normal=1, strong=3)),
-                dict(begin=300, keep=dict(normal=0, strong=0), core=False)])]})
+                dict(begin=300, keep=dict(normal=0, strong=0), core=False)])})
 
 # docs/methods.md 0.5, with the operators' effective arguments, silent defaults included: what runs, not what is written
 WEAK = [('TemporalCrop', dict(p=1, pad_ratio=6)), ('Shear', dict(p=1, amplitude=0.5))]
@@ -79,7 +79,6 @@ SKEATTNCLR = {
     'model.data_preprocessor.type': 'SkeletonPreprocessor',
     'model.data_preprocessor.stream': 'joint',
     'train_cfg': dict(by_epoch=True, max_epochs=300),
-    'method_hooks': None,
     'stages': None,
     **{key: value for key, value in COMMON.items() if key.startswith(('optim', 'param', 'train_dataloader'))},
     'data.split': 'xsub',
@@ -98,7 +97,6 @@ CRRL_COMMON = {
     'train_dataloader.batch_size': 32,
     'train_dataloader.sampler.shuffle': True,
     'train_cfg': dict(by_epoch=True, max_epochs=60),
-    'method_hooks': None,
     'data.pipeline': [dict(type='SelectPersons', max_persons=2), dict(type='AlignSequence'),
                       dict(type='FitRange', limit=0.7), dict(type='PadFrames', frames=300), dict(type='PackSkeleton')],
 }
@@ -139,7 +137,6 @@ def check_recipe(cfg: Config, method: str, dataset: str):
         table['stages'] = [dict(name='aimclr', config=f'aimclr_{dataset}.py', carry=['backbone.', 'projector.'])]
     compare(cfg, table)
     assert cfg.data.prepare.endswith(f'--out data/{dataset}')
-    assert not any('FillQueue' in hook['type'] for hook in cfg.custom_hooks)  # the published queue starts random
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
@@ -227,9 +224,17 @@ def test_what_is_built_is_what_was_published(method):
     assert all(op.layout is None or op.layout.name == 'ntu25' for ops in made.views.values() for op in ops)
 
 
+@pytest.mark.parametrize('dataset', DATASETS)
+@pytest.mark.parametrize('method', (*METHODS, 'skeattnclr', *CRRL))
+def test_only_the_curriculum_acts_besides_the_method(method, dataset):
+    """No other hook touches the published recipes; their queues start with random directions."""
+    hooks = deciding_hooks(Config.fromfile(CONFIGS / f'{method}_{dataset}.py'))
+    assert [*hooks['default_hooks']] == (['curriculum'] if method == 'actclr' else []) and not hooks['custom_hooks']
+
+
 def test_the_curriculum_names_operators_that_exist():
     cfg = Config.fromfile(CONFIGS / 'actclr_ntu60.py')
-    hook = HOOKS.build(cfg.method_hooks[0])
+    hook = HOOKS.build(cfg.default_hooks.curriculum)
     for view, extra in dict(normal=5, strong=7).items():
         types = [op['type'] for op in cfg.model.data_preprocessor.views[view]]
         assert sum(name in hook.core for name in types) == 2 and len(types) == 2 + extra

@@ -61,7 +61,7 @@ def launch(tmp_path, store, *configs):
         (tmp_path / f'{name}.py').write_text(f'''
 _base_ = ['{ROOT}/configs/{name}.py']
 custom_imports = dict(imports={[*PROJECT, 'dump_rank']})
-method_hooks = [dict(type='FillQueueHook'), dict(type='DumpRankHook')]
+default_hooks = dict(fill_queue=dict(type='FillQueueHook'), dump_rank=dict(type='DumpRankHook'))
 ''')
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': f'{ROOT}:{tmp_path}',
            'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}

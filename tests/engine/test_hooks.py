@@ -18,6 +18,7 @@ from mmskelssl.engine.hooks import (
     ProgressHook,
     RunInfoHook,
 )
+from mmskelssl.engine.run_spec import RunSpec
 from mmskelssl.errors import UserError
 from mmskelssl.registry import MODELS
 from tools import train as train_tool
@@ -223,15 +224,20 @@ def test_progress_bar_is_silent_where_there_is_no_terminal(capsys, monkeypatch):
 
 def test_run_info_is_plain(tmp_path):
     """Strings and numbers alone: nothing is lost in a plain checkpoint, and any reader opens it."""
-    info = dict(model=json.dumps(dict(type='ActCLR')), config_hash='abc', method='ActCLR', seed=3, stream='bone')
+    spec = RunSpec(model=dict(type='ActCLR', data_preprocessor=dict(stream='bone')), data=dict(data_hash='abc'),
+                   schedule={}, hooks=dict(default_hooks={}, custom_hooks=[]), seed=3, world=dict(world_size=1))
     warnings = []
     state = runner(build(), train_dataloader=range(11), logger=SimpleNamespace(warning=warnings.append))
     checkpoint = dict(meta=dict(epoch=5, iter=55), state_dict={})
-    for hook in (RunInfoHook(**info), PlainCheckpointHook()):
+    for hook in (RunInfoHook(spec), PlainCheckpointHook()):
         hook.before_save_checkpoint(state, checkpoint)
     torch.save(checkpoint, tmp_path / 'a.pth')
-    assert load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl'] == dict(info, epoch=5, iteration=55, world_size=1,
-                                                                            epoch_length=11)
+    info = load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl']
+    assert info == dict(spec.meta(), epoch=5, iteration=55, epoch_length=11)
+    # What readers of checkpoints rely on.
+    assert set(info) == {'model', 'method', 'seed', 'stream', 'dataset', 'data_hash', 'config_hash', 'decisive',
+                         'spec_version', 'world_size', 'epoch', 'iteration', 'epoch_length'}
+    assert json.loads(info['model']) == spec.model and (info['method'], info['stream']) == ('ActCLR', 'bone')
     assert not warnings and torch.serialization.get_unsafe_globals_in_checkpoint(str(tmp_path / 'a.pth')) == []
     assert json.loads(json.dumps(checkpoint['meta'])) == checkpoint['meta']
 

@@ -10,7 +10,6 @@ import torch
 
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.toy.store import write_toy_store
-from mmskelssl.engine.changes import differences
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
 from mmskelssl.engine.hooks import ProgressHook, checkpoint_hook
 from mmskelssl.registry import MODELS
@@ -146,7 +145,7 @@ def test_clips_on_the_device_change_nothing(ntu, tmp_path, monkeypatch):
     a, b = (load_checkpoint(tmp_path / name / 'epoch_1.pth') for name in 'ab')
     assert all(torch.equal(value, b['state_dict'][key]) for key, value in a['state_dict'].items())
     assert 'resident' not in json.loads(b['meta']['mmskelssl']['dataset'])  # evaluation has a device of its own
-    assert differences(a['meta']['mmskelssl'], b['meta']['mmskelssl']) == []  # one goes on where the other stopped
+    assert a['meta']['mmskelssl']['config_hash'] == b['meta']['mmskelssl']['config_hash']
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ CASES = [  # key, value, the nearest name, registry
     ('model.data_preprocessor.views.query.0.type', 'CropRezise', 'CropResize', 'BATCH_AUGMENTS'),
     ('data.pipeline.0.type', 'SelectPerson', 'SelectPersons', 'TRANSFORMS'),
     ('data.type', 'SkeletonDataSet', 'SkeletonDataset', 'DATASETS'),
-    ('custom_hooks.1.type', 'KNHook', 'KNNHook', 'HOOKS'),
+    ('default_hooks.knn.type', 'KNHook', 'KNNHook', 'HOOKS'),
     ('optim_wrapper.optimizer.type', 'AdamWW', 'AdamW', 'OPTIMIZERS'),
     ('optim_wrapper.type', 'OptimWrap', 'OptimWrapper', 'OPTIM_WRAPPERS'),
     ('param_scheduler.1.type', 'CosineAnnealing', 'CosineAnnealingLR', 'PARAM_SCHEDULERS'),

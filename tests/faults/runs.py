@@ -28,7 +28,7 @@ _server.set_forkserver_preload(['tools.train', 'mmskelssl.models', 'mmskelssl.da
 # Small enough for a second: 32 clips are 4 iterations of 8 an epoch; every checkpoint is kept.
 SMALL = {'train_cfg.max_epochs': 3, 'train_dataloader.batch_size': 8, 'data.pipeline.2.frames': 8,
          'default_hooks.checkpoint.interval': 1, 'default_hooks.checkpoint.max_keep_ckpts': 3,
-         'default_hooks.logger.interval': 1, 'custom_hooks.1.interval': 100}
+         'default_hooks.logger.interval': 1, 'default_hooks.knn.interval': 100}
 SIZES = {'model.backbone.hidden_channels': 4, 'model.backbone.out_channels': 16, 'model.queue_size': 20}
 OPTIONS = {**{name: SIZES for name in ('skeletonclr', 'aimclr', 'actclr', 'skeattnclr')},
            'crrl': {'model.backbone.hidden_channels': 4, 'model.head.out_channels': 8}}

@@ -28,7 +28,7 @@ def clip(persons=1, frames=4, joints=25, seed=0):
 
 def config(store, **changes):
     cfg = load_config(f'{ROOT}/configs/skeletonclr_toy.py', {'data.store': store, **changes})[-1][1]
-    return complete(cfg, 0)
+    return complete(cfg, 0)[0]
 
 
 class Runs:

@@ -109,4 +109,5 @@ def test_a_finished_stage_made_otherwise_is_refused(tiny_store, tmp_path, undist
     shutil.copytree(undisturbed('crrl'), tmp_path / 'w')
     options = {**EPOCHS, 'stages.crrlmotion.optim_wrapper.optimizer.lr': .5}
     run = Run(tiny_store, tmp_path / 'w', '--resume', method='crrl', options=options)
-    assert run.end() == 2 and 'crrlmotion/epoch_2.pth was made otherwise: optim_wrapper.optimizer.lr' in run.error
+    assert run.end() == 2
+    assert 'crrlmotion/epoch_2.pth was written by a different run: optim_wrapper.optimizer.lr' in run.error

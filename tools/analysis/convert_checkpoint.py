@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mmskelssl.engine.checkpoint import load_checkpoint, load_whole
-from mmskelssl.engine.config import to_json
 from mmskelssl.engine.rebuild import build_model
+from mmskelssl.engine.run_spec import to_json
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.models import methods
 

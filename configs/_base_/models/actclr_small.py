@@ -1,5 +1,6 @@
 # ActCLR for a few thousand clips or fewer: as skeletonclr_small.py, with a threshold that does not depend on the batch
 # and an InfoNCE term beside the similarity KL, which alone drifts to a collapse where the queue is short.
+# Its configs add `default_hooks = dict(fill_queue=dict(type='FillQueueHook'))`.
 _base_ = 'skeletonclr_small.py'
 model = dict(
     type='ActCLR',
@@ -9,4 +10,3 @@ model = dict(
     momentum=dict(momentum=0.99),
     queue_size=512,
     late_epoch=1)
-method_hooks = [dict(type='FillQueueHook')]

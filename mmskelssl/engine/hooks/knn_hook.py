@@ -1,5 +1,6 @@
 """Is the encoder learning something, or collapsing? Measured in the run itself."""
 import math
+from collections.abc import Sequence
 
 import torch
 from mmengine.dist import barrier, is_main_process
@@ -11,7 +12,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import Features
 from mmskelssl.evaluation.knn import knn_scores
 from mmskelssl.evaluation.metrics import accuracies
-from mmskelssl.evaluation.protocols import KNN_RECIPES, KNN_TEMPERATURE, FeatureBank
+from mmskelssl.evaluation.protocols import FeatureBank
 from mmskelssl.models.monitors import feature_std, mean_cosine
 from mmskelssl.registry import DATASETS, HOOKS
 
@@ -21,13 +22,16 @@ class KNNHook(Hook):
     """Nearest-neighbour accuracy, feature spread and mean cosine as curves of the run, and a collapse alarm.
 
     Measured before the first step (the initial encoder), every ``interval`` epochs or iterations, and after the last.
-    Curves: ``val/knn_top1`` (1 neighbour), ``val/knn20_top1`` (20, weighted), ``val/feature_std``, ``val/mean_cosine``
-    over the iteration. The loss alone deceives: it falls, too, where all clips grow alike.
+    Curves over the iteration: ``val/knn_top1`` (1 neighbour), ``val/knn20_top1`` (20, and so on for every ``k``),
+    ``val/feature_std``, ``val/mean_cosine``. The loss alone deceives: it falls, too, where all clips grow alike.
 
     Args:
         evaluation: ``dict(store, pipeline, train_split, test_split)``, and ``type`` and arguments of a data set class
             of your own; default the config's ``evaluation``.
         interval: Epochs, or iterations with ``by_epoch=False``, between two measurements.
+        k: Numbers of neighbours, or one number; each has a curve. They belong to the run alone, and follow no recipe
+            of the published protocols.
+        temperature: A neighbour votes with exp(cosine / temperature).
         batch_size: Of feature extraction.
         max_bank: Use at most this many clips of the training split, evenly spaced.
         max_cosine, min_std: Alarm beyond these.
@@ -35,11 +39,18 @@ class KNNHook(Hook):
             chance, or its ``batch_cosine`` above ``max_cosine``.
     """
 
+    decides_result = False  # it only observes
+
     def __init__(self, evaluation: dict | None = None, interval: int = 10, by_epoch: bool = True,
-                 batch_size: int = 256, max_bank: int | None = None, max_cosine: float = 0.98, min_std: float = 0.05,
-                 patience: int = 3):
+                 k: int | Sequence[int] = (1, 20), temperature: float = 0.1, batch_size: int = 256,
+                 max_bank: int | None = None, max_cosine: float = 0.98, min_std: float = 0.05, patience: int = 3):
+        self.k, self.temperature = [k] if isinstance(k, int) else list(k), temperature
         if interval < 1:
             raise UserError(f'KNNHook: interval is {interval}; it must be at least 1')
+        if not self.k or not all(type(number) is int and number >= 1 for number in self.k):
+            raise UserError(f'KNNHook: k is {k!r}; it must be one or more numbers of neighbours, such as [1, 20]')
+        if not temperature > 0:
+            raise UserError(f'KNNHook: temperature is {temperature}; it must be above 0')
         self.evaluation, self.interval, self.by_epoch, self.batch_size = evaluation, interval, by_epoch, batch_size
         self.max_bank, self.max_cosine, self.min_std, self.patience = max_bank, max_cosine, min_std, patience
         self.datasets: dict = {}
@@ -103,7 +114,7 @@ class KNNHook(Hook):
             if self.measured_at == 0:
                 runner.logger.info('KNNHook: some clips have no label, so there is no KNN accuracy')
             return {}
-        votes = knn_scores(train.feats, train.labels, test.feats, list(KNN_RECIPES.values()), KNN_TEMPERATURE, classes)
+        votes = knn_scores(train.feats, train.labels, test.feats, self.k, self.temperature, classes)
         return {f'val/knn{k if k > 1 else ""}_top1': accuracies(test.labels, vote.argmax(1))['top1']
                 for k, vote in votes.items()}
 

@@ -12,6 +12,7 @@ from mmskelssl.registry import HOOKS
 class ProgressBarHook(Hook):
     """Iterations done, loss, elapsed and remaining time. Where the output is no terminal the log lines must do."""
     priority = 'VERY_LOW'
+    decides_result = False  # it only observes
 
     def before_train(self, runner):
         columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

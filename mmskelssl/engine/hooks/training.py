@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmskelssl.engine.changes import refuse_changes
+from mmskelssl.engine.run_spec import RunSpec, refuse_changes
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import Progress
 from mmskelssl.registry import HOOKS
@@ -108,32 +108,29 @@ class InitFromHook(Hook):
             runner.logger.info(f'started from {self.checkpoint} ({", ".join(names)})')
 
 
-@HOOKS.register_module()
 class RunInfoHook(Hook):
     """Writes into each checkpoint what is needed to rebuild and to trace its model: plain strings and numbers.
 
-    Resuming from a checkpoint that was made otherwise is refused.
+    Resuming a checkpoint of another run is refused. In no registry, since every run has it and no config chooses it.
 
     Args:
-        allow_change: Resume all the same; the log says what differs. The run then goes on with the optimiser's options
-            and the schedules that the config has now, at the same share of its epoch.
-        **info: ``model``, ``dataset`` and ``decisive`` (what decides the result) as JSON, ``config_hash``,
-            ``data_hash``, ``method``, ``seed``, ``stream``.
+        spec: What decides the run's result.
+        allow_change: Resume all the same; the log says what differs. The run then continues with the optimiser's
+            options and the schedules that the config has now, at the same share of its epoch.
     """
 
-    def __init__(self, allow_change: bool = False, **info):
-        self.allow_change, self.info = allow_change, info
+    def __init__(self, spec: RunSpec, allow_change: bool = False):
+        self.spec, self.allow_change = spec, allow_change
         self.options: list[dict] = []  # of the optimiser's groups, as the config has them, if it has changed
 
     def before_save_checkpoint(self, runner, checkpoint):
         meta = checkpoint['meta']
-        meta['mmskelssl'] = dict(self.info, epoch=meta['epoch'], iteration=meta['iter'], world_size=get_world_size(),
+        meta['mmskelssl'] = dict(self.spec.meta(), epoch=meta['epoch'], iteration=meta['iter'],
                                  epoch_length=len(runner.train_dataloader))
 
     def after_load_checkpoint(self, runner, checkpoint):
         from mmskelssl.engine.checkpoint import load_whole
-        now = dict(self.info, world_size=get_world_size())
-        changes = refuse_changes(runner._load_from, checkpoint, now, self.allow_change)
+        changes = refuse_changes(runner._load_from, checkpoint, self.spec, self.allow_change)
         for change in changes:
             runner.logger.warning(f'going on although {change}')
         load_whole(unwrap(runner.model), checkpoint, runner._load_from, '')

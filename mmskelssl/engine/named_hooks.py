@@ -1,0 +1,121 @@
+"""Hooks by name: those that every run has, and what a config may add, change and remove.
+
+A config's ``default_hooks`` gives each hook a name, so that a run can change one option of one hook
+(``default_hooks.knn.interval=1``). Its ``custom_hooks`` is a list of further ones.
+"""
+import difflib
+import re
+from collections.abc import Mapping
+
+from mmengine import hooks as stock
+from mmengine.config import Config
+
+from mmskelssl.errors import UserError
+from mmskelssl.registry import HOOKS
+
+# Name -> type, and what a run would lack without it. Every run has these, also one whose config does not name them.
+ENSURED = dict(
+    runtime_info=('RuntimeInfoHook', 'logs, curves and alarms read what it records'),
+    sampler_seed=('DistSamplerSeedHook', 'every epoch would see the clips in the same order'),
+    param_scheduler=('ParamSchedulerHook', 'learning rates would not follow their schedule; `param_scheduler = None` '
+                                           'keeps them constant'),
+    checkpoint=('mmskelssl.CheckpointHook', 'the run could not be resumed; `interval` sets how often it saves'),
+    progress=('mmskelssl.ProgressHook', 'schedules of the method and random augmentations would not advance'),
+    non_finite=('mmskelssl.NonFiniteHook', 'training would continue on NaN'),
+    plain_checkpoint=('mmskelssl.PlainCheckpointHook', 'checkpoints would hold pickled objects, which resuming '
+                                                       'refuses'))
+_FRAMEWORK = (*ENSURED, 'timer', 'logger', 'knn', 'progress_bar')
+# These only observe. Classes of one's own say so by `decides_result = False`.
+_OBSERVERS = (stock.RuntimeInfoHook, stock.IterTimerHook, stock.LoggerHook, stock.CheckpointHook,
+              stock.NaiveVisualizationHook, stock.ProfilerHook, stock.EmptyCacheHook)
+
+
+def complete_hooks(cfg: Config) -> None:
+    """Add the hooks of :data:`ENSURED` to ``default_hooks``, and take out those that are None.
+
+    Raises:
+        UserError: A hook is to be removed, replaced or added that cannot be.
+    """
+    _refuse_method_hooks(cfg)
+    given, custom = cfg.get('default_hooks') or {}, cfg.get('custom_hooks') or []
+    if not isinstance(given, Mapping):
+        raise UserError(f'default_hooks is {given!r}; it must be a dict of hooks by name')
+    if not isinstance(custom, (list, tuple)):
+        raise UserError(f'custom_hooks is {custom!r}; it must be a list of hooks')
+    hooks = {name: _ensured(name, hook) if name in ENSURED else hook for name, hook in given.items()}
+    hooks |= {name: _ensured(name, {}) for name in ENSURED if name not in hooks}
+    for name, hook in hooks.items():
+        if hook is not None:
+            _check(f'default_hooks.{name}', hook, name)
+    # mmengine has hooks of its own by these names, which None leaves out.
+    cfg.default_hooks = {name: hook for name, hook in hooks.items() if hook is not None or name in ('timer', 'logger')}
+    framework = {hook_class(hooks[name]): name for name in _FRAMEWORK if hooks.get(name)}
+    for i, hook in enumerate(custom):
+        _check(f'custom_hooks.{i}', hook)
+        name = framework.get(hook_class(hook))
+        if name:
+            raise UserError(f'custom_hooks.{i}: every run has this hook: set its options in default_hooks.{name}, and '
+                            'remove it from custom_hooks')
+
+
+def _refuse_method_hooks(cfg: Config) -> None:
+    """Say how ``method_hooks``, which was a list once, is written now."""
+    if 'method_hooks' not in cfg:
+        return
+    given = cfg.method_hooks if isinstance(cfg.method_hooks, (list, tuple)) else []
+    kinds = [hook['type'] for hook in given if isinstance(hook, Mapping) and isinstance(hook.get('type'), str)]
+    entries = ', '.join(f"{usual_name(kind)}=dict(type='{kind}', ...)" for kind in kinds)
+    advice = f'default_hooks = dict({entries})' if entries else 'default_hooks = dict(NAME=None) to leave a hook out'
+    raise UserError(f'{cfg.filename or "the config"}: method_hooks is no longer read; write {advice}')
+
+
+def deciding_hooks(cfg: Config) -> dict:
+    """``default_hooks`` and ``custom_hooks`` of a complete config, as far as they decide a run's result."""
+    return dict(default_hooks={name: hook for name, hook in cfg.default_hooks.items()
+                               if hook and name not in ENSURED and decides_result(hook)},
+                custom_hooks=[hook for hook in cfg.get('custom_hooks') or [] if decides_result(hook)])
+
+
+def decides_result(hook: Mapping) -> bool:
+    """May the weights depend on this hook? True of those that are not known."""
+    kind = hook_class(hook)
+    return kind is None or (getattr(kind, 'decides_result', True) and not issubclass(kind, _OBSERVERS))
+
+
+def usual_name(kind: str) -> str:
+    """Name of a hook by its type: ``FillQueueHook`` is ``fill_queue``."""
+    return re.sub(r'(?<=[a-z])(?=[A-Z])', '_', kind.removesuffix('Hook')).lower()
+
+
+def hook_class(hook: Mapping) -> type | None:
+    """The registered class of a hook's config, if there is one. Nothing that it names is imported."""
+    kind = hook.get('type')
+    if isinstance(kind, type):
+        return kind
+    HOOKS.import_from_location()
+    scope, _, name = str(kind).rpartition('.')
+    theirs = HOOKS.parent.module_dict
+    found = {'': {**theirs, **HOOKS.module_dict}, 'mmskelssl': HOOKS.module_dict, 'mmengine': theirs}
+    return found.get(scope, {}).get(name)
+
+
+def _ensured(name: str, hook):
+    """The config of a hook that every run has, with its type."""
+    kind, loss = ENSURED[name]
+    if hook is None:
+        raise UserError(f'default_hooks.{name} = None: this hook cannot be removed; without it {loss}')
+    if not isinstance(hook, Mapping):
+        return hook  # refused with the others
+    hook = {'type': kind, **hook}
+    own, found = hook_class(dict(type=kind)), hook_class(hook)
+    if found and not issubclass(found, own):
+        raise UserError(f'default_hooks.{name} is a {found.__name__} of {found.__module__}, which does not derive from '
+                        f'{own.__module__}.{own.__name__}; without that {loss}')
+    return hook
+
+
+def _check(where: str, hook, name: str = '') -> None:
+    if not isinstance(hook, Mapping) or 'type' not in hook:
+        close = difflib.get_close_matches(name, _FRAMEWORK, 1)
+        raise UserError(f'{where} is {hook!r}; it must be dict(type=...)' +
+                        (f'; did you mean {close[0]!r}?' if close and close[0] != name else ''))
