@@ -80,7 +80,7 @@ def test_two_folds_of_a_staged_recipe(folds, tmp_path, monkeypatch):
     again = benchmark('configs/crrl_msr.py', str(tmp_path / 'out'), **call)
     assert [row['top1'] for row in again] == pytest.approx([row['top1'] for row in rows], abs=1e-3)
     for key in ('stages.crrl.optim_wrapper.optimizer.lr', 'stages.crrlmotion.optim_wrapper.optimizer.lr'):
-        with pytest.raises(UserError, match='was made otherwise'):
+        with pytest.raises(UserError, match='was written by a different run'):
             benchmark('configs/crrl_msr.py', str(tmp_path / 'out'), **{**call, 'cfg_options': {**options, key: .5}})
 
 
