@@ -174,9 +174,12 @@ def check_data(cfg: Config) -> SkeletonStore:
     store.split(train_split)
     if is_first_process():
         store.verify_hash()
+    dataset = dataset_config(data, train_split)
+    if cfg.train_dataloader.get('dataset', dataset) != dataset:
+        raise UserError('train_dataloader.dataset is not read: `data` describes the data set (type, store, ...)')
+    cfg.train_dataloader.dataset = dataset
     # With the scope spelt out, as mmengine looks collate functions up in its root registry alone.
-    cfg.train_dataloader.update(dataset=dataset_config(data, train_split),
-                                collate_fn=dict(type='mmskelssl.whole_batch'))
+    cfg.train_dataloader.setdefault('collate_fn', dict(type='mmskelssl.whole_batch'))
     if data.get('resident'):  # nothing to read, and no process but this one sees the device's memory
         cfg.train_dataloader.update(num_workers=0, persistent_workers=False, pin_memory=False, prefetch_factor=None)
     source = {**data, 'train_split': train_split, 'test_split': test_split}

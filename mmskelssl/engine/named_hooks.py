@@ -54,8 +54,8 @@ def complete_hooks(cfg: Config) -> None:
         _check(f'custom_hooks.{i}', hook)
         name = framework.get(hook_class(hook))
         if name:
-            raise UserError(f'custom_hooks.{i}: every run has this hook: set its options in default_hooks.{name}, and '
-                            'remove it from custom_hooks')
+            raise UserError(f'custom_hooks.{i}: the run has this hook as default_hooks.{name}: set its options there, '
+                            'and remove it from custom_hooks')
 
 
 def _refuse_method_hooks(cfg: Config) -> None:

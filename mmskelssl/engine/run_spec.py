@@ -84,8 +84,9 @@ class RunSpec:
             then = _read(info, self, now)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise UserError(f'the description of its run cannot be read ({type(error).__name__}: {error})') from error
+        # None and a missing key are not the same: the default may be another value.
         return [f'{key} was {then.get(key, "absent")} and is {now.get(key, "absent")}'
-                for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
+                for key in sorted({*then, *now}) if (key in then, then.get(key)) != (key in now, now.get(key))]
 
 
 def describe_run(cfg: Config, data: Mapping, world_size: int) -> RunSpec:

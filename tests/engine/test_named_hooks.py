@@ -55,7 +55,7 @@ def test_monitors_and_method_hooks_may_be_left_out():
     (dict(custom_hooks=[3]), r'custom_hooks.0 is 3; it must be dict\(type=...\)'),
     (dict(default_hooks=dict(chekpoint=dict(interval=2))), "chekpoint.*did you mean 'checkpoint'"),
     (dict(default_hooks=dict(progress='nonsense')), "default_hooks.progress is 'nonsense'"),
-    (dict(custom_hooks=[dict(type='ProgressHook')]), 'custom_hooks.0: every run has this .* default_hooks.progress'),
+    (dict(custom_hooks=[dict(type='ProgressHook')]), 'custom_hooks.0: the run has .* default_hooks.progress:'),
     (dict(default_hooks=dict(knn=dict(type='KNNHook')), custom_hooks=[dict(type='KNNHook')]), 'default_hooks.knn'),
     (dict(default_hooks=dict(checkpoint=dict(type='mmengine.CheckpointHook'))), 'checkpoint is a CheckpointHook of mm'),
     (dict(method_hooks=[dict(type='WeightNormHook'), dict(type='AugmentCurriculumHook', phases=[])]),

@@ -33,6 +33,21 @@ def test_completing_twice_gives_the_same_and_leaves_its_input_alone(own_config):
         assert twice._cfg_dict == once._cfg_dict and again == spec and again.hash == spec.hash
 
 
+def test_a_loader_is_not_overridden_in_silence(own_config):
+    text = 'train_dataloader = dict(batch_size=16, {})\n'.format
+    with pytest.raises(UserError, match='train_dataloader.dataset is not read: `data` describes the data set'):
+        described(own_config(text("dataset=dict(type='Mine')")))
+    cfg = load_config(own_config(text("collate_fn=dict(type='default_collate')")))[-1][1]
+    assert complete(cfg)[0].train_dataloader.collate_fn == dict(type='default_collate')
+
+
+def test_none_is_not_the_default(own_config):
+    """AimCLR drops by default; ``drop_keep=None`` does not, and a resumed run must notice."""
+    spec = described(own_config('model["drop_keep"] = None\n', base='aimclr_toy'))
+    assert described(own_config(base='aimclr_toy')).differences(spec.meta()) == [
+        'model.drop_keep was None and is absent']
+
+
 def test_what_decides_a_result_changes_the_hash(own_config, monkeypatch):
     config = own_config(CURRICULUM)
     spec = described(config)
