@@ -87,3 +87,17 @@ def test_collapse_alarm(tmp_path, store):
     _, alarms = run(tmp_path, store, collapse=True, interval=1, patience=2)
     assert any('look alike' in text for text in alarms) and any('top-1 0.0 %' in text for text in alarms)
     assert all('2 measurements' in text or '3 measurements' in text or '4 measurements' in text for text in alarms)
+
+
+def test_neighbours_are_the_hooks_own(tmp_path, store):
+    scalars, _ = run(tmp_path, store, interval=9, k=[3, 5], temperature=.07)
+    assert {name for name in scalars if 'knn' in name} == {'val/knn3_top1', 'val/knn5_top1'}
+    assert KNNHook(k=7).k == [7] and KNNHook().k == [1, 20]
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(k=0), 'k is 0; it must be one or more'), (dict(k=[]), r'k is \[\]'), (dict(k=[1.5]), r'k is \[1.5\]'),
+    (dict(k='x'), "k is 'x'"), (dict(temperature=0), 'temperature is 0; it must be'), (dict(interval=0), 'interval')])
+def test_options_are_checked(options, message):
+    with pytest.raises(UserError, match=message):
+        KNNHook(**options)
