@@ -4,8 +4,8 @@ from torch.nn import functional as F
 
 from benchmarks.measure import Benchmark, Case, worst
 from benchmarks.reference.actclr import enqueue, queue_loss
-from mmskelssl.models.losses import queue_similarity_kl
 from mmskelssl.models.modules.queue import FeatureQueue
+from mmskelssl.ops.queue_kl import queue_similarity_kl
 
 
 def embeddings(n: int, dim: int, count: int, dtype: torch.dtype, seed: int = 0):

@@ -45,7 +45,7 @@ class PlainActCLR(nn.Module):
         self.key_projector = copy.deepcopy(self.projector).requires_grad_(False)
         self.register_buffer('queue', model.queue.keys.t().contiguous())
         self.register_buffer('pointer', torch.zeros(1, dtype=torch.long))
-        self.momentum, self.topk = model.key.momentum, min(model.topk, len(model.queue))
+        self.momentum, self.topk = model.key_encoder.momentum, min(model.topk, len(model.queue))
         layout = model.layout
         self.parents, self.order, self.parts = layout.parents, layout.order, list(map(list, layout.parts.values()))
 

@@ -24,9 +24,9 @@ class PlainMotion(nn.Module):
         super().__init__()
         self.gru, self.head = copy.deepcopy(model.backbone.gru), copy.deepcopy(model.projector.mlp)
         self.key_gru = copy.deepcopy(self.gru).requires_grad_(False)
-        self.key_head = copy.deepcopy(model.key.projector.mlp)
+        self.key_head = copy.deepcopy(model.key_encoder.projector.mlp)
         self.register_buffer('queue', model.queue.keys.t().contiguous())
-        self.momentum, self.temperature = model.key.momentum, model.temperature
+        self.momentum, self.temperature = model.key_encoder.momentum, model.temperature
 
     def forward(self, frames: Tensor, velocity: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, F) coordinates and frame differences, sorted by length."""

@@ -43,7 +43,7 @@ class PlainSkeAttnCLR(nn.Module):
         self.queues = nn.ParameterList(nn.Parameter(model.queue.keys.t().contiguous(), requires_grad=False)
                                        for _ in range(3))
         self.register_buffer('pointers', torch.zeros(3, 1, dtype=torch.long))
-        self.temperature, self.weight, self.momentum = model.temperature, model.local_weight, model.key.momentum
+        self.temperature, self.weight, self.momentum = model.temperature, model.local_weight, model.key_encoder.momentum
 
     def split(self, features: Tensor, mask: Tensor, persons: int) -> tuple[Tensor, Tensor]:
         """Pooled salient and non-salient features: map times mask, map times 1 - mask (docs/methods.md 2.2)."""

@@ -4,11 +4,7 @@ from torch import Tensor
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
-
-
-def full_precision(x: Tensor) -> torch.autocast:
-    """Context without autocast. mmengine calls the preprocessor inside it, where a matmul would return bf16."""
-    return torch.autocast(x.device.type, enabled=False)
+from mmskelssl.ops.precision import without_autocast
 
 
 def split_axes(x: Tensor, name: str, dims: tuple[int, ...] = (3, 2)) -> Tensor:
@@ -78,7 +74,7 @@ class BatchAugment:
             raise UserError(f'{type(self).__name__} takes clips (N, C, T, V, M), got shape {tuple(x.shape)}')
         if self.needs_layout and self.layout is None:
             raise UserError(f'{type(self).__name__} needs a skeleton layout: give it layout=...')
-        with full_precision(x):
+        with without_autocast(x):  # mmengine calls the preprocessor inside it, where a matmul would return bfloat16
             if self.p == 0 or not x.numel():
                 return x
             if self.p == 1:

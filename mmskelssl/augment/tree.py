@@ -4,9 +4,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from mmskelssl.augment.base import full_precision
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.ops.precision import without_autocast
 
 
 def check_joints(x: Tensor, layout: SkeletonLayout) -> None:
@@ -82,7 +82,7 @@ def from_bones(bones: Tensor, root: Tensor, layout: SkeletonLayout) -> Tensor:
     *outer, v, m = bones.shape
     # One product with a constant matrix: stepping from joint to joint is 24 strided copies.
     path = _summation(tuple(layout.parents), m, bones.device, bones.dtype)
-    with full_precision(bones):
+    with without_autocast(bones):
         start = take_joints(root, [0] * v).view(-1, v * m)
         return torch.addmm(start, bones.reshape(-1, v * m), path).view(*outer, v, m)
 

@@ -86,6 +86,11 @@ def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbon
     return checkpoint
 
 
+def _renamed(model: nn.Module, state: dict) -> dict:
+    """A model's state dict under today's names; an older version may have written it."""
+    return model.rename_state(state) if hasattr(model, 'rename_state') else state
+
+
 def load_part(model: nn.Module, path: str | PathLike, prefix: str, source: str | None = None) -> None:
     """Load one part of ``model``, such as ``projector.``, from a checkpoint: all of it, or an error.
 
@@ -96,13 +101,14 @@ def load_part(model: nn.Module, path: str | PathLike, prefix: str, source: str |
     if not hasattr(model, name):
         raise UserError(f'{type(model).__name__} has no part {name!r} to load from {path}; '
                         'correct the prefixes carried over')
-    load_whole(getattr(model, name), load_checkpoint(path), path, source or f'{name}.')
+    state = _renamed(model, _state_dict(load_checkpoint(path)))
+    load_whole(getattr(model, name), dict(state_dict=state), path, source or f'{name}.')
 
 
 def load_whole(module: nn.Module, checkpoint: dict, path, prefix: str) -> None:
     """Give ``module`` the checkpoint's tensors below ``prefix``; the two must agree key by key, shape by shape."""
     wanted = module.state_dict()
-    found = {name.removeprefix(prefix): value for name, value in _state_dict(checkpoint).items()
+    found = {name.removeprefix(prefix): value for name, value in _renamed(module, _state_dict(checkpoint)).items()
              if name.startswith(prefix)}
     misfits = {name: f'{prefix}{name} is missing' if name not in found else
                f'{prefix}{name} is {tuple(found[name].shape)} instead of {tuple(value.shape)}'
@@ -132,7 +138,7 @@ def build_from_checkpoint(path: str | PathLike) -> tuple[nn.Module, dict]:
     info = decode_info(checkpoint, path)
     model = build_model(info['model'], path)
     load_whole(model.backbone, checkpoint, path, 'backbone.')
-    wanted, state = model.state_dict(), _state_dict(checkpoint)
+    wanted, state = model.state_dict(), _renamed(model, _state_dict(checkpoint))
     fit = {name: value for name, value in state.items() if name in wanted and wanted[name].shape == value.shape}
     model.load_state_dict(fit, strict=False)
     return model.eval(), {**info, 'not_loaded': sorted({*wanted, *state} - {*fit})}

@@ -72,6 +72,9 @@ def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
     """
     check_types(config, where)
     try:
+        method = registry.MODELS.get(config['type'])
+        if hasattr(method, 'rename_options'):  # an older version may have written the description
+            config = method.rename_options(config)
         if seed is None:
             return registry.MODELS.build(config)
         with torch.random.fork_rng([*range(torch.cuda.device_count())]):

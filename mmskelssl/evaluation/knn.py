@@ -7,28 +7,9 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import feature_tensor
+from mmskelssl.ops.neighbours import nearest
 
 _CHUNK_BYTES = 28 << 20  # of similarities held at a time; beyond 32 MiB malloc maps fresh pages for each chunk
-_GROUP = 32
-
-
-def _nearest(similarity: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values and columns of the k largest of each row, largest first.
-
-    The columns are dealt into groups. The k largest lie in the k groups of the largest maxima, so that only those are
-    looked through: half the time of a selection among tens of thousands.
-    """
-    rows, columns = similarity.shape
-    groups = columns // _GROUP
-    if k * _GROUP * 4 > columns:
-        return similarity.topk(k)
-    dealt = similarity[:, :groups * _GROUP].unflatten(1, (_GROUP, groups))
-    best = dealt.amax(1).topk(k, sorted=False).indices
-    members = torch.arange(_GROUP, device=best.device).view(-1, 1) * groups + best.unsqueeze(1)
-    rest = torch.arange(groups * _GROUP, columns, device=best.device).expand(rows, -1)  # what could not be dealt evenly
-    candidates = torch.cat([members.flatten(1), rest], 1)
-    values, which = similarity.gather(1, candidates).topk(k)
-    return values, candidates.gather(1, which)
 
 
 @torch.no_grad()
@@ -65,7 +46,7 @@ def knn_scores(bank, bank_labels, queries, ks: Sequence[int] = (1,), temperature
     votes = {k: np.empty((len(queries), classes), np.float32) for k in ks}
     step = max(1, _CHUNK_BYTES // (4 * len(bank)))
     for start in range(0, len(queries), step):
-        similarity, near = _nearest(queries[start:start + step] @ bank.T, min(max(ks), len(bank)))
+        similarity, near = nearest(queries[start:start + step] @ bank.T, min(max(ks), len(bank)))
         # Subtracting 1 scales all votes of a query alike and keeps small temperatures from overflowing.
         weight = torch.ones_like(similarity) if temperature is None else ((similarity - 1) / temperature).exp()
         for k in ks:

@@ -176,7 +176,7 @@ def test_what_is_built_of_skeattnclr():
     model = built('skeattnclr_ntu60')
     made = model.data_preprocessor
     assert (model.pooling, model.in_batch, made.alignment, made.velocity) == ('mean', False, 'none', False)
-    assert (model.backbone.absent, model.key.final_momentum) == ('encode', 1.0)
+    assert (model.backbone.absent, model.key_encoder.final_momentum) == ('encode', 1.0)
     assert model.queue.keys.shape == (32768, 128)
     assert effective(made) == dict(query=WEAK, key=WEAK, mixed=[
         ('SwapParts', dict(p=1, parts=(3, 4), cells=(4, 7), cell=4))])
@@ -212,12 +212,12 @@ def test_what_is_built_is_what_was_published(method):
     model = built(f'{method}_ntu60')
     made = model.data_preprocessor
     assert (model.pooling, model.in_batch, made.alignment, made.keep_absent) == ('mean', False, 'none', False)
-    assert (model.backbone.absent, model.backbone.in_channels, model.key.final_momentum) == ('encode', 3, None)
+    assert (model.backbone.absent, model.backbone.in_channels, model.key_encoder.final_momentum) == ('encode', 3, None)
     assert model.queue.keys.shape == (OWN[method]['model.queue_size'], 128)
     count = sum(p.numel() for part in (model.backbone, model.projector) for p in part.parameters())
     assert count == 920_068 and sum(p.numel() for p in model.parameters()) == 1_840_136
     if method == 'aimclr':
-        assert model.topk == 1
+        assert model.mined == 1
     if method == 'actclr':
         assert model.contrast_weight == 0
     assert effective(made) == VIEWS[method]

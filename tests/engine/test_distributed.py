@@ -87,16 +87,17 @@ def check_stage(folder):
     """Weights, key weights and queue agree between the ranks, and training moved them."""
     before, after = ([dump['state'] for dump in ranks(folder, when)] for when in ('before', 'after'))
     shared = [*after[0]]  # statistics of batches too
-    assert {'queue.keys', 'queue.pointer', 'key.updates', 'backbone.edge_importance.0',
-            'key.projector.mlp.0.weight'} <= set(shared)
+    assert {'queue.keys', 'queue.pointer', 'key_encoder.updates', 'backbone.edge_importance.0',
+            'key_encoder.projector.mlp.0.weight'} <= set(shared)
     for states in (before, after):
         different = [key for key in shared if not torch.equal(states[0][key], states[1][key])]
         assert not different, different
-    for key in ('queue.keys', 'backbone.blocks.9.tcn.2.weight', 'key.projector.mlp.0.weight', 'projector.mlp.0.weight'):
+    for key in ('queue.keys', 'backbone.blocks.9.tcn.2.weight', 'key_encoder.projector.mlp.0.weight',
+                'projector.mlp.0.weight'):
         assert not torch.equal(before[0][key], after[0][key]), key
     torch.testing.assert_close(before[0]['queue.keys'].norm(dim=1), torch.ones(64))
     assert int(before[0]['queue.pointer']) == 70 % 64  # filled in 7 rounds, each of 5 keys from either rank
-    steps = int(after[0]['key.updates'])
+    steps = int(after[0]['key_encoder.updates'])
     assert steps > 0 and int(after[0]['queue.pointer']) == (int(before[0]['queue.pointer']) + 10 * steps) % 64
     first, second = (set(dump['index'].tolist()) for dump in ranks(folder, 'after'))
     assert len(first) == len(second) == 5 and not first & second  # a sampler that shares the clips out

@@ -3,7 +3,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from mmskelssl.errors import UserError
@@ -73,12 +72,3 @@ def test_bad_input(change, message):
     good = dict(bank=[[1.0, 0], [0, 1]], bank_labels=[0, 1], queries=[[1.0, 1]])
     with pytest.raises(UserError, match=message):
         knn_classify(**{**good, **change})
-
-
-@pytest.mark.parametrize('columns', [200, 331])  # dealt evenly into groups, and not
-def test_the_nearest_of_many_are_found_in_groups(columns):
-    similarity = torch.rand(7, columns, generator=torch.Generator().manual_seed(0))
-    similarity[:, -1] = 2.  # the very last column counts too
-    values, near = knn._nearest(similarity, 1 if columns == 200 else 2)
-    expected = similarity.topk(values.shape[1])
-    assert torch.equal(values, expected.values) and torch.equal(near, expected.indices)

@@ -158,23 +158,23 @@ def pooled(features, mask=None):
 def test_static_anchor_and_semantic_key(monkeypatch):
     """Steps 2 and 4, on the key encoder."""
     model, view, mask = build(), rand(N, 3, FRAMES, V, M) - .4, rand(N, M, CELLS, V, seed=2)
-    model.key.backbone = Toy()
-    for p in model.key.projector.parameters():
+    model.key_encoder.backbone = Toy()
+    for p in model.key_encoder.projector.parameters():
         nn.init.normal_(p, std=.3)
     with torch.no_grad():
-        features = model.key.backbone(view)
-        average = model.key.backbone((sum(view) / N)[None])[0]
+        features = model.key_encoder.backbone(view)
+        average = model.key_encoder.backbone((sum(view) / N)[None])[0]
         anchor = model.static_anchor(view)
-    expected = torch.tensor(two_layers(model.key.projector, pooled(average)))
+    expected = torch.tensor(two_layers(model.key_encoder.projector, pooled(average)))
     torch.testing.assert_close(anchor[0], expected.to(anchor), rtol=1e-5, atol=1e-6)  # it leaves in float32
 
     def mask_of(features, projector, given):
-        assert projector is model.key.projector and given is anchor
+        assert projector is model.key_encoder.projector and given is anchor
         return mask
     monkeypatch.setattr(model, 'mask_of', mask_of)
     made = model.semantic_key(view, anchor)
     for i in range(N):
-        whole, salient = (two_layers(model.key.projector, pooled(features[i], m)) for m in (None, mask[i]))
+        whole, salient = (two_layers(model.key_encoder.projector, pooled(features[i], m)) for m in (None, mask[i]))
         expected = normalised([.5 * a + .5 * b for a, b in zip(whole, salient, strict=True)])
         torch.testing.assert_close(made[i], torch.tensor(expected).to(made), rtol=1e-5, atol=1e-6)
         assert not np.allclose(normalised(whole), normalised(salient), atol=1e-3)
@@ -184,8 +184,8 @@ def test_running_anchor():
     """The first batch's anchor, then nine tenths of the old and one of the new."""
     model = build(anchor='running')
     views, plain = [rand(N, 3, FRAMES, V, M, seed=i) * (i + 1) for i in range(3)], build()
-    model.key.backbone = plain.key.backbone = Toy()
-    plain.key.projector = model.key.projector
+    model.key_encoder.backbone = plain.key_encoder.backbone = Toy()
+    plain.key_encoder.projector = model.key_encoder.projector
     model.running_anchor = model.running_anchor.float()  # embeddings are float32 whatever the model
     single = [plain.static_anchor(view).double() for view in views]
     expected = .9 * (.9 * single[0] + .1 * single[1]) + .1 * single[2]
@@ -257,7 +257,7 @@ def test_the_whole_step(monkeypatch, late, weight):
     inject('masks', lambda view, given: masks['normal' if view is views['normal'] else 'weak'])
     inject('backbone', Encoder())
     inject('embed', lambda call: embeddings[call])
-    monkeypatch.setattr(model.key, 'update', lambda progress: None)
+    monkeypatch.setattr(model.key_encoder, 'update', lambda progress: None)
     monkeypatch.setattr(actclr, 'draw_mix', draw_mix)
     monkeypatch.setattr(actclr, 'draw_shift', lambda n, share: 2)
     before = {name: view.clone() for name, view in views.items()}

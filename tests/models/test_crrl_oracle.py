@@ -26,7 +26,7 @@ def shuffled(model):
         with torch.no_grad():
             p.copy_(rand(*p.shape, seed=10 + i))
     if hasattr(model, 'key'):
-        model.key.updates.fill_(5)
+        model.key_encoder.updates.fill_(5)
     return model
 
 
@@ -186,11 +186,11 @@ def test_motion_learner(key_head, scale, in_batch):
                   momentum=dict(momentum=.9), projector=dict(hidden_channels=4, out_channels=E))
     model.set_progress(Progress(0, 3, 10))
     (x, lengths), queue = clips(), model.queue.keys.clone()
-    before = {name: p.clone() for name, p in model.key.named_parameters()}
+    before = {name: p.clone() for name, p in model.key_encoder.named_parameters()}
     made = step(model, x, lengths)
 
     with torch.no_grad():  # the key encoder has moved first, and its head with it unless that is a fixed one
-        for name, p in model.key.named_parameters():
+        for name, p in model.key_encoder.named_parameters():
             online = model.get_parameter(name)
             fixed = key_head == 'fixed' and name.startswith('projector.')
             expected = before[name] if fixed else .9 * before[name] + .1 * online
@@ -201,7 +201,8 @@ def test_motion_learner(key_head, scale, in_batch):
         queries.append(on_sphere(perceptron(model.projector, mean(encode(model.backbone.gru, frames)))))
         steps = velocity(frames, scale == 'range')
         with torch.no_grad():
-            keys.append(on_sphere(perceptron(model.key.projector, mean(encode(model.key.backbone.gru, steps)))))
+            state = mean(encode(model.key_encoder.backbone.gru, steps))
+            keys.append(on_sphere(perceptron(model.key_encoder.projector, state)))
     loss = 0.
     for i, query in enumerate(queries):
         others = [keys[j] for j in range(N) if in_batch and j != i]
@@ -209,7 +210,7 @@ def test_motion_learner(key_head, scale, in_batch):
         loss -= (logits[0].exp() / sum(logit.exp() for logit in logits)).log() / N
     torch.testing.assert_close(made['loss'], loss, **close)
     assert [name for name in made if 'loss' in name] == ['loss']
-    same_gradients(model, dict(loss=loss), dict(loss=made['loss']), ('key.',))
+    same_gradients(model, dict(loss=loss), dict(loss=made['loss']), ('key_encoder.',))
     torch.testing.assert_close(model.queue.keys, torch.cat([torch.stack(keys), queue[N:]]), **close)
 
 
@@ -219,18 +220,18 @@ def test_what_becomes_of_the_key_head(key_head):
     torch.manual_seed(0)
     model = CRRLMotion(BiGRU(LAYOUT, C, M, H), key_head=key_head, queue_size=K, momentum=dict(momentum=.5))
     model.double()
-    first, optimizer = model.key.projector.mlp[0].weight.clone(), torch.optim.SGD(model.parameters(), 1.)
+    first, optimizer = model.key_encoder.projector.mlp[0].weight.clone(), torch.optim.SGD(model.parameters(), 1.)
     assert torch.equal(first, model.projector.mlp[0].weight) == (key_head == 'momentum')
     for i in range(4):
         step(model, *clips(i))['loss'].backward()
         optimizer.step()
         optimizer.zero_grad()
-    now = model.key.projector.mlp[0].weight
+    now = model.key_encoder.projector.mlp[0].weight
     assert torch.equal(now, first) == (key_head == 'fixed')
     assert not torch.equal(model.projector.mlp[0].weight, now)
     fresh = CRRLMotion(BiGRU(LAYOUT, C, M, H), key_head=key_head, queue_size=K).double()
     fresh.load_state_dict(model.state_dict())
-    assert torch.equal(fresh.key.projector.mlp[0].weight, now)  # part of the checkpoint
+    assert torch.equal(fresh.key_encoder.projector.mlp[0].weight, now)  # part of the checkpoint
 
 
 # The reconstructor, and the information fuser

@@ -59,25 +59,6 @@ def test_ddm_is_cross_entropy_to_a_detached_target():
     assert target.grad is None and logits.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize('topk', [3, 9, 100])
-@pytest.mark.parametrize('squared', [True, False])
-def test_similarity_kl(topk, squared):
-    query, key, queue = unit(4, 6), unit(4, 6, seed=1), unit(9, 6, seed=2)
-    queue[2] = key[1]  # a near-duplicate, to be excluded
-    expected = 0.
-    for i in range(4):
-        teacher = [dot(key[i], entry) for entry in queue]
-        teacher = [-1. if value > .95 else value for value in teacher]
-        order = sorted(range(9), key=lambda j: -teacher[j])[:topk]
-        student = [dot(query[i], queue[j]) for j in order]
-        p = softmax([teacher[j] / .04 for j in order])
-        q = softmax([(s * s if squared else s) / .1 for s in student])
-        expected += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0) / 4
-    teacher, chosen = losses.select_teacher(key, queue.t(), topk)
-    loss = losses.similarity_kl((query @ queue.t()).gather(1, chosen), teacher, squared=squared)
-    assert loss.item() == pytest.approx(expected, rel=1e-10)
-
-
 @pytest.mark.parametrize('n', [1, 2, 5])
 def test_nt_xent(n):
     first, second = unit(n, 6), unit(n, 6, seed=1)
@@ -131,44 +112,3 @@ def test_losses_leave_autocast(loss):
     half = loss(query.bfloat16(), key.bfloat16())
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, loss(query.bfloat16().float(), key.bfloat16().float()), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize('ties', [False, True])
-def test_the_nearest_in_any_order(ties):
-    """Also where the last places are shared: a queue full of near-duplicates, which all count as -1."""
-    key, queue = unit(3, 4), unit(40, 4, seed=1)
-    if ties:
-        queue[:30] = key[0]
-    values, chosen = losses.select_teacher(key, queue.t(), 17)
-    found, columns = losses.select_teacher(key, queue.t(), 17, ordered=False)
-    torch.testing.assert_close(found.sort(1, descending=True).values, values, rtol=0, atol=0)
-    similarity = key @ queue.t()
-    similarity[similarity > .95] = -1
-    assert torch.equal(similarity.gather(1, columns), found) and all(len(set(row)) == 17 for row in columns.tolist())
-    if not ties:
-        assert torch.equal(columns.sort(1).values, chosen.sort(1).values)
-
-
-def test_queue_similarity_kl_and_its_gradients():
-    """Against the plain path, weights and all; the queue moves on before the backward pass."""
-    queries = [unit(3, 5, seed=i).requires_grad_() for i in range(3)]
-    keys, queue = (unit(3, 5, seed=7),) * 2 + (unit(3, 5, seed=8),), unit(20, 5, seed=9)
-    expected = []
-    for query, key in zip(queries, keys, strict=True):
-        teacher, chosen = losses.select_teacher(key, queue.t(), 11)
-        expected.append(losses.similarity_kl((query @ queue.t()).gather(1, chosen), teacher, .2, .05))
-    made = losses.queue_similarity_kl(queries, keys, queue.t(), 11, (.2, .05))
-    torch.testing.assert_close(torch.stack(made), torch.stack(expected), rtol=1e-12, atol=1e-13)
-    wanted = torch.autograd.grad(expected[0] + 2 * expected[1] - expected[2], queries)
-    queue.zero_()
-    for a, b in zip(torch.autograd.grad(made[0] + 2 * made[1] - made[2], queries), wanted, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
-
-
-def test_queue_similarity_kl_in_bfloat16_computes_in_float32():
-    with torch.autocast('cpu', torch.bfloat16):
-        query = unit(2, 4).bfloat16().requires_grad_()
-        loss, = losses.queue_similarity_kl([query], [unit(2, 4, seed=1).float()], unit(9, 4, seed=2).float().t(), 5)
-    assert loss.dtype == torch.float32
-    loss.backward()
-    assert query.grad.dtype == torch.bfloat16 and query.grad.abs().sum() > 0

@@ -1,4 +1,4 @@
-"""Momentum encoder, queue, dropout, graph convolution, actionlet."""
+"""Momentum encoder, queue, graph convolution, actionlet."""
 import math
 import subprocess
 import sys
@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 from mmskelssl.models.backbones import STGCN
-from mmskelssl.models.modules.actionlet import actionlet_mask, masked_pool, pool_parts
-from mmskelssl.models.modules.dropout import Dropout
+from mmskelssl.models.modules.actionlet import actionlet_mask, pool_parts
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
+from mmskelssl.models.modules.pooling import masked_pool
 from mmskelssl.models.modules.queue import FeatureQueue
 
 
@@ -82,17 +82,6 @@ def test_negatives_survive_an_enqueue():
     queue.enqueue(F.normalize(torch.randn(4, 4)))
     loss.backward()
     assert torch.equal(negatives, before) and torch.allclose(query.grad, before.sum(1).expand(3, -1))
-
-
-def test_dropout_is_fair_and_unbiased():
-    torch.manual_seed(0)
-    x = torch.ones(8, 16, 25, 25).to(memory_format=torch.channels_last)
-    y = Dropout(.5)(x)
-    assert set(y.unique().tolist()) == {0., 2.} and y.stride() == x.stride()
-    assert abs(y.mean().item() - 1) < 4 / math.sqrt(x.numel())
-    correlation = ((y - 1) * (y.roll(1, 1) - 1)).mean().item()
-    assert abs(correlation) < 4 / math.sqrt(x.numel())
-    assert torch.equal(Dropout(.5).eval()(x), x)
 
 
 @pytest.mark.parametrize('layout', ['ntu25', 'kinect20', 'coco17', 'cmu31', 'hand21'])

@@ -42,7 +42,7 @@ def build(local_weight=.4, in_batch=False, **options):
     for i, p in enumerate(model.parameters()):
         with torch.no_grad():  # away from the small weights it starts with, the key encoder away from the query's
             p.copy_(rand(*p.shape, seed=10 + i) * 2 + (p.dim() == 1))
-    model.key.updates.fill_(5)
+    model.key_encoder.updates.fill_(5)
     return model
 
 
@@ -131,8 +131,8 @@ def oracle(model, views, queue, local_weight, in_batch):
     salient, rest = (on_sphere(two_layers(model.predictors[name], two_layers(model.projector, pooled(mixed, half))))
                      for name, half in (('salient', mask), ('rest', rest_mask)))
     with torch.no_grad():  # the query's mask on the key's features
-        features = encode(model.key.backbone.weight, views['key'])
-        keys, key_salient, key_rest = (on_sphere(two_layers(model.key.projector, pooled(features, half)))
+        features = encode(model.key_encoder.backbone.weight, views['key'])
+        keys, key_salient, key_rest = (on_sphere(two_layers(model.key_encoder.projector, pooled(features, half)))
                                        for half in (None, mask, rest_mask))
     detached = {name: [row.detach() for row in rows] for name, rows in (('salient', salient), ('rest', rest))}
     losses = dict(loss_global=info_nce(whole, keys, queue, in_batch),
@@ -149,7 +149,8 @@ def test_the_whole_loss_and_its_gradients(local_weight, in_batch):
     queue = twin.queue.keys.clone()
     with torch.no_grad():  # the key encoder moves before the step
         for name in ('backbone', 'projector'):
-            for key, query in zip(getattr(twin.key, name).parameters(), getattr(twin, name).parameters(), strict=True):
+            for key, query in zip(getattr(twin.key_encoder, name).parameters(), getattr(twin, name).parameters(),
+                                  strict=True):
                 key.copy_(MOMENTUM * key + (1 - MOMENTUM) * query)
     expected, keys, mask = oracle(twin, clips, queue, local_weight, in_batch)
     made = model.loss(clips, {})
@@ -161,7 +162,7 @@ def test_the_whole_loss_and_its_gradients(local_weight, in_batch):
     sum(made[name] for name in expected).backward()
     theirs = dict(twin.named_parameters())
     for name, p in model.named_parameters():
-        if name.startswith('key.'):
+        if name.startswith('key_encoder.'):
             assert p.grad is None
         else:
             assert p.grad is not None, name
@@ -192,9 +193,9 @@ def test_halves_sum_to_the_whole():
 def test_key_statistics_are_averaged_too():
     """The published momentum holds for the statistics of the batch norms."""
     model = build()
-    before, online = model.key.projector.mlp[1].running_mean, model.projector.mlp[1].running_mean
+    before, online = model.key_encoder.projector.mlp[1].running_mean, model.projector.mlp[1].running_mean
     before.fill_(1.), online.fill_(3.)
-    model.key.update(0.)
+    model.key_encoder.update(0.)
     torch.testing.assert_close(before, torch.full_like(before, 1.2))
 
 

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from mmskelssl.layouts import get_layout
-from mmskelssl.models.losses import select_teacher, similarity_kl
-from mmskelssl.models.modules.actionlet import actionlet_mask, masked_pool
+from mmskelssl.models.modules.actionlet import actionlet_mask
+from mmskelssl.models.modules.pooling import masked_pool
+from mmskelssl.ops.queue_kl import select_teacher, similarity_kl
 
 
 @pytest.fixture(scope='module')

@@ -102,7 +102,7 @@ def test_training_starts_from_it(tmp_path, monkeypatch, tiny_store):
         tmp_path / 'w', '--cfg-options', *options(tiny_store))
     assert not (tmp_path / 'w' / 'aimclr').exists()  # it replaces the first stage
     state = load_checkpoint(tmp_path / 'w' / 'actclr' / 'epoch_1.pth')['state_dict']
-    for owner in ('', 'key.'):
+    for owner in ('', 'key_encoder.'):
         for name, value in net.named_parameters():
             torch.testing.assert_close(state[f'{owner}backbone.{name}'], value)
         torch.testing.assert_close(state[f'{owner}projector.mlp.3.weight'], head[2].weight)

@@ -2,7 +2,7 @@
 from torch import Tensor
 
 from mmskelssl.models.base import ContrastiveModel
-from mmskelssl.models.losses import full_precision
+from mmskelssl.ops.precision import full_precision
 from mmskelssl.registry import MODELS
 
 

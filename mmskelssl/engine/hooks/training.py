@@ -70,7 +70,7 @@ class FillQueueHook(Hook):
         model = unwrap(runner.model)
         if runner.iter or not getattr(model, 'queue', None):
             return
-        model.key.start()
+        model.key_encoder.start()
         filled = 0
         while filled < len(model.queue):
             for batch in runner.train_dataloader:

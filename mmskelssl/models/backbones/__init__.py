@@ -1,6 +1,7 @@
 """Encoders."""
+from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.backbones.bigru import BiGRU
 from mmskelssl.models.backbones.stgcn import STGCN
 from mmskelssl.models.backbones.temporal_conv import TemporalConvNet
 
-__all__ = ['BiGRU', 'STGCN', 'TemporalConvNet']
+__all__ = ['BiGRU', 'STGCN', 'SkeletonBackbone', 'TemporalConvNet']

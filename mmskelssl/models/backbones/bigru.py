@@ -1,19 +1,18 @@
 """Bidirectional GRU over clips of different lengths (CRRL)."""
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.sequence import SequenceEncoder
-from mmskelssl.models.modules.lengths import full_precision, reverse, run_by_length
+from mmskelssl.ops.grouped_gru import bidirectional_gru
+from mmskelssl.ops.precision import without_autocast
 from mmskelssl.registry import MODELS
 
 
 @MODELS.register_module()
 class BiGRU(SequenceEncoder):
-    """Two layers of bidirectional GRU by default, on packed sequences: padding is never seen (docs/methods.md 3.2).
+    """Two layers of bidirectional GRU by default; padding is never seen (docs/methods.md 3.2).
 
     Args:
         hidden_channels: Units a direction; a frame's feature has twice as many.
@@ -44,32 +43,10 @@ class BiGRU(SequenceEncoder):
         if lengths is not None and (lengths.min() < 1 or lengths.max() > x.shape[2]):
             worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())
             raise UserError(f'clip {worst} of the batch has num_frames {int(lengths[worst])}, outside 1..{x.shape[2]}')
-        with full_precision(x):
+        # Autocast runs cuDNN's recurrences in float16 whatever type was asked for, and small gradients vanish in that.
+        with without_autocast(x):
             if lengths is None or lengths.min() == x.shape[2]:
                 states, _ = self.gru(frames)
-            elif torch.is_grad_enabled() and not x.is_cuda:
-                states = run_by_length(self.run, frames, lengths, x.shape[2])
             else:
-                packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
-                states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[2])
+                states = bidirectional_gru(self.gru, frames, lengths)
         return states.transpose(1, 2).unsqueeze(1).unsqueeze(4)
-
-    def run(self, frames: Tensor, lengths: Tensor, longest: int) -> Tensor:
-        """What the GRU makes of the packed sequences, without packing: (N, T, F) -> (N, longest, D).
-
-        The backward direction starts at each row's own end, so its rows are turned round first. What stands beyond a
-        row's end is garbage.
-        """
-        beyond = torch.arange(longest, device=frames.device) >= lengths.unsqueeze(1)
-        x = frames[:, :longest].masked_fill(beyond.unsqueeze(2), 0.)  # not even NaN there reaches a weight's gradient
-        for layer in range(self.gru.num_layers):
-            if layer and self.gru.dropout:
-                x = F.dropout(x, self.gru.dropout, self.training)
-            x = torch.cat([self._direction(x, f'l{layer}'),
-                           reverse(self._direction(reverse(x, lengths), f'l{layer}_reverse'), lengths)], 2)
-        return x
-
-    def _direction(self, x: Tensor, suffix: str) -> Tensor:
-        weights = [getattr(self.gru, f'{name}_{suffix}') for name in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')]
-        start = x.new_zeros(1, len(x), self.gru.hidden_size)
-        return torch.gru(x, start, weights, True, 1, 0., self.training, False, True)[0]

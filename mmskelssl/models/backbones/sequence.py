@@ -1,12 +1,12 @@
 """What sequence encoders share: a frame is one vector of all joints and persons."""
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmskelssl.errors import UserError
-from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.models.backbones.base import SkeletonBackbone
 
 
-class SequenceEncoder(BaseModule):
+class SequenceEncoder(SkeletonBackbone):
     """Base of encoders along time. Their feature map has one person and one joint: (N, 1, D, T', 1).
 
     Args:
@@ -14,12 +14,12 @@ class SequenceEncoder(BaseModule):
         in_channels: Coordinates of a joint.
         num_persons: Persons of a clip, whose vectors are joined, in the order of the store.
     """
-    maps_joints = False  # no method can look for joints in the feature map
+    maps_joints = False
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
                  init_cfg: dict | None = None):
-        super().__init__(init_cfg)
-        self.layout, self.in_channels, self.num_persons = get_layout(layout), in_channels, num_persons
+        super().__init__(layout, in_channels, init_cfg)
+        self.num_persons = num_persons
         self.frame_channels = num_persons * self.layout.num_joints * in_channels
 
     def frames(self, x: Tensor) -> Tensor:

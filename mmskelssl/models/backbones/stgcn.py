@@ -1,76 +1,35 @@
 """ST-GCN (Yan et al., AAAI 2018) in the width and depth that the contrastive lineage uses."""
+from functools import partial
+
 import torch
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
-from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.adjacency import build_adjacency
-from mmskelssl.models.modules.dropout import Dropout
+from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.modules.init import normal_init
 from mmskelssl.models.modules.norm import BatchNorm1d
-from mmskelssl.models.modules.temporal_conv import TemporalConv, temporal_conv
+from mmskelssl.ops.absent import encode_persons
+from mmskelssl.ops.batch_norm import can_fold, conv_norm
+from mmskelssl.ops.dropout import Dropout
+from mmskelssl.ops.graph_conv import graph_conv
+from mmskelssl.ops.temporal_conv import TemporalConv, temporal_conv
 from mmskelssl.registry import MODELS
 
 
-def fold(weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight (C', ...) and bias (..., C') of a convolution that also does what the batch norm after it does in eval."""
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return weight * scale.view(-1, 1, 1, 1), (bias - norm.running_mean) * scale + norm.bias
-
-
 class GraphConv(nn.Module):
-    """Spatial graph convolution: one 1x1 convolution a slice of the adjacency, summed.
-
-    The neighbours are gathered first and convolved after: the order does not change the result, but there are
-    a third as many channels to move as with the published order, since every block widens or keeps its input.
-    """
+    """Spatial graph convolution: one 1x1 convolution for each slice of the adjacency, summed."""
 
     def __init__(self, in_channels: int, out_channels: int, slices: int):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels * slices, 1)
-        self.slices = slices
 
     def forward(self, x: Tensor, adjacency: Tensor, norm: nn.Module | None = None) -> Tensor:
         """x (B, C, T, V), adjacency (K, V, V) -> (B, C', T, V), channels last in memory; then ``norm``, folded in."""
-        b, c, t, v = x.shape
-        k = self.slices
-        gather = adjacency.permute(2, 0, 1).reshape(v * k, v)  # row (w, k), column v
-        nodes = x.permute(0, 2, 3, 1).reshape(b * t, v, c)
-        gathered = torch.bmm(gather.expand(b * t, -1, -1).to(nodes.dtype), nodes)
-        gathered = gathered.view(b, t, v, k * c).permute(0, 3, 1, 2)
-        weight = self.conv.weight.view(k, -1, c).transpose(0, 1).reshape(-1, k * c, 1, 1)
-        # The bias of slice k reaches joint w as often as the slice's column sum says.
-        bias = adjacency.sum(1).t() @ self.conv.bias.view(k, -1)
-        if norm is not None:
-            weight, bias = fold(weight, bias, norm)
-        out = F.conv2d(gathered, weight)
-        return _AddPerJoint.apply(out, bias.to(out.dtype))
-
-
-class _AddPerJoint(torch.autograd.Function):
-    """x (B, C, T, V) += bias (V, C), in place: nothing before it needs the convolution's output.
-
-    In channels-last memory a frame is one row of V * C numbers, to which the bias is one row more. Left to broadcasting
-    over four axes, the sum takes five times as long on a CPU, and its gradient's sum twenty times.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor, bias: Tensor) -> Tensor:
-        ctx.mark_dirty(x)
-        rows = x.permute(0, 2, 3, 1)
-        if rows.is_contiguous():
-            rows.view(-1, bias.numel()).add_(bias.flatten())
-        else:
-            rows.add_(bias)
-        return x
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        _, channels, _, joints = grad.shape
-        return grad, grad.permute(0, 2, 3, 1).reshape(-1, joints * channels).sum(0).view(joints, channels)
+        return graph_conv(x, adjacency, self.conv.weight, self.conv.bias, norm)
 
 
 class Shortcut(nn.Sequential):
@@ -110,8 +69,7 @@ class STGCNBlock(nn.Module):
             self.residual = Shortcut(in_channels, out_channels, stride, norm())
 
         norms = [self.tcn[0], self.tcn[3], *([self.residual[1]] if isinstance(self.residual, Shortcut) else [])]
-        self.foldable = all(isinstance(n, nn.modules.batchnorm._BatchNorm) and n.affine and n.track_running_stats
-                            for n in norms)
+        self.foldable = all(map(can_fold, norms))
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
@@ -121,18 +79,17 @@ class STGCNBlock(nn.Module):
         return F.relu_(out if self.residual is None else out.add_(self.residual(x)))
 
     def folded(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """The same in eval: each batch norm is part of the convolution before it, which saves its pass over memory."""
+        """The same in eval, with each batch norm folded into the convolution before it."""
         norm, _, conv, last, _ = self.tcn
         out = self.gcn(x, adjacency, norm).relu_()
-        out = temporal_conv(out, *fold(conv.weight, conv.bias, last), conv.stride[0], conv.padding[0])
+        out = conv_norm(out, conv, last, partial(temporal_conv, stride=conv.stride[0], padding=conv.padding[0]))
         if isinstance(self.residual, Shortcut):
-            conv, last = self.residual
-            x = F.conv2d(x[:, :, ::self.residual.stride], *fold(conv.weight, conv.bias, last))
+            x = conv_norm(x[:, :, ::self.residual.stride], *self.residual)
         return (out if self.residual is None else out.add_(x)).relu_()
 
 
 @MODELS.register_module()
-class STGCN(BaseModule):
+class STGCN(SkeletonBackbone):
     """Ten ST-GCN blocks over any layout (docs/methods.md 0.4: widths, strides and initialisation of the lineage).
 
     Persons are folded into the batch.
@@ -152,11 +109,10 @@ class STGCN(BaseModule):
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, hidden_channels: int = 16,
                  out_channels: int = 256, adjacency: str = 'stgcn', dropout: float = 0.5,
                  absent: str = 'encode', norm_cfg: dict | None = None, init_cfg: dict | None = None):
-        super().__init__(init_cfg)
+        super().__init__(layout, in_channels, init_cfg)
         if absent not in ('encode', 'skip'):
             raise UserError(f"backbone.absent must be 'encode' or 'skip', not {absent!r}")
-        self.layout, self.absent = get_layout(layout), absent
-        self.in_channels, self.out_channels = in_channels, out_channels
+        self.absent, self.out_channels = absent, out_channels
         array = torch.from_numpy(build_adjacency(adjacency, self.layout))
         self.register_buffer('A', array)
         h = hidden_channels
@@ -190,22 +146,13 @@ class STGCN(BaseModule):
         if m == 1 or (self.absent == 'encode' and (self.training or torch.is_grad_enabled())):
             features = self.encode(persons)
         elif self.absent == 'encode':
-            features = self.encode_once(persons)
+            features = encode_persons(self.encode, persons)
         else:
             rows = (persons != 0).flatten(1).any(1).nonzero().squeeze(1)
             encoded = self.encode(persons[rows] if len(rows) else persons)
             features = encoded if len(encoded) == n * m else encoded.new_zeros(
                 n * m, *encoded.shape[1:]).index_copy(0, rows, encoded)
         return features.view(n, m, *features.shape[1:])
-
-    def encode_once(self, persons: Tensor) -> Tensor:
-        """As :meth:`encode`, in eval: absent persons, all zeros, have one map between them, which is made once."""
-        there = (persons != 0).flatten(1).any(1)
-        if int(there.sum()) > len(there) - 2:
-            return self.encode(persons)
-        made = self.encode(torch.cat([persons[there], persons.new_zeros(1, *persons.shape[1:])]))
-        which = torch.where(there, there.cumsum(0) - 1, len(made) - 1)
-        return made.permute(0, 2, 3, 1).index_select(0, which).permute(0, 3, 1, 2)  # as it lies in memory
 
     def encode(self, persons: Tensor) -> Tensor:
         """(P, T, V * C) -> (P, D, T', V)."""

@@ -7,8 +7,10 @@ from torch.nn import functional as F
 from mmskelssl.augment import blend, draw_mix, draw_shift, mix, transfer_style
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
-from mmskelssl.models.losses import contrast_logits, info_nce, queue_similarity_kl, widen
-from mmskelssl.models.modules.actionlet import actionlet_mask, masked_pool
+from mmskelssl.models.losses import contrast_logits, info_nce
+from mmskelssl.models.modules.actionlet import actionlet_mask
+from mmskelssl.ops.precision import widen
+from mmskelssl.ops.queue_kl import queue_similarity_kl
 from mmskelssl.registry import MODELS
 
 
@@ -16,8 +18,8 @@ from mmskelssl.registry import MODELS
 class ActCLR(MomentumContrast):
     """Similarities of a key to the queue are the target of three differently disturbed queries.
 
-    The actionlet, where a clip differs from the static anchor (the average clip), is kept from harm: the motion-
-    adaptive transformation disturbs what is outside it, and the key pools what is inside it. Initialise from AimCLR.
+    The actionlet is where a clip differs from the static anchor, the average clip. The motion-adaptive transformation
+    disturbs what is outside it, and the key pools what is inside it. Initialise from AimCLR.
 
     Where the released versions of the code differ, this one follows the paper and says so: the anchor's similarity
     runs over the feature axis (:func:`actionlet_mask`), keys are mixed by sample, and nothing is changed in place.
@@ -29,20 +31,30 @@ class ActCLR(MomentumContrast):
         topk: Queue entries compared, the teacher's nearest; fewer if the queue is shorter.
         temperatures: Student's and teacher's.
         late_epoch: From here on the second branch pastes smaller regions.
-        contrast_weight: Weight of an InfoNCE term of the first two branches with the key, at ``temperature``.
-            The paper has none (0): similarities that are all alike satisfy its loss too, and with a short queue and
-            few clips the embedding drifts there.
+        contrast_weight: Weight of an InfoNCE term of the first two branches with the key. The paper has none (0):
+            similarities that are all alike satisfy its loss too, and with a short queue and few clips the embedding
+            drifts there.
+        temperature, in_batch: Of the InfoNCE term; without it they have no effect, which the log says.
+        **kwargs: Of :class:`MomentumContrast`.
     """
     view_names = ('strong', 'normal', 'weak', 'key')
 
     def __init__(self, *args, mask: str = 'actionlet', threshold: str = 'published', anchor: str = 'batch',
                  topk: int = 8192, temperatures: tuple[float, float] = (0.1, 0.04), late_epoch: int = 200,
-                 contrast_weight: float = 0., **kwargs):
-        super().__init__(*args, **kwargs)
+                 contrast_weight: float = 0., temperature: float | None = None, in_batch: bool = False, **kwargs):
+        if not contrast_weight:
+            self.report_unused('contrast_weight is 0', temperature=temperature, in_batch=in_batch or None)
+        if kwargs.get('queue_size') == 0:
+            raise UserError('ActCLR: queue_size=0 leaves no similarities to compare: set a queue_size')
+        super().__init__(*args, temperature=0.07 if temperature is None else temperature, in_batch=in_batch, **kwargs)
         for name, value, choices in (('mask', mask, ('actionlet', 'ones', 'zeros')),
                                      ('anchor', anchor, ('batch', 'running'))):
             if value not in choices:
                 raise UserError(f'ActCLR: {name} is {value!r}: choose one of {", ".join(choices)}')
+        if mask != 'actionlet':
+            self.report_unused(f'mask is {mask!r}', threshold=None if threshold == 'published' else threshold)
+        if topk < 1:
+            raise UserError(f'ActCLR: topk is {topk}: compare at least 1 queue entry')
         self.layout, self.stream = self.data_preprocessor.layout, self.data_preprocessor.stream
         if mask == 'actionlet':
             self.need_joints('an actionlet', "set mask='ones'")
@@ -54,11 +66,11 @@ class ActCLR(MomentumContrast):
             self.register_buffer('running_anchor', torch.zeros(1, self.queue.keys.shape[1]))
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        normal, strong, weak = views['normal'], views['strong'], views['weak']
+        normal, strong, weak, key_view = (views[name] for name in ('normal', 'strong', 'weak', 'key'))
         frames, draw = normal.shape[2], self.data_preprocessor.generator(normal.device)
-        self.key.update(self.progress.fraction)
-        anchor = self.static_anchor(views['key'])
-        key = self.semantic_key(views['key'], anchor)
+        self.key_encoder.update(self.progress.fraction)
+        anchor = self.static_anchor(key_view)
+        k = self.semantic_key(key_view, anchor)
 
         # Branch 1, intra-instance: the actionlet stays normal, the rest is strongly augmented.
         normal_mask, weak_mask = self.masks(normal, anchor), self.masks(weak, anchor)
@@ -72,25 +84,23 @@ class ActCLR(MomentumContrast):
         kept = blend(weak_mask.flatten(0, 1).unsqueeze(1), styled, mix(styled, plan, self.layout))
         # Branch 3, inter-instance, plain: the target is mixed as the clip was, weighed by attention.
         plan = draw_mix(len(weak), frames, len(self.layout.parts), draw)
-        mixed, mixed_key = mix(weak, plan, self.layout), self.mix_keys(key, weak_mask, plan, frames)
+        mixed, k_mixed = mix(weak, plan, self.layout), self.mix_keys(k, weak_mask, plan, frames)
 
         queries = [self.embed(self.backbone(view)) for view in (adapted, kept, mixed)]
-        similarity = queue_similarity_kl(queries, (key, key, mixed_key), self.queue.keys.t(), self.topk,
-                                         self.temperatures)
+        similarity = queue_similarity_kl(queries, (k, k, k_mixed), self.queue.keys.t(), self.topk, self.temperatures)
         losses = {f'loss_{name}': loss for name, loss in zip(('intra', 'inter', 'mixed'), similarity, strict=True)}
         if self.contrast_weight:
             negatives = self.queue.negatives()
             losses['loss_contrast'] = self.contrast_weight * sum(
-                info_nce(contrast_logits(q, key, negatives, self.temperature, self.in_batch))
-                for q in queries[:2]) / 2
-        self.queue.enqueue(key)
-        return dict(**losses, mask_mean=normal_mask.mean(), **self.monitors(queries[0], key))
+                info_nce(contrast_logits(q, k, negatives, self.temperature, self.in_batch)) for q in queries[:2]) / 2
+        self.queue.enqueue(k)
+        return dict(**losses, mask_mean=normal_mask.mean(), **self.monitors(queries[0], k))
 
     @torch.no_grad()
     def static_anchor(self, key_view: Tensor) -> Tensor:
         """(1, E) embedding of the batch's average clip by the key encoder, not normalised."""
         average = key_view.mean(0, keepdim=True)
-        anchor = widen(self.key.projector(self.pool(self.key.backbone(average))))
+        anchor = widen(self.key_encoder.projector(self.pool(self.key_encoder.backbone(average))))
         if self.anchor == 'running':
             anchor = anchor.to(self.running_anchor)
             all_reduce(anchor, 'mean')  # ranks hold different batches; the buffer must be one
@@ -102,14 +112,10 @@ class ActCLR(MomentumContrast):
     @torch.no_grad()
     def mask_of(self, features: Tensor, projector, anchor: Tensor) -> Tensor:
         """(N, M, T', V) actionlet of a feature map, or its ablation."""
-        if self.mask == 'actionlet':
-            def head(pooled: Tensor) -> Tensor:
-                if self.pooling == 'mean':
-                    return projector(pooled)
-                largest = widen(features.detach()).amax((3, 4)).mean(1)  # no gradient: it has no place on the map
-                return projector(torch.cat([pooled, largest], 1))
-            return actionlet_mask(features, head, anchor, self.layout, self.threshold)
-        return self.constant_mask(features)
+        if self.mask != 'actionlet':
+            return self.constant_mask(features)
+        pooled = self.pool(widen(features.detach()))
+        return actionlet_mask(features, projector, anchor, self.layout, self.threshold, pooled)
 
     def constant_mask(self, x: Tensor) -> Tensor:
         """(N, M, T, V) of the ablation, for a tensor (N, M, D, T, V)."""
@@ -120,26 +126,28 @@ class ActCLR(MomentumContrast):
         """Actionlet of a query view, from the query encoder; (N, M, ceil(T / 4), V)."""
         if self.mask != 'actionlet':  # no need to look
             return self.constant_mask(view.permute(0, 4, 1, 2, 3)[:, :, :, ::4])
-        return self.mask_of(self.backbone(view), self.projector, anchor)
+        features, cells = self.backbone(view), -(-view.shape[2] // 4)
+        if features.shape[3] != cells:
+            raise UserError(f'ActCLR mixes on cells of 4 frames (docs/methods.md 1.3), but the map of '
+                            f'{type(self.backbone).__name__} has {features.shape[3]} frames instead of {cells}: use an '
+                            "encoder that halves the frames twice, or mask='ones'")
+        return self.mask_of(features, self.projector, anchor)
 
     def attention_map(self, clips: Tensor) -> Tensor:
         """Actionlets (N, M, T', V) of clips as the backbone gets them; the anchor is the average of just these."""
         return self.masks(clips, self.static_anchor(clips))
 
     @torch.no_grad()
-    def semantic_key(self, view: Tensor, anchor: Tensor) -> Tensor:
-        """Key embedding: half the whole clip, half its actionlet, then L2-normalised (N, E)."""
-        features = self.key.backbone(view)
-        mask = self.mask_of(features, self.key.projector, anchor)
-        whole = widen(self.key.projector(self.pool(features)))
-        salient = masked_pool(features, mask)
-        if self.pooling == 'mean_max':
-            salient = torch.cat([salient, (features * mask.unsqueeze(2).to(features.dtype)).amax((3, 4))], 2)
-        salient = widen(self.key.projector(salient.mean(1)))
+    def semantic_key(self, key_view: Tensor, anchor: Tensor) -> Tensor:
+        """Key: half the whole clip, half its actionlet, then L2-normalised (N, E)."""
+        features = self.key_encoder.backbone(key_view)
+        mask = self.mask_of(features, self.key_encoder.projector, anchor)
+        whole, salient = (widen(self.key_encoder.projector(pooled))
+                          for pooled in (self.pool(features), self.pool(features, mask=mask)))
         return F.normalize((whole + salient) / 2, dim=1)
 
     @torch.no_grad()
-    def mix_keys(self, key: Tensor, mask: Tensor, plan, frames: int) -> Tensor:
+    def mix_keys(self, k: Tensor, mask: Tensor, plan, frames: int) -> Tensor:
         """Key of a mixed clip: both clips' keys, by the share of their attention that is left in it (N, E)."""
         attention = (mask / 0.1).exp()
         attention = attention / attention.sum((2, 3), keepdim=True)
@@ -147,4 +155,4 @@ class ActCLR(MomentumContrast):
         from_partner = (attention.roll(-plan.shift, 0) * pasted).sum((2, 3)).mean(1)
         from_itself = (attention * (1 - replaced)).sum((2, 3)).mean(1)
         share = (from_partner / (from_partner + from_itself)).unsqueeze(1)
-        return F.normalize((1 - share) * key + share * key.roll(-plan.shift, 0), dim=1)
+        return F.normalize((1 - share) * k + share * k.roll(-plan.shift, 0), dim=1)

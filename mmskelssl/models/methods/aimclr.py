@@ -2,8 +2,10 @@
 import torch
 from torch import Tensor
 
+from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
-from mmskelssl.models.losses import contrast_logits, ddm, info_nce, widen
+from mmskelssl.models.losses import contrast_logits, ddm, info_nce
+from mmskelssl.ops.precision import widen
 from mmskelssl.registry import MODELS
 
 
@@ -38,39 +40,53 @@ class AimCLR(MomentumContrast):
     Args:
         ddm_weight: Weight of the two divergence losses together with 1 for InfoNCE (0.5 published).
         mining_epoch: Epoch from which each query's nearest queue entry counts as a positive; None for never.
-        topk: Nearest neighbours mined a query.
+        mined: Nearest queue entries mined per query.
         drop_keep: Attention from which :func:`energy_drop` silences. The released code has had 0.7, with a mask that
             drops nothing by a slip, and 0.9; here 0.7 does drop. None leaves the dropped view out, for encoders without
             a feature map over joints.
     """
     view_names = ('extreme', 'query', 'key')
 
-    def __init__(self, *args, ddm_weight: float = 0.5, mining_epoch: int | None = 150, topk: int = 1,
+    def __init__(self, *args, ddm_weight: float = 0.5, mining_epoch: int | None = 150, mined: int = 1,
                  drop_keep: float | None = 0.7, **kwargs):
+        if 'topk' in kwargs:
+            raise UserError('AimCLR: topk is called mined (nearest neighbours mined per query); write '
+                            f'mined={kwargs["topk"]}')
         super().__init__(*args, **kwargs)
+        if mined < 1:
+            raise UserError(f'AimCLR: mined is {mined}: mine at least 1 neighbour, or set mining_epoch=None')
+        if mining_epoch is None:
+            self.report_unused('mining_epoch is None', mined=None if mined == 1 else mined)
+        elif not len(self.queue):
+            raise UserError('AimCLR: queue_size=0 leaves no neighbours to mine: set mining_epoch=None, or a queue_size')
         if drop_keep is not None:
             self.need_joints('the attention drop', 'set drop_keep=None')
-        self.ddm_weight, self.mining_epoch, self.topk, self.drop_keep = ddm_weight, mining_epoch, topk, drop_keep
+        self.ddm_weight, self.mining_epoch, self.mined, self.drop_keep = ddm_weight, mining_epoch, mined, drop_keep
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.key.update(self.progress.fraction)
-        query = self.embed(self.backbone(views['query']))
+        self.key_encoder.update(self.progress.fraction)
+        q = self.embed(self.backbone(views['query']))
         extreme = self.backbone(views['extreme'])
         disturbed = dict(extreme=self.embed(extreme))
         if self.drop_keep is not None:
             disturbed['dropped'] = self.embed(energy_drop(extreme, self.drop_keep))
-        key = self.encode_key(views['key'])
+        k = self.encode_key(views['key'])
 
         negatives = self.queue.negatives()
-        logits, *others = (contrast_logits(x, key, negatives, self.temperature, self.in_batch)
-                           for x in (query, *disturbed.values()))
+        logits, *others = (contrast_logits(x, k, negatives, self.temperature, self.in_batch)
+                           for x in (q, *disturbed.values()))
         positives = None
         if self.mining_epoch is not None and self.progress.epoch >= self.mining_epoch:
             positives = self.mine(logits, *others)
-        self.queue.enqueue(key)
+        self.queue.enqueue(k)
         divergence = {f'loss_{name}': self.ddm_weight * ddm(theirs, logits)
                       for name, theirs in zip(disturbed, others, strict=True)}
-        return dict(loss_contrast=info_nce(logits, positives), **divergence, **self.monitors(query, key))
+        return dict(loss_contrast=info_nce(logits, positives), **divergence, **self.monitors(q, k))
+
+    @classmethod
+    def rename_options(cls, options: dict) -> dict:
+        """Options as a checkpoint describes them, under today's names; ``mined`` was once called ``topk``."""
+        return {'mined' if name == 'topk' else name: value for name, value in options.items()}
 
     @torch.no_grad()
     def mine(self, *all_logits: Tensor) -> Tensor:
@@ -78,6 +94,6 @@ class AimCLR(MomentumContrast):
         positives = torch.zeros_like(all_logits[0])
         positives[:, 0] = 1
         for logits in all_logits:
-            nearest = logits[:, 1:1 + len(self.queue)].topk(min(self.topk, len(self.queue)), 1).indices
+            nearest = logits[:, 1:1 + len(self.queue)].topk(min(self.mined, len(self.queue)), 1).indices
             positives.scatter_(1, nearest + 1, 1)
         return positives

@@ -16,14 +16,14 @@ from mmskelssl.models.base import MomentumContrast, SelfSupervisedModel
 from mmskelssl.models.losses import contrast_logits, distillation, info_nce, masked_reconstruction
 from mmskelssl.models.modules.decoder import SequenceDecoder
 from mmskelssl.models.modules.heads import Projector
-from mmskelssl.models.modules.lengths import reverse
 from mmskelssl.models.modules.momentum import MomentumEncoder
+from mmskelssl.ops.grouped_gru import reverse
 from mmskelssl.registry import MODELS
 
 
 def check_sequences(model: SelfSupervisedModel) -> None:
     """CRRL needs an encoder with a state for each frame of a clip of any length."""
-    if not getattr(model.backbone, 'variable_length', False):
+    if not model.backbone.variable_length:
         raise UserError(f'{type(model).__name__} needs a sequence encoder with a state for each frame, such as BiGRU; '
                         f'{type(model.backbone).__name__} is none')
 
@@ -61,26 +61,24 @@ class CRRLMotion(MomentumContrast):
                 raise UserError(f'CRRLMotion: {name} is {value!r}: choose one of {", ".join(choices)}')
         self.velocity = velocity
         if key_head == 'fixed':
-            options = dict(momentum=self.key.momentum, final_momentum=self.key.final_momentum,
-                           buffers=self.key.buffer_policy)
             projector = copy.deepcopy(self.projector).requires_grad_(False)
             projector.reset_parameters()
-            self.key = MomentumEncoder(**options, backbone=self.backbone)
-            self.key.projector = projector
+            self.key_encoder = MomentumEncoder(**(kwargs.get('momentum') or {}), backbone=self.backbone)
+            self.key_encoder.projector = projector
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         lengths = true_lengths(views['query'], data_samples)
-        self.key.update(self.progress.fraction)
-        query = self.embed(self.backbone(views['query'], lengths), lengths)
-        key = self.encode_key(views['key'], lengths)
-        logits = contrast_logits(query, key, self.queue.negatives(), self.temperature, self.in_batch)
-        self.queue.enqueue(key)
-        return dict(loss=info_nce(logits), **self.monitors(query, key))
+        self.key_encoder.update(self.progress.fraction)
+        q = self.embed(self.backbone(views['query'], lengths), lengths)
+        k = self.encode_key(views['key'], lengths)
+        logits = contrast_logits(q, k, self.queue.negatives(), self.temperature, self.in_batch)
+        self.queue.enqueue(k)
+        return dict(loss=info_nce(logits), **self.monitors(q, k))
 
     @torch.no_grad()
-    def encode_key(self, view: Tensor, num_frames: Tensor | None = None) -> Tensor:
+    def encode_key(self, key_view: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """Key (N, E) of the velocity of a view (N, C, T, V, M)."""
-        return super().encode_key(self.velocity_of(view, num_frames), num_frames)
+        return super().encode_key(self.velocity_of(key_view, num_frames), num_frames)
 
     def velocity_of(self, clip: Tensor, lengths: Tensor | None) -> Tensor:
         """Frame differences (N, C, T, V, M), zero at a clip's last frame and beyond."""

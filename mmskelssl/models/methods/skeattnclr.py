@@ -5,9 +5,10 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
-from mmskelssl.models.losses import contrast_logits, info_nce, widen
+from mmskelssl.models.losses import contrast_logits, info_nce
 from mmskelssl.models.modules.attention_mask import AttentionMask
 from mmskelssl.models.modules.heads import Projector
+from mmskelssl.ops.precision import widen
 from mmskelssl.registry import MODELS
 
 
@@ -38,6 +39,8 @@ class SkeAttnCLR(MomentumContrast):
         super().__init__(*args, **kwargs)
         if mask not in ('attention', 'none'):
             raise UserError(f'SkeAttnCLR: mask is {mask!r}: choose one of attention, none')
+        if mask == 'none':
+            self.report_unused("mask is 'none'", attention=attention)
         self.local, self.local_weight = mask == 'attention', local_weight
         e, width = self.embedding_channels, predictor_channels
         if self.local:
@@ -46,26 +49,26 @@ class SkeAttnCLR(MomentumContrast):
                                          for name in (('whole', 'salient', 'rest') if self.local else ('whole',))})
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.key.update(self.progress.fraction)
-        whole = self.predict('whole', self.projector(self.pool(self.backbone(views['query']))))
+        self.key_encoder.update(self.progress.fraction)
+        q = self.predict('whole', self.projector(self.pool(self.backbone(views['query']))))
         mask, pairs = None, []
         if self.local:
             mixed = self.backbone(views['mixed'])
             mask = self.attention(mixed)
-            salient, rest = (self.predict(name, self.projector(half))
-                             for name, half in zip(('salient', 'rest'), self.split(mixed, mask), strict=True))
-            pairs = [('salient', self.local_weight, salient, rest.detach()),
-                     ('rest', 1 - self.local_weight, rest, salient.detach())]
-        key, *local_keys = self.keys(views['key'], mask)
+            q_salient, q_rest = (self.predict(name, self.projector(half))
+                                 for name, half in zip(('salient', 'rest'), self.split(mixed, mask), strict=True))
+            pairs = [('salient', self.local_weight, q_salient, q_rest.detach()),
+                     ('rest', 1 - self.local_weight, q_rest, q_salient.detach())]
+        k, *local_keys = self.keys(views['key'], mask)
 
         negatives = self.queue.negatives()
-        losses = dict(loss_global=info_nce(contrast_logits(whole, key, negatives, self.temperature, self.in_batch)))
-        for (name, weight, query, other), target in zip(pairs, local_keys, strict=True):
-            logits = contrast_logits(query, target, negatives, self.temperature, self.in_batch, other)
+        losses = dict(loss_global=info_nce(contrast_logits(q, k, negatives, self.temperature, self.in_batch)))
+        for (name, weight, q_half, other), k_half in zip(pairs, local_keys, strict=True):
+            logits = contrast_logits(q_half, k_half, negatives, self.temperature, self.in_batch, other)
             losses[f'loss_{name}'] = weight * info_nce(logits)
-        self.queue.enqueue(key)
+        self.queue.enqueue(k)
         shown = {} if mask is None else dict(mask_mean=mask.detach().mean())
-        return dict(**losses, **shown, **self.monitors(whole, key))
+        return dict(**losses, **shown, **self.monitors(q, k))
 
     def predict(self, name: str, projected: Tensor) -> Tensor:
         """Predicted, L2-normalised embedding (N, E) of a projected one."""
@@ -78,11 +81,12 @@ class SkeAttnCLR(MomentumContrast):
         return self.pool(masked), self.pool(features - masked)
 
     @torch.no_grad()
-    def keys(self, view: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Embeddings (N, E) of the key view: whole and, under the query's mask, salient and rest."""
-        features = self.key.backbone(view)
+    def keys(self, key_view: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """Keys (N, E) of a view: whole and, under the query's mask, salient and rest."""
+        features = self.key_encoder.backbone(key_view)
         halves = () if mask is None else self.split(features, mask)
-        return [F.normalize(widen(self.key.projector(pooled)), dim=1) for pooled in (self.pool(features), *halves)]
+        return [F.normalize(widen(self.key_encoder.projector(pooled)), dim=1)
+                for pooled in (self.pool(features), *halves)]
 
     @torch.no_grad()
     def attention_map(self, clips: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ class SkeletonCLR(MomentumContrast):
     view_names = ('query', 'key')
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.key.update(self.progress.fraction)
-        query = self.embed(self.backbone(views['query']))
-        key = self.encode_key(views['key'])
-        logits = contrast_logits(query, key, self.queue.negatives(), self.temperature, self.in_batch)
-        self.queue.enqueue(key)
-        return dict(loss=info_nce(logits), **self.monitors(query, key))
+        self.key_encoder.update(self.progress.fraction)
+        q = self.embed(self.backbone(views['query']))
+        k = self.encode_key(views['key'])
+        logits = contrast_logits(q, k, self.queue.negatives(), self.temperature, self.in_batch)
+        self.queue.enqueue(k)
+        return dict(loss=info_nce(logits), **self.monitors(q, k))

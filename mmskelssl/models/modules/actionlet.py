@@ -7,41 +7,43 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
-from mmskelssl.models.losses import widen
+from mmskelssl.ops.precision import widen, without_autocast
 
 # The published code divides by this before it clips at 1, which makes it the threshold of an actionlet.
 PUBLISHED_THRESHOLD = 1e-8
 
 
 def actionlet_mask(features: Tensor, projector: Callable[[Tensor], Tensor], anchor: Tensor, layout: SkeletonLayout,
-                   threshold: str = 'published') -> Tensor:
+                   threshold: str = 'published', pooled: Tensor | None = None) -> Tensor:
     """Soft mask of the joints and frames that set a clip apart from the anchor.
 
     The gradient of ``1 - cos(projector(pool(features)), anchor)`` weighs the channels of the map. It needs no
-    backward pass over the map: average pooling spreads the pooled feature's gradient evenly over it. The cosine is
-    taken over the feature axis (the official head of December 2024 takes it over an axis of length one, which
-    makes the mask vanish).
+    backward pass over the map, since the mean spreads the pooled feature's gradient evenly over it. The cosine is taken
+    over the feature axis (the official head of December 2024 takes it over an axis of length one, which makes the mask
+    vanish).
 
     Args:
         features: (N, M, D, T', V) map.
-        projector: From the mean-pooled feature (N, D) to the embedding (N, E).
+        projector: From the pooled feature (N, D) to the embedding (N, E).
         anchor: (1, E) embedding of the static clip.
         threshold: ``published`` scales with 1/N, so that the mask depends on the batch size; ``relative`` compares
-            with the clip's own mean response, whatever the batch.
+            with the clip's own mean response, which does not.
+        pooled: (N, D or more) What the projector gets; default the map's mean. Numbers after the first D, such as the
+            map's maximum, are constants here: they have no place on the map.
 
     Returns:
         (N, M, T', V) in [0, 1], without gradient; a body part's joints share one value a frame.
     """
     features = widen(features.detach())
-    n, m, _, t, v = features.shape
-    if v != layout.num_joints:
+    if features.shape[4] != layout.num_joints:
         raise UserError('an actionlet needs a feature map over joints; this backbone has none (a sequence encoder): '
                         "use STGCN, or mask='ones'")
-    with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
-        pooled = features.mean((3, 4)).mean(1).requires_grad_()
+    _, m, d, t, v = features.shape
+    with torch.enable_grad(), without_autocast(features):
+        pooled = (features.mean((3, 4)).mean(1) if pooled is None else pooled.detach()).requires_grad_()
         distance = 1 - F.cosine_similarity(projector(pooled), anchor.to(pooled.dtype).detach(), dim=1)
         gradient, = torch.autograd.grad(distance.mean(), pooled)
-    weights = gradient / (m * t * v)
+    weights = gradient[:, :d] / (m * t * v)
     raw = torch.einsum('nd,nmdtv->nmtv', weights, features).div(features.shape[2]).relu()
     by_part = pool_parts(raw, layout)
     if threshold == 'published':
@@ -60,9 +62,3 @@ def pool_parts(x: Tensor, layout: SkeletonLayout) -> Tensor:
         part = torch.tensor(part, device=x.device)
         pooling[part[:, None], part] = 1 / len(part)
     return x @ pooling
-
-
-def masked_pool(features: Tensor, mask: Tensor) -> Tensor:
-    """Semantic-aware pooling: (N, M, D, T', V) and (N, M, T', V) -> (N, M, D), the map's mean under the mask."""
-    mass = mask.sum((2, 3)).unsqueeze(2) + 1e-5
-    return torch.einsum('nmdtv,nmtv->nmd', features, mask.to(features.dtype)) / mass.to(features.dtype)

@@ -1,7 +1,8 @@
 """Sequence decoder (CRRL, section on the sequence reconstructor): a movement from one state."""
 from torch import Tensor, nn
 
-from mmskelssl.models.modules.lengths import full_precision, run_by_length
+from mmskelssl.ops.grouped_gru import run_by_length
+from mmskelssl.ops.precision import without_autocast
 
 
 class SequenceDecoder(nn.Module):
@@ -22,6 +23,6 @@ class SequenceDecoder(nn.Module):
     def forward(self, state: Tensor, num_frames: Tensor) -> Tensor:
         """(N, D) and the lengths (N,) of the sequences to make -> (N, longest, frame_channels), zero beyond each."""
         lengths = num_frames.cpu()
-        with full_precision(state):
+        with without_autocast(state):  # as in BiGRU
             return run_by_length(lambda rows, _, longest: self.gru(rows.unsqueeze(1).expand(-1, longest, -1))[0],
                                  state.to(self.gru.weight_ih_l0.dtype), lengths, int(lengths.max()))

@@ -25,7 +25,7 @@ ENTRIES = dict(
     BarlowTwins=HEAD)  # of examples/plugin
 VIEWS = dict(strong=STRONG, extreme=STRONG, mixed=['query', dict(type='SwapParts')])
 TURN = [dict(type='YawRotate', degrees=30)]  # padded clips are not cropped
-FROZEN = ('key.', 'teacher.')  # what no gradient ever reaches
+FROZEN = ('key_encoder.', 'teacher.')  # what no gradient ever reaches
 
 # A layout that no file knows: a body of 31 joints, as a config would write it.
 BODY31 = dict(name='body31', joints=[f'joint{j}' for j in range(31)], parents=[max(j - 1, 0) for j in range(31)], hip=0,

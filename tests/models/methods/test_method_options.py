@@ -55,8 +55,52 @@ def test_another_number_of_persons_is_refused(kind):
 
 @pytest.mark.parametrize('method', QUEUED)
 def test_no_negatives_at_all_are_refused(method):
-    with pytest.raises(UserError, match='queue_size=0 leaves no negatives'):
+    with pytest.raises(UserError, match='queue_size=0 leaves no'):
         build(method, queue_size=0)
+    with pytest.raises(UserError, match='queue_size is -1'):
+        build(method, queue_size=-1)
+
+
+@pytest.mark.parametrize('n', [1, 4])
+@pytest.mark.parametrize('method', [name for name in QUEUED if name != 'ActCLR'])
+def test_the_batch_alone_as_negatives(method, n):
+    torch.manual_seed(0)
+    options = dict(mining_epoch=None) if method == 'AimCLR' else {}
+    loss, _ = step(build(method, queue_size=0, in_batch=True, **options), batch(n))
+    assert loss == loss
+
+
+@pytest.mark.parametrize('method, options, message', [
+    ('ActCLR', dict(in_batch=True), 'leaves no similarities to compare: set a queue_size'),
+    ('ActCLR', dict(in_batch=True, contrast_weight=1.), 'leaves no similarities to compare: set a queue_size'),
+    ('AimCLR', dict(in_batch=True), 'leaves no neighbours to mine: set mining_epoch=None')])
+def test_what_needs_a_queue_says_so_when_it_is_built(method, options, message):
+    with pytest.raises(UserError, match=message):
+        build(method, queue_size=0, **options)
+
+
+@pytest.mark.parametrize('method, options, message', [
+    ('ActCLR', dict(topk=0), 'topk is 0'), ('AimCLR', dict(mined=0), 'mined is 0'),
+    ('AimCLR', dict(topk=3), 'topk is called mined .* write mined=3')])
+def test_mistakes_in_what_is_taken_from_the_queue_are_named(method, options, message):
+    with pytest.raises(UserError, match=message):
+        build(method, **options)
+
+
+@pytest.mark.parametrize('method, options, message', [
+    ('ActCLR', dict(temperature=.3), 'ActCLR: temperature will be ignored, as contrast_weight is 0'),
+    ('ActCLR', dict(temperature=.3, in_batch=True), 'ActCLR: temperature and in_batch will be ignored'),
+    ('ActCLR', dict(temperature=.3, in_batch=True, contrast_weight=1.), None), ('ActCLR', {}, None),
+    ('ActCLR', dict(mask='ones', threshold='relative'), "ActCLR: threshold will be ignored, as mask is 'ones'"),
+    ('AimCLR', dict(mining_epoch=None, mined=2), 'AimCLR: mined will be ignored, as mining_epoch is None'),
+    ('AimCLR', dict(mining_epoch=None), None), ('SkeAttnCLR', {}, None),
+    ('SkeAttnCLR', dict(mask='none', attention=None), None),
+    ('SkeAttnCLR', dict(mask='none'), "SkeAttnCLR: attention will be ignored, as mask is 'none'")])
+def test_options_without_effect_are_reported(method, options, message, monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmskelssl.models.base.print_log', lambda text, *args: lines.append(text))
+    build(method, **options)
+    assert len(lines) == bool(message) and (not message or lines[0].startswith(message))
 
 
 @pytest.mark.parametrize('options, message', [

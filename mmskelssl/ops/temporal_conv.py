@@ -23,8 +23,13 @@ class TemporalConv(nn.Conv2d):
         return temporal_conv(x, self.weight, self.bias, self.stride[0], self.padding[0])
 
 
+def plain_temporal_conv(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+    """Convolution of x (B, C, T, V) with weight (C', C, K, 1) and bias (C',), strided and padded along T alone."""
+    return F.conv2d(x, weight, bias, (stride, 1), (padding, 0))
+
+
 def temporal_conv(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-    """``F.conv2d`` of x (B, C, T, V) with weight (C', C, K, 1) and bias (C',), strided and padded along T alone.
+    """:func:`plain_temporal_conv` in the frequency domain, where that takes fewer multiplications.
 
     A Fourier transform over time turns the sum over K taps into one product of matrices (C, C') a frequency (Mathieu,
     Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs", ICLR 2014). A complex product is done by
@@ -32,14 +37,14 @@ def temporal_conv(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padd
     short, the transforms are products with constant matrices too, in the form of Lavin and Gray ("Fast Algorithms for
     Convolutional Neural Networks", CVPR 2016, section 4), which gives both gradients as well.
 
-    The result differs from that of ``F.conv2d`` by rounding, and takes its place in float32 and float64 on a CPU, where
-    a count of the multiplications says that it pays; elsewhere ``F.conv2d`` itself does the work.
+    The result differs from the plain one by rounding. It is used in float32 and float64 on a CPU, where a count of the
+    multiplications says that it pays.
     """
     if (x.device.type == 'cpu' and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64) and len(x)
             and not (torch.is_autocast_enabled('cpu') or torch.compiler.is_compiling())
             and _pays(x.shape, weight.shape, stride, padding)):
         return _FrequencyConv.apply(x, weight, bias, stride, padding)
-    return F.conv2d(x, weight, bias, (stride, 1), (padding, 0))
+    return plain_temporal_conv(x, weight, bias, stride, padding)
 
 
 @lru_cache(maxsize=64)

@@ -1,11 +1,10 @@
 """The convolution in the frequency domain is the convolution: values, gradients, and where it stands back."""
 import pytest
 import torch
-from torch.nn import functional as F
 
 from mmskelssl.models.backbones import STGCN
-from mmskelssl.models.modules import temporal_conv as module
-from mmskelssl.models.modules.temporal_conv import TemporalConv, temporal_conv
+from mmskelssl.ops import temporal_conv as module
+from mmskelssl.ops.temporal_conv import TemporalConv, plain_temporal_conv, temporal_conv
 
 
 @pytest.fixture
@@ -33,15 +32,12 @@ def results(function, args, *options):
     return out, *torch.autograd.grad(out, args, grad)
 
 
-def direct(x, weight, bias, stride, padding):
-    return F.conv2d(x, weight, bias, (stride, 1), (padding, 0))
-
-
 @pytest.mark.parametrize('stride', [1, 2, 3])
 @pytest.mark.parametrize('t', [1, 2, 3, 4, 7, 12, 13, 50])
 def test_values_and_gradients(t, stride, used, always):
     args = inputs(t)
-    for ours, theirs in zip(results(temporal_conv, args, stride, 4), results(direct, args, stride, 4), strict=True):
+    for ours, theirs in zip(results(temporal_conv, args, stride, 4), results(plain_temporal_conv, args, stride, 4),
+                            strict=True):
         assert ours.shape == theirs.shape
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
     assert used
@@ -52,7 +48,7 @@ def test_any_kernel_and_padding(taps, padding, used, always):
     for stride in 1, 2, 4:
         args = inputs(17, taps=taps)
         for ours, theirs in zip(results(temporal_conv, args, stride, padding),
-                                results(direct, args, stride, padding), strict=True):
+                                results(plain_temporal_conv, args, stride, padding), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
     assert len(used) == 3
 
@@ -63,7 +59,7 @@ def test_gradcheck(always):
 
 def test_any_memory(used, always):
     x, weight, bias = inputs(13, n=4)
-    expected = direct(x, weight, bias, 1, 4)
+    expected = plain_temporal_conv(x, weight, bias, 1, 4)
     grad = torch.randn_like(expected)
     for layout in (x, x.to(memory_format=torch.channels_last), x.transpose(0, 3).contiguous().transpose(0, 3),
                    x.repeat(1, 1, 1, 2)[..., :5]):
@@ -86,8 +82,8 @@ def test_chunks_add_up(always, monkeypatch):
 
 def test_float32_is_as_close_as_the_direct_sum(used):
     args = inputs(13, n=8, c=256, c_out=256, v=25, dtype=torch.float32)
-    exact = results(direct, [x.detach().double().requires_grad_() for x in args], 1, 4)
-    ours, theirs = results(temporal_conv, args, 1, 4), results(direct, args, 1, 4)
+    exact = results(plain_temporal_conv, [x.detach().double().requires_grad_() for x in args], 1, 4)
+    ours, theirs = results(temporal_conv, args, 1, 4), results(plain_temporal_conv, args, 1, 4)
     for name, a, b, c in zip(('out', 'x', 'weight', 'bias'), ours, theirs, exact, strict=True):
         mine, other = ((found - c).abs().max() / c.abs().max() for found in (a, b))
         assert a.dtype == torch.float32 and mine < max(2 * other, 1e-6), name

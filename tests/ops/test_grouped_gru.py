@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmskelssl.models.backbones import BiGRU
-from mmskelssl.models.modules.lengths import reverse, run_by_length
+from mmskelssl.ops.grouped_gru import bidirectional_gru, plain_gru, plain_run_by_length, reverse, run_by_length
 
 
 @pytest.mark.parametrize('n', [1, 5, 40, 70])
@@ -19,12 +19,34 @@ def test_grouped_gru_is_the_packed_one(n):
     torch.testing.assert_close(grouped, packed, rtol=1e-12, atol=1e-14)
     weight = torch.randn_like(packed)
     ours = torch.autograd.grad((grouped * weight).sum(), list(net.parameters()))
-    frames = net.frames(x)
-    sequence = torch.nn.utils.rnn.pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
-    states = torch.nn.utils.rnn.pad_packed_sequence(net.gru(sequence)[0], batch_first=True, total_length=14)[0]
+    states = plain_gru(net.gru, net.frames(x), lengths)
     theirs = torch.autograd.grad((states.transpose(1, 2)[:, None, :, :, None] * weight).sum(), list(net.parameters()))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_the_input_gets_the_same_gradient_too():
+    torch.manual_seed(0)
+    gru = torch.nn.GRU(5, 4, 2, batch_first=True, bidirectional=True).double()
+    x, lengths = torch.randn(40, 9, 5, dtype=torch.float64, requires_grad=True), torch.arange(40) % 9 + 1
+    made = [function(gru, x, lengths) for function in (bidirectional_gru, plain_gru)]
+    torch.testing.assert_close(*made, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(*(torch.autograd.grad(out.sin().sum(), x)[0] for out in made), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('n', [1, 40, 70])
+def test_groups_give_what_one_run_gives(n):
+    """As the decoder uses it: one vector per row, which a GRU gets at every step."""
+    torch.manual_seed(0)
+    gru = torch.nn.GRU(5, 4, 2, batch_first=True).double()
+    x, lengths = torch.randn(n, 5, dtype=torch.float64, requires_grad=True), torch.arange(n) % 9 + 1
+
+    def function(rows, ends, longest):
+        return gru(rows.unsqueeze(1).expand(-1, longest, -1))[0]
+    made = [run(function, x, lengths, 11) for run in (run_by_length, plain_run_by_length)]
+    assert made[0].shape == (n, 11, 4)
+    torch.testing.assert_close(*made, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(*(torch.autograd.grad(out.sin().sum(), x)[0] for out in made), rtol=1e-10, atol=1e-12)
 
 
 def test_dropout_between_the_layers_only_while_training():

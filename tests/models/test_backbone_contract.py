@@ -1,0 +1,122 @@
+"""What a backbone has to be: the shipped ones, a stranger's module, and what is refused when the model is built."""
+import pytest
+import torch
+from torch import nn
+
+from mmskelssl.errors import UserError
+from mmskelssl.models.backbones import STGCN, BiGRU, SkeletonBackbone, TemporalConvNet
+from mmskelssl.models.classifier import SkeletonClassifier
+from mmskelssl.registry import MODELS
+
+
+class Stranger(nn.Module):
+    """Derives from nothing of ours, and knows no optional attribute."""
+
+    def __init__(self, layout, in_channels=3):
+        super().__init__()
+        self.out_channels = 4
+        self.conv = nn.Conv2d(in_channels, 4, 1)
+
+    def forward(self, x, num_frames=None):
+        n, c, t, v, m = x.shape
+        return self.conv(x.permute(0, 4, 1, 2, 3).flatten(0, 1)).view(n, m, 4, t, v)
+
+
+@pytest.fixture
+def register():
+    names = []
+
+    def add(cls):
+        MODELS.register_module(cls.__name__, module=cls)
+        names.append(cls.__name__)
+    yield add
+    for name in names:
+        del MODELS._module_dict[name]
+
+
+def method(backbone, name='SkeletonCLR', **options):
+    views = {view: [] for view in MODELS.get(name).view_names}
+    preprocessor = dict(type='SkeletonPreprocessor', layout='sbu15', views=views)
+    return MODELS.build(dict(type=name, backbone=backbone, queue_size=8, projector=dict(out_channels=6),
+                             data_preprocessor=preprocessor, **options))
+
+
+@pytest.mark.parametrize('name', ['SkeletonCLR', 'AimCLR', 'SkeAttnCLR'])
+def test_a_stranger_that_keeps_the_contract_is_an_encoder(name, register):
+    register(Stranger)
+    torch.manual_seed(0)
+    options = dict(attention=dict(heads=2)) if name == 'SkeAttnCLR' else {}
+    model = method(dict(type='Stranger', layout='sbu15', in_channels=3), name, **options)
+    clips = dict(inputs=torch.randn(4, 3, 8, 15, 2), data_samples=dict(num_frames=torch.full((4,), 8)))
+    losses = model(**model.data_preprocessor(clips, True), mode='loss')
+    sum(value for key, value in losses.items() if 'loss' in key).backward()
+    assert model.backbone.conv.weight.grad.abs().sum() > 0
+    assert (model.backbone.maps_joints, model.backbone.variable_length) == (True, False)  # the defaults
+    assert model.extract_feat(clips['inputs']).shape == (4, 4)
+
+
+def test_actclr_says_which_map_it_mixes():
+    model = method(Stranger('sbu15'), 'ActCLR')
+    clips = dict(inputs=torch.randn(4, 3, 8, 15, 2), data_samples={})
+    with pytest.raises(UserError, match='mixes on cells of 4 frames .* the map of Stranger has 8 frames instead of 2'):
+        model(**model.data_preprocessor(clips, True), mode='loss')
+
+
+def test_a_stranger_without_joints_is_refused_where_joints_are_needed():
+    backbone = Stranger('sbu15')
+    backbone.maps_joints = False
+    with pytest.raises(UserError, match='needs a feature map over joints, which Stranger has not'):
+        method(backbone, 'AimCLR')
+    with pytest.raises(UserError, match='needs a sequence encoder .*Stranger is none'):
+        method(backbone, 'CRRLMotion')
+
+
+@pytest.mark.parametrize('cls, maps_joints, variable_length', [
+    (STGCN, True, False), (BiGRU, False, True), (TemporalConvNet, False, False)])
+def test_the_shipped_encoders_declare_what_they_are(cls, maps_joints, variable_length):
+    backbone = cls('sbu15', in_channels=2)
+    assert isinstance(backbone, SkeletonBackbone) and backbone.in_channels == 2
+    assert (backbone.maps_joints, backbone.variable_length) == (maps_joints, variable_length)
+    x = torch.randn(2, 2, 8, 15, 1)
+    out = backbone(x, torch.tensor([8, 5]))
+    assert out.dim() == 5 and out.shape[2] == backbone.out_channels
+    assert (out.shape[4] == 15) == maps_joints and (out.shape[3] == 8) >= variable_length
+
+
+class NoChannels(Stranger):
+    def __init__(self, layout, in_channels=3):
+        super().__init__(layout, in_channels)
+        del self.out_channels
+
+
+class OneArgument(Stranger):
+    def forward(self, x):
+        return x
+
+
+class Undecided(Stranger):
+    variable_length = 'yes'
+
+
+class NoLayout(Stranger):
+    def __init__(self, width=4):
+        super().__init__(None)
+
+
+@pytest.mark.parametrize('cls, message', [
+    (NoChannels, 'backbone NoChannels: out_channels is None; set it to the length of a pooled feature'),
+    (OneArgument, r'backbone OneArgument: forward has to take the clips and num_frames, as in forward'),
+    (Undecided, "backbone Undecided: variable_length is 'yes'; set it to True or False"),
+    (NoLayout, 'backbone NoLayout: __init__ does not take layout and in_channels, which the store decides: add')])
+def test_what_is_not_a_backbone_is_refused_when_it_is_built(cls, message, register):
+    register(cls)
+    with pytest.raises(UserError, match=message):
+        SkeletonClassifier(dict(type=cls.__name__, layout='sbu15', in_channels=3), 2)
+
+
+def test_a_map_of_another_shape_is_refused():
+    class Pooled(Stranger):
+        def forward(self, x, num_frames=None):
+            return super().forward(x).mean((3, 4))
+    with pytest.raises(UserError, match=r'Pooled gives a map of shape \(2, 1, 4\); it has to be .*out_channels = 4'):
+        SkeletonClassifier(Pooled('sbu15'), 2).extract_feat(torch.randn(2, 3, 8, 15, 1))
