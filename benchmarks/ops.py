@@ -3,9 +3,10 @@
 Examples:
   OMP_NUM_THREADS=1 python benchmarks/ops.py --quick
   OMP_NUM_THREADS=1 python benchmarks/ops.py --only temporal_conv dropout
-  OMP_NUM_THREADS=1 python benchmarks/ops.py --out results/performance/ops/results.json
+  OMP_NUM_THREADS=1 python benchmarks/ops.py --out results/performance/ops.json
+  python benchmarks/ops.py --table results/performance/ops.json
 
-Sizes are those of the shipped configs. Whether both sides give the same is for tests/ops to say.
+Sizes are those of the shipped configs. tests/ops compares values and gradients.
 """
 import argparse
 import json
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 from benchmarks.cases.crrl import lengths_like_ntu
 from benchmarks.measure import Case, machine, paired
 from mmskelssl.atomic import write_atomically
-from mmskelssl.errors import one_line_errors
+from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.ops.absent import encode_persons, plain_encode_persons
 from mmskelssl.ops.batch_norm import conv_norm, plain_conv_norm
 from mmskelssl.ops.dropout import dropout
@@ -162,6 +163,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--pairs', type=int, default=15, help='repetitions of both sides (%(default)s)')
     parser.add_argument('--quick', action='store_true', help='two pairs each: shows that all run, measures little')
     parser.add_argument('--out', metavar='FILE', help='write JSON')
+    parser.add_argument('--table', metavar='FILE', help='measure nothing; print the Markdown table of a JSON file')
     args = parser.parse_args()
     for name in args.only or ():
         if not chosen([name]):
@@ -179,18 +181,39 @@ def measure(op: str, pairs: int) -> dict:
                 fast_s=times['ours_s'], plain_s=times['reference_s'])
 
 
+COLUMNS = ('id', 'what', 'fast / plain', 'quartiles', 'fast ms', 'plain ms')
+
+
+def row(result: dict) -> list[str]:
+    """Cells of the table."""
+    return [result['id'], result['title'], f'{result["ratio"]:.2f}', '{:.2f} .. {:.2f}'.format(*result['spread']),
+            f'{1000 * result["fast_s"]:.3g}', f'{1000 * result["plain_s"]:.3g}']
+
+
+def markdown(path: str) -> str:
+    """The table of a file that this script wrote, as docs/performance.md holds it."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            rows = [row(result) for result in json.load(file)['results']]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f'{path}: no results of this script in it ({error})') from error
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (COLUMNS, ['---'] * len(COLUMNS), *rows))
+
+
 @one_line_errors
 def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
+    if args.table:
+        print(markdown(args.table))
+        return
     results, console = [], Console()
-    table = Table('id', 'what', 'fast / plain', 'quartiles', 'fast ms', 'plain ms')
+    table = Table(*COLUMNS)
     for op in chosen(args.only):
         with console.status(f'{op}: {OPS[op][0]}'):
             made = measure(op, 2 if args.quick else args.pairs)
         results.append(made)
-        table.add_row(op, made['title'], f'{made["ratio"]:.2f}', '{:.2f} .. {:.2f}'.format(*made['spread']),
-                      f'{1000 * made["fast_s"]:.3g}', f'{1000 * made["plain_s"]:.3g}')
+        table.add_row(*row(made))
     console.print(table)
     if args.out:
         content = dict(results=results, machine=machine(), versions=dict(torch=torch.__version__),

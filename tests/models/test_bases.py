@@ -1,5 +1,9 @@
 """The bases of methods: a method without negatives, and states written when the key encoder had another name."""
 import json
+import re
+import textwrap
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,21 +20,17 @@ BACKBONE = dict(type='TemporalConvNet', layout='sbu15', channels=(8, 8))
 HEAD = dict(hidden_channels=8, out_channels=6)
 
 
-class BYOL(MomentumModel):
-    """BYOL (Grill et al., NeurIPS 2020): each view predicts the key of the other."""
-    view_names = ('first', 'second')
+def documented_byol() -> type:
+    """The example of docs/add_a_method.md, not registered."""
+    text = (Path(__file__).resolve().parents[2] / 'docs/add_a_method.md').read_text()
+    code = textwrap.dedent(re.search(r'```python\n(.*?)```', text, re.DOTALL)[1])
+    names = dict(F=F, MomentumModel=MomentumModel, Projector=Projector,
+                 MODELS=SimpleNamespace(register_module=lambda: lambda cls: cls))
+    exec(code, names)
+    return names['BYOL']
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.predictor = Projector(self.embedding_channels, 8, self.embedding_channels)
 
-    def loss(self, views, data_samples):
-        self.key_encoder.update(self.progress.fraction)
-        q = {name: F.normalize(self.predictor(self.project(self.backbone(views[name]))), dim=1) for name in views}
-        k = {name: self.encode_key(views[name]) for name in views}
-        loss = sum(2 - 2 * (q[name] * k[other]).sum(1).mean() for name, other in (('first', 'second'),
-                                                                                  ('second', 'first')))
-        return dict(loss=loss, **self.monitors(q['first'], k['first']))
+BYOL = documented_byol()
 
 
 def views(n=5, seed=0):

@@ -1,7 +1,7 @@
 """Barlow Twins (Zbontar et al., ICML 2021) on skeletons: a method without negatives, momentum encoder or queue."""
 from torch import Tensor
 
-from mmskelssl.models.base import ContrastiveModel
+from mmskelssl.models.base import JointEmbeddingModel
 from mmskelssl.ops.precision import full_precision
 from mmskelssl.registry import MODELS
 
@@ -21,12 +21,12 @@ def redundancy(first: Tensor, second: Tensor, off_diagonal: float) -> Tensor:
 
 
 @MODELS.register_module()
-class BarlowTwins(ContrastiveModel):
-    """Two views of a clip get embeddings that agree in each dimension, and dimensions that tell different things.
+class BarlowTwins(JointEmbeddingModel):
+    """Two views of a clip get embeddings that agree in each dimension and share nothing between dimensions.
 
     Args:
         off_diagonal: Weight of the redundancy term (published: 0.0051).
-        **kwargs: Of :class:`ContrastiveModel`; the temperature has no meaning here.
+        **kwargs: Of :class:`JointEmbeddingModel`.
     """
     view_names = ('first', 'second')
 
@@ -35,5 +35,5 @@ class BarlowTwins(ContrastiveModel):
         self.off_diagonal = off_diagonal
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        first, second = (self.projector(self.pool(self.backbone(views[name]))) for name in self.view_names)
+        first, second = (self.project(self.backbone(views[name])) for name in self.view_names)
         return dict(loss=redundancy(first, second, self.off_diagonal), **self.monitors(first, second))

@@ -1,0 +1,39 @@
+"""Each fast path is measured, and the script writes what it prints."""
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import ops
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_fast_path_is_measured():
+    files = {path.stem for path in (ROOT / 'mmskelssl/ops').glob('*.py') if 'plain_' in path.read_text()}
+    assert len(files) > 5 and files == {op.split('.')[0] for op in ops.OPS}
+
+
+def test_the_script_writes_what_it_prints(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['ops.py', '--only', 'selection', 'neighbours.small', '--quick', '--out',
+                                      str(tmp_path / 'ops.json')])
+    ops.main()
+    content = json.loads((tmp_path / 'ops.json').read_text())
+    assert [result['id'] for result in content['results']] == ['selection', 'neighbours.small']
+    assert all(result['ratio'] > 0 and result['pairs'] == 2 for result in content['results'])
+    assert '--quick' in content['command'] and content['machine']['cpu']
+    printed = capsys.readouterr().out
+    assert f'{content["results"][0]["ratio"]:.2f}' in printed
+    assert ops.markdown(tmp_path / 'ops.json').count('\n') == 3
+
+
+def test_unknown_ids_are_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['ops.py', '--only', 'conv'])
+    with pytest.raises(SystemExit):
+        ops.main()
+    assert 'unknown op conv: choose from temporal_conv.16' in capsys.readouterr().err
+
+
+def test_the_guide_holds_the_table_of_the_committed_results():
+    assert ops.markdown(ROOT / 'results/performance/ops.json') in (ROOT / 'docs/performance.md').read_text()
