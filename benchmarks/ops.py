@@ -162,7 +162,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', metavar='OP', help=f'ids, or the part before the dot: {", ".join(OPS)}')
     parser.add_argument('--pairs', type=int, default=15, help='repetitions of both sides (%(default)s)')
     parser.add_argument('--quick', action='store_true', help='two pairs each: shows that all run, measures little')
-    parser.add_argument('--out', metavar='FILE', help='write JSON')
+    parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
     parser.add_argument('--table', metavar='FILE', help='measure nothing; print the Markdown table of a JSON file')
     args = parser.parse_args()
     for name in args.only or ():
@@ -200,6 +200,18 @@ def markdown(path: str) -> str:
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in (COLUMNS, ['---'] * len(COLUMNS), *rows))
 
 
+def write(path: str, results: list[dict]) -> None:
+    """Replace these ids' results in the file, and keep the others' with the command that made them."""
+    made, command = {}, shlex.join(['python', *sys.argv])
+    if os.path.isfile(path):
+        with open(path, encoding='utf-8') as file:
+            made = {result['id']: result for result in json.load(file)['results']}
+    made.update({result['id']: dict(result, command=command) for result in results})
+    content = dict(results=[made[op] for op in OPS if op in made], machine=machine(),
+                   versions=dict(torch=torch.__version__))
+    write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())
+
+
 @one_line_errors
 def main() -> None:
     args = parse_args()
@@ -216,9 +228,7 @@ def main() -> None:
         table.add_row(*row(made))
     console.print(table)
     if args.out:
-        content = dict(results=results, machine=machine(), versions=dict(torch=torch.__version__),
-                       command=shlex.join(['python', *sys.argv]))
-        write_atomically(args.out, (json.dumps(content, indent=1) + '\n').encode())
+        write(args.out, results)
 
 
 if __name__ == '__main__':

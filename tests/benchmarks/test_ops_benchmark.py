@@ -22,10 +22,15 @@ def test_the_script_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     content = json.loads((tmp_path / 'ops.json').read_text())
     assert [result['id'] for result in content['results']] == ['selection', 'neighbours.small']
     assert all(result['ratio'] > 0 and result['pairs'] == 2 for result in content['results'])
-    assert '--quick' in content['command'] and content['machine']['cpu']
+    assert all('--quick' in result['command'] for result in content['results']) and content['machine']['cpu']
     printed = capsys.readouterr().out
     assert f'{content["results"][0]["ratio"]:.2f}' in printed
     assert ops.markdown(tmp_path / 'ops.json').count('\n') == 3
+    monkeypatch.setattr(sys, 'argv', ['ops.py', '--only', 'neighbours.small', '--pairs', '3', '--out',
+                                      str(tmp_path / 'ops.json')])
+    ops.main()
+    first, second = json.loads((tmp_path / 'ops.json').read_text())['results']
+    assert first == content['results'][0] and '--pairs 3' in second['command'] and second['pairs'] == 3
 
 
 def test_unknown_ids_are_refused(monkeypatch, capsys):

@@ -25,7 +25,7 @@ def shuffled(model):
     for i, p in enumerate(model.double().parameters()):
         with torch.no_grad():
             p.copy_(rand(*p.shape, seed=10 + i))
-    if hasattr(model, 'key'):
+    if hasattr(model, 'key_encoder'):
         model.key_encoder.updates.fill_(5)
     return model
 
