@@ -11,6 +11,7 @@ from os import PathLike
 import numpy as np
 import torch
 
+from mmskelssl.commands.encoder import coordinates, move_to
 from mmskelssl.datasets.preprocessing import build_transform, check_shape, run_transform
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
@@ -20,7 +21,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import Features, extract_features
 from mmskelssl.evaluation.linear import fit_probe
 from mmskelssl.layouts import get_layout
-from mmskelssl.models import SelfSupervisedModel, SkeletonPreprocessor
+from mmskelssl.models import SelfSupervisedModel
 from mmskelssl.registry import MODELS
 
 __all__ = ['FeatureExtractor', 'SkeletonInferencer', 'list_methods']
@@ -63,14 +64,10 @@ class FeatureExtractor:
                             'written by tools/train.py')
         self.store = self._data.get('store')
         self.layout = get_layout(self._data['layout'])
-        self.channels = _coordinates(info['model'])
+        self.channels = coordinates(info['model'])
         check_types(self._data['pipeline'], self.checkpoint)
         self._transform = build_transform(self._data['pipeline'])
-        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        try:
-            self.model.to(device)
-        except (AssertionError, RuntimeError) as error:  # torch without CUDA asserts
-            raise UserError(f'device {str(device)!r} cannot be used: {str(error).splitlines()[0]}') from error
+        move_to(self.model, device)
 
     def __call__(self, clips) -> np.ndarray:
         """Features of clips, in their order, (N, D) float32.
@@ -177,10 +174,3 @@ def _checked(extractor: FeatureExtractor, i: int, clip) -> np.ndarray:
     if not np.isfinite(clip).all():  # now, and not after hours of other clips
         raise UserError(f'clip {i} holds NaN or Inf; fill its gaps first (mmskelssl.datasets.store.mend.fill_gaps)')
     return clip
-
-
-def _coordinates(model: dict) -> int:
-    """Coordinates of a joint, from the channels that a model's backbone takes."""
-    given = model.get('data_preprocessor') or {}
-    each = SkeletonPreprocessor.channels(1, given.get('alignment', 'none'), given.get('velocity', False))
-    return model['backbone'].get('in_channels', 3 * each) // each

@@ -11,9 +11,9 @@ from mmengine.registry import Registry
 
 _LOCATIONS = dict(
     MODELS=['mmskelssl.models'],
-    DATASETS=['mmskelssl.datasets'],
+    DATASETS=['mmskelssl.datasets.skeleton_dataset'],
     TRANSFORMS=['mmskelssl.datasets.transforms'],
-    FUNCTIONS=['mmskelssl.datasets'],
+    FUNCTIONS=['mmskelssl.datasets.skeleton_dataset'],
     HOOKS=['mmskelssl.engine.hooks'],
     LOOPS=['mmskelssl.engine'],
     MODEL_WRAPPERS=['mmskelssl.engine'],

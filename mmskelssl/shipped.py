@@ -1,4 +1,6 @@
 """Where the configs that come with mmskelssl are: in a wheel, in an editable install, and in a checkout."""
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmskelssl.errors import UserError
@@ -25,3 +27,21 @@ def config_path(name: str, source: str) -> str:
     if name.startswith(PREFIX):
         return str(shipped_configs() / name.removeprefix(PREFIX))
     return str(Path(source).parent / name)
+
+
+@contextmanager
+def shipped_bases() -> Iterator[None]:
+    """Let ``_base_ = 'mmskelssl::...'`` name a config that comes with mmskelssl, while configs are read.
+
+    mmengine 0.10.7 does this for a fixed list of packages, and needs pkg_resources, which setuptools 82 removed.
+    """
+    from mmengine.config import Config
+    original = Config._get_cfg_path
+
+    def get_cfg_path(name: str, path: str):
+        return (config_path(name, path), None) if name.startswith(PREFIX) else original(name, path)
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(original)

@@ -1,51 +1,7 @@
-"""Pre-train an encoder: every stage of a recipe, in order, in one work_dir.
+"""Pre-train an encoder: the same as ``mmskelssl train``."""
+from mmskelssl.cli import script
 
-Examples:
-  python tools/train.py configs/actclr_toy.py
-  python tools/train.py configs/actclr_ntu60.py --amp --cfg-options data.split=xview
-  python tools/train.py configs/aimclr_nwucla.py --cfg-options model.data_preprocessor.stream=bone
-  python tools/train.py configs/actclr_nwucla.py --resume
-
-SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 finish the iteration, save and stop; --resume goes on exactly there.
-"""
-import argparse
-import os
-import os.path as osp
-
-from mmengine.config import DictAction
-
-from mmskelssl.engine.train import train
-from mmskelssl.errors import one_line_errors
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file, such as configs/actclr_toy.py')
-    parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/CONFIG')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH',
-                        help='continue an interrupted run from its newest sound checkpoint, or from PATH')
-    parser.add_argument('--allow-change', action='store_true',
-                        help='resume although config, data, batch size or number of processes changed')
-    parser.add_argument('--init-from', metavar='CKPT',
-                        help="start from this encoder; replaces the recipe's earlier stages")
-    parser.add_argument('--amp', action='store_true', help='train in bfloat16')
-    parser.add_argument('--compile', action='store_true', help='compile the encoders (torch.compile); meant for GPUs')
-    parser.add_argument('--seed', type=int,
-                        help="of weights, order and augmentation; default the config's randomness.seed, else 0")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='change the config; stages.NAME.KEY=VALUE for one stage only')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    args.work_dir = args.work_dir or osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
-
-
-@one_line_errors
-def main() -> None:
-    train(**{key: value for key, value in vars(parse_args()).items() if key != 'local_rank'})
-
+main = script('train', 'tools/train.py')
 
 if __name__ == '__main__':
     main()

@@ -9,7 +9,8 @@ from benchmarks.measure import Benchmark, Case, count_flops, peak_memory
 from benchmarks.reference.probes import LinearEvaluation, knn_votes
 from benchmarks.reference.stgcn import plain_copy, pool
 from mmskelssl.evaluation.knn import knn_scores
-from mmskelssl.evaluation.linear import RECIPES, linear_probe
+from mmskelssl.evaluation.linear import linear_probe
+from mmskelssl.evaluation.recipes import LINEAR
 
 KS, EPOCHS = (10, 20, 40), 100
 
@@ -83,7 +84,7 @@ def check_linear(n: int = 96, frames: int = 9, epochs: int = 6) -> float:
     ours = linear_probe(made[::2], labels[::2], made[1::2], 'paper', epochs=epochs, batch_size=16).argmax(1)
     generator, bound = torch.Generator().manual_seed(0), made.shape[1] ** -.5
     start = [torch.empty(*shape).uniform_(-bound, bound, generator=generator) for shape in ((3, made.shape[1]), (3,))]
-    evaluation = LinearEvaluation(lambda part: pool(plain(part), 2), *start, RECIPES['paper'].lr)
+    evaluation = LinearEvaluation(lambda part: pool(plain(part), 2), *start, LINEAR['paper'].lr)
     for _ in range(epochs):
         evaluation.epoch(x[::2], labels[::2], torch.randperm(n // 2, generator=generator), 16)
     with torch.no_grad():

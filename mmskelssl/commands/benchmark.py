@@ -1,163 +1,42 @@
-"""Pre-train and measure one config over splits, streams and seeds: folds are pooled, streams joined, seeds averaged."""
-import json
+"""Pre-train and measure a config on several splits, streams and seeds; finished runs are not done again.
+
+Several streams are also joined into one classifier (stream `3s`, equal weights, by sample id), several seeds summed up
+as mean and standard deviation. Each run has a folder below --out; results.json at its top has all rows.
+
+Examples:
+  mmskelssl benchmark configs/aimclr_sbu.py --splits fold1 fold2 fold3 fold4 fold5
+  mmskelssl benchmark configs/simclr_nwucla.py --streams joint bone motion --seeds 0 1 2 --protocols all
+"""
+import argparse
 import os.path as osp
-from collections.abc import Sequence
-from dataclasses import replace
 
-import numpy as np
-
-from mmskelssl.commands.measure import evaluate_checkpoints
-from mmskelssl.engine.config import load_config, split_pair
-from mmskelssl.engine.train import train
-from mmskelssl.engine.work_dir import checkpoints
-from mmskelssl.errors import UserError
-from mmskelssl.evaluation.ensemble import fixed_weights, fuse, group
-from mmskelssl.evaluation.metrics import bootstrap_interval
-from mmskelssl.evaluation.results import main_number, print_table, write_results
-from mmskelssl.evaluation.scores import load_scores
-
-_ENCODER = ('encoder', 'method', 'backbone', 'data')
-_RECIPE = ('protocol', 'recipe', 'label_fraction')
-_NUMBERS = ('top1', 'top5', 'mean_class', 'map', 'nmi', 'ari')
-_FILES = ('scores', 'picture', 'subset')
-_OWN = (*_FILES, 'per_class', 'recall', 'map_ci95', 'weights', 'members', 'fusion')  # of single runs only
-_UNSCORED = ('retrieval', 'cluster')
+from mmskelssl.commands.arguments import add_config_options, add_imports
+from mmskelssl.commands.configs import find_config
 
 
-def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequence[str] = ('joint',),
-              seeds: Sequence[int] = (0,), protocols: Sequence[str] = ('knn', 'linear'),
-              cfg_options: dict | None = None, imports: Sequence[str] = ()) -> list[dict]:
-    """Train and evaluate every combination, each stage by itself; what is there already is not done again.
-
-    Args:
-        out: Folder; each run has a subfolder of its own, ``results.json`` at the top holds all rows.
-        splits: Values of ``data.split``; default the config's. Several are taken for folds: their test parts are
-            pooled.
-        streams: Several are joined, with equal weights, into rows of the stream ``3s``.
-        seeds: Several are summed up in further rows: mean, and standard deviation ``std``.
-
-    Returns:
-        All rows.
-    """
-    rows, hashes = [], set()
-    for stream in streams:
-        for seed in seeds:
-            for split in splits or [None]:
-                name = '_'.join(str(part) for part in (split, stream, f'seed{seed}') if part)
-                found = _run(config, osp.join(out, name), split, stream, seed, protocols, cfg_options or {}, imports,
-                             hashes, len(streams) > 1)
-                rows += [{**row, **{key: f'{name}/{row[key]}' for key in _FILES if row.get(key)}}
-                         for row in found if row['protocol'] in protocols]
-    rows += join_streams(rows, out, streams) if len(streams) > 1 else []
-    rows = pool_folds(rows) if len(splits) > 1 else rows
-    rows += average_seeds(rows) if len(seeds) > 1 else []
-    # One hash each, or none where runs differ; the rows have their own.
-    config_hash, data_hash = (values.pop() if len(values) == 1 else None
-                              for values in ({h for h, _ in hashes}, {h for _, h in hashes}))
-    write_results(out, rows, config_hash, data_hash)
-    print_table(rows)
-    return rows
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from mmskelssl.evaluation.ensemble import STREAMS
+    parser.add_argument('config', help='config file, or the name of a shipped one')
+    parser.add_argument('--splits', nargs='+', default=[], metavar='SPLIT',
+                        help='values of data.split, each measured on its own pair of splits alone; several are folds, '
+                             'whose test parts are pooled into one row')
+    parser.add_argument('--streams', nargs='+', default=['joint'], choices=STREAMS)
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--protocols', nargs='+', default=['knn', 'linear'], metavar='PROTOCOL',
+                        help='default knn linear; all for each of those that evaluate --help lists')
+    parser.add_argument('--out', metavar='DIR', help='default work_dirs/CONFIG_benchmark')
+    add_config_options(parser, 'change the config, as for train')
+    add_imports(parser)
 
 
-def _run(config, folder, split, stream, seed, protocols, options, imports, hashes, scores) -> list[dict]:
-    file = osp.join(folder, 'results.json')
-    content = _read(file) if osp.isfile(file) else dict(results=[])
-    options = {**options, 'model.data_preprocessor.stream': stream, **({'data.split': split} if split else {})}
-    # Where it is finished this trains nothing, but refuses what was made under another config or from other data.
-    train(config, folder, resume='auto', seed=seed, cfg_options=options)
-    for protocol in protocols:
-        earlier = [row for row in content['results'] if row['protocol'] == protocol]
-        if earlier and (not scores or protocol in _UNSCORED or any(row.get('scores') for row in earlier)):
-            continue
-        names = [name for name, _ in load_config(config)]
-        ends = [checkpoints(osp.join(folder, name) if len(names) > 1 else folder)[-1] for name in names]
-        pairs = [':'.join(split_pair(split))] if split else None
-        others = [row for row in content['results'] if row['protocol'] != protocol]
-        # One at a time: an interruption costs no more than that.
-        evaluate_checkpoints(ends, [protocol], folder, imports=imports, pairs=pairs, untrained=True, seed=seed,
-                             earlier=others)
-        content = _read(file)
-    hashes.add((content['config_hash'], content['data_hash']))
-    return content['results']
-
-
-def _read(file: str) -> dict:
-    with open(file, encoding='utf-8') as stream:
-        return json.load(stream)
-
-
-def join_streams(rows: Sequence[dict], folder: str, streams: Sequence[str]) -> list[dict]:
-    """Rows of the streams' ensembles: for each encoder, seed, split and recipe, scores joined by sample id.
-
-    Args:
-        rows: Their ``scores`` name files below ``folder``; those without are left out.
-    """
-    members = []
-    for row in rows:
-        if row.get('scores'):
-            found = load_scores(osp.join(folder, row['scores']))
-            members.append(replace(found, row=row))
-    made = []
-    for some in group(members, (*_ENCODER, 'pretrain_seed', 'split', 'train_split', 'test_split', *_RECIPE)):
-        if sorted(member.row['stream'] for member in some) != sorted(streams):
-            found = ', '.join(member.row['stream'] for member in some)
-            raise UserError(f'{folder}: {some[0].row["encoder"]} has scores of the streams {found} only: delete the '
-                            'results.json of the others, and run again')
-        row = fuse(some, fixed_weights('equal', streams), 'equal').row
-        row['per_class'] = {some[0].classes[c]: value for c, value in row['per_class'].items()}
-        made.append(row)
-    return made
-
-
-def average_seeds(rows: Sequence[dict]) -> list[dict]:
-    """A row for the seeds of each encoder, stream, split and recipe: means, and ``std`` of the number that tables show.
-
-    ``ci95`` is that of the mean accuracy on as many test samples; it says nothing of the seeds.
-    """
-    groups: dict[tuple, list[dict]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row.get(key) for key in (*_ENCODER, 'stream', 'split', *_RECIPE)), []).append(row)
-    made = []
-    for runs in groups.values():
-        numbers = {key: _mean([row[key] for row in runs]) for key in _NUMBERS if key in runs[0]}
-        count = runs[0]['num_test']
-        made.append({**{key: value for key, value in runs[0].items() if key not in _OWN}, **numbers,
-                     'ci95': _interval(numbers['top1'], count), 'std': float(np.std(
-                         [main_number(row)[0] for row in runs], ddof=1)) if len(runs) > 1 else 0.,
-                     'seeds': [row['pretrain_seed'] for row in runs], 'pretrain_seed': None, 'seed': None,
-                     'by_seed': [main_number(row)[0] for row in runs], 'checkpoint': None, 'config_hash': None,
-                     'seconds': sum(row['seconds'] for row in runs)})
-    return made
-
-
-def _mean(values: Sequence[float | None], weights: Sequence[float] | None = None) -> float | None:
-    return None if None in values else float(np.average(values, weights=weights))
-
-
-def _interval(top1: float, count: int) -> list[float]:
-    return bootstrap_interval(np.arange(count) < round(top1 * count / 100))
-
-
-def pool_folds(rows: Sequence[dict]) -> list[dict]:
-    """One row for the folds of each encoder and recipe: every test sample counts once.
-
-    Numbers are weighted by the folds' test samples; the interval is that of all samples together.
-    """
-    groups: dict[tuple, list[dict]] = {}
-    for row in rows:
-        key = tuple(row.get(name) for name in ('encoder', 'method', 'stream', 'pretrain_seed', *_RECIPE))
-        groups.setdefault(key, []).append(row)
-    pooled = []
-    for folds in groups.values():
-        if len({row['split'] for row in folds}) != len(folds):
-            raise UserError(f'{folds[0]["encoder"]}: a fold stands twice among {[row["split"] for row in folds]}')
-        counts = [row['num_test'] for row in folds]
-        numbers = {key: _mean([row[key] for row in folds], counts) for key in _NUMBERS if key in folds[0]}
-        pooled.append({**{key: value for key, value in folds[0].items() if key not in _OWN}, **numbers,
-                       'ci95': _interval(numbers['top1'], sum(counts)), 'split': f'{len(folds)} folds',
-                       'checkpoint': None, 'folds': {row['split']: row['top1'] for row in folds},
-                       'num_test': sum(counts), 'num_train': int(np.mean([row['num_train'] for row in folds])),
-                       'config_hash': None, 'train_split': None, 'test_split': None,
-                       'seconds': sum(row['seconds'] for row in folds),
-                       'feature_seconds': sum(row['feature_seconds'] for row in folds)})
-    return pooled
+def run(args: argparse.Namespace) -> None:
+    from mmskelssl.commands.benchmark_runs import benchmark
+    from mmskelssl.engine.plugins import import_plugins
+    from mmskelssl.evaluation.protocols import PROTOCOLS, recipes_of
+    import_plugins(args.imports)
+    args.protocols = list(PROTOCOLS) if 'all' in args.protocols else args.protocols
+    for protocol in args.protocols:
+        recipes_of(protocol)  # a wrong name is refused before hours of training
+    args.out = args.out or osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0] + '_benchmark')
+    args.config = find_config(args.config)
+    benchmark(**vars(args))

@@ -1,24 +1,21 @@
-"""What ``tools/evaluate.py`` and ``tools/test.py`` do: checkpoints in, ``results.json``, scores and a table out."""
+"""What ``evaluate`` and ``test`` do: checkpoints in, ``results.json``, scores and a table out."""
 import json
 import os.path as osp
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-import torch
-from torch import nn
-
+from mmskelssl.catalogue import Catalogue
+from mmskelssl.commands.encoder import Encoder, move_to, pair_with_data
 from mmskelssl.commands.output import Output
-from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone
 from mmskelssl.engine.plugins import import_plugins
-from mmskelssl.engine.rebuild import build_dataset, build_model
+from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.ensemble import HELD_OUT, choose_weights, fixed_weights, fuse, group, member_name
 from mmskelssl.evaluation.features import FeatureBank
 from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, recipes_of, tasks
 from mmskelssl.evaluation.scores import Scores, load_scores
 from mmskelssl.evaluation.splits import parse_pairs, subset
-from mmskelssl.layouts import get_layout
 
 # What the members of an ensemble have in common.
 _ALIKE = ('split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')
@@ -26,7 +23,7 @@ _ALIKE = ('split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fra
 
 def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: str, imports: Sequence[str] = (),
                          names: Sequence[str] = (), **options) -> list[dict]:
-    """Measure checkpoints that describe their model; options as in :class:`_Command`.
+    """Measure checkpoints that describe their model; options as in :class:`Measurement`.
 
     Args:
         names: What the encoders are called in tables; default the names of their methods.
@@ -34,15 +31,15 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
     if names and (len(names) != len(paths) or len(set(names)) < len(names)):
         raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give each one a name of its own')
     import_plugins(imports)
-    command = _Command(protocols, out, **options)
+    measurement = Measurement(protocols, out, **options)
     for path, name in zip(paths, names or [None] * len(paths), strict=True):  # all first: a bad one costs no waiting
-        command.add(path, *build_from_checkpoint(path), name)
-    return command.finish()
+        measurement.add(path, *build_from_checkpoint(path), name)
+    return measurement.run()
 
 
 def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: str, imports: Sequence[str] = (),
                          cfg_options: dict | None = None, **options) -> list[dict]:
-    """Measure a checkpoint whose model and data a config describes; options as in :class:`_Command`."""
+    """Measure a checkpoint whose model and data a config describes; options as in :class:`Measurement`."""
     import_plugins(imports)
     from mmskelssl.engine.config import complete, load_config
     cfg = load_config(config, cfg_options)[-1][1]
@@ -57,9 +54,9 @@ def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: 
         raise UserError(f'{path} was trained on the {trained["stream"]} stream, and {config} has {info["stream"]}: add '
                         f'--cfg-options model.data_preprocessor.stream={trained["stream"]}')
     info.update({key: trained[key] for key in ('config_hash', 'method', 'seed', 'epoch') if key in trained})
-    command = _Command(protocols, out, **options)
-    command.add(path, model, info)
-    return command.finish()
+    measurement = Measurement(protocols, out, **options)
+    measurement.add(path, model, info)
+    return measurement.run()
 
 
 def transfer_checkpoints(paths: Sequence[str], out: str, data: str | None, protocols=('linear', 'finetune'),
@@ -94,67 +91,69 @@ def ensemble_checkpoints(paths: Sequence[str], out: str, weights: str = 'equal',
     return output.finish()
 
 
-class _Command:
+@dataclass
+class Measurement:
     """Collects encoders, then measures them one by one.
 
     Args:
-        protocols: Of :data:`~mmskelssl.evaluation.protocols.PROTOCOLS`.
+        protocols: Names in :data:`~mmskelssl.evaluation.protocols.PROTOCOLS`.
         out: Folder of results.json, scores and pictures.
         data: Store, instead of the one in the checkpoint.
         recipes: Names of any protocol; default each one's defaults. A protocol with none of them is left out.
         pairs: ``train:test`` texts.
         untrained: Measure each distinct architecture also as it is initialised.
+        seed: Of the probes, and of the choice of few labels.
+        batch_size: Of feature extraction; changes no number.
+        device: Default the GPU where there is one.
         another: Refuse the store that an encoder was trained on.
         fusion: Also join the encoders' scores, under these weights.
         earlier: Rows of results.json to keep.
         pictures: Draw confusions.
     """
+    protocols: Sequence[str]
+    out: str
+    data: str | None = None
+    recipes: Sequence[str] | None = None
+    pairs: Sequence[str] | None = None
+    untrained: bool = False
+    seed: int = 0
+    batch_size: int = 256
+    device: str | None = None
+    another: bool = False
+    fusion: str | None = None
+    earlier: Sequence[dict] = ()
+    pictures: bool = True
+    encoders: list[Encoder] = field(default_factory=list, init=False)
+    _seen: set[str] = field(default_factory=set, init=False)  # architectures whose untrained self has been measured
+    _members: list[Scores] = field(default_factory=list, init=False)
+    _validation: list[Scores] = field(default_factory=list, init=False)
 
-    def __init__(self, protocols, out, data=None, recipes=None, pairs=None, untrained=False, seed=0, batch_size=256,
-                 device=None, another=False, fusion=None, earlier=(), pictures=True):
-        self.data, self.pairs, self.another, self.fusion = data, pairs, another, fusion
-        self.untrained, self.seed, self.batch_size = untrained, seed, batch_size
-        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        known = {p: PROTOCOLS[p].RECIPES for p in protocols}
-        self.recipes = {p: [r for r in recipes if r in known[p]] if recipes else recipes_of(p) for p in protocols}
-        self.protocols = [p for p in protocols if self.recipes[p]]
-        if not self.protocols:
-            raise UserError(f'--recipe {" ".join(recipes)}: not of the protocol {", ".join(protocols)}; choose among '
-                            f'{", ".join(dict.fromkeys(r for p in protocols for r in known[p]))}')
-        if fusion == 'validation' and 'semi' in self.protocols:
+    def __post_init__(self):
+        self.chosen = choose_recipes(self.protocols, self.recipes)
+        if self.fusion:
+            for protocol in self.chosen:
+                if not getattr(PROTOCOLS[protocol], 'SCORED', True):
+                    raise UserError(f'--of {protocol}: it gives no scores that could be joined')
+        if self.fusion == 'validation' and 'semi' in self.chosen:
             raise UserError('--weights validation: the few labels of semi leave none to choose weights on; '
                             'take equal ones')
-        self.encoders, self.seen, self.members, self.validation = [], set(), [], []
-        self.output = Output(out, earlier, pictures)
+        self.output = Output(self.out, self.earlier, self.pictures)
 
-    def add(self, path: str, model: nn.Module, info: dict, name: str | None = None) -> None:
-        """Check that an encoder and its data go together."""
-        dataset = info.get('dataset') or {}
-        if 'pipeline' not in dataset:
-            raise UserError(f'{path}: does not say how its clips were preprocessed; use python tools/test.py CONFIG '
-                            'CKPT')
-        path_of_store = self.data or dataset.get('store')
-        if not path_of_store:
-            raise UserError(f'{path}: does not name its data; add --data STORE')
-        store = SkeletonStore(path_of_store)
-        trained_on = get_layout(dataset.get('layout', store.layout))
-        if trained_on != store.layout:
-            raise UserError(f'{path_of_store} has layout {store.layout.name!r}, but {path} was trained on '
-                            f'{trained_on.name!r}; choose another store')
-        if self.another and dataset.get('data_hash') == store.data_hash:
-            raise UserError(f'{path} was pre-trained on {path_of_store} itself; transfer needs another store')
-        if not self.data and dataset.get('data_hash', store.data_hash) != store.data_hash:
-            print(f'note: {path_of_store} has changed since {path} was trained on it')
-        parse_pairs(self.pairs, store.splits)
-        self.encoders.append((path, model, store, path_of_store, info, name))
+    def add(self, path: str, model, info: dict, name: str | None = None) -> None:
+        """Add an encoder to measure; one that does not go together with its data is refused at once."""
+        encoder = pair_with_data(path, model, info, self.data, name)
+        if self.another and (info.get('dataset') or {}).get('data_hash') == encoder.store.data_hash:
+            raise UserError(f'{path} was pre-trained on {encoder.store.path} itself; transfer needs another store')
+        parse_pairs(self.pairs, encoder.store.splits)
+        self.encoders.append(encoder)
 
-    def finish(self) -> list[dict]:
-        """Measure, write, print."""
+    def run(self) -> list[dict]:
+        """Measure, write, print; returns the rows of results.json."""
         if self.fusion not in (None, 'validation'):  # refuse before the work
-            fixed_weights(self.fusion, [info.get('stream', 'joint') for *_, info, _ in self.encoders])
+            fixed_weights(self.fusion, [encoder.stream for encoder in self.encoders])
         try:
             for encoder in self.encoders:
-                self._measure(*encoder)
+                self._measure(encoder)
             if self.fusion:
                 self._fuse()
         except BaseException:
@@ -162,53 +161,45 @@ class _Command:
             raise
         return self.output.finish()
 
-    def _measure(self, path, model, store, path_of_store, info, called) -> None:
+    def _measure(self, encoder: Encoder) -> None:
         """Measure one encoder, and before it its untrained self where that is wanted and new."""
-        dataset = info.get('dataset') or {}
+        info, store = encoder.info, encoder.store
         self.output.provenance(info.get('config_hash'), store.data_hash)
-        pairs = parse_pairs(self.pairs, store.splits)
-        method = info.get('method') or info['model']['type']
-        name = osp.basename(osp.abspath(path_of_store))
-        identity = dict(encoder=called or method, method=method, backbone=info['model']['backbone']['type'], data=name,
-                        stream=info.get('stream', 'joint'), epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
-                        pretrain_data=osp.basename(osp.abspath(dataset.get('store') or path_of_store)),
-                        config_hash=info.get('config_hash'), checkpoint=path)
+        identity = dict(encoder=encoder.name or encoder.method, method=encoder.method,
+                        backbone=info['model']['backbone']['type'], data=encoder.data, stream=encoder.stream,
+                        epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
+                        pretrain_data=osp.basename(osp.abspath(info['dataset'].get('store') or store.path)),
+                        config_hash=info.get('config_hash'), checkpoint=encoder.path)
+        if self.untrained and (architecture := _architecture(encoder)) not in self._seen:
+            self._seen.add(architecture)
+            fresh = build_model(info['model'], encoder.path, seed=info.get('seed') or 0)
+            self._measure_one(encoder, fresh, {**identity, 'encoder': 'untrained', 'epoch': 0, 'checkpoint': None})
+        self._measure_one(encoder, encoder.model, identity)
 
-        def make_dataset(split: str):
-            return build_dataset({**dataset, 'store': path_of_store}, split, path)
+    def _measure_one(self, encoder: Encoder, model, identity: dict) -> None:
+        bank = FeatureBank(move_to(model, self.device), encoder.dataset, self.batch_size)
+        pairs = parse_pairs(self.pairs, encoder.store.splits)
+        for measured in measure_encoder(bank, pairs, list(self.chosen), identity, self.chosen, self.seed):
+            kept = self.output.add(measured, encoder.store.classes, bank.num_classes)
+            if self.fusion and kept:
+                self._members.append(kept)
+        if self.fusion == 'validation':
+            self._validation += self._held_out(bank, pairs, identity)
 
-        def measure_one(encoder, who):
-            bank = FeatureBank(encoder.to(self.device), make_dataset, self.batch_size)
-            for measured in measure_encoder(bank, pairs, self.protocols, who, self.recipes, self.seed):
-                kept = self.output.add(measured, store.classes, bank.num_classes)
-                self.members += [kept] if self.fusion and kept else []
-            if self.fusion == 'validation':
-                self.validation += self._held_out(bank, pairs, who)
-
-        # Methods that share an encoder share its untrained self: views matter in training only.
-        parts = {key: info['model'].get(key) for key in ('backbone', 'pooling', 'data_preprocessor')}
-        parts['data_preprocessor'] = {**(parts['data_preprocessor'] or {}), 'views': None}
-        architecture = json.dumps([path_of_store, parts, dataset['pipeline'], info.get('seed')], sort_keys=True)
-        if self.untrained and architecture not in self.seen:
-            self.seen.add(architecture)
-            fresh = build_model(info['model'], path, seed=info.get('seed') or 0)
-            measure_one(fresh, {**identity, 'encoder': 'untrained', 'epoch': 0, 'checkpoint': None})
-        measure_one(model, identity)
-
-    def _held_out(self, bank, pairs, who) -> list[Scores]:
+    def _held_out(self, bank: FeatureBank, pairs, identity: dict) -> list[Scores]:
         """Scores of a part of the training clips, from probes that have not seen them."""
         made = []
         for task, alike in tasks(bank, pairs, self.seed):
             held_out = task.held_out(subset(task.train.ids, task.train.labels, HELD_OUT, self.seed))
-            for protocol in self.protocols:
+            for protocol, recipes in self.chosen.items():
                 made += [Scores(m.test.ids, m.scores, m.test.labels,
-                                {**who, **m.row, 'train_split': alike[0].train})
-                         for m in measure(held_out, protocol, self.recipes[protocol]) if m.scores is not None]
+                                {**identity, **m.row, 'train_split': alike[0].train})
+                         for m in measure(held_out, protocol, recipes) if m.scores is not None]
         return made
 
     def _fuse(self) -> None:
         for trained in (False, True):
-            members = [m for m in self.members if (m.row['encoder'] != 'untrained') == trained]
+            members = [m for m in self._members if (m.row['encoder'] != 'untrained') == trained]
             for some in group(members, _ALIKE):
                 if len(some) < len(self.encoders):
                     continue  # untrained selves that methods share
@@ -220,5 +211,31 @@ class _Command:
         if self.fusion != 'validation':
             return fixed_weights(self.fusion, [row['stream'] for row in rows])
         keys = ('encoder', 'stream', 'checkpoint', 'train_split', 'protocol', 'recipe', 'label_fraction')
-        found = {tuple(scores.row[key] for key in keys): scores for scores in self.validation}
+        found = {tuple(scores.row[key] for key in keys): scores for scores in self._validation}
         return choose_weights([found[tuple(row[key] for key in keys)] for row in rows], [*map(member_name, rows)])
+
+
+def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None) -> dict[str, list[str]]:
+    """Protocol -> its recipes among ``names``, default its defaults; protocols with none of them are left out."""
+    if not names:
+        return {protocol: recipes_of(protocol) for protocol in protocols}
+    known = {protocol: PROTOCOLS[protocol].RECIPES for protocol in protocols}
+    for name in names:
+        if not any(name in protocol.RECIPES for protocol in PROTOCOLS.values()):
+            every = Catalogue('recipe', {name: None for protocol in PROTOCOLS.values() for name in protocol.RECIPES})
+            every[name]  # raises, with the nearest names
+    chosen = {protocol: [name for name in names if name in known[protocol]] for protocol in protocols}
+    chosen = {protocol: some for protocol, some in chosen.items() if some}
+    if not chosen:
+        raise UserError(f'--recipe {" ".join(names)}: not of the protocol {", ".join(protocols)}; choose among '
+                        f'{", ".join(dict.fromkeys(name for recipes in known.values() for name in recipes))}')
+    return chosen
+
+
+def _architecture(encoder: Encoder) -> str:
+    """What an untrained encoder depends on: methods share it, as views matter in training only."""
+    model = encoder.info['model']
+    parts = {key: model.get(key) for key in ('backbone', 'pooling', 'data_preprocessor')}
+    parts['data_preprocessor'] = {**(parts['data_preprocessor'] or {}), 'views': None}
+    return json.dumps([encoder.store.path, parts, encoder.info['dataset']['pipeline'], encoder.info.get('seed')],
+                      sort_keys=True)

@@ -1,5 +1,4 @@
 """From a config file to configs that mmengine's Runner can run: checks, data, stages."""
-import contextlib
 import copy
 import difflib
 import inspect
@@ -18,7 +17,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 from mmskelssl.registry import MODELS
-from mmskelssl.shipped import PREFIX, config_path
+from mmskelssl.shipped import config_path, shipped_bases
 
 
 def load_config(path: str, options: dict | None = None) -> list[tuple[str, Config]]:
@@ -50,27 +49,10 @@ def _stage_path(name: str, path: str) -> str:
     return file
 
 
-@contextlib.contextmanager
-def _shipped_bases():
-    """Let ``_base_ = 'mmskelssl::...'`` name a config that comes with mmskelssl.
-
-    mmengine 0.10.7 does this for a fixed list of packages, and needs pkg_resources, which setuptools 82 removed.
-    """
-    original = Config._get_cfg_path
-
-    def get_cfg_path(name: str, path: str):
-        return (config_path(name, path), None) if name.startswith(PREFIX) else original(name, path)
-    Config._get_cfg_path = staticmethod(get_cfg_path)
-    try:
-        yield
-    finally:
-        Config._get_cfg_path = staticmethod(original)
-
-
 def _read(path: str) -> Config:
     look_beside(path)  # custom_imports may name what lies there
     try:
-        with _shipped_bases():
+        with shipped_bases():
             return Config.fromfile(path, lazy_import=False)
     except ImportError as error:
         while error.__context__ is not None:  # mmengine hides what was missing

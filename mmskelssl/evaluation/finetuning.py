@@ -2,7 +2,6 @@
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,42 +10,8 @@ from torch import nn
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import extract_features
+from mmskelssl.evaluation.recipes import FinetuneRecipe
 from mmskelssl.models.classifier import SkeletonClassifier
-
-
-@dataclass(frozen=True)
-class FinetuneRecipe:
-    """Cross-entropy on the clips as they are, without augmentation; the last epoch counts.
-
-    Args:
-        lr: Of the encoder.
-        head_lr: Of the linear layer; default the same. Both follow one schedule.
-        optimizer: ``sgd`` (momentum .9) or ``adamw``.
-        steps: Epochs after which the rates are multiplied by ``gamma``; None: a twentieth of all steps as warm-up,
-            then half a cosine.
-        min_steps: Small subsets train for more epochs, until they have had as many steps.
-        frozen_norm: Batch norms keep their statistics and nothing is dropped out, as in evaluation.
-        head_std: Start of the linear layer, see :class:`~mmskelssl.models.classifier.SkeletonClassifier`.
-    """
-    lr: float
-    epochs: int
-    batch_size: int = 128
-    head_lr: float | None = None
-    optimizer: str = 'sgd'
-    nesterov: bool = False
-    weight_decay: float = 0.
-    steps: tuple[int, ...] | None = None
-    gamma: float = 0.1
-    min_steps: int = 0
-    frozen_norm: bool = False
-    head_std: float | None = None
-
-    def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
-        """What the learning rates are multiplied by at a step."""
-        if self.steps is not None:
-            return self.gamma ** sum(step // steps_per_epoch >= epoch for epoch in self.steps)
-        total = epochs * steps_per_epoch
-        return min(1., (step + 1) / max(total / 20, 1)) * (1 + math.cos(math.pi * step / total)) / 2
 
 
 def finetune(model: nn.Module, dataset, rows: Sequence[int], labels: np.ndarray, recipe: FinetuneRecipe, classes: int,

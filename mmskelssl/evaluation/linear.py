@@ -5,7 +5,7 @@ protocol, without their cost.
 """
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,48 +13,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import feature_tensor
-
-
-@dataclass(frozen=True)
-class SGDRecipe:
-    """Linear layer, cross-entropy, SGD with momentum .9, no weight decay; the last epoch counts.
-
-    The layer starts as ``torch.nn.Linear`` does, or with weights N(0, ``init_std``) and no bias. The last, smaller
-    batch of an epoch is used.
-    """
-    lr: float
-    batch_size: int
-    epochs: int = 100
-    steps: tuple[int, ...] = (80,)
-    gamma: float = 0.1
-    momentum: float = 0.9
-    nesterov: bool = False
-    init_std: float | None = None
-
-
-@dataclass(frozen=True)
-class LogRegRecipe:
-    """L2-regularised logistic regression by L-BFGS, on features standardised by the training part's statistics."""
-    C: float = 0.1
-    max_iter: int = 1000
-
-
-# Frozen: a published number is only comparable under the same name.
-RECIPES: dict[str, SGDRecipe | LogRegRecipe] = {
-    'paper': SGDRecipe(lr=3, batch_size=128),  # AimCLR's
-    'paper-actclr': SGDRecipe(lr=24, batch_size=1024),
-    'paper-skeattnclr': SGDRecipe(lr=3, batch_size=128, epochs=150, steps=(60, 100), init_std=.02),
-    'paper-crrl': SGDRecipe(lr=.1, batch_size=16, epochs=85, steps=(15, 35, 50, 66, 75), gamma=.5, nesterov=True,
-                            init_std=.01),
-    'logreg': LogRegRecipe(),
-}
-
-
-def get_recipe(name: str) -> SGDRecipe | LogRegRecipe:
-    """The recipe of this name."""
-    if name not in RECIPES:
-        raise UserError(f'unknown linear recipe {name!r}: choose one of {", ".join(RECIPES)}')
-    return RECIPES[name]
+from mmskelssl.evaluation.recipes import LINEAR, LogRegRecipe, SGDRecipe
 
 
 def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 0, num_classes: int | None = None,
@@ -65,7 +24,7 @@ def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 
         train: (N, D) features.
         train_labels: (N,) classes; all must be known.
         test: (M, D) features.
-        recipe: A name in :data:`RECIPES`.
+        recipe: A name in :data:`~mmskelssl.evaluation.recipes.LINEAR`.
         seed: Of the SGD recipes' start and order; ``logreg`` has no randomness.
         num_classes: Width of the result; default the highest label + 1. A class without training clips is never chosen
             by ``logreg``.
@@ -87,7 +46,7 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
     Returns:
         A function: (M, D) float32 features -> (M, classes) float32 scores.
     """
-    recipe = replace(get_recipe(recipe), **changes)
+    settings = replace(LINEAR[recipe], **changes)
     train = feature_tensor(train, 'linear probe: train').numpy()
     labels = np.asarray(train_labels, np.int64)
     if len(train) != len(labels):
@@ -98,8 +57,8 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
     if len(np.unique(labels)) < 2:
         raise UserError(f'linear probe: all {len(labels)} training clips have class {labels[0]}; it needs two or more')
     classes = max(num_classes or 0, int(labels.max()) + 1)
-    fit = _sgd if isinstance(recipe, SGDRecipe) else _logreg
-    return fit(recipe, train, labels, seed, classes)
+    fit = _sgd if isinstance(settings, SGDRecipe) else _logreg
+    return fit(settings, train, labels, seed, classes)
 
 
 def _sgd(recipe: SGDRecipe, train, labels, seed: int, classes: int) -> Callable:

@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from mmskelssl.commands import benchmark as module
-from mmskelssl.commands.benchmark import average_seeds, benchmark, pool_folds
+from mmskelssl.commands import benchmark_runs as module
+from mmskelssl.commands.benchmark_runs import average_seeds, benchmark, pool_folds
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine import train as engine

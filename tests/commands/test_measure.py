@@ -1,7 +1,6 @@
 """tools/evaluate.py on encoders trained for an epoch: files, ensembles, transfer, refusals."""
 import json
 import os.path as osp
-import runpy
 import shutil
 import sys
 
@@ -12,11 +11,12 @@ from mmskelssl.commands.measure import ensemble_checkpoints, evaluate_checkpoint
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.finetuning import FinetuneRecipe
-from mmskelssl.evaluation.protocols import PROTOCOLS, finetune, semi
+from mmskelssl.evaluation.protocols import PROTOCOLS
+from mmskelssl.evaluation.recipes import FINETUNE, SEMI, FinetuneRecipe
 from mmskelssl.evaluation.scores import load_scores
 from tests.conftest import StoreWriter, write_tiny_store
 from tools import evaluate as tool
+from tools import test as test_tool
 
 STREAMS = ('joint', 'bone', 'motion')
 
@@ -33,8 +33,8 @@ def encoders(tiny_store, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     recipe = FinetuneRecipe(lr=1e-3, head_lr=1e-2, epochs=2, batch_size=8, optimizer='adamw')
-    for protocol in (finetune, semi):
-        monkeypatch.setitem(protocol.RECIPES, 'small', recipe)
+    for recipes in (FINETUNE, SEMI):
+        monkeypatch.setitem(recipes._entries, 'small', recipe)
 
 
 def results(folder):
@@ -170,13 +170,12 @@ def test_an_interruption_loses_no_encoder(encoders, tmp_path, monkeypatch):
 
 def test_a_config_may_stand_in_for_the_description(encoders, tiny_store, tmp_path, monkeypatch):
     """tools/test.py: the stream must be the encoder's, and --data may name the only store there is."""
-    monkeypatch.syspath_prepend('tools')  # where the command finds its neighbour
     options = [f'data.store={tmp_path / "absent"}', 'model.backbone.channels=(8,8,16,16)']
 
     def measured(*more):
         monkeypatch.setattr(sys, 'argv', ['test.py', 'configs/simclr_toy.py', encoders[1], '--protocols', 'knn',
                                           '--recipe', '1nn', '--out', str(tmp_path), *more])
-        runpy.run_path('tools/test.py', run_name='__main__')
+        test_tool.main()
         row, = results(tmp_path)['results']
         return row['stream'], row['top1']
 

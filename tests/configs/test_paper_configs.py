@@ -1,16 +1,15 @@
 """The NTU and PKU-MMD configs carry the published recipes, quirks included; every config says how to run it."""
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from mmskelssl.cli import make_parser
 from mmskelssl.engine.config import load_config
 from mmskelssl.engine.named_hooks import deciding_hooks
 from mmskelssl.registry import HOOKS, MODELS
-from tools.train import parse_args
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS, DATASETS = ('skeletonclr', 'aimclr', 'actclr'), ('ntu60', 'ntu120', 'pkummd1', 'pkummd2')
@@ -248,7 +247,7 @@ def test_every_promised_config_is_there():
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
-def test_the_first_line_runs_the_config(path, monkeypatch):
+def test_the_first_line_runs_the_config(path):
     """The command parses, with all of its optional arguments, and the config and its stages load."""
     text = path.read_text(encoding='utf-8')
     found = re.fullmatch(r'# python (tools/train\.py) (configs/\S+\.py)((?: \[[^]]+\])*)(?: +\(.*\))?',
@@ -256,8 +255,7 @@ def test_the_first_line_runs_the_config(path, monkeypatch):
     assert found, f'{path.name} begins with {text.splitlines()[0]!r}'
     tool, config, options = found.groups()
     assert config == f'configs/{path.name}' and (CONFIGS.parent / tool).is_file()
-    monkeypatch.setattr(sys, 'argv', [tool, config, *shlex.split(re.sub(r'[][]', '', options))])
-    args = parse_args()
+    args = make_parser('train').parse_args([config, *shlex.split(re.sub(r'[][]', '', options))])
     stages = load_config(str(CONFIGS.parent / args.config), args.cfg_options)
     method = path.stem.split('_')[0]
     assert len(stages) == (2 if method in STAGED else 1) and stages[-1][1].model.type.lower() == method

@@ -1,28 +1,26 @@
 """The command that a config names for its store parses, and makes the splits that the config trains on."""
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from mmskelssl.cli import make_parser
 from mmskelssl.datasets.importers import IMPORTERS
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.datasets.toy.raw import write_raw
 from mmskelssl.engine.config import split_pair
-from tools.prepare_data import parse_args
 
 DATASETS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
 
 
 @pytest.mark.parametrize('path', sorted(DATASETS.glob('*.py')), ids=lambda path: path.stem)
-def test_the_command_parses(path, monkeypatch):
+def test_the_command_parses(path):
     data = Config.fromfile(path).data
     python, *arguments = shlex.split(data.prepare)
     assert (python, arguments[0]) == ('python', 'tools/prepare_data.py')
-    monkeypatch.setattr(sys, 'argv', arguments)
-    assert parse_args().out == data.store
+    assert make_parser('prepare').parse_args(arguments[1:]).out == data.store
 
 
 def test_cmu_trains_on_the_split_that_its_importer_makes(tmp_path):

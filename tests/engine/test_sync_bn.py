@@ -43,7 +43,7 @@ def train(rank, world, wrapper, out, meeting):
 
 def run(folder, world, wrapper=None):
     out, context = folder / f'{world}{wrapper and wrapper.__name__}.pt', multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmskelssl.models', 'mmskelssl.engine', 'mmskelssl.datasets'])
+    context.set_forkserver_preload(['mmskelssl.models', 'mmskelssl.engine', 'mmskelssl.datasets.skeleton_dataset'])
     processes = [context.Process(target=train, args=(rank, world, wrapper, out, folder / f'meet{out.name}'))
                  for rank in range(world)]
     for process in processes:

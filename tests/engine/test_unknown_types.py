@@ -1,4 +1,5 @@
 """A type that is not registered: one line with the nearest names, and where to register."""
+import os
 import sys
 
 import pytest
@@ -27,7 +28,7 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize('key, value, nearest, registry', CASES)
 def test_unknown_types(store, tmp_path, monkeypatch, capsys, key, value, nearest, registry):
     config = tmp_path / 'config.py'  # --cfg-options has no data.type to change
-    config.write_text(f"_base_ = '{train_tool.osp.abspath('configs/skeletonclr_toy.py')}'\n"
+    config.write_text(f"_base_ = '{os.path.abspath('configs/skeletonclr_toy.py')}'\n"
                       "data = dict(type='SkeletonDataset')\n")
     monkeypatch.setattr(sys, 'argv', [
         'train', str(config), '--work-dir', str(tmp_path / 'w'), '--cfg-options', f'data.store={store}',

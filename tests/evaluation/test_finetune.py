@@ -9,9 +9,9 @@ import torch
 from mmskelssl.datasets.skeleton_dataset import SkeletonDataset
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import FeatureBank
-from mmskelssl.evaluation.finetuning import FinetuneRecipe, _freeze, classify, finetune
+from mmskelssl.evaluation.finetuning import _freeze, classify, finetune
 from mmskelssl.evaluation.protocols import SplitPair, evaluate_encoder, measure_encoder
-from mmskelssl.evaluation.protocols.finetune import RECIPES
+from mmskelssl.evaluation.recipes import FINETUNE, SEMI, FinetuneRecipe
 from mmskelssl.registry import MODELS
 
 KINDS = dict(STGCN=dict(hidden_channels=8, out_channels=32, dropout=0.),
@@ -86,7 +86,7 @@ def test_frozen_recurrences_lose_their_dropout_alone():
 
 def test_paper_recipes_are_frozen():
     """docs/methods.md 1.5, 2.5 and 3.5."""
-    actclr, skeattn, crrl = (RECIPES[f'paper-{name}'] for name in ('actclr', 'skeattnclr', 'crrl'))
+    actclr, skeattn, crrl = (FINETUNE[f'paper-{name}'] for name in ('actclr', 'skeattnclr', 'crrl'))
     assert (actclr.lr, actclr.batch_size, actclr.epochs) == (.1, 128, 80)
     assert actclr.nesterov and actclr.weight_decay == 1e-4
     assert (skeattn.lr, skeattn.epochs, skeattn.frozen_norm, skeattn.weight_decay) == (.008, 150, True, 0)
@@ -94,7 +94,7 @@ def test_paper_recipes_are_frozen():
     rates = [actclr.factor(epoch * 7 + 3, 7, 80) for epoch in (0, 9, 10, 49, 50, 79)]
     assert rates == pytest.approx([1, 1, .1, .1, .01, .01])
     assert crrl.factor(34 * 5, 5, 85) == .5 and crrl.factor(84 * 5, 5, 85) == .5 ** 5
-    cosine = [RECIPES['small'].factor(step, 10, 20) for step in range(200)]
+    cosine = [FINETUNE['small'].factor(step, 10, 20) for step in range(200)]
     assert cosine[0] < .2 and max(cosine) > .98 and cosine[-1] < .001 and cosine[100] == pytest.approx(.5)
 
 
@@ -109,9 +109,8 @@ def test_a_loss_that_explodes_is_said(tiny_store):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setitem(RECIPES, 'small', QUICK)
-    from mmskelssl.evaluation.protocols import semi
-    monkeypatch.setitem(semi.RECIPES, 'small', QUICK)
+    for recipes in (FINETUNE, SEMI):
+        monkeypatch.setitem(recipes._entries, 'small', QUICK)
 
 
 def test_rows_of_fine_tuning_and_few_labels(tiny_store, quick):

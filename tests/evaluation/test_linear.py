@@ -7,7 +7,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.linear import RECIPES, SGDRecipe, linear_probe
+from mmskelssl.evaluation.linear import linear_probe
+from mmskelssl.evaluation.recipes import LINEAR, SGDRecipe
 
 
 @pytest.fixture
@@ -19,20 +20,20 @@ def data():
 
 
 def test_recipes_are_frozen():
-    paper = RECIPES['paper']
+    paper = LINEAR['paper']
     assert (paper.lr, paper.batch_size, paper.epochs, paper.steps, paper.gamma, paper.momentum) == \
         (3, 128, 100, (80,), 0.1, 0.9)
-    assert (RECIPES['paper-actclr'].lr, RECIPES['paper-actclr'].batch_size) == (24, 1024)
-    assert RECIPES['logreg'].C == 0.1
-    assert RECIPES['paper-skeattnclr'] == SGDRecipe(3, 128, 150, (60, 100), .1, .9, False, .02)
-    assert RECIPES['paper-crrl'] == SGDRecipe(.1, 16, 85, (15, 35, 50, 66, 75), .5, .9, True, .01)
+    assert (LINEAR['paper-actclr'].lr, LINEAR['paper-actclr'].batch_size) == (24, 1024)
+    assert LINEAR['logreg'].C == 0.1
+    assert LINEAR['paper-skeattnclr'] == SGDRecipe(3, 128, 150, (60, 100), .1, .9, False, .02)
+    assert LINEAR['paper-crrl'] == SGDRecipe(.1, 16, 85, (15, 35, 50, 66, 75), .5, .9, True, .01)
 
 
 @pytest.mark.parametrize('name', ['paper-skeattnclr', 'paper-crrl'])
 def test_other_papers_equal_torch(data, name):
     """The same layer, start and order under torch.optim.SGD, epoch by epoch."""
     train, labels, test, _ = data
-    recipe = RECIPES[name]
+    recipe = LINEAR[name]
     made = linear_probe(train, labels, test, name, seed=3, lr=.05)
     generator = torch.Generator().manual_seed(3)
     layer = torch.nn.Linear(5, 3)

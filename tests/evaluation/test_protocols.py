@@ -8,8 +8,8 @@ from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.features import extract_features
-from mmskelssl.evaluation.protocols import FeatureBank, default_pairs, evaluate, evaluate_encoder, parse_pairs
+from mmskelssl.evaluation.features import FeatureBank, extract_features
+from mmskelssl.evaluation.protocols import default_pairs, evaluate, evaluate_encoder, parse_pairs
 from mmskelssl.evaluation.results import print_table, write_results
 
 SPLITS = dict(train=range(40), test=range(40, 60), test_clean=range(40, 50),

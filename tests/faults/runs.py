@@ -21,9 +21,9 @@ from mmskelssl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 _server = multiprocessing.get_context('forkserver')
-_server.set_forkserver_preload(['tools.train', 'mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine',
-                                'mmskelssl.evaluation.protocols', 'torch.utils.tensorboard', 'torch._dynamo',
-                                'matplotlib.pyplot', 'matplotlib.backends.backend_agg', 'tqdm'])
+_server.set_forkserver_preload(['tools.train', 'mmskelssl.models', 'mmskelssl.datasets.skeleton_dataset',
+                                'mmskelssl.engine.train', 'mmskelssl.evaluation.knn', 'torch.utils.tensorboard',
+                                'torch._dynamo', 'matplotlib.pyplot', 'matplotlib.backends.backend_agg', 'tqdm'])
 
 # Small enough for a second: 32 clips are 4 iterations of 8 an epoch; every checkpoint is kept.
 SMALL = {'train_cfg.max_epochs': 3, 'train_dataloader.batch_size': 8, 'data.pipeline.2.frames': 8,

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mmskelssl.commands.official import rename_actclr
 from mmskelssl.layouts import get_layout
 from mmskelssl.models.backbones import STGCN
 from mmskelssl.models.backbones.adjacency import build_adjacency
 from mmskelssl.models.backbones.stgcn import Shortcut
-from tools.analysis.convert_checkpoint import rename_actclr
 
 
 @pytest.fixture(scope='module')

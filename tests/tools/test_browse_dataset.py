@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmskelssl.commands.browse import DEFAULT_SAMPLES
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.toy.store import write_toy_store
 from mmskelssl.layouts import get_layout
+from mmskelssl.visualization import grows_up
+from mmskelssl.visualization.browsing import evenly, one_per_class
 from tests.conftest import random_clip, write_tiny_store
 from tools.analysis import browse_dataset as tool
 
@@ -110,7 +113,7 @@ def test_pictures_repeat_and_the_seed_changes_them(run, tiny_store, few):
 
 def test_a_store_without_labels(run, tmp_path, few):
     store = unlabelled(tmp_path / 'store')
-    assert len(run(store, '--format', 'png')) == tool.DEFAULT_SAMPLES
+    assert len(run(store, '--format', 'png')) == DEFAULT_SAMPLES
     assert len(run(store, '--views', few, '--sample', 's01', '--format', 'png')) == 1
     for suffix in ('png', 'gif'):
         sheet, = run(store, '--contact-sheet', '--format', suffix)
@@ -119,7 +122,7 @@ def test_a_store_without_labels(run, tmp_path, few):
         assert image.n_frames == 9
         # 16 panels in 3 rows of 6, and a title.
         assert image.size[1] == 30 + 3 * (170 - 170 % 2 + 38)
-    assert tool.one_per_class(SkeletonStore(store)) == tool.evenly(16, 20)
+    assert one_per_class(SkeletonStore(store)) == evenly(16, 20)
 
 
 def test_two_dimensions_and_other_angles(run, tmp_path, few, fails):
@@ -203,6 +206,6 @@ def test_real_clips(run, real_data, tmp_path):
     with StoreWriter(tmp_path / 'sbu') as writer:
         IMPORTERS['pyskl'](str(source), writer, layout='sbu15')
     store = SkeletonStore(tmp_path / 'sbu')
-    assert tool.grows_up([store.keypoints(i) for i in range(20)], store.layout) is False
+    assert grows_up([store.keypoints(i) for i in range(20)], store.layout) is False
     sheet, = run(tmp_path / 'sbu', '--contact-sheet', '--format', 'png')
     assert cv2.imread(sheet).min() < 120

@@ -4,8 +4,8 @@ import json
 import pytest
 import torch
 
+from mmskelssl.commands.export import export_weights
 from mmskelssl.errors import UserError
-from tools.analysis.export_weights import export_weights
 
 
 @pytest.fixture

@@ -1,75 +1,7 @@
-"""Turn an official checkpoint into one of ours.
+"""Turn an official checkpoint into one of ours: the same as ``mmskelssl convert``."""
+from mmskelssl.cli import script
 
-Examples:
-  python tools/analysis/convert_checkpoint.py actclr epoch300_model.pt work_dirs/official/actclr.pth
-  python tools/analysis/convert_checkpoint.py skeletonclr weights.pt out.pth --layout ntu25
-"""
-import argparse
-import os
-import os.path as osp
-import re
-
-import torch
-from torch import Tensor
-
-from mmskelssl.engine.checkpoint import load_checkpoint, load_whole
-from mmskelssl.engine.rebuild import build_model
-from mmskelssl.engine.run_spec import to_json
-from mmskelssl.errors import UserError, one_line_errors
-from mmskelssl.models import methods
-
-METHODS = dict(actclr='ActCLR', aimclr='AimCLR', skeletonclr='SkeletonCLR')
-
-
-def rename_actclr(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keys and shapes of ActCLR's, AimCLR's and SkeletonCLR's code (docs/methods.md 1.7) in our terms.
-
-    The query encoder becomes ``backbone``; its head ``projector`` (two layers) or ``fc`` (a linear evaluation's). The
-    key encoder and the queue are not carried: a new run starts them from the query encoder.
-    """
-    renamed = {}
-    for key, value in state.items():
-        key = key.removeprefix('module.')
-        if not key.startswith('encoder_q.'):
-            continue
-        key = key.removeprefix('encoder_q.').replace('st_gcn_networks.', 'blocks.')
-        if key.startswith('fc.'):
-            head = re.sub(r'^fc\.(0|2)\.', lambda m: f'projector.mlp.{0 if m[1] == "0" else 3}.', key)
-            renamed[head] = value.flatten(1) if value.dim() == 4 else value  # the 1x1 convolution as a linear layer
-        else:
-            renamed[f'backbone.{key}'] = value
-    return renamed
-
-
-def convert(kind: str, source: str, target: str, layout: str = 'ntu25') -> None:
-    """Write ``target`` from the official checkpoint ``source``; it must fill an ST-GCN completely."""
-    state = load_checkpoint(source)
-    state = rename_actclr(state.get('state_dict', state))
-    weight, last = (state.get(f'backbone.blocks.{name}.weight') for name in ('0.gcn.conv', '9.tcn.2'))
-    if weight is None or last is None:
-        raise UserError(f'{source}: no encoder_q.st_gcn_networks.* keys; is this a checkpoint of {kind}?')
-    backbone = dict(type='STGCN', layout=layout, in_channels=weight.shape[1], hidden_channels=weight.shape[0] // 3,
-                    out_channels=last.shape[0])
-    views = {view: [] for view in getattr(methods, METHODS[kind]).view_names}
-    model = dict(type=METHODS[kind], backbone=backbone, queue_size=64,
-                 data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, views=views))
-    load_whole(build_model(model, source).backbone, dict(state_dict=state), source, 'backbone.')
-    info = dict(model=to_json(model), method=METHODS[kind], stream='joint', seed=0, source=osp.basename(source))
-    os.makedirs(osp.dirname(target) or '.', exist_ok=True)
-    torch.save(dict(state_dict=state, meta=dict(mmskelssl=info)), target)
-    print(f'wrote {target}: {len(state)} tensors')
-
-
-@one_line_errors
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('kind', choices=sorted(METHODS))
-    parser.add_argument('source', help='official .pt file')
-    parser.add_argument('target', help='.pth file to write')
-    parser.add_argument('--layout', default='ntu25')
-    args = parser.parse_args()
-    convert(args.kind, args.source, args.target, args.layout)
-
+main = script('convert', 'tools/analysis/convert_checkpoint.py')
 
 if __name__ == '__main__':
     main()

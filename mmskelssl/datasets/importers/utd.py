@@ -3,7 +3,6 @@ import io
 import re
 
 import numpy as np
-from scipy.io import loadmat, whosmat
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.options import Jobs
@@ -50,6 +49,7 @@ def read_mat(name: str, data: bytes) -> list[dict]:
 
 def _frames(data: bytes) -> np.ndarray:
     """(T,20,3). Its shape is looked at before anything is unpacked, as a .mat file can be a bomb."""
+    from scipy.io import loadmat, whosmat  # only here: it takes half a second
     try:
         shapes = {name: shape for name, shape, _ in whosmat(io.BytesIO(data))}
     except Exception as error:  # scipy meets damaged files with whatever its parser stumbles over

@@ -3,7 +3,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 # What a hostile file may cost; CMU's longest recording has 22,948 frames, and its skeletons have 31 joints.
 MAX_BYTES, MAX_FRAMES, MAX_JOINTS = 48 << 20, 100_000, 256
@@ -42,6 +41,7 @@ def euler(axes: str, angles: np.ndarray, degrees: bool) -> np.ndarray:
     """Rotation matrices (T,3,3) of angles (T,len(axes)); as in scipy, ``xyz`` are fixed axes, ``XYZ`` moving ones."""
     if not axes:
         return np.broadcast_to(np.eye(3), (len(angles), 3, 3))
+    from scipy.spatial.transform import Rotation  # only here: it takes half a second
     return Rotation.from_euler(axes, angles, degrees).as_matrix().reshape(-1, 3, 3)
 
 

@@ -9,10 +9,9 @@ from mmengine.model import is_model_wrapper
 
 from mmskelssl.datasets.skeleton_dataset import dataset_config
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.features import Features
+from mmskelssl.evaluation.features import FeatureBank, Features
 from mmskelssl.evaluation.knn import knn_scores
 from mmskelssl.evaluation.metrics import accuracies
-from mmskelssl.evaluation.protocols import FeatureBank
 from mmskelssl.models.monitors import feature_std, mean_cosine
 from mmskelssl.registry import DATASETS, HOOKS
 

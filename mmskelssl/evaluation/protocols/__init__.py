@@ -1,21 +1,33 @@
-"""Protocols of the papers, one module each, under one contract (:mod:`mmskelssl.evaluation.protocols.base`)."""
+"""Protocols of the papers, one module each, under one contract (:mod:`mmskelssl.evaluation.protocols.base`).
+
+A plug-in adds a protocol with ``PROTOCOLS.register('mine', protocol)``, and a recipe to one of the catalogues in
+:mod:`mmskelssl.evaluation.recipes`.
+"""
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmskelssl.errors import UserError
-from mmskelssl.evaluation.features import FeatureBank, Features
+from mmskelssl.catalogue import Catalogue
 from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.protocols import cluster, finetune, knn, linear, retrieval, semi
 from mmskelssl.evaluation.protocols.base import Outcome, Task, check
+from mmskelssl.evaluation.recipes import KNN as KNN_RECIPES
+from mmskelssl.evaluation.recipes import KNN_TEMPERATURE
 from mmskelssl.evaluation.splits import SplitPair, default_pairs, parse_pairs
 
-__all__ = ['KNN_RECIPES', 'KNN_TEMPERATURE', 'PROTOCOLS', 'FeatureBank', 'Measured', 'SplitPair', 'default_pairs',
-           'evaluate', 'evaluate_encoder', 'evaluate_many', 'measure', 'measure_encoder', 'parse_pairs', 'recipes_of']
+if TYPE_CHECKING:
+    from mmskelssl.evaluation.features import FeatureBank, Features
 
-PROTOCOLS = dict(knn=knn, linear=linear, finetune=finetune, semi=semi, retrieval=retrieval, cluster=cluster)
-KNN_RECIPES, KNN_TEMPERATURE = knn.RECIPES, knn.TEMPERATURE
+__all__ = ['KNN_RECIPES', 'KNN_TEMPERATURE', 'PROTOCOLS', 'Measured', 'SplitPair', 'default_pairs', 'evaluate',
+           'evaluate_encoder', 'evaluate_many', 'measure', 'measure_encoder', 'parse_pairs', 'recipes_of']
+
+PROTOCOLS: Catalogue[ModuleType] = Catalogue('protocol', dict(
+    knn=knn, linear=linear, finetune=finetune, semi=semi, retrieval=retrieval, cluster=cluster))
 
 
 @dataclass(frozen=True)
@@ -37,14 +49,10 @@ class Measured:
 
 def recipes_of(protocol: str, names: Sequence[str] | None = None) -> list[str]:
     """Recipes of a protocol by name, default its defaults; an unknown name is an error."""
-    if protocol not in PROTOCOLS:
-        raise UserError(f'unknown protocol {protocol!r}: choose one of {", ".join(PROTOCOLS)}')
     known = PROTOCOLS[protocol].RECIPES
     names = list(names or PROTOCOLS[protocol].DEFAULTS)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        kind = 'KNN' if protocol == 'knn' else protocol
-        raise UserError(f'unknown {kind} recipe {unknown[0]!r}: choose one of {", ".join(known)}')
+    for name in names:
+        known[name]  # an unknown one raises
     return names
 
 

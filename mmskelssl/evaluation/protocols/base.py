@@ -1,16 +1,28 @@
 """What a protocol is given, and what it gives back.
 
-A protocol is a module of this package with ``RECIPES`` (name -> frozen settings: a published number is only comparable
-under the same name), ``DEFAULTS`` (names, taken where none is asked for) and ``run(task, recipes)``, which yields an
-:class:`Outcome` a recipe. Rows, intervals, files and tables follow from that.
+A protocol is a module, or any object, with
+
+- ``RECIPES``: a catalogue of :mod:`mmskelssl.evaluation.recipes`,
+- ``DEFAULTS``: names of recipes, taken where none is asked for,
+- ``run(task, recipes)``, which yields an :class:`Outcome` for each recipe,
+- a docstring, whose first line is its help,
+- ``SCORED = False`` where no outcome has scores.
+
+Rows, intervals, files and tables follow from that. A protocol imports torch in ``run``, so that help texts list the
+protocols at once.
 """
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.features import FeatureBank, Features
+
+if TYPE_CHECKING:
+    from mmskelssl.evaluation.features import FeatureBank, Features
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Task:
     seed: int = 0
     bank: FeatureBank | None = None
 
-    def held_out(self, rows: np.ndarray) -> 'Task':
+    def held_out(self, rows: np.ndarray) -> Task:
         """The task of predicting these rows of ``train`` from its others; the tests are out of reach."""
         kept = np.setdiff1d(np.arange(len(self.train)), rows)
         return Task(self.train.take(kept), {'validation': self.train.take(rows)}, self.classes, self.seed, self.bank)

@@ -1,22 +1,16 @@
 """Clusters of the test clips against their classes: no label is used to find them."""
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mmskelssl.evaluation.metrics import match_clusters
 from mmskelssl.evaluation.protocols.base import Outcome, Task
+from mmskelssl.evaluation.recipes import CLUSTER
 
-
-@dataclass(frozen=True)
-class KMeansRecipe:
-    """K-means on L2-normalised features, as many clusters as there are classes; the best of several starts."""
-    starts: int = 10
-
-
-RECIPES = {'kmeans': KMeansRecipe()}
+RECIPES = CLUSTER
 DEFAULTS = ('kmeans',)
+SCORED = False  # nothing ranks the classes
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:

@@ -2,20 +2,19 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from mmskelssl.evaluation.knn import knn_scores
 from mmskelssl.evaluation.protocols.base import Outcome, Task, all_queries, split_scores
+from mmskelssl.evaluation.recipes import KNN, KNN_TEMPERATURE
 
-TEMPERATURE = 0.1
-# Neighbours of each recipe. One neighbour wins whatever its weight; 20 vote with exp(similarity / temperature).
-RECIPES = {'1nn': 1, '20nn': 20}
+RECIPES = KNN
 DEFAULTS = ('1nn', '20nn')
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     """One product and one selection serve all recipes."""
+    from mmskelssl.evaluation.knn import knn_scores
     start = time.perf_counter()
     votes = knn_scores(task.train.feats, task.train.labels, all_queries(task), [RECIPES[name] for name in recipes],
-                       TEMPERATURE, task.classes)
+                       KNN_TEMPERATURE, task.classes)
     seconds = time.perf_counter() - start
     for name in recipes:
         scores = split_scores(task, votes[RECIPES[name]])

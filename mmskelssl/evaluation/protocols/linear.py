@@ -2,15 +2,16 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from mmskelssl.evaluation.linear import RECIPES, linear_probe
 from mmskelssl.evaluation.protocols.base import Outcome, Task, all_queries, split_scores
+from mmskelssl.evaluation.recipes import LINEAR
 
-__all__ = ['DEFAULTS', 'RECIPES', 'run']
+RECIPES = LINEAR
 DEFAULTS = ('logreg', 'paper')
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     """One fit a recipe, for all tests."""
+    from mmskelssl.evaluation.linear import linear_probe
     for name in recipes:
         start = time.perf_counter()
         scores = linear_probe(task.train.feats, task.train.labels, all_queries(task), name, task.seed, task.classes)

@@ -4,14 +4,16 @@ from collections.abc import Iterator, Sequence
 
 from mmskelssl.evaluation.metrics import bootstrap_mean
 from mmskelssl.evaluation.protocols.base import Outcome, Task
-from mmskelssl.evaluation.retrieval import retrieve
+from mmskelssl.evaluation.recipes import RETRIEVAL
 
-RECIPES = {'cosine': (1, 5, 10)}  # ranks of the recall
+RECIPES = RETRIEVAL
 DEFAULTS = ('cosine',)
+SCORED = False  # nothing ranks the classes
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     """``map`` with its interval and ``recall`` by rank, in percent; top 1 is the class of the first clip found."""
+    from mmskelssl.evaluation.retrieval import retrieve
     for name in recipes:
         start, predictions, numbers = time.perf_counter(), {}, {}
         for test, queries in task.tests.items():

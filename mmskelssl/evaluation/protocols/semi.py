@@ -4,16 +4,11 @@ from dataclasses import replace
 
 from mmskelssl.evaluation.protocols import finetune
 from mmskelssl.evaluation.protocols.base import Outcome, Task
+from mmskelssl.evaluation.recipes import SEMI
 from mmskelssl.evaluation.splits import subset
 
 FRACTIONS = (.01, .05, .1)
-# ActCLR's rate drops once more than in fine-tuning (docs/methods.md 1.5). SkeAttnCLR's rate and steps vary from cell to
-# cell; here they are those of its fine-tuning. CRRL publishes no semi-supervised recipe.
-RECIPES = {
-    'small': finetune.RECIPES['small'],
-    'paper-actclr': replace(finetune.RECIPES['paper-actclr'], steps=(10, 30, 50)),
-    'paper-skeattnclr': finetune.RECIPES['paper-skeattnclr'],
-}
+RECIPES = SEMI
 DEFAULTS = ('small',)
 
 

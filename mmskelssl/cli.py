@@ -1,0 +1,97 @@
+"""The command ``mmskelssl``: the table of commands, and how a command becomes a script in ``tools``.
+
+A command is a module of :mod:`mmskelssl.commands` with ``add_arguments(parser)``, ``run(args)``, which may return an
+exit status, and a docstring, its help. It imports nothing heavy before ``run``, so that help comes at once.
+"""
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from mmskelssl import __version__
+from mmskelssl.errors import one_line_errors
+from mmskelssl.threads import limit_spinning
+
+COMMANDS = {
+    'train': 'pre-train an encoder: every stage of a config',
+    'test': 'measure a checkpoint with the model and the data of a config',
+    'evaluate': 'measure encoders under the protocols of the papers',
+    'benchmark': 'pre-train and measure a config over splits, streams and seeds',
+    'prepare': 'turn a data set into a store',
+    'verify': 'find every fault of a store',
+    'repair': 'repair a store into a new one',
+    'stats': 'lengths, classes, persons and movement of a store',
+    'merge': 'pool several stores',
+    'browse': 'draw the clips of a store, and the views of a config',
+    'embed': "write the features of a store's clips",
+    'attention': 'draw and measure where masks lie',
+    'curves': "draw a run's curves",
+    'convert': 'turn an official checkpoint into one of ours',
+    'export': "write an encoder's weights as safetensors",
+    'configs': 'list, print and compare configs',
+}
+
+
+def make_parser(command: str, argv: Sequence[str] = (), prog: str | None = None,
+                script: str | None = None) -> argparse.ArgumentParser:
+    """The parser of a command.
+
+    Args:
+        command: Name in :data:`COMMANDS`.
+        argv: Its arguments, as plug-ins named there may add to its parser.
+        prog: What it is called in its usage.
+        script: Path of the script, such as ``tools/train.py``, that examples should show.
+    """
+    module = _module(command)
+    parser = argparse.ArgumentParser(prog=prog, description=module.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    if hasattr(module, 'before_parsing'):
+        module.before_parsing(argv)
+    module.add_arguments(parser)
+    if script and parser.description:
+        parser.description = parser.description.replace(f'mmskelssl {command} ', f'python {script} ')
+    return parser
+
+
+def _module(command: str):
+    return importlib.import_module(f'mmskelssl.commands.{command}')
+
+
+def _run(command: str, argv: Sequence[str], **names) -> None:
+    limit_spinning()
+    args = make_parser(command, argv, **names).parse_args(argv)
+    if status := _module(command).run(args):
+        sys.exit(status)
+
+
+def script(command: str, path: str) -> Callable[[], None]:
+    """The ``main`` of a script that is another door to a command: same arguments, same help.
+
+    Args:
+        command: Name in :data:`COMMANDS`.
+        path: Of the script, for the examples in its help.
+    """
+    @one_line_errors
+    def main() -> None:
+        _run(command, sys.argv[1:], script=path)
+    return main
+
+
+@one_line_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """``mmskelssl COMMAND ...``"""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    listing = '\n'.join(f'  {name:<10} {text}' for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog='mmskelssl', usage='mmskelssl COMMAND [arguments]', formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Self-supervised learning on human skeletons.',
+        epilog=f'commands:\n{listing}\n\nmmskelssl COMMAND --help shows the arguments of a command.')
+    parser.add_argument('--version', action='version', version=f'mmskelssl {__version__}')
+    parser.add_argument('command', metavar='COMMAND', help='one of those below')
+    command = parser.parse_args(argv[:1]).command
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, 1)
+        parser.error(f'unknown command {command!r}' + (f'; did you mean {near[0]}?' if near else '')
+                     + ' (mmskelssl --help lists them)')
+    _run(command, argv[1:], prog=f'mmskelssl {command}')

@@ -1,0 +1,27 @@
+"""Arguments that several commands share."""
+import argparse
+
+
+class KeyValues(argparse.Action):
+    """``KEY=VALUE ...`` as a dict, read as OpenMMLab's tools do; mmengine is imported only where there are any."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        from mmengine.config import DictAction
+        for text in values:
+            if not text.partition('=')[0] or '=' not in text:
+                parser.error(f'{option_string}: {text!r} is not KEY=VALUE')
+        try:
+            DictAction(self.option_strings, self.dest, nargs='+')(parser, namespace, values, option_string)
+        except AssertionError as error:  # unbalanced brackets
+            parser.error(f'{option_string}: {error}')
+
+
+def add_config_options(parser: argparse.ArgumentParser, help: str) -> None:
+    """``--cfg-options``."""
+    parser.add_argument('--cfg-options', nargs='+', action=KeyValues, default={}, metavar='KEY=VALUE', help=help)
+
+
+def add_imports(parser: argparse.ArgumentParser) -> None:
+    """``--imports``."""
+    parser.add_argument('--imports', nargs='+', action='extend', default=[], metavar='PLUGIN',
+                        help='modules, or paths of packages and files, to import first')

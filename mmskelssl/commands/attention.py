@@ -1,0 +1,23 @@
+"""Draw where masks lie on a clip, and measure whether they lie on the joints that move.
+
+For methods with a mask: ActCLR (its actionlet) and SkeAttnCLR (its attention, averaged over channels). Joints are
+ranked by their mean speed within each clip; results.json holds the share of the mask on each quarter of them.
+
+Example:
+  mmskelssl attention work_dirs/actclr_toy/actclr/epoch_6.pth --split test --out work_dirs/masks
+"""
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('checkpoints', nargs='+', metavar='CKPT')
+    parser.add_argument('--data', metavar='STORE', help='default the one it was trained on')
+    parser.add_argument('--split', default='test')
+    parser.add_argument('--clips', type=int, default=512, help='clips measured, evenly spaced (default 512)')
+    parser.add_argument('--sample', help='id of the clip drawn; default the first of the split')
+    parser.add_argument('--out', required=True, metavar='DIR')
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmskelssl.commands.masks import attention
+    attention(**vars(args))

@@ -1,0 +1,60 @@
+"""Look at the samples of a store, as they are or as a config changes them. No RGB is needed.
+
+Without --views each sample is one animation (gif, mp4) or film strip (png). With --views CONFIG a row of panels shows
+what each step of data.pipeline makes of it, and a further row for each view what it is before and after each of its
+augmentations, one added to the other. The same --seed gives the same pictures.
+
+Examples:
+  mmskelssl browse data/toy
+  mmskelssl browse data/toy --sample S001C002P015R001A015 --views configs/actclr_toy.py
+  mmskelssl browse data/toy --contact-sheet --format png --out work_dirs/sheet
+"""
+import argparse
+import os.path as osp
+
+from mmskelssl.commands.configs import find_config
+from mmskelssl.errors import UserError
+
+# Samples that are drawn where none is named; samples on a sheet of a store without labels.
+DEFAULT_SAMPLES, SHEET_SAMPLES = 4, 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('store', metavar='STORE')
+    parser.add_argument('--sample', nargs='+', metavar='ID',
+                        help=f'ids of samples; default the first of each of {DEFAULT_SAMPLES} classes')
+    parser.add_argument('--views', metavar='CONFIG', help='config whose pipeline and views are shown')
+    parser.add_argument('--contact-sheet', action='store_true',
+                        help=f'one sample per class in one picture; without labels {SHEET_SAMPLES} evenly spaced ones')
+    parser.add_argument('--out', default='work_dirs/browse', metavar='DIR', help='default work_dirs/browse')
+    parser.add_argument('--format', default='gif', choices=['gif', 'mp4', 'png'], help='default gif')
+    parser.add_argument('--seed', type=int, default=0, help='of the random augmentations (default 0)')
+    parser.add_argument('--fps', type=float, default=30, help='frames a second (default 30)')
+    parser.add_argument('--angles', type=float, nargs=2, default=(0., 0.), metavar=('AZIMUTH', 'ELEVATION'),
+                        help='where a 3-D clip is seen from, in degrees (default 0 0, the front)')
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.contact_sheet and (args.views or args.sample):
+        raise UserError('--contact-sheet shows a sample of every class as it is: leave out --sample and --views')
+    from mmskelssl.datasets.store.reader import SkeletonStore
+    from mmskelssl.engine.config import load_config
+    from mmskelssl.visualization import browsing, grows_up
+    from mmskelssl.visualization.views import ViewSteps
+    store = SkeletonStore(args.store)
+    rows = [browsing.find(store, name) for name in dict.fromkeys(args.sample or [])]
+    rows = rows or browsing.one_per_class(store, DEFAULT_SAMPLES)
+    # One sample may lie or hang.
+    up = grows_up((store.keypoints(i) for i in browsing.evenly(64, len(store))), store.layout)
+    look = dict(angles=tuple(args.angles), y_up=up)
+    if args.contact_sheet:
+        print(browsing.draw_sheet(store, args, look, SHEET_SAMPLES))
+        return
+    steps = None
+    if args.views:
+        config = find_config(args.views)
+        steps = ViewSteps(store, load_config(config)[-1][1], config, args.seed)
+    taken: set[str] = set()
+    for i in rows:
+        out = osp.join(args.out, f'{browsing.file_name(store.ids[i], taken)}.{args.format}')
+        print(browsing.draw_sample(store, i, steps, out, args, look))

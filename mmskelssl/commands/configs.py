@@ -1,0 +1,104 @@
+"""List, print and compare configs.
+
+Examples:
+  mmskelssl configs
+  mmskelssl configs actclr_toy
+  mmskelssl configs actclr_toy --resolved
+  mmskelssl configs --diff actclr_toy actclr_ntu60
+"""
+import argparse
+import difflib
+import os.path as osp
+from collections.abc import Mapping
+
+from mmskelssl.errors import UserError
+from mmskelssl.shipped import shipped_bases, shipped_configs
+
+
+def find_config(name: str) -> str:
+    """Path of a config.
+
+    Args:
+        name: A path; or a shipped config by its name (``actclr_toy``), with or without ``configs/`` and ``.py``.
+    """
+    if osp.isfile(name):
+        return name
+    bare = name.removeprefix('mmskelssl::').removeprefix('configs/').removesuffix('.py')
+    if bare in (names := config_names()):
+        return str(shipped_configs() / f'{bare}.py')
+    near = difflib.get_close_matches(bare, names, 3, 0.6)
+    raise UserError(f'{name}: no such config; ' + (f'did you mean {" or ".join(near)}? ' if near else '')
+                    + 'mmskelssl configs lists those that are shipped')
+
+
+def config_names() -> list[str]:
+    """Names of the shipped configs."""
+    return sorted(path.stem for path in shipped_configs().glob('*.py'))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('name', nargs='?', help='config to print: a file, or the name of a shipped one; default a list '
+                                                'of all shipped ones')
+    parser.add_argument('--resolved', action='store_true', help='print it with everything that its _base_ brings')
+    parser.add_argument('--diff', nargs=2, metavar=('A', 'B'), help='print the keys in which two configs differ')
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.diff:
+        if args.name or args.resolved:
+            raise UserError('--diff A B compares two configs: leave out NAME and --resolved')
+        print_differences(*args.diff)
+    elif args.name and args.resolved:
+        print(_read(find_config(args.name)).pretty_text, end='')
+    elif args.name:
+        with open(find_config(args.name), encoding='utf-8') as file:
+            print(file.read(), end='')
+    elif args.resolved:
+        raise UserError('--resolved: say which config')
+    else:
+        print_list()
+
+
+def print_list() -> None:
+    """A line for each shipped config: name, method, store, and the config's first line."""
+    lines = []
+    for name in config_names():
+        path = find_config(name)
+        config = _read(path)
+        with open(path, encoding='utf-8') as file:
+            first = file.readline().strip().removeprefix('# ')
+        lines.append((name, config.get('model', {}).get('type', ''), config.get('data', {}).get('store', ''), first))
+    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:3]]
+    for *cells, first in lines:
+        print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + f'  {first}')
+
+
+def print_differences(first: str, second: str) -> None:
+    """Each key with another value in two resolved configs, ``-`` where a config lacks it."""
+    values = [flatten(_read(find_config(name)).to_dict()) for name in (first, second)]
+    for key in dict.fromkeys([*values[0], *values[1]]):
+        a, b = (repr(each[key]) if key in each else '-' for each in values)
+        if a != b:
+            print(f'{key}: {a} | {b}')
+
+
+def flatten(value, prefix: str = '') -> dict:
+    """Dotted keys, as ``--cfg-options`` takes them, of nested dicts and of lists that hold dicts."""
+    if isinstance(value, Mapping) and value:
+        items = value.items()
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        items = enumerate(value)
+    else:
+        return {prefix: value}
+    return {path: leaf for key, item in items
+            for path, leaf in flatten(item, f'{prefix}.{key}' if prefix else str(key)).items()}
+
+
+def _read(path: str):
+    """A config after all ``_base_``; the modules that it names are not imported."""
+    from mmengine.config import Config
+    try:
+        with shipped_bases():
+            return Config.fromfile(path, lazy_import=False, import_custom_modules=False)
+    except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
+        raise UserError(f'{path}: {type(error).__name__}: {error}') from error

@@ -1,0 +1,21 @@
+"""Turn an official checkpoint into one of ours.
+
+Examples:
+  mmskelssl convert actclr epoch300_model.pt work_dirs/official/actclr.pth
+  mmskelssl convert skeletonclr weights.pt out.pth --layout ntu25
+"""
+import argparse
+
+METHODS = dict(actclr='ActCLR', aimclr='AimCLR', skeletonclr='SkeletonCLR')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('kind', choices=sorted(METHODS))
+    parser.add_argument('source', help='official .pt file')
+    parser.add_argument('target', help='.pth file to write')
+    parser.add_argument('--layout', default='ntu25')
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmskelssl.commands.official import convert
+    convert(METHODS[args.kind], args.source, args.target, args.layout)

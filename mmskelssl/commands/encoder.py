@@ -1,0 +1,94 @@
+"""An encoder out of a checkpoint together with the store that it is run on."""
+import os.path as osp
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.engine.rebuild import build_dataset
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import get_layout
+from mmskelssl.models.preprocessor import SkeletonPreprocessor
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A model and its data, which go together: :func:`pair_with_data` has checked it.
+
+    Args:
+        path: Checkpoint.
+        model: The whole model.
+        info: What the checkpoint says about itself, see :func:`~mmskelssl.engine.checkpoint.build_from_checkpoint`.
+        store: Where its clips come from.
+        name: What tables call it; default the name of its method.
+    """
+    path: str
+    model: nn.Module
+    info: dict
+    store: SkeletonStore
+    name: str | None = None
+
+    @property
+    def method(self) -> str:
+        return self.info.get('method') or self.info['model']['type']
+
+    @property
+    def stream(self) -> str:
+        return self.info.get('stream', 'joint')
+
+    @property
+    def data(self) -> str:
+        """Name of the store."""
+        return osp.basename(osp.abspath(self.store.path))
+
+    def dataset(self, split: str):
+        """A split of the store, preprocessed as for the encoder's training."""
+        return build_dataset({**self.info['dataset'], 'store': self.store.path}, split, self.path)
+
+
+def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = None,
+                   name: str | None = None) -> Encoder:
+    """Open the store of an encoder, or another one, and check that the two go together.
+
+    Args:
+        path, model, info, name: As for :class:`Encoder`.
+        data: Store; default the one that the encoder was trained on.
+
+    Raises:
+        UserError: The checkpoint does not describe its preprocessing, names no store, or has another layout or number
+            of coordinates.
+    """
+    dataset = info.get('dataset') or {}
+    if 'pipeline' not in dataset:
+        raise UserError(f'{path}: does not say how its clips were preprocessed; use python tools/test.py CONFIG CKPT')
+    if not (data or dataset.get('store')):
+        raise UserError(f'{path}: does not name its data; add --data STORE')
+    store = SkeletonStore(data or dataset['store'])
+    trained_on = get_layout(dataset.get('layout', store.layout))
+    if trained_on != store.layout:
+        raise UserError(f'{store.path} has layout {store.layout.name!r}, but {path} was trained on '
+                        f'{trained_on.name!r}; choose another store')
+    channels = coordinates(info['model'])
+    if channels != store.channels:
+        raise UserError(f'{store.path} has {store.channels} coordinates a joint, but {path} was trained on {channels}; '
+                        'choose another store')
+    if not data and dataset.get('data_hash', store.data_hash) != store.data_hash:
+        print(f'note: {store.path} has changed since {path} was trained on it')
+    return Encoder(path, model, info, store, name)
+
+
+def coordinates(model: dict) -> int:
+    """Coordinates of a joint in the clips that a model was trained on, from the channels that its backbone takes."""
+    given = model.get('data_preprocessor') or {}
+    each = SkeletonPreprocessor.channels(1, given.get('alignment', 'none'), given.get('velocity', False))
+    return model['backbone'].get('in_channels', 3 * each) // each
+
+
+def move_to(model: nn.Module, device: str | torch.device | None) -> nn.Module:
+    """Move a model to a device; default the GPU where there is one."""
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        return model.to(device)
+    except (AssertionError, RuntimeError) as error:  # torch without CUDA asserts
+        raise UserError(f'device {str(device)!r} cannot be used: {str(error).splitlines()[0]}') from error

@@ -1,0 +1,89 @@
+"""Measure encoders under the papers' protocols: results.json, scores by sample id, pictures and a table.
+
+{protocols}
+  all        all of these
+  transfer   linear and finetune on another store (--data)
+  ensemble   several checkpoints, such as streams, or .npz of scores, joined by sample id
+
+The last epoch counts; nothing is chosen on a test split.
+
+Examples:
+  mmskelssl evaluate all work_dirs/aimclr_toy/epoch_16.pth --untrained
+  mmskelssl evaluate linear CKPT --recipe paper --data data/nwucla --split-pairs train:test xsub_train:xsub_test
+  mmskelssl evaluate transfer CKPT --data data/msr
+  mmskelssl evaluate ensemble JOINT.pth BONE.pth MOTION.pth --of linear finetune --weights validation
+  mmskelssl evaluate ensemble a_eval/scores/A.npz b_eval/scores/B.npz --out work_dirs/fused
+"""
+import argparse
+import os.path as osp
+
+from mmskelssl.commands.arguments import add_imports
+from mmskelssl.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from mmskelssl.evaluation.ensemble import FUSIONS
+    parser.description = __doc__.replace('{protocols}', describe_protocols())
+    parser.add_argument('protocol', metavar='PROTOCOL', help='one of those above, or of a plug-in')
+    parser.add_argument('checkpoints', nargs='+', metavar='CKPT')
+    add_common(parser)
+    parser.add_argument('--of', nargs='+', metavar='PROTOCOL', default=['linear'],
+                        help='ensemble: protocols whose scores are joined (default linear)')
+    parser.add_argument('--weights', choices=FUSIONS, default='equal',
+                        help='ensemble: equal (default), chosen on a held-out fifth of the training clips, or a '
+                             "paper's fixed ones, which were tuned on test")
+    parser.add_argument('--names', nargs='+', default=[], metavar='NAME',
+                        help='what the encoders are called in the table, one for each checkpoint (runs of one method '
+                             'with other options, say); default their methods')
+
+
+def describe_protocols() -> str:
+    """A line for each protocol and one for its recipes."""
+    from mmskelssl.evaluation.protocols import PROTOCOLS
+    lines = []
+    for name, protocol in PROTOCOLS.items():
+        lines.append(f'  {name:<10} {protocol.__doc__.partition(chr(10))[0].rstrip(".")}')
+        lines.append(f'  {"":<10}   recipes: {" ".join(protocol.RECIPES)}')
+    return '\n'.join(lines)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Options shared with the command ``test``."""
+    from mmskelssl.evaluation.protocols import PROTOCOLS
+    defaults = dict.fromkeys(name for protocol in PROTOCOLS.values() for name in protocol.DEFAULTS)
+    parser.add_argument('--data', metavar='STORE', help='store to measure on; default the one it was trained on')
+    parser.add_argument('--out', metavar='DIR', help='where results.json goes; default DIR_OF_CKPT/NAME_OF_CKPT_eval')
+    parser.add_argument('--recipe', nargs='+', metavar='NAME',
+                        help=f'some of the recipes; default {" ".join(defaults)}; a protocol with none of them is left '
+                             'out')
+    parser.add_argument('--split-pairs', nargs='+', metavar='TRAIN:TEST', help='default: every pair that the '
+                        'store has; only the one that was pre-trained on is the published protocol')
+    parser.add_argument('--untrained', action='store_true', help='also measure the same encoder before training')
+    parser.add_argument('--seed', type=int, default=0, help='of the probe, and of the choice of few labels')
+    parser.add_argument('--batch-size', type=int, default=256, help='of feature extraction; changes no number')
+    parser.add_argument('--device', help='such as cuda; default the GPU where there is one')
+    parser.add_argument('--no-pictures', action='store_true', help='draw no confusion matrices')
+    add_imports(parser)
+
+
+def common(args: argparse.Namespace) -> dict:
+    """What :func:`add_common` added, as arguments of mmskelssl.commands.measure."""
+    return dict(recipes=args.recipe, pairs=args.split_pairs, untrained=args.untrained, seed=args.seed, data=args.data,
+                batch_size=args.batch_size, device=args.device, imports=args.imports, pictures=not args.no_pictures)
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmskelssl.commands import measure
+    from mmskelssl.engine.plugins import import_plugins
+    from mmskelssl.evaluation.protocols import PROTOCOLS
+    import_plugins(args.imports)
+    out = args.out or osp.splitext(args.checkpoints[-1])[0] + '_eval'
+    if args.protocol == 'ensemble':
+        if args.names:
+            raise UserError('--names: the members of an ensemble go by their methods and streams')
+        measure.ensemble_checkpoints(args.checkpoints, out, args.weights, args.of, **common(args))
+    elif args.protocol == 'transfer':
+        measure.transfer_checkpoints(args.checkpoints, out, names=args.names, **common(args))
+    else:
+        protocols = list(PROTOCOLS) if args.protocol == 'all' else [args.protocol]
+        measure.evaluate_checkpoints(args.checkpoints, protocols, out, names=args.names, **common(args))

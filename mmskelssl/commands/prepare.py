@@ -1,0 +1,125 @@
+"""Turn a data set into a store, and look after stores.
+
+Examples:
+  mmskelssl prepare toy --out data/toy
+  mmskelssl prepare ntu60 nturgbd_skeletons_s001_to_s017.zip --out data/ntu60
+  mmskelssl prepare pyskl nw_ucla.pkl --layout kinect20 --out data/nwucla
+  mmskelssl prepare arrays FOLDER --layout kinect20 --out data/mine
+  mmskelssl prepare verify data/nwucla
+  mmskelssl prepare stats data/nwucla --plot lengths.png
+
+An interrupted import continues where it stopped when the same command is given again.
+"""
+import argparse
+import importlib
+import inspect
+import os.path as osp
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mmskelssl.errors import UserError
+
+# Commands that look after stores: they are commands of their own, too.
+_CARE = {'verify': 'find every fault of a store', 'repair': 'repair a store into a new one',
+         'stats': 'lengths, classes, persons and movement of a store', 'merge': 'pool several stores'}
+
+
+def before_parsing(argv: Sequence[str]) -> None:
+    """Import the plug-ins of ``--imports``: their importers are sources, too."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_imports(parser)
+    names = parser.parse_known_args(argv)[0].imports
+    if names:
+        from mmskelssl.engine.plugins import import_plugins
+        import_plugins(names)
+
+
+def _add_imports(parser: argparse.ArgumentParser, default: list | str | None = None) -> None:
+    parser.add_argument('--imports', action='append', default=default if default is not None else [],
+                        metavar='PLUGIN', help='module, or path of a package or file, to import first, which '
+                        'registers an importer of its own; may be given several times')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from mmskelssl.datasets.importers import IMPORTERS
+    from mmskelssl.datasets.importers.options import add_options
+    _add_imports(parser)
+    commands = parser.add_subparsers(dest='command', required=True, metavar='SOURCE | COMMAND')
+    if taken := sorted({'toy', *_CARE} & set(IMPORTERS)):
+        raise UserError(f'an importer is called {taken[0]!r}, which is the name of a command: rename it')
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text.partition('\n')[0], description=text,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    for name, importer in IMPORTERS.items():
+        source = add(name, inspect.getdoc(importer) or f'The importer of {importer.__module__}.')
+        source.add_argument('path', help='file or folder to import')
+        add_output(source)
+        _add_imports(source, argparse.SUPPRESS)
+        add_options(source, importer)
+    toy = add('toy', 'Procedural motions, the embedded data set.')
+    toy.add_argument('--samples', type=int, default=1600, help='number of clips (default 1600)')
+    toy.add_argument('--seed', type=int, default=0, help='another seed, other clips (default 0)')
+    toy.add_argument('--raw', choices=['ntu', 'pkummd', 'cmu'], help="write raw files in this data set's format "
+                     'instead, to try its importer: --out is then the folder for them')
+    add_output(toy)
+    for name in _CARE:
+        module = _care(name)
+        module.add_arguments(add(name, module.__doc__.strip()))
+
+
+def _care(name: str):
+    return importlib.import_module(f'mmskelssl.commands.{name}')
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that makes a store."""
+    parser.add_argument('--out', required=True, metavar='STORE', help='folder to make')
+    parser.add_argument('--overwrite', action='store_true', help='replace a store that is there')
+    parser.add_argument('--strict', action='store_true', help='exit with status 1 if any sample was skipped')
+
+
+def run(args: argparse.Namespace) -> int | None:
+    if args.command in _CARE:
+        return _care(args.command).run(args)
+    if args.command == 'toy':
+        if args.raw:
+            from mmskelssl.datasets.toy.raw import write_raw
+            write_raw(args.raw, args.out, num_samples=args.samples, seed=args.seed)
+            return None
+        from mmskelssl.datasets.toy.store import write_toy_store
+        write_toy_store(args.out, num_samples=args.samples, seed=args.seed, overwrite=args.overwrite)
+    else:
+        from mmskelssl.datasets.importers import IMPORTERS
+        from mmskelssl.datasets.importers.options import options_of
+        from mmskelssl.datasets.store.writer import StoreWriter
+        importer = IMPORTERS[args.command]
+        options = options_of(importer, args)
+        plain = {key: value for key, value in options.items() if key != 'jobs'}
+        with StoreWriter(args.out, source=f'{args.command} {osp.abspath(args.path)}', options=plain,
+                         overwrite=args.overwrite, resume=True) as writer:
+            importer(args.path, writer, **options)
+    return report(args.out, args.strict)
+
+
+def report(path: str, strict: bool) -> int:
+    """Print what came of an import, each reason once with its count and first sample; return the exit status."""
+    from mmskelssl.datasets.store.reader import SkeletonStore
+    store = SkeletonStore(path)
+    parts = {what: store.index['provenance'].get(what, []) for what in ('repaired', 'noted', 'skipped')}
+    counts = ', '.join(f'{what} {len(entries)}' for what, entries in parts.items())
+    print(f'{path}: imported {len(store)}, {counts}; '
+          + ', '.join(f'{name} {len(ids)}' for name, ids in store.splits.items()))
+    for what, entries in parts.items():
+        for reason, (count, first) in reasons(entries):
+            print(f'  {what} {count}: {reason} (first: {first})')
+    return int(bool(parts['skipped']) and strict)
+
+
+def reasons(entries: Iterable[dict]) -> list[tuple[str, tuple[int, str]]]:
+    """(reason, (how often, first sample)), the most frequent first."""
+    entries = list(entries)
+    first = {entry['reason']: entry['id'] for entry in reversed(entries)}
+    counts = Counter(entry['reason'] for entry in entries)
+    return [(reason, (count, first[reason])) for reason, count in counts.most_common(30)]

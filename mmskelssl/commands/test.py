@@ -1,0 +1,29 @@
+"""Measure a checkpoint with the model and the data of a config (OpenMMLab's habit; see also evaluate).
+
+Use it for checkpoints that do not describe their model, such as converted ones.
+
+Example:
+  mmskelssl test configs/aimclr_toy.py work_dirs/aimclr_toy/epoch_16.pth
+"""
+import argparse
+import os.path as osp
+
+from mmskelssl.commands.arguments import add_config_options
+from mmskelssl.commands.configs import find_config
+from mmskelssl.commands.evaluate import add_common, common
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='config file, or the name of a shipped one')
+    parser.add_argument('checkpoint', metavar='CKPT')
+    parser.add_argument('--protocols', nargs='+', metavar='PROTOCOL', default=['knn', 'linear'],
+                        help='default knn linear; evaluate --help lists them')
+    add_config_options(parser, 'change the config, as for train')
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmskelssl.commands.measure import evaluate_with_config
+    out = args.out or osp.splitext(args.checkpoint)[0] + '_eval'
+    evaluate_with_config(find_config(args.config), args.checkpoint, args.protocols, out, cfg_options=args.cfg_options,
+                         **common(args))

@@ -1,0 +1,44 @@
+"""Pre-train an encoder: every stage of a recipe, in order, in one work_dir.
+
+Examples:
+  mmskelssl train configs/actclr_toy.py
+  mmskelssl train configs/actclr_ntu60.py --amp --cfg-options data.split=xview
+  mmskelssl train configs/aimclr_nwucla.py --cfg-options model.data_preprocessor.stream=bone
+  mmskelssl train configs/actclr_nwucla.py --resume
+
+SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 finish the iteration, save and stop; --resume goes on exactly there.
+"""
+import argparse
+import os
+import os.path as osp
+
+from mmskelssl.commands.arguments import add_config_options
+from mmskelssl.commands.configs import find_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='config file, such as configs/actclr_toy.py, or the name of a shipped one, such '
+                                       'as actclr_toy')
+    parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/CONFIG')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH',
+                        help='continue an interrupted run from its newest sound checkpoint, or from PATH')
+    parser.add_argument('--allow-change', action='store_true',
+                        help='resume although config, data, batch size or number of processes changed')
+    parser.add_argument('--init-from', metavar='CKPT',
+                        help="start from this encoder; replaces the recipe's earlier stages")
+    parser.add_argument('--amp', action='store_true', help='train in bfloat16')
+    parser.add_argument('--compile', action='store_true', help='compile the encoders (torch.compile); meant for GPUs')
+    parser.add_argument('--seed', type=int,
+                        help="of weights, order and augmentation; default the config's randomness.seed, else 0")
+    add_config_options(parser, 'change the config; stages.NAME.KEY=VALUE for one stage only')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> None:
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    options = {key: value for key, value in vars(args).items() if key != 'local_rank'}
+    options['config'] = find_config(args.config)
+    options['work_dir'] = args.work_dir or osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+    from mmskelssl.engine.train import train
+    train(**options)
