@@ -33,6 +33,17 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Keeps line breaks of descriptions, and lets an output that is closed or full be an error."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+    def _print_message(self, message, file=None):
+        if message:
+            (file or sys.stderr).write(message)  # argparse would pass over what goes wrong
+
+
 def make_parser(command: str, argv: Sequence[str] = (), prog: str | None = None,
                 script: str | None = None) -> argparse.ArgumentParser:
     """The parser of a command.
@@ -44,8 +55,7 @@ def make_parser(command: str, argv: Sequence[str] = (), prog: str | None = None,
         script: Path of the script, such as ``tools/train.py``, that examples should show.
     """
     module = _module(command)
-    parser = argparse.ArgumentParser(prog=prog, description=module.__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog=prog, description=module.__doc__)
     if hasattr(module, 'before_parsing'):
         module.before_parsing(argv)
     module.add_arguments(parser)
@@ -83,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """``mmskelssl COMMAND ...``"""
     argv = list(sys.argv[1:] if argv is None else argv)
     listing = '\n'.join(f'  {name:<10} {text}' for name, text in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog='mmskelssl', usage='mmskelssl COMMAND [arguments]', formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        prog='mmskelssl', usage='mmskelssl COMMAND [arguments]',
         description='Self-supervised learning on human skeletons.',
         epilog=f'commands:\n{listing}\n\nmmskelssl COMMAND --help shows the arguments of a command.')
     parser.add_argument('--version', action='version', version=f'mmskelssl {__version__}')

@@ -12,10 +12,10 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoints', nargs='+', metavar='CKPT')
     parser.add_argument('--data', metavar='STORE', help='default the one it was trained on')
-    parser.add_argument('--split', default='test')
+    parser.add_argument('--split', default='test', help='split of the store (default test)')
     parser.add_argument('--clips', type=int, default=512, help='clips measured, evenly spaced (default 512)')
     parser.add_argument('--sample', help='id of the clip drawn; default the first of the split')
-    parser.add_argument('--out', required=True, metavar='DIR')
+    parser.add_argument('--out', required=True, metavar='DIR', help='where pictures and results.json go')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='values of data.split, each measured on its own pair of splits alone; several are folds, '
                              'whose test parts are pooled into one row')
     parser.add_argument('--streams', nargs='+', default=['joint'], choices=STREAMS)
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='of pre-training (default 0)')
     parser.add_argument('--protocols', nargs='+', default=['knn', 'linear'], metavar='PROTOCOL',
                         help='default knn linear; all for each of those that evaluate --help lists')
     parser.add_argument('--out', metavar='DIR', help='default work_dirs/CONFIG_benchmark')

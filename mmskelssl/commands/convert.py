@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('kind', choices=sorted(METHODS))
     parser.add_argument('source', help='official .pt file')
     parser.add_argument('target', help='.pth file to write')
-    parser.add_argument('--layout', default='ntu25')
+    parser.add_argument('--layout', default='ntu25', help='of the joints (default ntu25)')
 
 
 def run(args: argparse.Namespace) -> None:

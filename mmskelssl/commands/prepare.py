@@ -49,8 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         raise UserError(f'an importer is called {taken[0]!r}, which is the name of a command: rename it')
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text.partition('\n')[0], description=text,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+        return commands.add_parser(name, help=text.partition('\n')[0], description=text)
 
     for name, importer in IMPORTERS.items():
         source = add(name, inspect.getdoc(importer) or f'The importer of {importer.__module__}.')
