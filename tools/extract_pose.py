@@ -11,8 +11,6 @@ import argparse
 import os.path as osp
 from collections.abc import Callable, Iterator, Sequence
 
-import cv2
-import mmcv
 import numpy as np
 from rich.progress import track
 
@@ -23,6 +21,7 @@ from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError, one_line_errors
+from mmskelssl.threads import limit_spinning
 
 Estimator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -31,7 +30,7 @@ def rtmpose(mode: str, device: str, detector: str | None = None, pose: str | Non
     """rtmlib's person detector and RTMPose: picture (H,W,3) BGR -> keypoints (P,17,2) in pixels, scores (P,17)."""
     try:
         from rtmlib import Body
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UserError(f'rtmlib is missing ({error}): pip install rtmlib onnxruntime') from error
     for file in filter(None, (detector, pose)):
         if not osp.isfile(file):
@@ -56,6 +55,7 @@ def people_of(video: str, estimator: Estimator, every: int = 1) -> Iterator[np.n
     """Persons (P,17,3) of every k-th frame of a video, one frame in memory at a time."""
     if not osp.isfile(video):
         raise ValueError('no such file')
+    import mmcv  # in functions: without OpenCV one line says what to install
     reader = mmcv.VideoReader(video, cache_capacity=1)
     if not reader.opened or reader.frame_cnt < 1:
         raise ValueError('OpenCV cannot read it as a video')
@@ -86,6 +86,7 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
         labels: ``none``, ``folders``, or a csv file with the columns name, label, subject, split.
         test_share, seed: Share of each class drawn for the test split, where no split is given.
     """
+    import cv2
     about = Labels(None, videos, labels)
     writer.index['classes'] = about.classes
     for video in track([video for video in videos if video not in writer.finished], 'estimating poses'):
@@ -102,6 +103,7 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
 
 @one_line_errors
 def main() -> None:
+    limit_spinning()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('videos', nargs='+', metavar='VIDEO')
     parser.add_argument('--out', required=True, metavar='STORE', help='folder to make')

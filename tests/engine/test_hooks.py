@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
@@ -205,6 +206,39 @@ def test_init_from_refuses_what_does_not_fit_entirely(tmp_path, spoil, message):
     torch.save(dict(state_dict=state), tmp_path / 'a.pth')
     with pytest.raises(UserError, match=f'a.pth.*{message}'):
         InitFromHook(str(tmp_path / 'a.pth')).before_train(runner(build()))
+
+
+def paced(seconds, resets=(), **kwargs):
+    """What the hook logs for steps that take so long; ``resets`` are steps before which an epoch begins."""
+    hook, state, lines, now = ProgressBarHook(), runner(build(), max_iters=len(seconds), **kwargs), [], [0.]
+    state.logger = SimpleNamespace(info=lines.append, warning=lines.append)
+    with mock.patch('time.perf_counter', lambda: now[0]):
+        hook.before_train(state)
+        for state.iter, each in enumerate(seconds):
+            if state.iter in (0, *resets):
+                now[0] += 1000  # a measurement
+                hook.before_train_epoch(state)
+            now[0] += each
+            hook.after_train_iter(state, state.iter)
+        hook.after_train(state)
+    return lines
+
+
+def test_the_time_that_a_run_will_take_is_logged():
+    line, = paced([30.] + [.5] * 210, resets=[50, 100, 150])
+    assert line == 'ETA 0:01:40: 200 steps of 0.5 s, without what happens between epochs'
+    assert paced([.5] * 10) == [] and paced([.5] * 30, rank=1) == []
+
+
+def test_a_run_that_becomes_slow_says_so_once():
+    lines = paced([.5] * 20 + [4.] * 60 + [.5] * 40 + [4.] * 20)
+    assert len(lines) == 3 and lines[1].startswith('steps take 4 s, 8 times what the first ones took; ETA ')
+    assert 'OMP_NUM_THREADS=1' in lines[2]
+
+
+def test_pauses_and_a_little_slower_are_no_alarm():
+    assert len(paced([.5] * 20 + [.5, .5, .5, 60.] * 20)) == 1
+    assert len(paced([.5] * 20 + [1.5] * 60)) == 1
 
 
 def test_progress_bar_is_silent_where_there_is_no_terminal(capsys, monkeypatch):

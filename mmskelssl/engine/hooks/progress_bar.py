@@ -1,16 +1,58 @@
-"""A progress bar on terminals."""
+"""How far a run is, how long it will take, and whether it has become slow."""
 import atexit
+import datetime
+import statistics
 import sys
+import time
+from collections import deque
 
 from mmengine.hooks import Hook
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mmskelssl.registry import HOOKS
 
+# Steps that the pace is taken from, after one that warms up; how many times it may grow before it is reported.
+STEPS, SEVERAL = 10, 4
+
+
+class Pace:
+    """Seconds per step: the first ones, the recent ones."""
+
+    def __init__(self):
+        self.first: float | None = None
+        self.recent: deque[float] = deque(maxlen=STEPS)
+        self.slow = False
+
+    def add(self, seconds: float) -> str | None:
+        """Count a step; ``first`` when the pace is known, ``slow`` when it has become several times as long.
+
+        A run that is slow is reported once, and again only after it has been as fast as before.
+        """
+        self.recent.append(seconds)
+        if len(self.recent) < STEPS:
+            return None
+        if self.first is None:
+            self.first = self.now
+            return 'first'
+        slow = self.now > SEVERAL * self.first
+        if slow == self.slow or (self.slow and self.now > 2 * self.first):
+            return None
+        self.slow = slow
+        return 'slow' if slow else None
+
+    @property
+    def now(self) -> float:
+        """The median of the recent steps, so that a pause does not count, such as one for a checkpoint."""
+        return statistics.median_low(self.recent)
+
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Iterations done, loss, elapsed and remaining time. Where the output is no terminal the log lines must do."""
+    """Iterations done, loss, elapsed and remaining time.
+
+    On a terminal it is a bar. Everywhere it logs the time that the run will take after the first steps, and a warning
+    when steps take several times as long as those.
+    """
     priority = 'VERY_LOW'
     decides_result = False  # it only observes
 
@@ -22,11 +64,29 @@ class ProgressBarHook(Hook):
                                       loss='')
         self.bar.start()
         atexit.register(self.bar.stop)  # a run that ends early must not take the cursor with it
+        self.pace, self.last = Pace(), None
+
+    def before_train_epoch(self, runner):
+        self.last = None  # what happens between epochs, and the first batch of one, are no step
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        now = time.perf_counter()
+        if self.last is not None and runner.rank == 0:
+            self._report(runner, self.pace.add(now - self.last))
+        self.last = now
         if not self.bar.disable and (runner.iter + 1) % 10 == 0:
             loss = f'loss {float(outputs["loss"]):.3f}' if outputs and 'loss' in outputs else ''
             self.bar.update(self.task, completed=runner.iter + 1, loss=loss)
+
+    def _report(self, runner, what: str | None) -> None:
+        left = runner.max_iters - runner.iter - 1
+        eta = datetime.timedelta(seconds=round(left * self.pace.now))
+        if what == 'first':
+            runner.logger.info(f'ETA {eta}: {left} steps of {self.pace.now:.2g} s, without what happens between epochs')
+        elif what == 'slow':
+            runner.logger.warning(f'steps take {self.pace.now:.2g} s, {self.pace.now / self.pace.first:.0f} times what '
+                                  f'the first ones took; ETA {eta}. Do other processes keep the cores busy? With '
+                                  'OMP_NUM_THREADS=1 a run waits least for them')
 
     def after_train(self, runner):
         self.bar.update(self.task, completed=runner.iter)
