@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from mmskelssl import __version__
-from mmskelssl.errors import one_line_errors
+from mmskelssl.errors import log_without_console, one_line_errors
 from mmskelssl.threads import limit_spinning
 
 COMMANDS = {
@@ -70,6 +70,7 @@ def _module(command: str):
 
 def _run(command: str, argv: Sequence[str], **names) -> None:
     limit_spinning()
+    log_without_console()
     args = make_parser(command, argv, **names).parse_args(argv)
     if status := _module(command).run(args):
         sys.exit(status)

@@ -1,6 +1,7 @@
 """One error type for everything a user can mend, and the wrapper that shows it as one line."""
 import errno
 import functools
+import logging
 import os
 import re
 import select
@@ -41,7 +42,7 @@ def one_line_errors(main: Callable) -> Callable:
                 raise
             text, status = found
             if isinstance(error, OSError):
-                _drop_output()
+                _drop(sys.stdout)
         try:
             print(text, file=sys.stderr, flush=True)
         except OSError:  # that is closed or full, too
@@ -90,11 +91,30 @@ def _reader_has_gone() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _drop_output() -> None:
+def _drop(stream) -> None:
     """Send what is still buffered nowhere: Python would fail once more when it shuts down."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
     except (OSError, ValueError):  # no real file, as in tests
         pass
+
+
+def log_without_console() -> None:
+    """Let a run outlive its console: a closed or full output costs one line, and logging to files goes on.
+
+    The logging module would print a traceback for each record.
+    """
+    def handle_error(self: logging.StreamHandler, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError) or self.stream not in (sys.stdout, sys.stderr):
+            logging.Handler.handleError(self, record)
+            return
+        _drop(self.stream)
+        try:
+            print(f'note: the output cannot be written ({error.strerror}); the log goes on in its file',
+                  file=sys.stderr, flush=True)
+        except OSError:
+            pass
+    logging.StreamHandler.handleError = handle_error  # type: ignore[method-assign]

@@ -1,6 +1,9 @@
 """What a number was made with: versions and machine."""
 import os
+import os.path as osp
 import platform
+import shlex
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -24,3 +27,11 @@ def machine() -> dict:
     return dict(system=platform.platform(terse=True), processor=platform.machine(), cores=os.cpu_count(),
                 threads=torch.get_num_threads(),
                 gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None)
+
+
+def command_line() -> str:
+    """The command that this process runs, as a user would type it."""
+    program, *arguments = sys.argv
+    if osp.basename(program) == 'mmskelssl' or program.endswith(osp.join('mmskelssl', '__main__.py')):
+        return shlex.join(['mmskelssl', *arguments])
+    return shlex.join(['python', program, *arguments])

@@ -87,3 +87,29 @@ def test_a_full_disk(unbuffered):
                               env={**os.environ, 'PYTHONUNBUFFERED': unbuffered})
     assert done.returncode == 1
     assert done.stderr == 'error: the output cannot be written: No space left on device\n'
+
+
+LOGS = ("import logging, sys\n"
+        "from mmskelssl.errors import log_without_console, one_line_errors\n"
+        "log_without_console()\n"
+        "log = logging.getLogger('x')\n"
+        "log.setLevel('INFO')\n"
+        "log.addHandler(logging.StreamHandler(sys.stdout))\n"
+        "log.addHandler(logging.FileHandler(sys.argv[1]))\n"
+        "one_line_errors(lambda: [log.info(f'line {i}') for i in range(5)])()\n")
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'full'])
+def test_a_run_outlives_its_console(kind, tmp_path):
+    """One line says so; the file has the whole log."""
+    if kind == 'pipe':
+        reader, output = os.pipe()
+        os.close(reader)
+    else:
+        output = os.open('/dev/full', os.O_WRONLY)
+    done = subprocess.run([sys.executable, '-c', LOGS, str(tmp_path / 'log')], stdout=output, stderr=subprocess.PIPE,
+                          text=True, cwd=ROOT, timeout=60)
+    os.close(output)
+    reason = 'Broken pipe' if kind == 'pipe' else 'No space left on device'
+    assert done.stderr == f'note: the output cannot be written ({reason}); the log goes on in its file\n'
+    assert done.returncode == 0 and (tmp_path / 'log').read_text().splitlines() == [f'line {i}' for i in range(5)]

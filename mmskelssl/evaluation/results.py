@@ -2,7 +2,6 @@
 import json
 import math
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from mmskelssl.atomic import write_atomically
 from mmskelssl.evaluation.protocols import PROTOCOLS
-from mmskelssl.provenance import machine, versions
+from mmskelssl.provenance import command_line, machine, versions
 
 
 def _plain(value):
@@ -42,7 +41,7 @@ def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = 
     if not path.endswith('.json'):
         path = os.path.join(path, 'results.json')
     content = dict(results=rows, config_hash=config_hash, data_hash=data_hash, versions=versions(), machine=machine(),
-                   command=command or shlex.join(['python', *sys.argv]))
+                   command=command or command_line())
     write_atomically(path, (json.dumps(_plain(content), indent=1, allow_nan=False) + '\n').encode())
 
 
