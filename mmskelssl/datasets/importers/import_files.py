@@ -3,8 +3,6 @@ import os.path as osp
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from rich.progress import track
-
 from mmskelssl.datasets.importers.source import Source
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -24,6 +22,7 @@ def import_files(source: Source, names: Iterable[str], read: Callable, writer: S
             processes, so it is a function of a module, or a ``partial`` of one.
         jobs: Processes; default one per core where there are many files.
     """
+    from rich.progress import track  # only here: help texts do without it
     names = [name for name in names if name not in writer.finished]
     work = partial(_read, source, read)
     done = run_parallel(work, names, jobs, what='importing')

@@ -4,7 +4,6 @@ import os.path as osp
 from typing import Annotated
 
 import numpy as np
-from rich.progress import track
 
 from mmskelssl.datasets.importers.import_files import add_or_skip
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
@@ -21,6 +20,7 @@ def import_official_npy(
     The clips are already centred, resized and turned; a pipeline of SelectPersons, ResizeFrames and PackSkeleton leaves
     them as they are.
     """
+    from rich.progress import track  # only here: help texts do without it
     parts = [(part, osp.join(path, f'{prefix}_position.npy'), osp.join(path, f'{prefix}_label.pkl'))
              for prefix, part in (('train', 'train'), ('val', 'test'))]
     there = [part for part in parts if osp.isfile(part[1])]

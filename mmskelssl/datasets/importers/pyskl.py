@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from rich.progress import track
 
 from mmskelssl.datasets.importers.options import KeepScores, Layout
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
@@ -29,6 +28,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     subject split of its own, also gets ``xsub_train`` and ``xsub_test`` (odd and even subjects), which no file of
     another camera can leak through.
     """
+    from rich.progress import track  # only here: help texts do without it
     data = load_pickle(path)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
         raise UserError(f"{path}: no pyskl pickle; it needs the keys 'split' and 'annotations'")
