@@ -106,7 +106,7 @@ def log_without_console() -> None:
 
     The logging module would print a traceback for each record.
     """
-    def handle_error(self: logging.StreamHandler, record: logging.LogRecord) -> None:
+    def handle_error(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
         if not isinstance(error, OSError) or self.stream not in (sys.stdout, sys.stderr):
             logging.Handler.handleError(self, record)

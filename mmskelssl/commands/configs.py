@@ -10,6 +10,7 @@ import argparse
 import difflib
 import os.path as osp
 from collections.abc import Mapping
+from typing import Any
 
 from mmskelssl.errors import UserError
 from mmskelssl.shipped import shipped_bases, shipped_configs
@@ -82,12 +83,12 @@ def print_differences(first: str, second: str) -> None:
             print(f'{key}: {a} | {b}')
 
 
-def flatten(value, prefix: str = '') -> dict:
+def flatten(value: Any, prefix: str = '') -> dict:
     """Dotted keys, as ``--cfg-options`` takes them, of nested dicts and of lists that hold dicts."""
     if isinstance(value, Mapping) and value:
-        items = value.items()
+        items = list(value.items())
     elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
-        items = enumerate(value)
+        items = list(enumerate(value))
     else:
         return {prefix: value}
     return {path: leaf for key, item in items

@@ -50,16 +50,17 @@ def add_options(parser: argparse.ArgumentParser, importer: Callable) -> None:
         default = None if needed else parameter.default
         if default is not None and kind is not bool:
             text += f' (default {default})'
-        flag, options = '--' + name.replace('_', '-'), dict(help=text.replace('%', '%%'), required=needed)
+        flag = '--' + name.replace('_', '-')
+        options: dict[str, Any] = dict(help=text.replace('%', '%%'), required=needed, default=default)
         if kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, **options)
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
         elif get_origin(kind) is Literal:
-            parser.add_argument(flag, choices=get_args(kind), default=default, **options)
+            parser.add_argument(flag, choices=get_args(kind), **options)
         elif get_origin(kind) is Sequence:
-            parser.add_argument(flag, type=_numbers(get_args(kind)[0]), metavar='A,B,...', default=default, **options)
+            parser.add_argument(flag, type=_numbers(get_args(kind)[0]), metavar='A,B,...', **options)
         else:
             parser.add_argument(flag, type=kind if least is None else _at_least(kind, least), metavar=name.upper(),
-                                default=default, **options)
+                                **options)
 
 
 def options_of(importer: Callable, args: argparse.Namespace) -> dict:
