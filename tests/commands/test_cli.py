@@ -121,7 +121,7 @@ def test_numbers_of_a_key(capsys):
     """--cfg-options as in OpenMMLab's tools, and a text that is no KEY=VALUE is a usage error."""
     parser = cli.make_parser('train')
     args = parser.parse_args(['c.py', '--cfg-options', 'a.b=1', 'c=(1,2)', 'd=x=y'])
-    assert args.cfg_options == {'a.b': 1, 'c': (1, 2), 'd': 'x=y'} and 'seed' not in args
+    assert args.cfg_options == {'a.b': 1, 'c': (1, 2), 'd': 'x=y'} and args.seed is None
     for wrong in ('a', '=1', 'a=(1,2'):
         with pytest.raises(SystemExit) as end:
             parser.parse_args(['c.py', '--cfg-options', wrong])
