@@ -1,4 +1,4 @@
-"""One pool of several stores with one layout, for pre-training and transfer."""
+"""One pool of several stores, for pre-training and transfer."""
 import argparse
 
 from mmskelssl.commands.prepare import add_output, report
@@ -6,10 +6,16 @@ from mmskelssl.commands.prepare import add_output, report
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('paths', nargs='+', metavar='STORE')
+    parser.add_argument('--to', metavar='LAYOUT', help='convert each store to this layout: a name or a json file')
+    parser.add_argument('--names', action='store_true', help='join stores of different layouts by canonical joint '
+                        'names: every joint that any of them has, with a mask of what each store has')
+    parser.add_argument('--missing', choices=['ends', 'refuse', 'repeat'], default='ends', help='with --to: which '
+                        'joints that a store has nothing for repeat the nearest one towards the trunk: the ends of '
+                        'limbs and head (default), none (refuse), or all (repeat)')
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from mmskelssl.datasets.store.merge import merge
-    merge(args.paths, args.out, args.overwrite)
+    merge(args.paths, args.out, args.overwrite, args.to, args.names, args.missing)
     return report(args.out, args.strict)

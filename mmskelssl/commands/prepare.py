@@ -7,6 +7,7 @@ Examples:
   mmskelssl prepare arrays FOLDER --layout kinect20 --out data/mine
   mmskelssl prepare verify data/nwucla
   mmskelssl prepare stats data/nwucla --plot lengths.png
+  mmskelssl prepare split data/mine --share 0.2 --seed 1 --by subject
 
 An interrupted import continues where it stopped when the same command is given again.
 """
@@ -19,9 +20,9 @@ from collections.abc import Iterable, Sequence
 
 from mmskelssl.errors import UserError
 
-# Commands that look after stores: they are commands of their own, too.
-_CARE = {'verify': 'find every fault of a store', 'repair': 'repair a store into a new one',
-         'stats': 'lengths, classes, persons and movement of a store', 'merge': 'pool several stores'}
+# Commands that look after stores, and their modules. The first four are commands of their own, too.
+_CARE = dict(verify='verify', repair='repair', stats='stats', merge='merge', split='split', subset='subset',
+             relabel='relabel', convert='convert_store')
 
 
 def before_parsing(argv: Sequence[str]) -> None:
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _care(name: str):
-    return importlib.import_module(f'mmskelssl.commands.{name}')
+    return importlib.import_module(f'mmskelssl.commands.{_CARE[name]}')
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

@@ -16,12 +16,32 @@ Legs: ``foot`` is the front of the foot, ``toes`` its tip where a skeleton has b
 ``face_0`` to ``face_67`` are the 68 landmarks of iBUG 300-W.
 """
 _MIDDLE = ('pelvis', 'lower_spine', 'spine', 'upper_spine', 'chest', 'neck', 'head', 'head_top', 'nose', 'tail_base')
-_HAND = ('wrist', 'palm', *(f'{finger}_{i}' for finger in ('thumb', 'index', 'middle', 'ring', 'pinky')
-                            for i in (1, 2, 3, 4)))
-_SIDED = ('eye_inner', 'eye', 'eye_outer', 'ear', 'mouth', 'clavicle', 'shoulder', 'elbow', *_HAND, 'hand_root',
+_FINGERS = ('thumb', 'index', 'middle', 'ring', 'pinky')
+HAND = ('wrist', 'palm', *(f'{finger}_{i}' for finger in _FINGERS for i in (1, 2, 3, 4)))
+_SIDED = ('eye_inner', 'eye', 'eye_outer', 'ear', 'mouth', 'clavicle', 'shoulder', 'elbow', *HAND, 'hand_root',
           'hand', 'hand_tip', 'hip', 'knee', 'ankle', 'heel', 'foot', 'toes', 'big_toe', 'small_toe', 'front_paw',
           'back_paw')
 
 # In this order they stand in a pool of stores with different layouts.
-CANONICAL: tuple[str, ...] = (*_MIDDLE, *(f'{side}_{name}' for side in ('left', 'right') for name in _SIDED), *_HAND,
+CANONICAL: tuple[str, ...] = (*_MIDDLE, *(f'{side}_{name}' for side in ('left', 'right') for name in _SIDED), *HAND,
                               *(f'face_{i}' for i in range(68)))
+
+
+def _tree() -> dict[str, str | None]:
+    parents: dict[str, str | None] = dict(
+        pelvis=None, lower_spine='pelvis', spine='lower_spine', upper_spine='spine', chest='upper_spine', neck='chest',
+        head='neck', head_top='head', nose='head', tail_base='pelvis', wrist=None, palm='wrist')
+    for side in ('left_', 'right_', ''):
+        parents |= {f'{side}{finger}_{i}': f'{side}{finger}_{i - 1}' if i > 1 else f'{side}palm'
+                    for finger in _FINGERS for i in (1, 2, 3, 4)}
+    for side in ('left_', 'right_'):
+        parents |= {f'{side}eye': 'nose', f'{side}mouth': 'nose', f'{side}clavicle': 'chest', f'{side}hip': 'pelvis'}
+        parents |= {f'{side}{joint}': f'{side}{parent}' for joint, parent in dict(
+            eye_inner='eye', eye_outer='eye', ear='eye', shoulder='clavicle', elbow='shoulder', wrist='elbow',
+            hand_root='wrist', hand='hand_root', palm='hand', hand_tip='hand', knee='hip', ankle='knee', heel='ankle',
+            foot='ankle', toes='foot', big_toe='foot', small_toe='foot', front_paw='elbow', back_paw='knee').items()}
+    return parents | {f'face_{i}': 'nose' for i in range(68)}
+
+
+# The joint that each hangs on in a skeleton that has them all; None for the pelvis and for a hand without a body.
+PARENTS: dict[str, str | None] = _tree()

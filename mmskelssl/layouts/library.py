@@ -6,7 +6,7 @@ from functools import cached_property
 from importlib import resources
 
 from mmskelssl.errors import UserError
-from mmskelssl.layouts.skeleton import SkeletonLayout
+from mmskelssl.layouts.skeleton import MAX_JOINTS, SkeletonLayout
 
 # Further names of skeletons that are the same to the joint.
 ALIASES = dict(kinect25='ntu25', msrc12='kinect20', hdm05='cmu31', humanml22='smpl22')
@@ -55,7 +55,7 @@ def get_layout(layout: str | Mapping | SkeletonLayout) -> SkeletonLayout:
         return LAYOUTS[name]
     try:
         return _from_fields(layout)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f'layout dict: {error}; it needs name, joints, parents, hip, shoulders') from error
 
 
@@ -72,6 +72,8 @@ def read_layout(text: str) -> SkeletonLayout:
 
 def _from_fields(layout: Mapping) -> SkeletonLayout:
     fields = {key: value for key, value in layout.items() if key != 'about'}  # a remark, as in the built-in files
+    if len(fields['joints']) > MAX_JOINTS:
+        raise UserError(f'layout dict: {len(fields["joints"])} joints, expected at most {MAX_JOINTS}')
     for key in ('joints', 'parents', 'shoulders'):
         fields[key] = tuple(fields[key])
     fields['pairs'] = tuple(tuple(pair) for pair in fields.get('pairs', ()))

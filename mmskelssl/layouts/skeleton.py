@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from mmskelssl.errors import UserError
 from mmskelssl.layouts.canonical import CANONICAL
 
+MAX_JOINTS = 1024  # no estimator has so many, and a crafted file may name millions
+
 
 @dataclass(frozen=True)
 class SkeletonLayout:
@@ -33,6 +35,7 @@ class SkeletonLayout:
     canonical: tuple[str | None, ...] = field(default=(), compare=False)
 
     def __post_init__(self):
+        self._check_kinds()
         joints = range(len(self.joints))
         if len(self.parents) != len(self.joints):
             raise UserError(f'layout {self.name}: {len(self.joints)} joints but {len(self.parents)} parents')
@@ -48,6 +51,18 @@ class SkeletonLayout:
         if self.parts and sorted(j for part in self.parts.values() for j in part) != list(joints):
             raise UserError(f'layout {self.name}: parts must hold every joint exactly once')
         self._check_canonical()
+
+    def _check_kinds(self) -> None:
+        if not 0 < len(self.joints) <= MAX_JOINTS:
+            raise UserError(f'a layout has {len(self.joints)} joints: expected 1 to {MAX_JOINTS}')
+        if not all(isinstance(name, str) for name in (self.name, *self.joints, *self.parts)):
+            raise UserError('a layout has a name, a joint or a part that is not text')
+        numbers = [*self.parents, self.hip, *self.shoulders, *(j for pair in self.pairs for j in pair),
+                   *(j for part in self.parts.values() for j in part)]
+        if any(isinstance(j, bool) or not hasattr(j, '__index__') for j in numbers):
+            raise UserError(f'layout {self.name!r}: joints are numbered by integers')
+        if any(len(pair) != 2 for pair in (self.shoulders, *self.pairs)):
+            raise UserError(f'layout {self.name!r}: shoulders and pairs are two joints each')
 
     def _check_canonical(self) -> None:
         if self.canonical and len(self.canonical) != len(self.joints):

@@ -113,6 +113,9 @@ def test_canonical_names_change_no_stored_layout(tmp_path):
 @pytest.mark.parametrize('change, words', [
     (dict(parents=[-1, -1, 0]), 'exactly one joint must be its own parent'),
     (dict(parents=[-2, 0, 0]), 'a joint index is outside 0..2'),
+    (dict(parents=[-1, 0, 0.]), 'numbered by integers'), (dict(joints=['hip', 1, 'c']), 'that is not text'),
+    (dict(pairs=[[1, 2, 0]]), 'two joints each'), (dict(joints=['a'] * 1025), '1025 joints, expected at most 1024'),
+    (dict(joints=[]), 'a layout has 0 joints'), (dict(parts=5), 'it needs name, joints'),
     (dict(canonical=['pelvis']), '3 joints but 1 canonical names'),
     (dict(canonical=['pelvis', 'left_hnad', None]), "'left_hnad' is not a canonical joint name"),
     (dict(canonical=['head', 'head', None]), "canonical name 'head' appears twice")])

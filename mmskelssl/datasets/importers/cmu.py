@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 from typing import Annotated
 
 from mmskelssl.datasets.importers.import_files import import_files
-from mmskelssl.datasets.importers.labels import Labels, given_splits
-from mmskelssl.datasets.importers.options import Jobs
+from mmskelssl.datasets.importers.labels import Labels, check_share, given_splits, set_splits
+from mmskelssl.datasets.importers.options import Jobs, SplitSeed, TestShare
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.mocap import Acclaim, Motion, read_amc, read_asf, read_bvh, resample
@@ -55,12 +55,15 @@ MotionLabels = Annotated[str, (
 
 def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
                fps: Annotated[float, 'Frames per second to resample to; CMU records 120'] = 30., scale: Scale = None,
-               labels: MotionLabels = 'auto', jobs: Jobs = None) -> None:
+               labels: MotionLabels = 'auto', test_share: TestShare = 0.2, seed: SplitSeed = 0,
+               jobs: Jobs = None) -> None:
     """Folder or zip of motion capture: CMU's and HDM05's asf/amc files, or BVH files; splits xsub, or those of labels.
 
     An .amc file uses the .asf file beside it whose name its own begins with, else the only one there. The subject is
-    the NN of NN_TT.amc, as at CMU, unless the labels say it; odd subjects train, even ones test.
+    the NN of NN_TT.amc, as at CMU, unless the labels say it; odd subjects train, even ones test. Where the subjects are
+    not known, or all odd or all even, the splits train and test are drawn.
     """
+    check_share(test_share)
     if not 1 <= fps <= 1000:
         raise UserError(f'--fps {fps:g} is outside 1..1000')
     if scale is not None and not 0 < scale < 1e6:
@@ -80,8 +83,12 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
     writer.describe(skeleton, 3, 'unit of the BVH files' if kinds == {True} and scale is None else 'm')
     import_files(source, files, _Recordings(source, skeleton, fps, scale, about), writer, jobs)
     about.report_lost(writer)
-    if not given_splits(writer) and len({(s['subject'] or 0) % 2 for s in writer.samples}) == 2:
-        odd_even_subjects(writer)
+    if not given_splits(writer):
+        subjects = {sample['subject'] for sample in writer.samples}
+        if None not in subjects and len({subject % 2 for subject in subjects}) == 2:
+            odd_even_subjects(writer)
+        else:
+            set_splits(writer, test_share, seed)
 
 
 class _Recordings:

@@ -1,46 +1,64 @@
 """One pool of several stores."""
 import os.path as osp
+from collections.abc import Callable
 
+import numpy as np
+
+from mmskelssl.datasets.store.convert import OWN
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
+from mmskelssl.layouts import LAYOUTS, SkeletonLayout
+from mmskelssl.layouts.convert import Missing, conversion, targets_of
+from mmskelssl.layouts.library import read_layout
+from mmskelssl.layouts.union import into_union, joint_mask, union_layout
 
 
-def merge(paths: list[str], out: str, overwrite: bool = False) -> None:
+def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = None, names: bool = False,
+          missing: Missing = 'ends') -> None:
     """Write the samples of all stores into one, under ids and classes that begin with the store's name.
 
     Each split of a store becomes ``STORE_SPLIT``; those whose name all stores have are also joined under it, so that
     ``train`` is the training part of the pool. Subjects of different stores are different people.
 
+    Stores of different layouts need ``to`` or ``names``. With ``names`` the pool's layout has every canonical joint
+    that any of the stores has; joints that a store lacks are zero, ``joint_masks`` in the index says which it has, and
+    each sample's ``mask`` names its entry (:meth:`SkeletonStore.joint_mask`).
+
     Args:
-        paths: Stores of one layout, with the same channels and units.
+        paths: Stores with the same channels and units.
         out: Store to write.
         overwrite: Replace a store that is there.
+        to: Layout's name or json file to convert each store to.
+        names: Join the layouts by canonical joint names.
+        missing: With ``to``, which joints that a store has nothing for repeat another: ``ends``, ``refuse`` or
+            ``repeat``.
     """
     stores = {osp.basename(osp.abspath(path)): SkeletonStore(path) for path in paths}
     if len(stores) < len(paths) or len(paths) < 2:
         raise UserError(f'merge needs at least two stores with different names, not {", ".join(paths)}')
     first = next(iter(stores.values()))
+    layout, ways, how = _ways(stores, to, names, missing)
     for store in stores.values():
-        for what, ours, theirs in (('layout', store.layout, first.layout), ('channels', store.channels, first.channels),
+        for what, ours, theirs in (('channels', store.channels, first.channels),
                                    ('units', store.head.get('units'), first.head.get('units'))):
             if ours != theirs:
-                shown = [getattr(value, 'name', value) for value in (theirs, ours)]
-                raise UserError(f'{first.path} and {store.path} have different {what}, {shown[0]} and {shown[1]}: '
+                raise UserError(f'{first.path} and {store.path} have different {what}, {theirs} and {ours}: '
                                 'import one of them again as the other is')
-    with StoreWriter(out, first.layout, first.channels, first.head.get('units', ''), source=f'merge {" ".join(paths)}',
-                     options=dict(data_hashes={name: store.data_hash for name, store in stores.items()}),
-                     overwrite=overwrite) as writer:
+    options = dict(data_hashes={name: store.data_hash for name, store in stores.items()}, **how)
+    with StoreWriter(out, layout, first.channels, first.head.get('units', ''), source=f'merge {" ".join(paths)}',
+                     options=options, overwrite=overwrite) as writer:
         classes, subjects, joint = [], 0, set.intersection(*(set(store.splits) for store in stores.values()))
         for name, store in stores.items():
             named = store.classes or [str(i) for i in range(int(store.labels.max()) + 1)]
             if store.labels.max() >= len(named):
                 raise UserError(f'{store.path}: a label is outside its {len(named)} classes: repair it first')
             for i, sample in enumerate(store.samples):
-                about = {k: v for k, v in sample.items() if k not in ('id', 'offset', 'persons', 'frames')}
+                about = {k: v for k, v in sample.items() if k not in OWN}
                 for key, shift in (('label', len(classes)), ('subject', subjects)):
                     about[key] = None if about.get(key) is None else about[key] + shift
-                writer.add(f'{name}/{sample["id"]}', store.keypoints(i), **about)
+                writer.add(f'{name}/{sample["id"]}', ways[name](store.keypoints(i)),
+                           **about, **(dict(mask=name) if names else {}))
             for split, ids in store.splits.items():
                 ids = [f'{name}/{sample}' for sample in ids]
                 writer.set_split(f'{name}_{split}', ids)
@@ -49,3 +67,37 @@ def merge(paths: list[str], out: str, overwrite: bool = False) -> None:
             classes += [f'{name}: {title}' for title in named]
             subjects += int(store.subjects.max()) + 1
         writer.index['classes'] = classes
+        if names:
+            writer.index['joint_masks'] = {name: joint_mask(store.layout, layout).astype(int).tolist()
+                                           for name, store in stores.items()}
+
+
+Way = Callable[[np.ndarray], np.ndarray]
+
+
+def _ways(stores: dict[str, SkeletonStore], to: str | None, names: bool,
+          missing: Missing) -> tuple[SkeletonLayout, dict[str, Way], dict]:
+    """The pool's layout, how a clip of each store gets there, and what the provenance says of it."""
+    for store in stores.values():
+        if store.index.get('joint_masks'):
+            raise UserError(f'{store.path} is a pool by names itself: merge the stores that it was made of')
+    if to and names:
+        raise UserError('merge takes --to or --names, not both')
+    if names:
+        union = union_layout(store.layout for store in stores.values())
+        return union, {name: lambda clip, layout=store.layout: into_union(clip, layout, union)
+                       for name, store in stores.items()}, dict(names=True)
+    if to:
+        target = read_layout(to)
+        plans = {name: conversion(store.layout, target, missing) for name, store in stores.items()}
+        return target, plans, dict(to=to, missing=missing,
+                                   joints={name: plan.describe() for name, plan in plans.items()})
+    first = next(iter(stores.values()))
+    other = next((store for store in stores.values() if store.layout != first.layout), None)
+    if other is not None:
+        every = [{store.layout.name, *targets_of(store.layout)} for store in stores.values()]
+        common = [name for name in LAYOUTS if all(name in targets for targets in every)]
+        to = f'--to LAYOUT ({", ".join(common)})' if common else '--to LAYOUT'
+        raise UserError(f'{first.path} and {other.path} have different layout, {first.layout.name} and '
+                        f'{other.layout.name}: add {to}, or --names for the joints of both')
+    return first.layout, dict.fromkeys(stores, lambda clip: clip), {}

@@ -118,6 +118,19 @@ class SkeletonStore:
         start = int(self.offset[i])
         return self.rows[start:start + shape[0] * shape[1]].reshape(shape)
 
+    def joint_mask(self, i: int) -> np.ndarray:
+        """(V,) bool: the joints that a sample's source has; all, except in a pool of different layouts (``merge``)."""
+        masks, name = self.index.get('joint_masks'), self.samples[i].get('mask')
+        if not masks:
+            return np.ones(self.layout.num_joints, bool)
+        try:
+            mask = np.array(masks[name])
+            if mask.shape != (self.layout.num_joints,) or not set(mask.tolist()) <= {0, 1}:
+                raise ValueError(f'mask {name!r} is not a list of {self.layout.num_joints} numbers 0 and 1')
+            return mask.astype(bool)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self._file, error) from error
+
     def split(self, name: str) -> np.ndarray:
         """(n,) positions of a split's samples; ``all`` is every sample."""
         if name == 'all':
@@ -125,7 +138,9 @@ class SkeletonStore:
         if name in self.head['splits']:  # checked when the columns were written
             return self._columns[f'split:{name}'].astype(np.int64)
         if name not in self.splits:
-            raise UserError(f'{self.path} has no split {name!r}; it has {", ".join(self.splits) or "none"} (and all)')
+            raise UserError(f'{self.path} has no split {name!r}; it has {", ".join(self.splits) or "none"} (and all): '
+                            'name one with data.split, or draw one with `python tools/prepare_data.py split '
+                            f'{self.path} --share 0.2`')
         ids = self.splits[name]
         unknown = [sample for sample in ids if sample not in self.positions]
         if unknown or not ids:

@@ -8,6 +8,7 @@ import numpy as np
 from rich.progress import track
 
 from mmskelssl.atomic import file_hash
+from mmskelssl.datasets.store.near import LIMIT, near_duplicates
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 
@@ -18,7 +19,7 @@ class Fault:
 
     Args:
         what: Kind of fault, in words.
-        samples: Ids that it is about; none where it is about the whole store.
+        samples: Ids that it is about, near duplicates with the other one; none where it is about the whole store.
         fatal: Whether a training or an evaluation would be wrong with it.
     """
     what: str
@@ -26,12 +27,16 @@ class Fault:
     fatal: bool = True
 
 
-def verify(path: str) -> list[Fault]:
+def verify(path: str, near: float | None = None) -> list[Fault]:
     """Read a whole store and list its faults: hash, numbers, bodies, labels, ids, splits, and twins across splits.
 
     Args:
         path: Folder of the store.
+        near: Look for near duplicates across splits too (in the whole store where no two splits belong together), up to
+            this distance (:mod:`mmskelssl.datasets.store.near`). This takes longer.
     """
+    if near is not None and not 0 < near < 1:
+        raise UserError(f'--near {near:g}: a distance above 0 and below 1, such as {LIMIT}')
     try:
         store = SkeletonStore(path)
     except UserError as error:  # what makes it unreadable: missing, cut off, of another shape than it says
@@ -51,7 +56,8 @@ def verify(path: str) -> list[Fault]:
     faults += [Fault(f'label outside 0..{most - 1}', wrong)] * bool(wrong)
     twice = _repeated(store.ids)
     faults += [Fault('the id stands twice', twice)] * bool(twice)
-    return faults + _split_faults(store, contents)
+    faults += _split_faults(store, contents)
+    return faults if near is None else faults + list(_near_faults(store, near))
 
 
 def _faults_of(keypoints: np.ndarray) -> Iterable[tuple[str, bool]]:
@@ -96,6 +102,30 @@ def _split_faults(store: SkeletonStore, contents: list[bytes]) -> list[Fault]:
     same = tuple(sample for sample in store.ids if counts[known[sample]] > 1)
     faults += [Fault('the coordinates stand in the store more than once', same, fatal=False)] * bool(same)
     return faults
+
+
+def _near_faults(store: SkeletonStore, limit: float) -> Iterable[Fault]:
+    """Samples of a test split that are nearly ones of its training split, exact copies among them."""
+    pairs = [pair for pair in split_pairs(store.splits) if all(_is_sound(store, split) for split in pair)]
+    for train, test in pairs or [('all', 'all')]:
+        found = near_duplicates(store, store.split(test), store.split(train), limit)
+        near = {store.ids[pair.sample]: f'{store.ids[pair.sample]} like {store.ids[pair.other]}, {pair.distance:.3f}'
+                for pair in found}
+        if pairs:  # of these, clips too short to compare by their movement
+            near |= {name: f'{name}, exactly' for name in twins_of(store, train, test) if name not in near}
+        where = 'across splits' if pairs else 'in the store'
+        share = f'{len(near)} of {len(store.split(test))}'
+        what = f'samples of {test!r} move like one of {train!r}' if pairs else 'samples move like another one'
+        if near:
+            yield Fault(f'near duplicates {where}: {share} {what} (distance up to {limit:g})', tuple(near.values()),
+                        fatal=False)
+
+
+def _is_sound(store: SkeletonStore, split: str) -> bool:
+    try:
+        return bool(len(store.split(split)))
+    except UserError:  # a fault of its own
+        return False
 
 
 def twins_of(store: SkeletonStore, train: str, test: str, contents: dict[str, bytes] | None = None) -> list[str]:

@@ -93,7 +93,9 @@ def test_labels_from_folders_a_table_or_none(recordings, tmp_path):
     store, skipped = load(raw, tmp_path / 's', labels='folders')
     assert store.classes == ['run', 'walk'] and store.ids[:2] == ['run/07_01', 'run/07_02'] and not skipped
     assert store.labels.tolist() == [0, 0, 0, 1, 1, 1] and {s['subject'] for s in store.samples} == {7}
-    assert not store.splits  # one subject cannot be split
+    assert {name: len(ids) for name, ids in store.splits.items()} == dict(train=4, test=2)  # drawn: one subject only
+    unlabelled, _ = load(raw, tmp_path / 'none', labels='none')
+    assert {name: len(ids) for name, ids in unlabelled.splits.items()} == dict(train=6)  # no labels to test with
     table = tmp_path / 'labels.csv'
     table.write_bytes('\ufeffname,label,subject,split\r\nrun/07_01, 10,4,a\r\n'
                       '"run/07_02.amc",9,,b\r\nghost,10,,\r\n'.encode())

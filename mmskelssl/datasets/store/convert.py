@@ -1,0 +1,36 @@
+"""A store with another layout."""
+from rich.progress import track
+
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.layouts.convert import Missing, conversion
+from mmskelssl.layouts.library import read_layout
+
+OWN = ('id', 'offset', 'persons', 'frames')  # of a sample; the writer sets them
+
+
+def convert(path: str, out: str, to: str, missing: Missing = 'ends', overwrite: bool = False) -> None:
+    """Write a copy of a store in another layout (:func:`~mmskelssl.layouts.convert.convert_layout`).
+
+    Ids, labels, splits, units and the number of coordinates stay. How each joint is made is printed and kept in the
+    store's provenance.
+
+    Args:
+        path: Store to read.
+        out: Store to write.
+        to: Layout's name or json file.
+        missing: Which joints that the store has nothing for repeat another: ``ends``, ``refuse`` or ``repeat``.
+        overwrite: Replace a store that is there.
+    """
+    store = SkeletonStore(path)
+    plan = conversion(store.layout, read_layout(to), missing)
+    how = plan.describe()
+    with StoreWriter(out, plan.target, store.channels, store.head.get('units', ''), store.classes,
+                     source=f'convert {path}', overwrite=overwrite,
+                     options=dict(to=to, missing=missing, data_hash=store.data_hash, joints=how)) as writer:
+        for i in track(range(len(store)), 'converting', disable=len(store) < 5000):
+            about = {key: value for key, value in store.samples[i].items() if key not in OWN}
+            writer.add(store.ids[i], plan(store.keypoints(i)), **about)
+        for split, ids in store.splits.items():
+            writer.set_split(split, ids)
+    print(f'{store.layout.name} -> {plan.target.name}: ' + '\n  '.join(how))
