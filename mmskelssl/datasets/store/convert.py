@@ -3,6 +3,7 @@ from rich.progress import track
 
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.errors import UserError
 from mmskelssl.layouts.convert import Missing, conversion
 from mmskelssl.layouts.library import read_layout
 
@@ -23,6 +24,7 @@ def convert(path: str, out: str, to: str, missing: Missing = 'ends', overwrite: 
         overwrite: Replace a store that is there.
     """
     store = SkeletonStore(path)
+    refuse_pool(store)
     plan = conversion(store.layout, read_layout(to), missing)
     how = plan.describe()
     with StoreWriter(out, plan.target, store.channels, store.head.get('units', ''), store.classes,
@@ -34,3 +36,9 @@ def convert(path: str, out: str, to: str, missing: Missing = 'ends', overwrite: 
         for split, ids in store.splits.items():
             writer.set_split(split, ids)
     print(f'{store.layout.name} -> {plan.target.name}: ' + '\n  '.join(how))
+
+
+def refuse_pool(store: SkeletonStore) -> None:
+    """A pool by names holds zeros where a sample has no joint; nothing can be made of these."""
+    if 'joint_masks' in store.index:
+        raise UserError(f'{store.path} is a pool by names: take the stores that it was made of')

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmskelssl.datasets.store.convert import OWN
+from mmskelssl.datasets.store.convert import OWN, refuse_pool
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -79,8 +79,7 @@ def _ways(stores: dict[str, SkeletonStore], to: str | None, names: bool,
           missing: Missing) -> tuple[SkeletonLayout, dict[str, Way], dict]:
     """The pool's layout, how a clip of each store gets there, and what the provenance says of it."""
     for store in stores.values():
-        if store.index.get('joint_masks'):
-            raise UserError(f'{store.path} is a pool by names itself: merge the stores that it was made of')
+        refuse_pool(store)
     if to and names:
         raise UserError('merge takes --to or --names, not both')
     if names:

@@ -121,7 +121,7 @@ class SkeletonStore:
     def joint_mask(self, i: int) -> np.ndarray:
         """(V,) bool: the joints that a sample's source has; all, except in a pool of different layouts (``merge``)."""
         masks, name = self.index.get('joint_masks'), self.samples[i].get('mask')
-        if not masks:
+        if masks is None:
             return np.ones(self.layout.num_joints, bool)
         try:
             mask = np.array(masks[name])

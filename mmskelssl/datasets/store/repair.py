@@ -43,6 +43,8 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
             add_or_skip(writer, name, keypoints=keypoints, **about)
             if done and len(writer.samples) > before:
                 writer.repaired.append(dict(id=name, reason='; '.join(done)))
+        if 'joint_masks' in store.index:
+            writer.index['joint_masks'] = store.index['joint_masks']
         there = {sample['id'] for sample in writer.samples}
         for split, ids in store.splits.items():
             writer.set_split(split, dict.fromkeys(sample for sample in ids if sample in there))

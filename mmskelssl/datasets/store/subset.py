@@ -68,7 +68,7 @@ def subset(path: str, out: str, split: str | None = None, classes: Sequence[str]
         there = {store.ids[i] for i in rows}
         for name, members in store.splits.items():
             writer.set_split(name, [sample for sample in members if sample in there])
-        if store.index.get('joint_masks'):
+        if 'joint_masks' in store.index:
             writer.index['joint_masks'] = store.index['joint_masks']
 
 
