@@ -21,8 +21,9 @@ LIMIT = .05
 SPANS = 16
 _SHARES = (.04, .08, .12, .16, .2)
 CUTS = ((0., 1.), *((0., 1 - share) for share in _SHARES), *((share, 1.) for share in _SHARES))
+_TIMES = np.array([np.linspace(start, end, SPANS + 1) for start, end in CUTS])
 LEAST = 5  # frames: with fewer there is no movement to compare
-_DIMENSIONS, _SAMPLE, _BLOCK = 64, 1000, 256
+_DIMENSIONS, _SAMPLE, _BLOCK = 64, 300, 256
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _candidates(store: SkeletonStore, samples: list[int], others: list[int],
     """Pairs whose projections are within the limit of each other, with a cut of either."""
     every = list(dict.fromkeys([*samples, *others]))
     chosen = every if len(every) <= _SAMPLE else np.random.default_rng(0).choice(every, _SAMPLE, replace=False)
-    curves = np.stack([_curves(_moving(store.keypoints(int(i))), CUTS[:1])[0] for i in chosen])
+    curves = np.stack([_curves(_moving(store.keypoints(int(i))), 1)[0] for i in chosen])
     basis = np.linalg.svd(curves, full_matrices=False)[2][:_DIMENSIONS].T  # orthonormal columns
     cuts = {i: _curves(_moving(store.keypoints(i))) @ basis
             for i in track(every, 'comparing', disable=len(every) < 2000)}
@@ -100,6 +101,7 @@ def _moving(keypoints: np.ndarray) -> np.ndarray | None:
 
     A frame without a person repeats the nearest one with them.
     """
+    keypoints = np.asarray(keypoints)
     seen = keypoints.any((2, 3))
     frames = np.flatnonzero(seen.any(0))
     if not len(frames) or frames[-1] - frames[0] + 1 < LEAST:
@@ -114,12 +116,12 @@ def _moving(keypoints: np.ndarray) -> np.ndarray | None:
     return np.stack(tracks)
 
 
-def _curves(clip: np.ndarray, cuts: Sequence[tuple[float, float]] = CUTS) -> np.ndarray:
+def _curves(clip: np.ndarray, cuts: int = len(CUTS)) -> np.ndarray:
     """(cuts, D): means of a clip over equal spans of its time, from start to end; centred and scaled to norm 1."""
     frames = clip.transpose(1, 0, 2, 3).reshape(clip.shape[1], -1).astype(np.float64)
     area = np.zeros_like(frames)  # under the curve that is linear between frames, from the first to each
     np.cumsum((frames[1:] + frames[:-1]) / 2, axis=0, out=area[1:])
-    time = np.array([np.linspace(start, end, SPANS + 1) for start, end in cuts]) * (len(frames) - 1)
+    time = _TIMES[:cuts] * (len(frames) - 1)
     frame = np.minimum(time.astype(int), len(frames) - 2)
     rest = (time - frame)[..., None]
     below = area[frame] + rest * frames[frame] + rest ** 2 / 2 * (frames[frame + 1] - frames[frame])

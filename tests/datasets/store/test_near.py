@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
-from mmskelssl.datasets.importers import import_pyskl
 from mmskelssl.datasets.mocap import resample
 from mmskelssl.datasets.store.near import LIMIT, distance, near_duplicates
 from mmskelssl.datasets.store.verify import verify
@@ -87,12 +86,3 @@ def test_a_store_without_splits_is_searched_as_a_whole(tmp_path):
     fault = next(fault for fault in verify(str(tmp_path / 's'), near=LIMIT) if 'near' in fault.what)
     assert '2 of 3 samples move like another one' in fault.what
     assert {text.rsplit(',', 1)[0] for text in fault.samples} == {'a like c', 'c like a'}
-
-
-def test_nwuclas_duplicates_are_all_found(real_data, tmp_path):
-    with StoreWriter(tmp_path / 's') as writer:
-        import_pyskl(str(real_data / 'nw_ucla.pkl'), writer, layout='kinect20')
-    near = [fault for fault in verify(str(tmp_path / 's'), near=LIMIT) if 'near' in fault.what]
-    assert len(near) == 1 and "95 of 464 samples of 'test'" in near[0].what  # and none by subjects
-    assert set(text.split(' ')[0].rstrip(',') for text in near[0].samples) == set(
-        SkeletonStore(tmp_path / 's').splits['test_twins'])

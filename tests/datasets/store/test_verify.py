@@ -69,8 +69,8 @@ def splits(**values):
     return lambda index, rows: index['splits'].update(values)
 
 
-def faults_of(path):
-    return {fault.what: (fault.samples, fault.fatal) for fault in verify(str(path))}
+def faults_of(path, **options):
+    return {fault.what: (fault.samples, fault.fatal) for fault in verify(str(path), **options)}
 
 
 def test_a_sound_store_has_none(store, capsys):
@@ -175,10 +175,13 @@ def test_the_tool_says_what_it_found(store, monkeypatch, capsys):
 def test_nwuclas_leak_is_found_and_mended(real_data, tmp_path):
     with StoreWriter(tmp_path / 's') as writer:
         import_pyskl(str(real_data / 'nw_ucla.pkl'), writer, layout='kinect20')
-    faults = faults_of(tmp_path / 's')
+    faults = faults_of(tmp_path / 's', near=.05)
+    near, = (what for what in faults if 'near duplicates' in what)  # none more than the exact ones, none across xsub
+    assert near.startswith("near duplicates across splits: 95 of 464 samples of 'test' move like one of 'train'")
     samples, fatal = faults["exact duplicates across splits: 95 of 464 samples of 'test' have the coordinates of one "
                             "of 'train'"]
     store = SkeletonStore(tmp_path / 's')
+    assert {text.split()[0].rstrip(',') for text in faults[near][0]} == set(samples)
     assert list(samples) == [name for name in store.splits['test'] if name in set(store.splits['test_twins'])]
     assert not fatal and not any(one for _, one in faults.values())
     repair(str(tmp_path / 's'), str(tmp_path / 'mended'), drop_twins=True)
