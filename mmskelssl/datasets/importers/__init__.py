@@ -8,6 +8,7 @@ registers its own with ``@IMPORTERS.register('name')``.
 """
 from mmskelssl.catalogue import Catalogue
 from mmskelssl.datasets.importers.arrays import import_arrays
+from mmskelssl.datasets.importers.bandai import import_bandai
 from mmskelssl.datasets.importers.cmu import import_cmu
 from mmskelssl.datasets.importers.msr import import_msr
 from mmskelssl.datasets.importers.ntu import import_ntu60, import_ntu120
@@ -22,5 +23,5 @@ from mmskelssl.datasets.importers.utkinect import import_utkinect
 
 IMPORTERS = Catalogue('importer', dict(
     ntu60=import_ntu60, ntu120=import_ntu120, pkummd=import_pkummd, nwucla=import_nwucla, msr=import_msr,
-    sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, cmu=import_cmu, pyskl=import_pyskl,
-    official_npy=import_official_npy, arrays=import_arrays, pose_json=import_pose_json))
+    sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, cmu=import_cmu, bandai=import_bandai,
+    pyskl=import_pyskl, official_npy=import_official_npy, arrays=import_arrays, pose_json=import_pose_json))

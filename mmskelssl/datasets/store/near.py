@@ -1,13 +1,15 @@
 """Near duplicates: clips of the same movement at another length, place, size or cut.
 
-The distance of two clips compares their movements as curves. Each clip is averaged over 16 equal spans of its time,
-moved so that the mean of all its joints is the origin, and scaled to root-mean-square size 1; the distance is the
-root-mean-square difference of what is left, in units of the body's size: 0 for a clip that was resampled, shifted and
-rescaled without loss, about 1.4 for unrelated clips. The smallest value counts over cuts of up to 20 % from the
-beginning or the end of one of the two, so that clips cut a little apart are found.
+The distance of two clips compares how their postures change. Each clip is averaged over 16 equal spans of its time. In
+each span the mean of all joints, of all persons, is moved to the origin; the whole is scaled to root-mean-square size
+1. The distance is the root-mean-square difference of what is left, in units of the body's size: 0 for a clip that was
+resampled, shifted and rescaled without loss, about 1.4 for unrelated ones. The smallest value counts over cuts of up to
+20 % from the beginning or the end of one of the two, so that clips cut a little apart are found.
 
-In NW-UCLA, MSR Action3D and SBU, clips resampled to 0.7 to 1.3 of their length stay below 0.04 (95 of 100 of them).
-Two performances of an action are rarely below 0.05 apart, which is the default limit.
+Measured on NW-UCLA, MSR Action3D, SBU and Bandai-Namco's motions: 9 in 10 clips stay below 0.04 when resampled to 0.7
+or 1.3 of their length, and below 0.065 when cut by 7 to 13 % too. Across their splits by subject, camera and style no
+two performances come below 0.06; people who stand still but for one hand may come as near as 0.045. The default limit
+is 0.05.
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -117,7 +119,7 @@ def _moving(keypoints: np.ndarray) -> np.ndarray | None:
 
 
 def _curves(clip: np.ndarray, cuts: int = len(CUTS)) -> np.ndarray:
-    """(cuts, D): means of a clip over equal spans of its time, from start to end; centred and scaled to norm 1."""
+    """(cuts, D): means of a clip over equal spans of its time; each centred, all scaled to norm 1."""
     frames = clip.transpose(1, 0, 2, 3).reshape(clip.shape[1], -1).astype(np.float64)
     area = np.zeros_like(frames)  # under the curve that is linear between frames, from the first to each
     np.cumsum((frames[1:] + frames[:-1]) / 2, axis=0, out=area[1:])
@@ -125,7 +127,7 @@ def _curves(clip: np.ndarray, cuts: int = len(CUTS)) -> np.ndarray:
     frame = np.minimum(time.astype(int), len(frames) - 2)
     rest = (time - frame)[..., None]
     below = area[frame] + rest * frames[frame] + rest ** 2 / 2 * (frames[frame + 1] - frames[frame])
-    curves = np.diff(below, axis=1).reshape(len(time), -1, clip.shape[-1])
-    curves -= curves.mean(1, keepdims=True)
-    norm = np.linalg.norm(curves, axis=(1, 2), keepdims=True)
-    return (curves / np.where(norm, norm, 1)).reshape(len(time), -1)
+    curves = np.diff(below, axis=1).reshape(len(time), SPANS, -1, clip.shape[-1])
+    curves = (curves - curves.mean(2, keepdims=True)).reshape(len(time), -1)
+    norm = np.linalg.norm(curves, axis=1, keepdims=True)
+    return curves / np.where(norm, norm, 1)

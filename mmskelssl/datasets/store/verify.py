@@ -107,8 +107,11 @@ def _split_faults(store: SkeletonStore, contents: list[bytes]) -> list[Fault]:
 def _near_faults(store: SkeletonStore, limit: float) -> Iterable[Fault]:
     """Samples of a test split that are nearly ones of its training split, exact copies among them."""
     pairs = [pair for pair in split_pairs(store.splits) if all(_is_sound(store, split) for split in pair)]
+    known: dict[tuple[bytes, bytes], list] = {}
     for train, test in pairs or [('all', 'all')]:
-        found = near_duplicates(store, store.split(test), store.split(train), limit)
+        rows = store.split(test), store.split(train)
+        key = rows[0].tobytes(), rows[1].tobytes()  # some splits have two names
+        found = known.get(key) or known.setdefault(key, near_duplicates(store, *rows, limit))
         near = {store.ids[pair.sample]: f'{store.ids[pair.sample]} like {store.ids[pair.other]}, {pair.distance:.3f}'
                 for pair in found}
         if pairs:  # of these, clips too short to compare by their movement
