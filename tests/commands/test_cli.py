@@ -50,7 +50,7 @@ def test_the_table_is_complete():
     """Every module that is a door has a line in the table, and the list of commands shows it."""
     doors = {path.stem for path in (ROOT / 'mmskelssl/commands').glob('*.py')
              if 'def add_arguments(parser' in path.read_text()}
-    assert doors == set(cli.COMMANDS)
+    assert doors == set(cli.COMMANDS) | {'split', 'subset', 'relabel', 'convert_store'}  # which only `prepare` has
 
 
 def test_the_list_of_commands(capsys):

@@ -74,7 +74,7 @@ def test_targets_are_what_can_be_made():
 
 
 def test_mirrored_clips_become_mirrored_clips():
-    for source in sorted(LAYOUTS):
+    for source in ('coco17', 'ntu25', 'halpe26', 'h36m17'):
         for target in targets_of(LAYOUTS[source]):
             mirror, clip = LAYOUTS[source].mirror, clip_of(source)
             there = convert_layout(clip, source, target)

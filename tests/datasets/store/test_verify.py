@@ -164,9 +164,12 @@ def test_split_pairs():
 def test_the_tool_says_what_it_found(store, monkeypatch, capsys):
     def status(path):
         monkeypatch.setattr(sys, 'argv', ['tool', 'verify', str(path)])
-        with pytest.raises(SystemExit) as stop:
+        try:
             prepare_data.main()
-        return stop.value.code
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
     assert status(store) == 0 and 'no fault found' in capsys.readouterr().out
     shutil.rmtree(store)
     assert status(store) == 1 and 'is no store' in capsys.readouterr().out
