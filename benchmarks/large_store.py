@@ -20,7 +20,7 @@ import tempfile
 
 import numpy as np
 
-from mmskelssl.datasets.store.reader import write_columns
+from mmskelssl.datasets.store.columns import write_columns
 from mmskelssl.provenance import machine, versions
 
 CLIP = (3, 50, 25, 2)

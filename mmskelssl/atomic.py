@@ -23,7 +23,9 @@ def write_atomically(path: str, data: bytes, check=None) -> None:
     os.makedirs(folder, exist_ok=True)
     temporary = f'{path}.{os.getpid()}.tmp'
     try:
-        with open(temporary, 'wb') as file:
+        if osp.lexists(temporary):  # of a killed process with the same number; or a link, which is not followed
+            os.remove(temporary)
+        with open(temporary, 'xb') as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -31,7 +33,7 @@ def write_atomically(path: str, data: bytes, check=None) -> None:
             check(temporary)
         os.replace(temporary, path)
     except BaseException:
-        if osp.exists(temporary):
+        if osp.lexists(temporary):
             os.remove(temporary)
         raise
     _sync_folder(folder)

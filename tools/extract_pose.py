@@ -17,6 +17,7 @@ from rich.progress import track
 from mmskelssl.datasets.importers.import_files import add_or_skip
 from mmskelssl.datasets.importers.labels import Labels, check_share, set_splits
 from mmskelssl.datasets.importers.pose.values import MAX_FRAMES
+from mmskelssl.datasets.importers.source import changed, note_file
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
@@ -89,8 +90,9 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
     import cv2
     about = Labels(None, videos, labels)
     writer.index['classes'] = about.classes
-    for video in track([video for video in videos if video not in writer.finished], 'estimating poses'):
+    for video in track(writer.unfinished(videos, changed), 'estimating poses'):
         name = about.names[video]
+        note_file(video)
         try:
             keypoints = track_persons(people_of(video, estimator, every), persons, scores=True)
             add_or_skip(writer, name, keypoints=keypoints[..., :writer.channels], **about.of(video))

@@ -59,13 +59,10 @@ def _import(path, writer, classes, persons, missing, jobs):
         raise UserError(f'{path}: no .skeleton files in it')
     writer.describe('ntu25')
     writer.index['classes'] = NTU_CLASSES[:classes]
-    excluded, wanted = _missing_list(source, missing), []
-    for name in names:
-        if stem(name) not in excluded:
-            wanted.append(name)
-        elif name not in writer.finished:
-            writer.skip(stem(name), 'it is in the list of missing skeletons')
-            writer.finish(name)
+    excluded = _missing_list(source, missing)
+    for name in (name for name in names if stem(name) in excluded):
+        writer.skip(stem(name), 'it is in the list of missing skeletons')
+    wanted = [name for name in names if stem(name) not in excluded]
     import_files(source, wanted, partial(read_skeleton, classes=classes, persons=persons), writer, jobs)
     if not excluded:
         print('note: without the list of missing skeletons (--missing) the numbers of samples differ from the '

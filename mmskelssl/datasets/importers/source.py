@@ -1,9 +1,12 @@
 """Files of a folder or a zip archive, read one at a time. Nothing is unpacked, nothing outside the folder is read."""
+import hashlib
 import os
 import os.path as osp
 import zipfile
 from pathlib import PurePosixPath
 
+from mmskelssl.atomic import file_hash
+from mmskelssl.datasets.store.journal import note_read
 from mmskelssl.errors import UserError
 
 # No skeleton file of any data set comes near them; a zip bomb does.
@@ -42,7 +45,25 @@ class Source:
         return sorted(name for name in shown if (self.path if name == '.' else name).lower().endswith(endings))
 
     def read(self, name: str) -> bytes:
-        """Content of a file; ValueError says why there is none."""
+        """Content of a file; ValueError says why there is none. An import that is interrupted remembers the file."""
+        stamp, data = self.stamp(name), None
+        try:
+            data = self._content(name)
+            return data
+        finally:
+            note_read(self.path, name, *stamp, '' if data is None else hashlib.sha256(data).hexdigest())
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Size of a file, and the time (ns) at which it, or the archive that holds it, changed; -1 if it is missing."""
+        try:
+            if self.is_zip:
+                return self._archive().getinfo(name).file_size, os.stat(self.path).st_ctime_ns
+            about = os.stat(self.path if name == '.' else osp.join(self.path, name))
+            return about.st_size, about.st_ctime_ns
+        except (KeyError, OSError, UserError, ValueError):
+            return -1, -1
+
+    def _content(self, name: str) -> bytes:
         try:
             if self.is_zip:
                 if '..' in PurePosixPath(name).parts or name.startswith('/'):
@@ -80,6 +101,26 @@ class Source:
             except (OSError, zipfile.BadZipFile, ValueError) as error:
                 raise UserError(f'{self.path}: a damaged zip archive ({error})') from error
         return self._zip
+
+
+def changed(path: str, name: str, stamp: tuple[int, int, str]) -> bool:
+    """Whether a file is no longer as it was when it was read: size and time, and where these differ, its hash."""
+    try:
+        source = Source(path)
+        if source.stamp(name) == tuple(stamp[:2]):
+            return False
+        return (file_hash(path) if name == '.' else hashlib.sha256(source.read(name)).hexdigest()) != stamp[2]
+    except (OSError, ValueError):  # it is gone
+        return True
+
+
+def note_file(path: str) -> None:
+    """Have an import remember a file that something else reads, such as a video."""
+    try:
+        about = os.stat(path)
+        note_read(path, '.', about.st_size, about.st_ctime_ns, file_hash(path))
+    except OSError:
+        note_read(path, '.', -1, -1, '')
 
 
 def _is_hidden(part: str) -> bool:

@@ -6,23 +6,29 @@ import os
 import os.path as osp
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
 from mmskelssl import __version__
 from mmskelssl.atomic import file_hash
+from mmskelssl.datasets.store.columns import write_columns
+from mmskelssl.datasets.store.journal import LISTS, Journal, Reads, noting_reads
 from mmskelssl.datasets.store.mend import fill_gaps
-from mmskelssl.datasets.store.reader import VERSION, write_columns
+from mmskelssl.datasets.store.schema import VERSION, is_name, plain, read_index
 from mmskelssl.errors import UserError
+from mmskelssl.folders import OwnFolder
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
 
 
 class StoreWriter:
     """Writes a store, as a context manager. Memory does not grow with the data set's frames.
 
-    An importer that reads file by file calls :meth:`finish` after each: what was finished survives when the process
-    is killed, and the next import with the same source and options goes on from there (``resume=True``).
+    An importer that reads file by file asks :meth:`unfinished` which are left and calls :meth:`finish` after each: what
+    was finished survives when the process is killed, and the next import with the same source and options goes on from
+    there (``resume=True``). Where a source file or the table of labels has changed since, what depends on it is read
+    again.
 
     Args:
         path: Folder to make.
@@ -42,7 +48,6 @@ class StoreWriter:
         self._check_place()
         self.samples, self.splits, self.rows = [], {}, 0
         self.skipped, self.repaired, self.noted = [], [], []
-        self.finished: set[str] = set()
         self._ids: set[str] = set()
         self._store = ''
         self.index = dict(version=VERSION, classes=list(classes or []), provenance=dict(
@@ -66,19 +71,29 @@ class StoreWriter:
 
     def __enter__(self) -> 'StoreWriter':
         parent, name = osp.split(osp.abspath(self.path))
+        self._open = ExitStack()
         try:
             os.makedirs(parent, exist_ok=True)
             if self.resume:
                 self._folder = osp.join(parent, f'.{name}.partial')
-                os.makedirs(self._folder, exist_ok=True)
-                self._lock()
             else:
                 self._folder = tempfile.mkdtemp(prefix=f'.{name}-', dir=parent)
-            self._raw = open(osp.join(self._folder, 'frames.raw'), 'ab')
-            self._journal = open(osp.join(self._folder, 'journal.jsonl'), 'a+', encoding='ascii', errors='replace')
+            folder = self._open.enter_context(OwnFolder(self._folder, 0o700))
+            if self.resume:
+                self._lock(folder)
+            self._raw = self._open.enter_context(folder.open('frames.raw', 'r+b', create=True))
+            journal = self._open.enter_context(folder.open('journal.jsonl', 'r+b', create=True))
         except OSError as error:
-            raise UserError(f'cannot write to {parent}: {error}') from error
-        self._recall()
+            self._open.close()
+            raise UserError(f'cannot write to {getattr(self, "_folder", parent)}: {error.strerror or error}; if it is '
+                            'left of an earlier import, remove it') from error
+        except UserError:
+            self._open.close()
+            raise
+        what = {key: self.index['provenance'][key] for key in ('source', 'options', 'importer_version')}
+        self._journal = Journal(journal, what, os.fstat(self._raw.fileno()).st_size)
+        self._reads = self._open.enter_context(noting_reads())  # since the last finished item
+        self._written = dict.fromkeys(LISTS, 0)
         return self
 
     def add(self, name: str, keypoints: np.ndarray, label: int | None = None, subject: int | None = None,
@@ -105,15 +120,15 @@ class StoreWriter:
             raise UserError(f'sample {name}: keypoints hold NaN or Inf, {filled}')
         if name in self._ids:
             raise UserError(f'sample {name}: the id stands twice')
-        if not name or '\0' in name:
-            raise UserError(f'sample {name!r}: an id has at least one character, and none of them is zero')
+        if not is_name(name):
+            raise UserError(f'sample {plain(json.dumps(name))}: an id has at least one character, and no control '
+                            'characters')
         try:
             sample = dict(
                 id=name, offset=self.rows, persons=frames.shape[0], frames=frames.shape[1],
                 label=None if label is None else operator.index(label),
                 subject=None if subject is None else operator.index(subject), **extra)
-            json.dumps(sample)
-            name.encode()
+            json.dumps(sample, allow_nan=False)
         except (AttributeError, TypeError, ValueError) as error:
             raise UserError(f'sample {name}: label and subject must be integers, and the rest plain: {error}') from None
         for what in ('label', 'subject'):
@@ -129,24 +144,52 @@ class StoreWriter:
 
     def skip(self, name: str, reason: str) -> None:
         """Note a sample that could not be imported."""
-        name, reason = (text.encode('utf-8', 'backslashreplace').decode() for text in (name, reason))
-        self.skipped.append(dict(id=name, reason=reason))  # a file's name need not be text
+        self.skipped.append(dict(id=plain(name, 1000), reason=plain(reason, 1000)))  # a file's name need not be text
 
     def note(self, name: str, text: str) -> None:
         """Note something about a sample that is in the store."""
-        self.noted.append(dict(id=name, reason=text))
+        self.noted.append(dict(id=name, reason=plain(text, 1000)))
 
-    def finish(self, item: str) -> None:
-        """Note that everything of a source file has been added or skipped: a resumed import leaves it out."""
-        new = {key: getattr(self, key)[count:] for key, count in self._written.items()}
+    def unfinished(self, items: Sequence[str], changed: Callable) -> list[str]:
+        """Take over what an interrupted import had finished of these source files; return those that are left.
+
+        Args:
+            items: Files, in the order of their import.
+            changed: ``changed(path, name, stamp)``: whether a file is no longer as it was
+                (:class:`~mmskelssl.datasets.store.journal.Journal`).
+        """
+        if self.samples and not self._journal.done:  # added before the first item: its frames are over the old ones
+            return list(items)
+        entries, why = self._journal.take(items, self._reads, changed)
+        if why:
+            print(f'note: {plain(why, 200)} since this import was interrupted: '
+                  f'{len(entries)} of {len(self._journal.entries)} files are kept, the rest is read again')
+        for key in LISTS:  # what was noted before the first item is noted again by each run
+            getattr(self, key).extend(new for entry in entries for new in entry[key])
+            self._written[key] = len(getattr(self, key))
+        if entries:
+            self._reads.clear()
+            self._raw.seek(entries[-1]['bytes'])
+        self.rows = sum(sample['persons'] * sample['frames'] for sample in self.samples)
+        self._ids = {sample['id'] for sample in self.samples}
+        return list(items)[len(entries):]
+
+    def finish(self, item: str, reads: Reads | None = None) -> None:
+        """Note that everything of a source file has been added or skipped: a resumed import leaves it out.
+
+        Args:
+            reads: What it was read from, where another process read it.
+        """
         self._raw.flush()
-        self._journal.write(json.dumps(dict(item=item, bytes=self._raw.tell(), **new)) + '\n')
-        self._journal.flush()
-        self.finished.add(item)
+        new = {key: getattr(self, key)[count:] for key, count in self._written.items()}
+        self._journal.append(item=item, bytes=self._raw.tell(), reads={**self._reads, **(reads or {})}, **new)
+        self._reads.clear()
         self._written = {key: len(getattr(self, key)) for key in self._written}
 
     def set_split(self, name: str, ids: Iterable[str]) -> None:
         """Define a split by sample ids; one without samples is left out."""
+        if not is_name(name):
+            raise UserError(f'{self.path}: {plain(json.dumps(name))} is no name for a split')
         self.splits[name] = list(ids)
         if not self.splits[name]:
             del self.splits[name]
@@ -154,18 +197,16 @@ class StoreWriter:
     def __exit__(self, error_type, error, traceback) -> None:
         kept = False
         try:
-            try:
-                self._journal.close()
-            finally:
-                self._raw.close()
-            kept = self.resume and bool(self.finished) and error_type is not None
+            kept = self.resume and bool(self._journal.done) and error_type is not None
             if error_type is None:
+                self._raw.truncate()
+                self._raw.flush()
                 self._write()
                 self._put_in_place()
             elif issubclass(error_type, OSError):
                 raise error
         except OSError as failure:
-            kept = self.resume and bool(self.finished)
+            kept = self.resume and bool(self._journal.done)
             hint = '; run the command again to go on from here' if kept else ''
             raise UserError(f'cannot write {self.path}: {failure}{hint}') from failure
         finally:
@@ -173,44 +214,14 @@ class StoreWriter:
                 shutil.rmtree(self._folder, ignore_errors=True)
             elif self._store:
                 shutil.rmtree(self._store, ignore_errors=True)
-            if self.resume:
-                self._locked.close()
+            self._open.close()
 
-    def _lock(self) -> None:
-        self._locked = open(osp.join(self._folder, 'lock'), 'w')
+    def _lock(self, folder: OwnFolder) -> None:
+        locked = self._open.enter_context(folder.open('lock', 'r+b', create=True))
         try:
-            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise UserError(f'{self.path}: another import into it is running') from None
-
-    def _recall(self) -> None:
-        """Read the journal of an interrupted import; whatever is unfinished or of another source is dropped."""
-        what = {key: self.index['provenance'][key] for key in ('source', 'options', 'importer_version')}
-        self._written = dict(samples=0, skipped=0, repaired=0, noted=0)
-        self._journal.seek(0)
-        lines, size = self._journal.read().splitlines(keepends=True), self._raw.tell()
-        whole = kept = 0  # bytes of the journal and of the frames that stay
-        try:
-            if json.loads(lines[0]) == json.loads(json.dumps(what)):
-                whole = len(lines[0])
-                for line in lines[1:]:
-                    entry = json.loads(line)
-                    if entry['bytes'] > size or not line.endswith('\n'):
-                        break
-                    for key in self._written:
-                        getattr(self, key).extend(entry[key])
-                    self.finished.add(entry['item'])
-                    whole, kept = whole + len(line), entry['bytes']
-        except (IndexError, json.JSONDecodeError, KeyError, TypeError):
-            pass
-        self.rows = sum(sample['persons'] * sample['frames'] for sample in self.samples)
-        self._ids = {sample['id'] for sample in self.samples}
-        self._written = {key: len(getattr(self, key)) for key in self._written}
-        self._raw.truncate(kept)
-        self._journal.truncate(whole)
-        if not whole:
-            self._journal.write(json.dumps(what) + '\n')
-            self._journal.flush()
 
     def _check_place(self) -> None:
         if osp.lexists(self.path) and not self.overwrite:
@@ -237,7 +248,8 @@ class StoreWriter:
         with open(osp.join(self._store, 'index.json'), 'w', encoding='utf-8') as out:
             json.dump(self.index, out)
             _sync(out)
-        write_columns(self._store, self.index)
+        # What is written can be read, whatever an importer has put into it.
+        write_columns(self._store, read_index(osp.join(self._store, 'index.json')))
 
     def _put_in_place(self) -> None:
         self._check_place()  # again: another process may have been faster

@@ -65,11 +65,11 @@ STOPS = """
 import sys, time
 from mmskelssl.datasets.store.writer import StoreWriter
 finish, stop = StoreWriter.finish, int(sys.argv.pop(1))
-def finish_and_wait(self, item):
-    finish(self, item)
-    if len(self.finished) == stop:
+def finish_and_wait(self, item, reads):
+    finish(self, item, reads)
+    if self._journal.done == stop:
         self._raw.write(b'half a frame'); self._raw.flush()
-        self._journal.write('{"item": "S0'); self._journal.flush()
+        self._journal._file.write(b'{"item": "S0'); self._journal._file.flush()
         print('stopped', flush=True)
         time.sleep(600)
 StoreWriter.finish = finish_and_wait

@@ -1,0 +1,160 @@
+"""What an ``index.json`` may hold. It is checked once, when it is read; after that no code asks again."""
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import get_layout
+
+VERSION = 2
+# A million samples take some 150 MB. Reading needs at most 30 times the file's size, whatever is in it.
+MAX_BYTES = 1 << 28
+LABELS = 1 << 31  # labels and subjects are below it
+_CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+
+
+def read_index(file: str) -> dict:
+    """The content of an ``index.json``, checked; UserError says in one line what is wrong."""
+    try:
+        if os.path.getsize(file) > MAX_BYTES:
+            raise ValueError(f'larger than {MAX_BYTES >> 20} MiB')
+        with open(file, 'rb') as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise damaged(file, error) from error
+    return parse_index(data, file)
+
+
+def parse_index(data: bytes, file: str) -> dict:
+    """The same of the file's bytes.
+
+    Args:
+        file: Its name, for messages.
+
+    Returns:
+        ``samples``, ``splits``, ``layout``, ``channels``, ``classes`` (a list) and whatever else is in it.
+    """
+    try:
+        index = json.loads(data.decode('utf-8'), parse_constant=_refuse, parse_float=_finite)
+        _check(index)
+        return index
+    except RecursionError:
+        raise damaged(file, ValueError('nested too deeply')) from None
+    except (KeyError, TypeError, UserError, ValueError) as error:
+        raise damaged(file, error) from error
+
+
+def damaged(file: str, error: Exception) -> UserError:
+    """The error for an index that cannot be understood."""
+    text = f'no key {error}' if isinstance(error, KeyError) else plain(str(error), 200)
+    return UserError(f'{file} is damaged ({text}): import the data again')
+
+
+def plain(text: str, most: int = 80) -> str:
+    """Text for a message: one line, without control characters, shortened."""
+    text = _CONTROL.sub(lambda found: found.group().encode('unicode_escape', 'surrogatepass').decode(), text)
+    return text if len(text) <= most else f'{text[:most - 3]}...'
+
+
+def is_name(value) -> bool:
+    """Whether this may be the name of a sample, a class or a split: text with something in it, and no control codes."""
+    return isinstance(value, str) and bool(value) and not _CONTROL.search(value)
+
+
+def _refuse(text: str):
+    raise ValueError(f'{text} is not a number')
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f'{plain(text, 20)} is not a finite number')
+    return value
+
+
+def _check(index) -> None:
+    """Raise ValueError where an index is not as it should be, and fill in what older ones lack."""
+    if not isinstance(index, dict):
+        raise ValueError(f'it holds a {type(index).__name__}, not an object')
+    version = index.get('version', 1)
+    if not _is_count(version, 1, VERSION + 1):
+        raise ValueError(f'version {_shown(version)}: this program reads 1 to {VERSION}')
+    layout = index['layout']
+    if not isinstance(layout, (str, Mapping)):
+        raise ValueError(f'layout {_shown(layout)} is neither a name nor an object')
+    get_layout(layout)
+    if not _is_count(index['channels'], 2, 5):
+        raise ValueError(f'channels {_shown(index["channels"])}: expected 2, 3 or 4')
+    if index.get('classes') is None:
+        index['classes'] = []
+    _check_names('classes', index['classes'])
+    for key in ('sha256', 'units'):
+        if not isinstance(index.get(key, ''), str):
+            raise ValueError(f'{key} {_shown(index[key])} is no text')
+    _check_samples(index['samples'])
+    if not isinstance(index['splits'], dict):
+        raise ValueError(f'splits: {_shown(index["splits"])} is no object')
+    for name, ids in index['splits'].items():
+        if not is_name(name):
+            raise ValueError(f'splits: {_shown(name)} is no name')
+        _check_names(f'split {_shown(name)}', ids)
+    _check_provenance(index.setdefault('provenance', {}))
+
+
+def _check_samples(samples) -> None:
+    if not isinstance(samples, list) or not samples:
+        raise ValueError(f'samples: {_shown(samples)} is no list of samples')
+    rows = 0
+    for i, sample in enumerate(samples):
+        if not isinstance(sample, dict):
+            raise ValueError(f'sample {i} is {_shown(sample)}, no object')
+        name = sample.get('id')
+        if not is_name(name):
+            raise ValueError(f'sample {i}: its id {_shown(name)} is no name')
+        for key in ('offset', 'persons', 'frames'):
+            if not _is_count(sample.get(key), int(key != 'offset'), LABELS if key != 'offset' else 1 << 62):
+                raise ValueError(f'sample {_shown(name)}: {key} is {_shown(sample.get(key))}')
+        if sample['offset'] != rows:
+            raise ValueError(f'sample {_shown(name)}: offset {sample["offset"]} does not follow the sample before, '
+                             f'expected {rows}')
+        rows += sample['persons'] * sample['frames']
+        for key in ('label', 'subject'):
+            value = sample.get(key)
+            if value is not None and not _is_count(value, 0, LABELS):
+                raise ValueError(f'sample {_shown(name)}: {key} {_shown(value)} is not an integer from 0 on; '
+                                 'it is null where there is none')
+
+
+def _check_names(what: str, names) -> None:
+    if not isinstance(names, list):
+        raise ValueError(f'{what}: {_shown(names)} is no list of names')
+    for name in names:
+        if not is_name(name):
+            raise ValueError(f'{what}: {_shown(name)} is no name')
+
+
+def _check_provenance(provenance) -> None:
+    if not isinstance(provenance, dict):
+        raise ValueError(f'provenance {_shown(provenance)} is no object')
+    for key in ('skipped', 'repaired', 'noted'):
+        entries = provenance.setdefault(key, [])
+        if not isinstance(entries, list) or not all(
+                isinstance(entry, dict) and isinstance(entry.get('id'), str) and isinstance(entry.get('reason'), str)
+                for entry in entries):
+            raise ValueError(f'provenance: {key} is no list of objects with id and reason')
+
+
+def _is_count(value, least: int, end: int) -> bool:
+    """Whether this is an integer (no boolean) from ``least`` on, below ``end``."""
+    return type(value) is int and least <= value < end
+
+
+def _shown(value) -> str:
+    """A value of the file for a message, short whatever it is."""
+    if isinstance(value, (list, dict)):
+        return f'a {type(value).__name__} of {len(value)}'
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 64:
+        return f'a number of {value.bit_length()} bits'
+    return plain(json.dumps(value), 60)
