@@ -71,13 +71,15 @@ PREPROCESS = """
 import json, sys, time
 from mmskelssl.datasets import SkeletonStore
 from mmskelssl.datasets.preprocessing import preprocess
+from mmskelssl.folders import OwnFolder
 pipeline = [dict(type='SelectPersons', max_persons=2), dict(type='Center'), dict(type='ResizeFrames', frames=50),
             dict(type='AlignShoulders'), dict(type='PackSkeleton')]
 if __name__ == '__main__':
-    store, times = SkeletonStore(sys.argv[1]), {}
+    store, folder, times = SkeletonStore(sys.argv[1]), OwnFolder(sys.argv[1] + '.cache'), {}
     for jobs in (1, 2, 1, 2):
         start = time.perf_counter()
-        preprocess(store, pipeline, sys.argv[1] + '/c.npy', sys.argv[1] + '/l.npy', jobs)
+        folder.remove('c.npy.partial')
+        preprocess(store, pipeline, folder, 'c', jobs)
         times[str(jobs)] = time.perf_counter() - start
     print(json.dumps(times))
 """

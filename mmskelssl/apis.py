@@ -13,6 +13,7 @@ import torch
 
 from mmskelssl.commands.encoder import coordinates, move_to
 from mmskelssl.datasets.preprocessing import build_transform, check_shape, run_transform
+from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.plugins import import_plugins
@@ -59,11 +60,11 @@ class FeatureExtractor:
         self.checkpoint, self.batch_size = os.fspath(checkpoint), batch_size
         self.model, info = build_from_checkpoint(self.checkpoint)
         self._data = info.get('dataset')
-        if not isinstance(self._data, dict) or not {'pipeline', 'layout'} <= set(self._data):
+        if not isinstance(self._data, dict) or 'pipeline' not in self._data or 'layout' not in about_data(self._data):
             raise UserError(f'{self.checkpoint}: does not say how its clips were preprocessed; take a checkpoint '
                             'written by tools/train.py')
         self.store = self._data.get('store')
-        self.layout = get_layout(self._data['layout'])
+        self.layout = get_layout(about_data(self._data)['layout'])
         self.channels = coordinates(info['model'])
         check_types(self._data['pipeline'], self.checkpoint)
         self._transform = build_transform(self._data['pipeline'])

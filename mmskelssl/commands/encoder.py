@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.errors import UserError
@@ -65,7 +66,8 @@ def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = N
     if not (data or dataset.get('store')):
         raise UserError(f'{path}: does not name its data; add --data STORE')
     store = SkeletonStore(data or dataset['store'])
-    trained_on = get_layout(dataset.get('layout', store.layout))
+    about = about_data(dataset)
+    trained_on = get_layout(about.get('layout', store.layout))
     if trained_on != store.layout:
         raise UserError(f'{store.path} has layout {store.layout.name!r}, but {path} was trained on '
                         f'{trained_on.name!r}; choose another store')
@@ -73,7 +75,7 @@ def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = N
     if channels != store.channels:
         raise UserError(f'{store.path} has {store.channels} coordinates a joint, but {path} was trained on {channels}; '
                         'choose another store')
-    if not data and dataset.get('data_hash', store.data_hash) != store.data_hash:
+    if not data and about.get('data_hash', store.data_hash) != store.data_hash:
         print(f'note: {store.path} has changed since {path} was trained on it')
     return Encoder(path, model, info, store, name)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from mmskelssl.catalogue import Catalogue
 from mmskelssl.commands.encoder import Encoder, move_to, pair_with_data
 from mmskelssl.commands.output import Output
+from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_model
@@ -142,7 +143,7 @@ class Measurement:
     def add(self, path: str, model, info: dict, name: str | None = None) -> None:
         """Add an encoder to measure; one that does not go together with its data is refused at once."""
         encoder = pair_with_data(path, model, info, self.data, name)
-        if self.another and (info.get('dataset') or {}).get('data_hash') == encoder.store.data_hash:
+        if self.another and about_data(info.get('dataset') or {}).get('data_hash') == encoder.store.data_hash:
             raise UserError(f'{path} was pre-trained on {encoder.store.path} itself; transfer needs another store')
         parse_pairs(self.pairs, encoder.store.splits)
         self.encoders.append(encoder)

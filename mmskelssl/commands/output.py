@@ -10,6 +10,7 @@ from mmskelssl.evaluation.pictures import draw_errors
 from mmskelssl.evaluation.protocols import Measured
 from mmskelssl.evaluation.results import print_table, row_title, write_results
 from mmskelssl.evaluation.scores import Scores, save_scores
+from mmskelssl.names import LONGEST, file_name
 
 
 class Output:
@@ -79,7 +80,8 @@ class Output:
 
     def _subset(self, row: dict, ids: Sequence[str]) -> str:
         """The list of ids, one file a data set, split, fraction and seed: the same for all encoders."""
-        name = f'subsets/{row["data"]}_{row["train_split"]}_{row["label_fraction"]:g}_seed{row["seed"]}.json'
+        name = f'{row["data"]}_{row["train_split"]}_{row["label_fraction"]:g}_seed{row["seed"]}'
+        name = f'subsets/{file_name(name)}.json'
         content = dict(data=row['data'], data_hash=row['data_hash'], split=row['train_split'], seed=row['seed'],
                        label_fraction=row['label_fraction'], ids=list(ids))
         write_atomically(osp.join(self.folder, name), (json.dumps(content, indent=1) + '\n').encode())
@@ -90,7 +92,7 @@ class Output:
         stream = '' if row['stream'] == 'joint' else f'-{row["stream"]}'
         share = '' if row['label_fraction'] in (1, None) else f'-{row["label_fraction"]:g}'
         parts = (row['encoder'] + stream, row['protocol'], row['recipe'] + share, row['split'])
-        base = f'{kind}/' + re.sub(r'[^\w.+-]', '-', '_'.join(map(str, parts)))
+        base = f'{kind}/' + re.sub(r'[^\w.+-]', '-', '_'.join(map(str, parts)))[:LONGEST]
         free = (f'{base}{"" if i == 1 else f"-{i}"}.{suffix}' for i in itertools.count(1))
         name = next(name for name in free if name not in self.names)
         self.names.add(name)

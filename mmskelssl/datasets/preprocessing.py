@@ -1,17 +1,14 @@
 """The deterministic pipeline over a whole store: in parts, on all cores, resumable."""
-import fcntl
-import os
-import os.path as osp
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from mmcv.transforms import Compose
 from rich.progress import track
 
+from mmskelssl.datasets.cache import DTYPES, FILES, map_array, new_array
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
+from mmskelssl.folders import OwnFolder
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.parallel import FEW, WorkerDied, run_parallel
 from mmskelssl.registry import TRANSFORMS
@@ -20,73 +17,75 @@ from mmskelssl.registry import TRANSFORMS
 PART = 256
 
 
-@contextmanager
-def locked(file: str) -> Iterator[None]:
-    """Hold a lock, for which others wait. It goes with the process; the empty file stays: others may have it open."""
-    with open(file, 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def preprocess(store: SkeletonStore, pipeline: list[dict], folder: OwnFolder, key: str,
+               jobs: int | None = None) -> None:
+    """Run a pipeline over every sample and write two arrays, ``KEY.npy.partial`` and ``KEY.frames.npy.partial``.
 
-
-def preprocess(store: SkeletonStore, pipeline: list[dict], clips: str, lengths: str, jobs: int | None = None) -> None:
-    """Run a pipeline over every sample and write two arrays under their names, whole or not at all.
+    What an earlier call had finished when its process was killed is not done again.
 
     Args:
         store: Where the samples are.
         pipeline: Configs of transforms.
-        clips: File for (N, C, T, V, M) float32.
-        lengths: File for the true lengths, (N,) int64.
+        folder: Where to write (N, C, T, V, M) float32 and the true lengths, (N,) int64.
+        key: What the names of the files begin with.
         jobs: Processes; default one a core for a large store.
     """
-    temporary = clips + '.partial', lengths + '.partial'
-    arrays = _resume(*temporary)
+    names = [f'{key}{ending}.partial' for ending in FILES]
+    arrays = _resume(folder, names, len(store))
     todo = [range(i, min(i + PART, len(store))) for i in range(0, len(store), PART)]
     if arrays:
         todo = [part for part in todo if (arrays[1][part.start:part.stop] < 0).any()]
     # Transforms from outside this package are registered in this process only.
     ours = all(getattr(TRANSFORMS.get(step['type']), '__module__', '').startswith('mmskelssl.') for step in pipeline)
     jobs = jobs if jobs and ours else None if ours and len(store) >= 40 * FEW else 1
-    done = run_parallel(partial(_part, store.path, pipeline), todo, jobs, chunk=1, what='preprocessing')
+    done = run_parallel(partial(_part, store.path, store.data_hash, pipeline), todo, jobs, chunk=1,
+                        what='preprocessing')
     try:
         for part, (made, true) in zip(todo, track(done, f'preprocessing {store.path}', total=len(todo),
                                                   disable=len(store) < 5000), strict=True):
-            arrays = arrays or _create(*temporary, (len(store), *made.shape[1:]))
+            arrays = arrays or _create(folder, names, (len(store), *made.shape[1:]))
             check_shape(_name(store, part.start), made.shape[1:], arrays[0].shape[1:])
             arrays[0][part.start:part.stop] = made
             arrays[1][part.start:part.stop] = true  # after the clips: it says that they are there
     except WorkerDied:  # what is finished stays for the next try
         raise
     except UserError:
-        for file in temporary:
-            if osp.exists(file):
-                os.remove(file)
+        for name in names:
+            folder.remove(name)
         raise
     finally:
         done.close()
-    for array, old, new in ((arrays[1], temporary[1], lengths), (arrays[0], temporary[0], clips)):
+    for array in arrays:
         array.flush()
-        os.replace(old, new)  # the clips last: their presence says that both are there
 
 
-def _resume(clips: str, lengths: str):
+def _resume(folder: OwnFolder, names: list[str], samples: int):
     """The arrays of a run that was killed, writable; None where there are none, or they are cut off."""
     try:
-        for file in (clips, lengths):
-            np.load(file, mmap_mode='r', allow_pickle=False)  # unlike r+ this refuses a file that is too short
-        return tuple(np.load(file, mmap_mode='r+', allow_pickle=False) for file in (clips, lengths))
-    except (EOFError, OSError, ValueError):
+        arrays = []
+        for name, dtype in zip(names, DTYPES, strict=True):
+            with folder.open(name, 'r+b') as file:
+                arrays.append(map_array(file, dtype, 'r+'))
+        return arrays if all(len(array) == samples for array in arrays) else None
+    except (KeyError, OSError, ValueError):
         return None
 
 
-def _create(clips: str, lengths: str, shape: tuple):
-    out = np.lib.format.open_memmap(clips, 'w+', np.float32, shape)
-    true = np.lib.format.open_memmap(lengths, 'w+', np.int64, shape[:1])
-    true[:] = -1  # still to be done
-    return out, true
+def _create(folder: OwnFolder, names: list[str], shape: tuple) -> list[np.memmap]:
+    clips, lengths = (new_array(folder, name, dtype, size) for name, dtype, size
+                      in zip(names, DTYPES, (shape, shape[:1]), strict=True))
+    lengths[:] = -1  # still to be done
+    return [clips, lengths]
 
 
-def _part(path: str, pipeline: list[dict], part: range) -> tuple[np.ndarray, np.ndarray]:
-    store, transform = SkeletonStore(path), build_transform(pipeline)
+@lru_cache(maxsize=1)
+def _opened(path: str, data_hash: str) -> SkeletonStore:
+    """Each process opens a store once; one of another hash anew."""
+    return SkeletonStore(path)
+
+
+def _part(path: str, data_hash: str, pipeline: list[dict], part: range) -> tuple[np.ndarray, np.ndarray]:
+    store, transform = _opened(path, data_hash), build_transform(pipeline)
     samples = []
     for i in part:
         samples.append(_run(store, i, transform))

@@ -1,11 +1,7 @@
 """Data set over a store: preprocessing once, whole-batch reads afterwards."""
-import functools
 import hashlib
 import inspect
 import json
-import os
-import os.path as osp
-import tempfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,7 +11,8 @@ from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from torch.utils.data import Dataset, default_collate
 
 from mmskelssl.atomic import file_hash
-from mmskelssl.datasets.preprocessing import locked, preprocess
+from mmskelssl.datasets.cache import cached
+from mmskelssl.datasets.preprocessing import preprocess
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
@@ -32,15 +29,32 @@ def whole_batch(batch: dict | list[dict]) -> dict:
     return batch if isinstance(batch, dict) else default_collate(batch)
 
 
-# What a config's ``data``, or a checkpoint's ``dataset``, says besides the data set's arguments.
-_ABOUT = ('split', 'train_split', 'test_split', 'prepare', 'data_hash', 'layout')
+# What a config's ``data`` says besides the data set's arguments, and the key for what is known of the data themselves.
+_SPLITS, ABOUT = ('split', 'train_split', 'test_split', 'prepare'), 'about'
+_OLD_ABOUT = ('data_hash', 'layout')  # they lay among the arguments in the checkpoints of version 0.1.0
+
+
+def describe_data(data: Mapping, **about) -> dict:
+    """A description of data for checkpoints: the arguments of the data set, and under ``about`` what they are like."""
+    return {**{key: value for key, value in data.items() if key != ABOUT}, ABOUT: about}
+
+
+def about_data(data: Mapping) -> dict:
+    """What a description says of the data themselves: ``layout``, ``data_hash``. Older checkpoints are understood."""
+    if ABOUT in data:
+        return dict(data[ABOUT])
+    return {key: data[key] for key in _OLD_ABOUT if key in data}
 
 
 def dataset_config(data: Mapping, split: str) -> dict:
     """Config of the data set that ``data`` describes: ``type`` (default SkeletonDataset), store, pipeline and all else
     that its class takes, the same for every split.
+
+    Args:
+        data: A config's ``data``, or a description in a checkpoint (:func:`describe_data`).
     """
-    arguments = {key: value for key, value in data.items() if key not in _ABOUT}
+    other = {*_SPLITS, ABOUT} if ABOUT in data else {*_SPLITS, *_OLD_ABOUT}
+    arguments = {key: value for key, value in data.items() if key not in other}
     return {'type': 'SkeletonDataset', **arguments, 'split': split}
 
 
@@ -55,21 +69,17 @@ class SkeletonDataset(Dataset):
         store: Folder of a :class:`SkeletonStore`.
         split: Name of a split, or ``all``.
         pipeline: Configs of transforms; the last is PackSkeleton.
-        cache_dir: Where the preprocessed array is kept; default: the store's folder ``cache``.
+        cache_dir: Where the preprocessed array is kept; default: the store's folder ``cache`` or, where that is not the
+            user's own, ``mmskelssl`` in the user's cache directory.
         resident: ``device`` keeps the split's clips on the device that trains, where batches are gathered then, instead
             of reading them from the mapped array. No data workers then. Other splits and later evaluation read as ever.
     """
-
-    def __new__(cls, *args, **kwargs):
-        self = super().__new__(cls)
-        self._made_from = functools.partial(cls, *args, **kwargs)  # a subclass's own arguments too
-        return self
 
     def __init__(self, store: str, split: str, pipeline: list[dict], cache_dir: str | None = None,
                  resident: str | None = None):
         if resident not in (None, 'device'):
             raise UserError(f"data.resident is {resident!r}; it is 'device' or None")
-        self.store, self.split = SkeletonStore(store), split
+        self.store, self.split, self.pipeline, self.cache_dir = SkeletonStore(store), split, pipeline, cache_dir
         self.positions = self.store.split(split)
         self.labels = self.store.labels[self.positions]
         self.ids = [self.store.ids[i] for i in self.positions]
@@ -83,9 +93,15 @@ class SkeletonDataset(Dataset):
         self.metainfo = dict(classes=self.store.classes, layout=self.store.layout.name,
                              data_hash=self.store.data_hash, split=split)
 
-    def __reduce__(self):
-        # By its arguments: a started (not forked) worker would get a copy of the mapped arrays otherwise.
-        return self._made_from, ()
+    def __getstate__(self):
+        # The arrays stay: a started (not forked) worker maps the files itself.
+        return {**self.__dict__, 'clips': None, 'num_frames': None, 'held': None}
+
+    def __setstate__(self, state: dict):
+        self.__dict__.update(state)
+        if self.store.data_hash != self.metainfo['data_hash']:
+            raise UserError(f'{self.store.path} has changed while it was in use: start again')
+        self.clips, self.num_frames = preprocessed(self.store, self.pipeline, self.cache_dir)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -116,13 +132,8 @@ def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | No
     """
     plain = json.dumps(pipeline, sort_keys=True, default=list) + _plugin_code(pipeline)
     key = hashlib.sha256(f'{PREPROCESSING_VERSION} {store.data_hash} {plain}'.encode()).hexdigest()[:16]
-    folder = _writable(cache_dir or osp.join(store.path, 'cache'), key)
-    clips, lengths = osp.join(folder, f'{key}.npy'), osp.join(folder, f'{key}.frames.npy')
-    if not (osp.isfile(clips) and osp.isfile(lengths)):
-        with locked(osp.join(folder, f'{key}.lock')):
-            if not (osp.isfile(clips) and osp.isfile(lengths)):
-                preprocess(store, pipeline, clips, lengths, jobs)
-    return np.load(clips, mmap_mode='r', allow_pickle=False), np.load(lengths, allow_pickle=False)
+    return cached(store.path, store.data_hash, key,
+                  lambda folder, key: preprocess(store, pipeline, folder, key, jobs), cache_dir)
 
 
 def _plugin_code(pipeline: list[dict]) -> str:
@@ -136,16 +147,3 @@ def _plugin_code(pipeline: list[dict]) -> str:
             except (OSError, TypeError):  # typed at a prompt
                 pass
     return ' '.join(hashes)
-
-
-def _writable(folder: str, key: str) -> str:
-    if osp.isfile(osp.join(folder, f'{key}.npy')):
-        return folder
-    try:
-        os.makedirs(folder, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-        return folder
-    except OSError:  # a read-only store
-        fallback = osp.join(tempfile.gettempdir(), f'mmskelssl-cache-{os.getuid()}')
-        os.makedirs(fallback, mode=0o700, exist_ok=True)
-        return fallback

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 
-from mmskelssl.datasets.skeleton_dataset import SkeletonDataset, dataset_config
+from mmskelssl.datasets.skeleton_dataset import ABOUT, SkeletonDataset, dataset_config, describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.distributed import is_first_process, process_count
 from mmskelssl.engine.named_hooks import complete_hooks
@@ -146,7 +146,7 @@ def check_data(cfg: Config) -> SkeletonStore:
     data = cfg.get('data')
     if not data:
         raise UserError('the config has no `data = dict(store=..., split=..., pipeline=[...])`')
-    given = {'train_split', 'test_split', 'data_hash', 'layout'} & set(data)
+    given = {'train_split', 'test_split', ABOUT} & set(data)
     if given:
         raise UserError(f'data.{min(given)} is no argument of a data set: it follows from the store and data.split')
     data.setdefault('split', 'standard')
@@ -154,9 +154,9 @@ def check_data(cfg: Config) -> SkeletonStore:
     train_split, test_split = split_pair(data.split)
     store = open_store(data)
     store.split(train_split)
-    if is_first_process():
+    if is_first_process(cfg.get('launcher', 'none'), on_its_machine=True):
         store.verify_hash()
-    dataset = dataset_config(data, train_split)
+    dataset = dataset_config(describe_data(data), train_split)
     if cfg.train_dataloader.get('dataset', dataset) != dataset:
         raise UserError('train_dataloader.dataset is not read: `data` describes the data set (type, store, ...)')
     cfg.train_dataloader.dataset = dataset
@@ -168,7 +168,7 @@ def check_data(cfg: Config) -> SkeletonStore:
     for key in ('split', 'prepare', 'resident'):
         source.pop(key, None)
     # Pre-training needs no test split; without one its curves have no nearest neighbours.
-    cfg.evaluation = source if test_split in store.splits else None
+    cfg.evaluation = describe_data(source) if test_split in store.splits else None
     return store
 
 

@@ -1,18 +1,33 @@
-"""Several processes: groups on machines without a GPU, and equal shares of work."""
+"""Several processes: groups on machines without a GPU, equal shares of the same data, and what is said of lost ones."""
 import os
+import re
+from datetime import timedelta
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from torch import distributed
 from torch.utils.data import DataLoader
 
 from mmskelssl.errors import UserError
 
+# Seconds for which a process waits for the others, where env_cfg.dist_cfg.timeout does not say otherwise.
+TIMEOUT = 600
+_RANKS = dict(pytorch=('RANK', 'LOCAL_RANK'), slurm=('SLURM_PROCID', 'SLURM_LOCALID'),
+              mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'))
 
-def is_first_process() -> bool:
-    """Is this the rank that writes? Known before any process group is up."""
-    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0
+
+def is_first_process(launcher: str = 'none', on_its_machine: bool = False) -> bool:
+    """Is this the rank that writes? Known before any process group is up.
+
+    Args:
+        launcher: What starts the processes of this run; without one there is one process, whatever the environment
+            says (a shell inside a Slurm job has a rank, too).
+        on_its_machine: Ask for the first process of each machine, which checks the data that it sees there.
+    """
+    if launcher == 'none':
+        return not distributed.is_initialized() or distributed.get_rank() == 0
+    return int(os.environ.get(_RANKS[launcher][on_its_machine], 0)) == 0
 
 
 def process_count(launcher: str) -> int:
@@ -26,21 +41,77 @@ def prepare_distributed(cfg: Config) -> None:
 
     mmengine would call ``torch.cuda.set_device``; it skips that where a process group is up already. With
     ``sync_bn='torch'`` batch norm takes the statistics of all processes: torch's own on GPUs, ours on CPUs.
+    No process waits longer than ``env_cfg.dist_cfg.timeout`` seconds (:data:`TIMEOUT`) for another one.
     """
     if cfg.get('launcher', 'none') == 'none':
         return
+    dist_cfg = cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', dict(backend='nccl'))
+    timeout = dist_cfg.setdefault('timeout', TIMEOUT)
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise UserError(f'env_cfg.dist_cfg.timeout is {timeout!r}; it must be a number of seconds')
     wrapper = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False, **(cfg.get('model_wrapper_cfg') or {})}
     if not torch.cuda.is_available():
         if cfg.launcher == 'pytorch' and not distributed.is_initialized():
-            distributed.init_process_group('gloo')
+            distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
         wrapper['device_ids'] = None
         if cfg.pop('sync_bn', None):
             wrapper['type'] = 'mmskelssl.SyncBNDataParallel'  # as mmengine looks in its root alone
     cfg.model_wrapper_cfg = wrapper
 
 
+def check_same_data(dataset) -> None:
+    """Refuse data that differ from rank to rank: every rank ends, with the same line.
+
+    Args:
+        dataset: Of this rank; ``metainfo['data_hash']`` and its length are compared.
+    """
+    if get_world_size() == 1:
+        return
+    about = getattr(dataset, 'metainfo', {})
+    mine = about.get('data_hash'), len(dataset)
+    everyones = all_gather_object(mine)
+    if len(set(everyones)) > 1:
+        other = next(rank for rank, one in enumerate(everyones) if one != everyones[0])
+        raise UserError(f'the processes of this run have different data: process 0 has {everyones[0][1]} clips of a '
+                        f'store with data hash {everyones[0][0]}, process {other} has {everyones[other][1]} with '
+                        f'{everyones[other][0]}: copy one store to all machines')
+
+
+def lost_process(error: Exception) -> str | None:
+    """What an error of a collective operation says of the other processes, in one line; None where it is another."""
+    text = str(error)
+    closed = re.search(r'onnection (closed by peer|reset by peer)|roken pipe', text)
+    late = re.search(r'[Tt]imed out|[Tt]imeout', text)
+    if get_world_size() == 1 or not (closed or late):
+        return None
+    silent = ', '.join(map(str, _silent())) or 'unknown'
+    if closed:
+        return f'another process of this run has died (rank {silent}); its own output says why'
+    return (f'another process of this run does not answer (rank {silent}): it is stopped, hangs, or its machine is '
+            'gone; if it is only slow, raise env_cfg.dist_cfg.timeout (seconds)')
+
+
+def _silent(seconds: float = 5) -> list[int]:
+    """Ranks that do not answer a roll call through the store that the group was started with."""
+    store, silent = distributed.distributed_c10d._get_default_store(), []
+    try:
+        store.set_timeout(timedelta(seconds=seconds))
+        store.set(f'roll_call/{get_rank()}', 'here')
+        for rank in range(get_world_size()):
+            try:
+                store.wait([f'roll_call/{rank}'], timedelta(seconds=seconds))
+            except (distributed.DistStoreError, RuntimeError):
+                silent.append(rank)
+    except RuntimeError:
+        return [0]  # which keeps the store
+    return silent
+
+
 def check_equal_shares(loader: DataLoader) -> None:
-    """Refuse a sampler that gives ranks different numbers of clips: gradients and queue are joined rank by rank."""
+    """Refuse different data, and a sampler that gives ranks different numbers of clips: gradients and queue are joined
+    rank by rank.
+    """
+    check_same_data(loader.dataset)
     if get_world_size() > 1 and getattr(loader.sampler, 'round_up', True) is False:
         raise UserError(f'train_dataloader.sampler: with round_up=False the {get_world_size()} processes would get '
                         'different numbers of clips, and wait for each other for ever: leave it at True')

@@ -56,7 +56,7 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
     if init_from or (resume and resume != 'auto'):
         stages = stages[-1:]
     previous, carry = init_from, [*carries.values()][-1] if init_from and carries else ['backbone.']
-    with sole_writer(work_dir), stop_on_signal():
+    with sole_writer(work_dir, launcher), stop_on_signal():
         runs = []
         for name, cfg in stages:  # all of them, so that a mistake in the last one shows before the first is trained
             cfg.work_dir = osp.join(work_dir, name) if staged else work_dir
@@ -85,7 +85,7 @@ def _continue(cfg: Config, resume: str | None) -> None:
                         'it, or choose another --work-dir')
     if resume and resume != 'auto' and not osp.isfile(resume):
         raise UserError(f'--resume {resume}: no such file')
-    remove_half_written(cfg.work_dir)
+    remove_half_written(cfg.work_dir, cfg.launcher)
     cfg.load_from, broken = newest_sound(cfg.work_dir) if resume == 'auto' else (resume, [])
     cfg.resume = cfg.load_from is not None
     for problem in broken:
@@ -191,9 +191,7 @@ def _explain_crash(error: Exception) -> str | None:
     if text.startswith('DataLoader worker') or (lost and get_world_size() == 1):  # which of the two, is a race
         text = 'a data worker has died' if lost else ' '.join(text.split()).rstrip('.')
         return f'{text}. Out of memory, perhaps: fewer train_dataloader.num_workers need less'
-    if lost:
-        return 'another process of this run has died; its own output says why'
-    return None
+    return lost_process(error)
 
 
 def _explain(error: Exception) -> str:

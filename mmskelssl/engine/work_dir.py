@@ -14,21 +14,26 @@ from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.distributed import is_first_process
 from mmskelssl.errors import UserError
 
+_MAX_MANIFEST = 1 << 24  # characters, some 20,000 checkpoints
+
 
 @contextmanager
-def sole_writer(work_dir: str):
+def sole_writer(work_dir: str, launcher: str = 'none'):
     """Hold a work_dir for this run; a second run is refused.
 
     The lock is the kernel's: it goes with the process, however that ends, and no worker inherits it. Of several ranks
-    the first one holds it.
+    of a ``launcher`` the first one holds it.
     """
-    if not is_first_process():
+    if not is_first_process(launcher):
         yield
         return
     try:
         os.makedirs(work_dir, exist_ok=True)
-        file = open(osp.join(work_dir, '.lock'), 'a+')
+        handle = os.open(osp.join(work_dir, '.lock'), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        file = open(handle, 'r+')
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f'{work_dir}/.lock is a link, which no run has made: remove it') from error
         raise UserError(f'{work_dir} cannot be written to: {error.strerror}; choose another --work-dir') from error
     with file:
         try:
@@ -45,19 +50,23 @@ def sole_writer(work_dir: str):
         yield
 
 
-def remove_half_written(work_dir: str) -> None:
+def remove_half_written(work_dir: str, launcher: str = 'none') -> None:
     """Remove what a killed run was writing; the names are those of :func:`write_atomically`."""
-    for rest in glob.glob(osp.join(glob.escape(work_dir), '*.[0-9]*.tmp')) if is_first_process() else []:
-        os.remove(rest)
+    for rest in glob.glob(osp.join(glob.escape(work_dir), '*.[0-9]*.tmp')) if is_first_process(launcher) else []:
+        if osp.isfile(rest) or osp.islink(rest):
+            os.remove(rest)
 
 
 def read_manifest(work_dir: str) -> dict[str, dict]:
-    """What is known of each checkpoint, by file name, in the order of writing; empty where it is damaged or missing."""
+    """What is known of each checkpoint, by file name, in the order of writing; empty where it is damaged or missing.
+
+    What is no name of a checkpoint in this folder is left out: files are removed by these names.
+    """
     try:
         with open(osp.join(work_dir, 'manifest.json'), encoding='utf-8') as file:
-            content = json.load(file)
-        return {str(name): dict(entry) for name, entry in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+            content = json.loads(file.read(_MAX_MANIFEST))
+        return {name: dict(entry) for name, entry in content.items() if re.fullmatch(r'\w[\w.-]*\.pth', name)}
+    except (AttributeError, OSError, RecursionError, TypeError, ValueError):
         return {}
 
 

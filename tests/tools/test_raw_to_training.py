@@ -28,7 +28,7 @@ def test_ntu_files_to_actclr(tmp_path, monkeypatch, capsys):
     for stage, method in (('aimclr', 'AimCLR'), ('actclr', 'ActCLR')):
         model, info = build_from_checkpoint(tmp_path / 'work' / stage / 'epoch_1.pth')
         assert info['method'] == method and len(model.queue) == 32
-    assert info['dataset']['data_hash'] == SkeletonStore(tmp_path / 'ntu60').data_hash
+    assert info['dataset']['about']['data_hash'] == SkeletonStore(tmp_path / 'ntu60').data_hash
 
 
 def test_pkummd_recordings_to_skeletonclr(tmp_path, monkeypatch, capsys):
@@ -38,4 +38,5 @@ def test_pkummd_recordings_to_skeletonclr(tmp_path, monkeypatch, capsys):
     run(monkeypatch, train_tool, 'configs/skeletonclr_pkummd1.py', '--work-dir', tmp_path / 'work', '--cfg-options',
         f'data.store={tmp_path / "pku"}', 'data.split=xview', *SHORT)
     model, info = build_from_checkpoint(tmp_path / 'work' / 'epoch_1.pth')
-    assert info['method'] == 'SkeletonCLR' and info['dataset']['data_hash'] == SkeletonStore(tmp_path / 'pku').data_hash
+    assert info['method'] == 'SkeletonCLR'
+    assert info['dataset']['about']['data_hash'] == SkeletonStore(tmp_path / 'pku').data_hash

@@ -46,7 +46,8 @@ def index_columns(index: dict) -> dict:
 def write_columns(folder: str, index: dict) -> None:
     """Write ``index.npz`` beside the ``index.json`` that it belongs to."""
     columns = index_columns(index)
-    splits, head = columns.pop('splits'), dict(columns.pop('head'), belongs_to=_identity(osp.join(folder, 'index.json')))
+    splits, head = columns.pop('splits'), columns.pop('head')
+    head['belongs_to'] = _identity(osp.join(folder, 'index.json'))
     np.savez(osp.join(folder, 'index.npz'), **columns, **{f'split{i}': rows for i, rows in enumerate(splits.values())},
              head=np.array(json.dumps(dict(head, splits=list(splits)))))
 

@@ -142,9 +142,13 @@ class SkeletonStore:
             raise UserError(f'{self.path}: the split {name!r} {reason}')
         raise UserError(f'{self.path}: the split {name!r} names a sample twice')
 
+    def columns_are_sound(self) -> bool:
+        """Whether what was read from ``index.npz`` is what ``index.json`` says."""
+        return same_columns(self._columns, index_columns(self.index))
+
     def verify_hash(self) -> None:
         """Read all frames and the whole index, and compare them with what was written; an error if they differ."""
-        if not same_columns(self._columns, index_columns(self.index)):
+        if not self.columns_are_sound():
             raise UserError(f'{self.path}/index.npz says otherwise than index.json, which counts: remove index.npz')
         if file_hash(osp.join(self.path, 'keypoints.npy')) != self.head.get('sha256'):
             raise UserError(f'{self.path}/keypoints.npy has changed since it was written: import the data again')

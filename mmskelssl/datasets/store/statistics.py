@@ -1,6 +1,7 @@
 """What a store is like, in numbers."""
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -35,16 +36,17 @@ def store_stats(path: str) -> dict:
 def print_stats(stats: dict) -> None:
     """Print the numbers as tables."""
     console = Console()
-    table = Table(title=f'{stats["name"]}: {len(stats["lengths"])} samples, layout {stats["layout"]}')
+    units = escape(stats['units'])
+    table = Table(title=f'{escape(stats["name"])}: {len(stats["lengths"])} samples, layout {escape(stats["layout"])}')
     for column in ('', 'least', 'median', 'mean', 'most'):
         table.add_column(column, justify='right' if column else 'left')
     for name, values, digits in (('frames', stats['lengths'], 0), ('persons', stats['persons'], 0),
-                                 (f'motion energy ({stats["units"]} a frame)', stats['energy'], 4)):
+                                 (f'motion energy ({units} a frame)', stats['energy'], 4)):
         table.add_row(name, *(f'{f(values):.{digits if f is not np.mean else max(digits, 2)}f}'
                               for f in (np.min, np.median, np.mean, np.max)))
     console.print(table)
     for axis, (low, high) in zip('xyzw', stats['ranges'], strict=False):
-        console.print(f'{axis}: 98 % between {low:.3g} and {high:.3g} {stats["units"]}')
+        console.print(f'{axis}: 98 % between {low:.3g} and {high:.3g} {units}')
     counts = np.bincount(stats['labels'] + 1)
     if counts[0]:
         console.print(f'without a label: {counts[0]}')
@@ -52,6 +54,7 @@ def print_stats(stats: dict) -> None:
         names = stats['classes'] or [str(i) for i in range(len(counts) - 1)]
         table = Table('class', 'samples')
         for i, count in enumerate(counts[1:]):
-            table.add_row(names[i] if i < len(names) else str(i), str(count))
+            table.add_row(escape(names[i]) if i < len(names) else str(i), str(count))
         console.print(table)
-    console.print('splits: ' + (', '.join(f'{name} {count}' for name, count in stats['splits'].items()) or 'none'))
+    splits = ', '.join(f'{escape(name)} {count}' for name, count in stats['splits'].items())
+    console.print(f'splits: {splits or "none"}')

@@ -8,6 +8,7 @@ import numpy as np
 from rich.progress import track
 
 from mmskelssl.atomic import file_hash
+from mmskelssl.datasets.cache import check_caches
 from mmskelssl.datasets.store.near import LIMIT, near_duplicates
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
@@ -30,6 +31,8 @@ class Fault:
 def verify(path: str, near: float | None = None) -> list[Fault]:
     """Read a whole store and list its faults: hash, numbers, bodies, labels, ids, splits, and twins across splits.
 
+    The preprocessed arrays that the user has of it are read, too, and removed if they are not what was written.
+
     Args:
         path: Folder of the store.
         near: Look for near duplicates across splits too (in the whole store where no two splits belong together), up to
@@ -44,6 +47,10 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     faults = []
     if file_hash(osp.join(path, 'keypoints.npy')) != store.head.get('sha256'):
         faults.append(Fault('the frames have changed since they were written (another sha256)'))
+    if not store.columns_are_sound():
+        faults.append(Fault('index.npz says otherwise than index.json, which counts: remove index.npz'))
+    faults += [Fault(f'{file}, made of this store earlier, has changed since it was written; it was removed, and what '
+                     'was trained or measured with it may be wrong') for file in check_caches(path, store.data_hash)]
     contents, by_fault = [], {}
     for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
         keypoints = store.keypoints(i)

@@ -1,0 +1,182 @@
+"""Preprocessed arrays on disk: where they lie, whether they are what was written, and who may make them.
+
+``KEY.npy`` and ``KEY.frames.npy`` belong together; ``KEY.json`` has the size and sha256 of each and appears last. They
+lie in a folder that only the user can write to (:class:`~mmskelssl.folders.OwnFolder`).
+"""
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import os.path as osp
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from mmskelssl.errors import UserError
+from mmskelssl.folders import OwnFolder, reserve, user_cache
+
+FILES = ('.npy', '.frames.npy')  # clips (N, C, T, V, M) float32; true lengths (N,) int64
+DTYPES = (np.float32, np.int64)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR)
+
+
+def cached(store: str, data_hash: str, key: str, make: Callable, chosen: str | None = None):
+    """The arrays of a key, made by the first process that asks; others wait for it.
+
+    Args:
+        store: Folder of the store; its folder ``cache`` is used if it is the user's own, else the user's cache
+            directory.
+        data_hash: Of the store, by which :func:`check_caches` finds what belongs to it.
+        make: ``make(folder, key)`` leaves the finished files ``KEY.npy.partial`` and ``KEY.frames.npy.partial``.
+        chosen: Another folder instead.
+
+    Returns:
+        Clips, memory-mapped, and lengths.
+    """
+    places = [chosen] if chosen else [osp.join(store, 'cache'), user_cache()]
+    for place in places:
+        try:
+            with _folder(place) as folder:
+                return read(folder, key) or _make(folder, data_hash, key, make)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise UserError(f'{place}: no room for the preprocessed clips ({error.strerror}): make room, or name '
+                                'another folder with data.cache_dir') from error
+            if error.errno not in _REFUSED or place == places[-1]:
+                raise UserError(f'{place} cannot be used for the preprocessed clips ({error.strerror}): name another '
+                                'folder with data.cache_dir') from error
+
+
+def _folder(place: str) -> OwnFolder:
+    return OwnFolder(place, 0o700 if place == user_cache() else 0o755)
+
+
+def _make(folder: OwnFolder, data_hash: str, key: str, make: Callable):
+    with locked(folder, f'{key}.lock'):
+        if arrays := read(folder, key):
+            return arrays
+        for name in (f'{key}.json', *(key + ending for ending in FILES)):  # what does not fit is made again
+            folder.remove(name)
+        make(folder, key)
+        files = {}
+        for ending in FILES:
+            with folder.open(f'{key}{ending}.partial') as file:
+                files[key + ending] = dict(bytes=os.fstat(file.fileno()).st_size, sha256=_hash(file))
+            folder.rename(f'{key}{ending}.partial', key + ending)
+        with folder.create(f'{key}.json.partial') as file:
+            file.write(json.dumps(dict(data_hash=data_hash, files=files)).encode())
+        folder.rename(f'{key}.json.partial', f'{key}.json')
+        return read(folder, key)
+
+
+def read(folder: OwnFolder, key: str):
+    """Clips and lengths of a key; None where they are not there, not whole, or not of the size that was written."""
+    try:
+        files = _about(folder, key)['files']
+        arrays = []
+        for ending, dtype in zip(FILES, DTYPES, strict=True):
+            with folder.open(key + ending) as file:
+                if os.fstat(file.fileno()).st_size != files[key + ending]['bytes']:
+                    return None
+                arrays.append(map_array(file, dtype))
+        return (arrays[0], np.array(arrays[1])) if len(arrays[0]) == len(arrays[1]) else None
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EINVAL):  # a link, a pipe: replaced, never followed
+            return None
+        raise
+
+
+def _about(folder: OwnFolder, key: str) -> dict:
+    with folder.open(f'{key}.json') as file:
+        try:
+            return json.loads(file.read(4096))
+        except RecursionError:
+            raise ValueError('nested too deeply') from None
+
+
+def map_array(file, dtype, mode: str = 'r') -> np.memmap:
+    """Map the array of an open npy file, which has to be of this type and exactly as long as its header says."""
+    version = np.lib.format.read_magic(file)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, fortran, found = header(file)
+    size = int(np.prod(shape, dtype=object)) * found.itemsize
+    if found != dtype or fortran or file.tell() + size != os.fstat(file.fileno()).st_size:
+        raise ValueError(f'an array of {found} and shape {shape}')
+    return np.memmap(file, dtype, mode, file.tell(), shape)
+
+
+def new_array(folder: OwnFolder, name: str, dtype, shape: tuple[int, ...]) -> np.memmap:
+    """A new npy file, mapped for writing; OSError where the disk has no room for all of it."""
+    with folder.create(name) as file:
+        header = dict(descr=np.lib.format.dtype_to_descr(np.dtype(dtype)), fortran_order=False, shape=shape)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.flush()
+        start = file.tell()
+        try:
+            reserve(file, start + int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize)
+        except OSError:
+            folder.remove(name)
+            raise
+        return np.memmap(file, dtype, 'r+', start, shape)
+
+
+@contextmanager
+def locked(folder: OwnFolder, name: str) -> Iterator[None]:
+    """Hold a lock, for which others wait. It goes with the process; the empty file stays: others may have it open."""
+    with folder.open(name, 'r+b', create=True) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def check_caches(store: str, data_hash: str) -> list[str]:
+    """Read the cached arrays of a store, remove those that are not what was written, and return their paths."""
+    wrong = []
+    for place in (osp.join(store, 'cache'), user_cache()):
+        if not osp.isdir(place):
+            continue
+        try:
+            with _folder(place) as folder:
+                wrong += [osp.join(place, f'{key}.npy') for key in _keys(folder, data_hash)
+                          if not _is_sound(folder, key)]
+        except OSError:
+            continue  # not the user's own: never read
+    return wrong
+
+
+def _keys(folder: OwnFolder, data_hash: str) -> Iterator[str]:
+    for name in folder.names():
+        key = name.removesuffix('.json')
+        try:
+            if name.endswith('.json') and _about(folder, key)['data_hash'] == data_hash:
+                yield key
+        except (KeyError, OSError, TypeError, ValueError):
+            continue
+
+
+def _is_sound(folder: OwnFolder, key: str) -> bool:
+    """Whether the arrays of a key have the hashes that were written; if not they are removed."""
+    with locked(folder, f'{key}.lock'):
+        try:
+            for name, about in _about(folder, key)['files'].items():
+                with folder.open(name) as file:
+                    if _hash(file) != about['sha256']:
+                        raise ValueError
+            if read(folder, key) is None:
+                raise ValueError
+            return True
+        except (AttributeError, KeyError, OSError, TypeError, ValueError):
+            for name in (f'{key}.json', *(key + ending for ending in FILES)):
+                folder.remove(name)
+            return False
+
+
+def _hash(file) -> str:
+    file.seek(0)
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
