@@ -20,5 +20,7 @@ randomness = dict(seed=0, deterministic=False)  # `--seed` goes before the seed
 sync_bn = 'torch'  # of all processes: statistics of its own batch would tell a key from its negatives
 log_processor = dict(window_size=10)
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
-env_cfg = dict(dist_cfg=dict(backend='nccl'), mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
+env_cfg = dict(
+    dist_cfg=dict(backend='nccl', timeout=600),  # seconds that a process waits for another one
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 log_level = 'INFO'

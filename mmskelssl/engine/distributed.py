@@ -1,6 +1,7 @@
 """Several processes: groups on machines without a GPU, equal shares of the same data, and what is said of lost ones."""
 import os
 import re
+import threading
 from datetime import timedelta
 
 import torch
@@ -92,19 +93,30 @@ def lost_process(error: Exception) -> str | None:
 
 
 def _silent(seconds: float = 5) -> list[int]:
-    """Ranks that do not answer a roll call through the store that the group was started with."""
-    store, silent = distributed.distributed_c10d._get_default_store(), []
-    try:
-        store.set_timeout(timedelta(seconds=seconds))
-        store.set(f'roll_call/{get_rank()}', 'here')
-        for rank in range(get_world_size()):
-            try:
-                store.wait([f'roll_call/{rank}'], timedelta(seconds=seconds))
-            except (distributed.DistStoreError, RuntimeError):
-                silent.append(rank)
-    except RuntimeError:
-        return [0]  # which keeps the store
-    return silent
+    """Ranks that do not answer a roll call through the store that the group was started with.
+
+    Without torchrun rank 0 keeps the store: where it does not even return this rank's own answer, rank 0 is meant. torch
+    may wait for a stopped keeper without end, hence the thread.
+    """
+    mine, world, answered, asked = get_rank(), get_world_size(), set(), threading.Event()
+    store = distributed.distributed_c10d._get_default_store()
+
+    def call():
+        try:
+            store.set(f'roll_call/{mine}', 'here')
+            for rank in (mine, *(rank for rank in range(world) if rank != mine)):
+                try:
+                    store.wait([f'roll_call/{rank}'], timedelta(seconds=seconds))
+                    answered.add(rank)
+                except RuntimeError:
+                    if rank == mine:
+                        break
+        finally:
+            asked.set()
+
+    threading.Thread(target=call, daemon=True).start()
+    asked.wait(seconds * (world + 1))
+    return [rank for rank in range(world) if rank not in answered] if mine in answered else [0]
 
 
 def check_equal_shares(loader: DataLoader) -> None:

@@ -236,3 +236,45 @@ def assert_same(first, second) -> None:
     assert set(first) == set(second)
     different = [key for key, value in first.items() if not _equal(value, second[key])]
     assert not different, different[:10]
+
+
+def hang_at(number: int, when: str = 'step') -> None:
+    """SIGSTOP in the middle of that iteration, or of the KNN measurement after it; ``kill`` in the name kills."""
+    which = signal.SIGKILL if 'kill' in when else signal.SIGSTOP
+    if 'step' in when:
+        signal_at(number, which)
+        return
+    from mmskelssl.engine.hooks import KNNHook
+    measure = KNNHook.measure
+
+    def patched(self, runner, *args, **kwargs):
+        if runner.iter >= number:
+            os.kill(os.getpid(), which)
+        measure(self, runner, *args, **kwargs)
+    KNNHook.measure = patched
+
+
+def as_rank_of(rank: int, port: int, world: int, inject=None, inject_args=()) -> None:
+    """Be one of ``world`` processes."""
+    as_rank(rank, port, inject, inject_args)
+    os.environ['WORLD_SIZE'] = str(world)
+
+
+def set_environment(**variables: str) -> None:
+    os.environ.update(variables)
+
+
+def clock_jumps_at(number: int, seconds: float) -> None:
+    """The wall clock is set while the run goes on."""
+    def jump():
+        now = time.time
+        time.time = lambda: now() + seconds
+        time_ns = time.time_ns
+        time.time_ns = lambda: time_ns() + int(seconds * 1e9)
+    at_iteration(number, jump)
+
+
+def delete_at(number: int, folder: str) -> None:
+    """Somebody deletes the work_dir in the middle of an iteration."""
+    import shutil
+    at_iteration(number, lambda: shutil.rmtree(folder))

@@ -48,13 +48,13 @@ def edit(store, change):
 
 # --- links and folders of others -------------------------------------------------------------------------------------
 
-LINKS = pytest.mark.fault('F40', 'links, hard links and pipes in the place of caches, locks and unfinished files; a cache '
-                                 'folder that others can write to or own')
+LINKS = pytest.mark.fault('F40', 'links, hard links and pipes in the place of caches, locks and unfinished files; a '
+                                 'cache folder that others can write to or own')
 
 
 @LINKS
-@pytest.mark.parametrize('name', ['KEY.lock', 'KEY.npy.partial', 'KEY.frames.npy.partial', 'KEY.json.partial', 'KEY.npy',
-                                  'KEY.frames.npy', 'KEY.json'])
+@pytest.mark.parametrize('name', ['KEY.lock', 'KEY.npy.partial', 'KEY.frames.npy.partial', 'KEY.json.partial',
+                                  'KEY.npy', 'KEY.frames.npy', 'KEY.json'])
 @pytest.mark.parametrize('kind', ['link', 'hard link', 'pipe'])
 def test_a_link_in_a_cache_is_not_followed(own_store, tmp_path, home, lost, name, kind):
     expected = dataset(own_store).clips
@@ -282,8 +282,8 @@ def test_a_disk_that_fills_while_a_cache_is_built(own_store, small_disk, home):
 
 # --- index.json ------------------------------------------------------------------------------------------------------
 
-INDEX = pytest.mark.fault('F44', 'an index.json with values, types, names and numbers that cannot be; any structure and '
-                                 'any bytes')
+INDEX = pytest.mark.fault('F44', 'an index.json with values, types, names and numbers that cannot be; any structure '
+                                 'and any bytes')
 
 
 def sample(i, **values):
