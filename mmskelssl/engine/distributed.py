@@ -95,8 +95,8 @@ def lost_process(error: Exception) -> str | None:
 def _silent(seconds: float = 5) -> list[int]:
     """Ranks that do not answer a roll call through the store that the group was started with.
 
-    Without torchrun rank 0 keeps the store: where it does not even return this rank's own answer, rank 0 is meant. torch
-    may wait for a stopped keeper without end, hence the thread.
+    Without torchrun rank 0 keeps the store: where it does not even return this rank's own answer, rank 0 is meant.
+    torch may wait for a stopped keeper without end, hence the thread.
     """
     mine, world, answered, asked = get_rank(), get_world_size(), set(), threading.Event()
     store = distributed.distributed_c10d._get_default_store()

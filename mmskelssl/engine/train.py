@@ -181,6 +181,8 @@ def _explain_crash(error: Exception) -> str | None:
     text = str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         return f'{error.filename or "a log"} cannot be written: {error.strerror}; make room'
+    if isinstance(error, FileNotFoundError) and not osp.isdir(folder := osp.dirname(error.filename or '.')):
+        return f'{folder} was removed while this run wrote to it'
     if isinstance(error, UserError) and 'Original Traceback' in text:  # torch wraps what a worker raises
         return text.strip().splitlines()[-1].partition('UserError: ')[2]
     if 'does not have a deterministic implementation' in text:

@@ -1,4 +1,5 @@
 """The coverage-guided fuzzer, a few seconds a parser; tests/faults/fuzz_parsers.py runs for as long as one likes."""
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -20,18 +21,27 @@ Frame Time: 0.0333
 """
 
 
+INDEX = json.dumps(dict(
+    version=2, layout='kinect20', channels=3, units='m', classes=['a'], sha256='', splits=dict(train=['x', 'y']),
+    samples=[dict(id='x', offset=0, persons=1, frames=2, label=0, subject=None),
+             dict(id='y', offset=2, persons=2, frames=3, label=None, subject=4)],
+    provenance=dict(skipped=[dict(id='z', reason='empty')])))
+
+
 def seed_of(parser: str, folder: Path) -> str:
     if parser == 'ntu':
         return skeleton_text(np.random.default_rng(0).normal(3, .1, (2, 2, 25, 3)))
     if parser == 'bvh':
         return BVH
+    if parser == 'index':
+        return INDEX
     write_raw('cmu', str(folder / 'raw'), num_samples=1)
     asf, amc = (next((folder / 'raw').rglob(f'*.{kind}')).read_text() for kind in ('asf', 'amc'))
     return asf + '\0' + '\n'.join(amc.splitlines()[:70])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('parser', ['ntu', 'asf', 'bvh'])
+@pytest.mark.parametrize('parser', ['ntu', 'asf', 'bvh', 'index'])
 def test_no_text_breaks_a_parser(parser, tmp_path):
     pytest.importorskip('atheris', reason='atheris is not installed')
     (tmp_path / 'corpus').mkdir()
