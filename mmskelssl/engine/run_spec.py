@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 
+from mmskelssl.datasets.skeleton_dataset import describe_data
 from mmskelssl.engine.named_hooks import decides_result, deciding_hooks, usual_name
 from mmskelssl.errors import UserError
 
@@ -66,7 +67,9 @@ class RunSpec:
     @property
     def dataset(self) -> dict:
         """What a data set of either split is built from; see :func:`mmskelssl.engine.rebuild.build_dataset`."""
-        return {key: value for key, value in self.data.items() if key not in ('split', 'prepare', 'resident')}
+        other = ('split', 'prepare', 'resident', 'data_hash', 'layout')
+        return describe_data({key: value for key, value in self.data.items() if key not in other},
+                             data_hash=self.data['data_hash'], layout=self.data['layout'])
 
     def meta(self) -> dict:
         """What a checkpoint says of its run: strings and numbers alone, for any reader."""

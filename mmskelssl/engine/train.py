@@ -14,7 +14,7 @@ from torch import nn
 
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, load_config
-from mmskelssl.engine.distributed import check_equal_shares, prepare_distributed
+from mmskelssl.engine.distributed import check_equal_shares, lost_process, prepare_distributed
 from mmskelssl.engine.hooks import InitFromHook, RunInfoHook
 from mmskelssl.engine.randomness import own_algorithms
 from mmskelssl.engine.run_spec import RunSpec, refuse_changes

@@ -88,7 +88,7 @@ def test_the_meta_of_a_spec_is_read_back(own_config):
     info = json.loads(json.dumps(spec.meta()))
     assert (info['spec_version'], info['config_hash'], info['world_size']) == (VERSION, spec.hash, 1)
     assert json.loads(info['model']) == spec.model and info['data_hash'] == spec.data['data_hash']
-    assert set(json.loads(info['dataset'])) == {'store', 'pipeline', 'train_split', 'test_split', 'data_hash', 'layout'}
+    assert set(json.loads(info['dataset'])) == {'store', 'pipeline', 'train_split', 'test_split', 'about'}
     assert spec.differences(info) == []
 
 

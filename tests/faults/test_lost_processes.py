@@ -95,7 +95,7 @@ LOST = pytest.mark.fault('F47', 'SIGSTOP and SIGKILL of either of two ranks, in 
 def test_a_rank_that_does_not_answer(tiny_store, tmp_path, lost, how, victim):
     injects = [(hang_at, (5, how)) if rank == victim else () for rank in (0, 1)]
     both = ranks(2 * [tiny_store], tmp_path / 'w', injects=injects,
-                 **{'env_cfg.dist_cfg.timeout': 10, 'custom_hooks.1.interval': 1})
+                 **{'env_cfg.dist_cfg.timeout': 10, 'default_hooks.knn.interval': 1})
     try:
         other = both[1 - victim]
         assert other.end(10 + 2 * BOUND) == 2, other.output[-3000:]
