@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from mmskelssl import __version__
 from mmskelssl.atomic import write_atomically
-from mmskelssl.datasets.store.reader import SkeletonStore, write_columns
+from mmskelssl.datasets.store.columns import write_columns
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 
 

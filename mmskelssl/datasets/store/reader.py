@@ -114,16 +114,10 @@ class SkeletonStore:
 
     def joint_mask(self, i: int) -> np.ndarray:
         """(V,) bool: the joints that a sample's source has; all, except in a pool of different layouts (``merge``)."""
-        masks, name = self.index.get('joint_masks'), self.samples[i].get('mask')
+        masks = self.index.get('joint_masks')
         if masks is None:
             return np.ones(self.layout.num_joints, bool)
-        try:
-            mask = np.array(masks[name])
-            if mask.shape != (self.layout.num_joints,) or not set(mask.tolist()) <= {0, 1}:
-                raise ValueError(f'mask {name!r} is not a list of {self.layout.num_joints} numbers 0 and 1')
-            return mask.astype(bool)
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(self._file, error) from error
+        return np.array(masks[self.samples[i]['mask']], bool)
 
     def split(self, name: str) -> np.ndarray:
         """(n,) positions of a split's samples; ``all`` is every sample."""

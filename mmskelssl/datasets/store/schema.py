@@ -84,7 +84,7 @@ def _check(index) -> None:
     layout = index['layout']
     if not isinstance(layout, (str, Mapping)):
         raise ValueError(f'layout {_shown(layout)} is neither a name nor an object')
-    get_layout(layout)
+    layout = get_layout(layout)
     if not _is_count(index['channels'], 2, 5):
         raise ValueError(f'channels {_shown(index["channels"])}: expected 2, 3 or 4')
     if index.get('classes') is None:
@@ -94,6 +94,7 @@ def _check(index) -> None:
         if not isinstance(index.get(key, ''), str):
             raise ValueError(f'{key} {_shown(index[key])} is no text')
     _check_samples(index['samples'])
+    _check_masks(index, layout.num_joints)
     if not isinstance(index['splits'], dict):
         raise ValueError(f'splits: {_shown(index["splits"])} is no object')
     for name, ids in index['splits'].items():
@@ -125,6 +126,22 @@ def _check_samples(samples) -> None:
             if value is not None and not _is_count(value, 0, LABELS):
                 raise ValueError(f'sample {_shown(name)}: {key} {_shown(value)} is not an integer from 0 on; '
                                  'it is null where there is none')
+
+
+def _check_masks(index: dict, joints: int) -> None:
+    """A pool of different layouts says which joints the source of each sample has."""
+    masks = index.get('joint_masks')
+    if masks is None:
+        return
+    if not isinstance(masks, dict):
+        raise ValueError(f'joint_masks: {_shown(masks)} is not an object')
+    for name, mask in masks.items():
+        if not isinstance(mask, list) or len(mask) != joints or not all(_is_count(value, 0, 2) for value in mask):
+            raise ValueError(f'joint_masks: {_shown(name)} is not a list of {joints} numbers 0 and 1')
+    for sample in index['samples']:
+        if not isinstance(sample.get('mask'), str) or sample['mask'] not in masks:
+            raise ValueError(f'sample {_shown(sample["id"])}: its mask {_shown(sample.get("mask"))} is not among '
+                             'joint_masks')
 
 
 def _check_names(what: str, names) -> None:
