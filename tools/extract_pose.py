@@ -94,7 +94,7 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
         name = about.names[video]
         note_file(video)
         try:
-            keypoints = track_persons(people_of(video, estimator, every), persons, scores=True)
+            keypoints, _ = track_persons(people_of(video, estimator, every), persons, scores=True)
             add_or_skip(writer, name, keypoints=keypoints[..., :writer.channels], **about.of(video))
         except (OSError, ValueError, cv2.error) as error:
             writer.skip(name, str(error).strip().splitlines()[0])

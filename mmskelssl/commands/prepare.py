@@ -5,6 +5,7 @@ Examples:
   mmskelssl prepare ntu60 nturgbd_skeletons_s001_to_s017.zip --out data/ntu60
   mmskelssl prepare pyskl nw_ucla.pkl --layout kinect20 --out data/nwucla
   mmskelssl prepare arrays FOLDER --layout kinect20 --out data/mine
+  mmskelssl prepare detect FOLDER
   mmskelssl prepare verify data/nwucla
   mmskelssl prepare stats data/nwucla --plot lengths.png
   mmskelssl prepare split data/mine --share 0.2 --seed 1 --by subject
@@ -15,14 +16,13 @@ import argparse
 import importlib
 import inspect
 import os.path as osp
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mmskelssl.errors import UserError
 
-# Commands that look after stores, and their modules. The first four are commands of their own, too.
-_CARE = dict(verify='verify', repair='repair', stats='stats', merge='merge', split='split', subset='subset',
-             relabel='relabel', convert='convert_store')
+# Commands that look after stores, and their modules. Split, subset, relabel and convert are none of their own.
+_CARE = dict(detect='detect', verify='verify', repair='repair', stats='stats', merge='merge', split='split',
+             subset='subset', relabel='relabel', convert='convert_store')
 
 
 def before_parsing(argv: Sequence[str]) -> None:
@@ -104,22 +104,6 @@ def run(args: argparse.Namespace) -> int | None:
 
 
 def report(path: str, strict: bool) -> int:
-    """Print what came of an import, each reason once with its count and first sample; return the exit status."""
-    from mmskelssl.datasets.store.reader import SkeletonStore
-    store = SkeletonStore(path)
-    parts = {what: store.index['provenance'].get(what, []) for what in ('repaired', 'noted', 'skipped')}
-    counts = ', '.join(f'{what} {len(entries)}' for what, entries in parts.items())
-    print(f'{path}: imported {len(store)}, {counts}; '
-          + ', '.join(f'{name} {len(ids)}' for name, ids in store.splits.items()))
-    for what, entries in parts.items():
-        for reason, (count, first) in reasons(entries):
-            print(f'  {what} {count}: {reason} (first: {first})')
-    return int(bool(parts['skipped']) and strict)
-
-
-def reasons(entries: Iterable[dict]) -> list[tuple[str, tuple[int, str]]]:
-    """(reason, (how often, first sample)), the most frequent first."""
-    entries = list(entries)
-    first = {entry['reason']: entry['id'] for entry in reversed(entries)}
-    counts = Counter(entry['reason'] for entry in entries)
-    return [(reason, (count, first[reason])) for reason, count in counts.most_common(30)]
+    """Print what came of an import; return the exit status."""
+    from mmskelssl.datasets.importers import summary
+    return summary.report(path, strict)

@@ -7,15 +7,17 @@ annotations (:mod:`mmskelssl.datasets.importers.options`). A new one is a file h
 registers its own with ``@IMPORTERS.register('name')``.
 """
 from mmskelssl.catalogue import Catalogue
+from mmskelssl.datasets.importers.amass import import_amass
 from mmskelssl.datasets.importers.arrays import import_arrays
 from mmskelssl.datasets.importers.bandai import import_bandai
 from mmskelssl.datasets.importers.cmu import import_cmu
+from mmskelssl.datasets.importers.florence import import_florence
 from mmskelssl.datasets.importers.msr import import_msr
 from mmskelssl.datasets.importers.ntu import import_ntu60, import_ntu120
 from mmskelssl.datasets.importers.nwucla import import_nwucla
 from mmskelssl.datasets.importers.official_npy import import_official_npy
 from mmskelssl.datasets.importers.pkummd import import_pkummd
-from mmskelssl.datasets.importers.pose.importer import import_pose_json
+from mmskelssl.datasets.importers.pose.importer import import_pose
 from mmskelssl.datasets.importers.pyskl import import_pyskl
 from mmskelssl.datasets.importers.sbu import import_sbu
 from mmskelssl.datasets.importers.utd import import_utd
@@ -23,5 +25,6 @@ from mmskelssl.datasets.importers.utkinect import import_utkinect
 
 IMPORTERS = Catalogue('importer', dict(
     ntu60=import_ntu60, ntu120=import_ntu120, pkummd=import_pkummd, nwucla=import_nwucla, msr=import_msr,
-    sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, cmu=import_cmu, bandai=import_bandai,
-    pyskl=import_pyskl, official_npy=import_official_npy, arrays=import_arrays, pose_json=import_pose_json))
+    sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, florence=import_florence, cmu=import_cmu,
+    bandai=import_bandai, amass=import_amass, pyskl=import_pyskl, official_npy=import_official_npy,
+    arrays=import_arrays, pose=import_pose, pose_json=import_pose))

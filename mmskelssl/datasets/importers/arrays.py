@@ -4,106 +4,209 @@ import json
 import os.path as osp
 import re
 import zipfile
+from collections import Counter
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
+from mmskelssl.datasets.importers.axes import check_axes, clips_of, drop_padding
 from mmskelssl.datasets.importers.import_files import import_files
-from mmskelssl.datasets.importers.labels import LABELS, check_share, classes_of, label_table, set_splits
+from mmskelssl.datasets.importers.labels import LABELS, Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare
+from mmskelssl.datasets.importers.pose.recognise import outline
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
+from mmskelssl.datasets.importers.table import read_table, table_clips
+from mmskelssl.datasets.importers.text import any_text
+from mmskelssl.datasets.importers.third import PIXELS, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
-from mmskelssl.layouts import read_layout
+from mmskelssl.layouts import SkeletonLayout, read_layout
+
+Axes = Annotated[str | None, (
+    'Order of the axes of arrays: N clips, M persons, T frames, V joints, C coordinates, such as NTVC; default TVC, '
+    'and MTVC for one or two persons')]
+Third = Annotated[Literal['score', 'depth', 'drop'] | None, (
+    'What the third number of a joint is: its score, its depth, or nothing to keep; default a score in 2D layouts and '
+    'where x and y are pixels')]
 
 
-def import_arrays(path: str, writer: StoreWriter, *, layout: Layout,
-                  units: Annotated[str, 'Units of the coordinates'] = 'm', labels: LabelSource = 'auto',
-                  test_share: TestShare = 0.2, seed: SplitSeed = 0, jobs: Jobs = None) -> None:
+def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes = None, third: Third = None,
+                  units: Annotated[str | None, 'Units of the coordinates; default m, in 2D px, or relative for numbers '
+                                               'from 0 to 1'] = None,
+                  labels: LabelSource = 'auto', test_share: TestShare = None, seed: SplitSeed = 0,
+                  jobs: Jobs = None) -> None:
     """Own clips, (T, V, C) or (M, T, V, C): a folder or zip of npy, npz, csv or json files, or one npz.
 
-    A csv file has one line of V * C numbers per frame; a json file holds nested lists, or a dict with "keypoints". An
-    npz file holds one clip per key, or "keypoints" (N, [M,] T, V, C) with "labels", "subjects", "ids" if known.
+    A table (csv, tsv) has a line per frame, or per frame and joint, with a header that names the columns (nose_x,
+    nose_y, ...; or frame, joint, x, y), or V * C numbers a line without one. A json file holds nested lists, or a dict
+    with "keypoints". An npz file holds one clip per key, or "keypoints" (N, [M,] T, V, C) with "labels", "subjects",
+    "ids" if known, or "x_train", "y_train", "x_test", "y_test" as those of CTR-GCN and its kin (NTU60_CS.npz).
     """
     check_share(test_share)
+    try:
+        check_axes(axes)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     source, skeleton = Source(path), read_layout(layout)
-    files = [name for name in source.files('.npy', '.npz', '.csv', '.json') if PurePosixPath(name).name != LABELS]
+    files = [name for name in source.files('.npy', '.npz', '.csv', '.tsv', '.json')
+             if PurePosixPath(name).name != LABELS]
     if not files:
         raise UserError(f'{path}: no .npy, .npz, .csv or .json files in it')
-    table = label_table(source, files, labels)
-    classes = classes_of(table)
-    writer.index['classes'] = classes
-    read = _Clips(skeleton.num_joints, table, {name: i for i, name in enumerate(classes)},
-                  single=osp.basename(path) if files == ['.'] else '')
-    channels = next((clips[0]['keypoints'].shape[-1] for name in files for clips in [_try(read, source, name)]
-                     if clips), 3)
-    writer.describe(skeleton, channels, units)
+    about = Labels(source, files, labels)
+    writer.index['classes'] = about.classes
+    read = _Clips(source, skeleton, axes, third, about, labels)
+    read.first, read.meaning, points = read.look(files)
+    channels = points.shape[-1] - (read.meaning != 'depth' and points.shape[-1] == 3)
+    read.channels = channels
+    seen = np.where(np.isfinite(points).all(-1) & points.any(-1), points[..., 0], np.nan), points[..., :2]
+    metres = channels > 2 and np.nanmax(np.abs(seen[0]), initial=0) < PIXELS
+    writer.describe(skeleton, channels, units or (units_of(seen[1]) if channels == 2 else 'm' if metres else 'unknown'))
+    if points.shape[-1] == 3:
+        print(f'{path}: the third number of a joint is taken for its {read.meaning} (--third)'.replace(
+            'taken for its drop', 'left out'))
     import_files(source, files, read, writer, jobs)
-    known = {s['id'] for s in writer.samples} | {s['id'] for s in writer.skipped} | set(files)
-    known |= {_last(name) for name in known} | {stem(name) for name in files}
-    for row in [row for row in table if row not in known]:
-        writer.skip(row, 'the table of labels names it, but there is no clip of it')
+    about.report_lost(writer)
+    name_classes(writer)
     set_splits(writer, test_share, seed)
 
 
 class _Clips:
     """Reads a file's clips and looks up what is known of them."""
 
-    def __init__(self, joints: int, table: dict[str, dict], classes: dict[str, int], single: str):
-        self.joints, self.table, self.classes, self.single = joints, table, classes, single
+    def __init__(self, source: Source, layout: SkeletonLayout, axes: str | None, third: str | None, about: Labels,
+                 labels: str):
+        self.source, self.layout, self.axes, self.third, self.about, self.labels = (source, layout, axes, third, about,
+                                                                                   labels)
+        self.first, self.meaning, self.channels = '', third, 0
+
+    def look(self, files: list[str]) -> tuple[str, str, np.ndarray]:
+        """(first readable file, what the third number is, a clip of it); (T,V,3) zeros if there is none."""
+        error = ''
+        for name in files[:200]:
+            try:
+                clips = clips_in(self._called(name), self.source.read(name), self.layout.num_joints, self.axes)
+                clip = np.asarray(clips[0][1], np.float32)
+                return name, self._meaning(clip), clip
+            except Exception as found:  # noqa: BLE001  its reason is said at its import
+                error = error or f'{name}: {found}'
+        return '', 'depth', np.zeros((1, self.layout.num_joints, 3))
+
+    def _meaning(self, clip: np.ndarray) -> str:
+        return third_number(clip, self.layout, self.third) if clip.shape[-1] == 3 else self.third or 'depth'
+
+    def _called(self, name: str) -> str:
+        return osp.basename(self.source.path) if name == '.' else name
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
-        own = PurePosixPath(name).with_suffix('').as_posix() if not self.single else ''
+        own = '' if name == '.' else PurePosixPath(name).with_suffix('').as_posix()
         samples = []
-        for key, clip, about in clips_in(self.single or name, data, self.joints):
+        for key, clip, about in clips_in(self._called(name), data, self.layout.num_joints, self.axes):
             identifier = '/'.join(part for part in (own, key) if part) or 'clip'
-            row = next((self.table[k] for k in (identifier, key, _last(own or key), name) if k in self.table), {})
-            label = self.classes.get(row.get('label'), about.get('label'))
-            subject = int(row['subject']) if row.get('subject') else about.get('subject')
-            split = dict(split=row['split']) if row.get('split') else {}
-            samples.append(dict(name=identifier, keypoints=clip, label=label, subject=subject, **split))
+            known = self.about.of(name, key) if self.about.table else {}
+            note = '; '.join(filter(None, [known.pop('note', ''), about.pop('note', '')]))
+            if self.labels == 'none':
+                about = {what: value for what, value in about.items() if what not in ('label', 'action')}
+            if 'label' in known or 'label' not in about and self.about.classes:
+                about.pop('action', None)
+            samples.append(dict(name=identifier, keypoints=self._coordinates(clip), note=note) | about | known)
         return samples
 
+    def _coordinates(self, clip: np.ndarray) -> np.ndarray:
+        count = clip.shape[-1]
+        if count == 3 and self.channels == 2:
+            third = self._meaning(clip)
+            if third == 'depth':
+                raise ValueError(f'its third number is a depth, the joints of {self.first} have none: import them '
+                                 'apart, or say --third')
+            if third == 'score':
+                clip = np.where(clip[..., 2:] > 0, clip, 0)
+            clip = clip[..., :2]
+        if clip.shape[-1] != self.channels:
+            raise ValueError(f'{count} numbers of a joint, those of {self.first} are {self.channels}: import them '
+                             'apart')
+        return clip
 
-def _last(identifier: str) -> str:
-    return PurePosixPath(identifier).name
 
-
-def clips_in(name: str, data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
+def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> list[tuple[str, np.ndarray, dict]]:
     """(key, clip (M, T, V, C), what the file says of it) for each clip of a file; the key is '' where there is one."""
     ending = name.lower().rsplit('.', 1)[-1]
     if ending == 'npz':
         arrays = _npz(data)
+        if any(re.fullmatch('x_(train|test|val)', key) for key in arrays):
+            return _train_test(arrays, joints, name)
         if 'keypoints' in arrays:
-            return _stacked(arrays, joints)
-        return [(key, _clip(array, joints), {}) for key, array in arrays.items()]
+            return _stacked(arrays, joints, axes)
+        return [(f'{key}/{i:06d}' if len(clips) > 1 else key, clip, {}) for key, array in arrays.items()
+                for clips in [clips_of(array, joints, axes, f'{key}: ')] for i, clip in enumerate(clips)]
     if ending == 'npy':
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    elif ending == 'csv':
-        lines = [line for line in text_of(data).splitlines() if line.strip()]
-        if lines and not _is_numbers(lines[0]):
-            lines = lines[1:]  # a header
-        array = np.array([[float(value) for value in re.split(r'[,;\s]+', line.strip(' ,;'))] for line in lines])
-        if not array.size or array.shape[1] % joints:
-            raise ValueError(f'{array.shape[-1]} numbers a line, which is no multiple of the {joints} joints')
-        array = array.reshape(len(array), joints, -1)
+    elif ending in ('csv', 'tsv'):
+        return _from_table(data, joints)
     else:
         content = json.loads(text_of(data))
+        if isinstance(content, dict) and 'keypoints' not in content or isinstance(content, list) and any(
+                isinstance(part, dict) for part in content):
+            raise ValueError(f'{outline(content)}, where nested lists or a dict with "keypoints" should be; files of '
+                             'pose estimators are read by `pose`')
         array = np.asarray(content['keypoints'] if isinstance(content, dict) else content, np.float64)
-    return [('', _clip(array, joints), {})]
+    clips = clips_of(array, joints, axes)
+    return [(f'{i:06d}' if len(clips) > 1 else '', clip, {}) for i, clip in enumerate(clips)]
 
 
-def _clip(array: np.ndarray, joints: int) -> np.ndarray:
-    array = np.asarray(array)
-    if array.dtype.kind not in 'fiu':
-        raise ValueError(f'an array of {array.dtype}, not of numbers')
-    array = array[None] if array.ndim == 3 else array
-    if array.ndim != 4 or array.shape[2] != joints or not 2 <= array.shape[3] <= 4:
-        shape = array.shape[1:] if array.shape[:1] == (1,) else array.shape
-        raise ValueError(f'shape {shape}, expected (T, {joints}, C) or '
-                         f'(M, T, {joints}, C) with C = 2, 3 or 4: choose the layout of the data')
-    return array
+def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
+    lost: Counter = Counter()
+    made = []
+    for clip in table_clips(read_table(any_text(data), joints), joints, lost):
+        people = [person for frame in clip.frames for person in frame]
+        tracks = list(dict.fromkeys(person.track for person in people))
+        if any(len({person.track for person in frame}) < len(frame) for frame in clip.frames):
+            raise ValueError('several persons in a frame and no column that says which is which: read it with `pose`')
+        width = people[0].points.shape[1] + (people[0].scores is not None and people[0].points.shape[1] == 2)
+        keypoints = np.zeros((len(tracks), len(clip.frames), len(people[0].points), width))
+        for t, frame in enumerate(clip.frames):
+            for person in frame:
+                joined = person.points if width == person.points.shape[1] else np.concatenate(
+                    [person.points, person.scores[:, None]], 1)
+                keypoints[tracks.index(person.track), t] = joined
+        if keypoints.shape[2] != joints:
+            raise ValueError(f'{keypoints.shape[2]} joints, but the layout has {joints}')
+        about = dict(action=clip.label) if clip.label else {}
+        if rest := [what for what in lost if what != 'joints without a number']:
+            about['note'] = '; '.join(rest)
+        made.append((clip.name, keypoints, about))
+    return made
+
+
+def _train_test(arrays: dict[str, np.ndarray], joints: int, name: str) -> list[tuple[str, np.ndarray, dict]]:
+    """``x_train`` (N, T, M * V * 3), ``y_train`` one-hot (N, classes) or labels (N,); frames of zeros fill clips up."""
+    prefix = dict(cs='xsub_', csub='xsub_', xsub='xsub_', cv='xview_', xview='xview_', cset='xset_', xset='xset_').get(
+        stem(name).lower().rsplit('_', 1)[-1], '')
+    made = []
+    for part in ('train', 'val', 'test'):
+        if f'x_{part}' not in arrays:
+            continue
+        clips, labels = arrays[f'x_{part}'], arrays.get(f'y_{part}')
+        if clips.ndim != 3 or clips.shape[2] % (3 * joints):
+            raise ValueError(f'x_{part} has shape {clips.shape}, expected (N, T, persons * {joints} joints * 3)')
+        if labels is not None and (len(labels) != len(clips) or labels.ndim > 2):
+            raise ValueError(f'x_{part} has {len(clips)} clips, y_{part} shape {labels.shape}')
+        if labels is not None and labels.ndim == 2:
+            if not ((labels == 1).sum(1) == 1).all():
+                raise ValueError(f'y_{part} is not one-hot')
+            labels = labels.argmax(1)
+        labels = [None] * len(clips) if labels is None else [_label(label, f'y_{part}') for label in labels.tolist()]
+        split = prefix + dict(val='test').get(part, part)
+        for i, (clip, label) in enumerate(zip(clips, labels, strict=True)):
+            keypoints = clip.reshape(len(clip), -1, joints, 3).swapaxes(0, 1)
+            made.append((f'{part}_{i:06d}', drop_padding(keypoints), dict(label=label, split=split)))
+    return made
+
+
+def _label(label, what: str) -> int:
+    if isinstance(label, bool) or not isinstance(label, int | float) or label != int(label):
+        raise ValueError(f'{what}: label {label!r} is no whole number')
+    return int(label)
 
 
 def _npz(data: bytes) -> dict[str, np.ndarray]:
@@ -115,27 +218,23 @@ def _npz(data: bytes) -> dict[str, np.ndarray]:
         return {key: arrays[key] for key in arrays.files}
 
 
-def _stacked(arrays: dict[str, np.ndarray], joints: int) -> list[tuple[str, np.ndarray, dict]]:
+def _stacked(arrays: dict[str, np.ndarray], joints: int, axes: str | None) -> list[tuple[str, np.ndarray, dict]]:
     clips = arrays['keypoints']
-    ids = [str(name) for name in arrays['ids']] if 'ids' in arrays else [f'{i:06d}' for i in range(len(clips))]
-    about = {one: arrays[many] for one, many in (('label', 'labels'), ('subject', 'subjects')) if many in arrays}
+    ids = [str(name) for name in arrays['ids'].tolist()] if 'ids' in arrays else [f'{i:06d}' for i in range(len(clips))]
+    about = {one: arrays[many].tolist() for one, many in (('label', 'labels'), ('subject', 'subjects'))
+             if many in arrays}
     for what, values in dict(ids=ids, **about).items():
-        if len(values) != len(clips):
-            raise ValueError(f'{len(clips)} clips, but {len(values)} {what.rstrip("s")}s')
-    return [(ids[i], _clip(clip, joints), {key: int(values[i]) for key, values in about.items()})
-            for i, clip in enumerate(clips)]
-
-
-def _is_numbers(line: str) -> bool:
-    try:
-        return bool([float(value) for value in re.split(r'[,;\s]+', line.strip(' ,;'))])
-    except ValueError:
-        return False
-
-
-def _try(read: _Clips, source: Source, name: str) -> list[dict]:
-    """The first readable file tells the number of channels; what is wrong with others is said at their import."""
-    try:
-        return read(name, source.read(name))
-    except Exception:  # noqa: BLE001
-        return []
+        if not isinstance(values, list) or len(values) != len(clips):
+            raise ValueError(f'{len(clips)} clips, but {len(values) if isinstance(values, list) else 1} '
+                             f'{what.rstrip("s")}s')
+    if clips.ndim not in (4, 5) or axes and axes[0] != 'N':
+        raise ValueError(f'keypoints have shape {clips.shape}, expected (N, [M,] T, {joints}, C)')
+    made = []
+    for i, clip in enumerate(clips):
+        known = {key: values[i] for key, values in about.items()}
+        if isinstance(known.get('label'), str):
+            known['action'] = known.pop('label')
+        for key in known.keys() & {'label', 'subject'}:
+            known[key] = _label(known[key], f'{key}s')
+        made.append((ids[i], clips_of(clip, joints, axes and axes[1:])[0], known))
+    return made

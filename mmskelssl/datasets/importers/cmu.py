@@ -8,8 +8,9 @@ from typing import Annotated
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, given_splits, set_splits
 from mmskelssl.datasets.importers.options import Jobs, SplitSeed, TestShare
-from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.source import Source, stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects
+from mmskelssl.datasets.importers.text import any_text
 from mmskelssl.datasets.mocap import Acclaim, Motion, read_amc, read_asf, read_bvh, resample
 from mmskelssl.datasets.mocap.layout import layout_of_motion
 from mmskelssl.datasets.mocap.motion import MAX_BYTES
@@ -119,7 +120,7 @@ def _is_bvh(source: Source, name: str) -> bool:
 def _text(data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise ValueError(f'it has {len(data) >> 20} MiB')
-    return text_of(data)
+    return any_text(data)
 
 
 @lru_cache(maxsize=4)

@@ -9,10 +9,14 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mmskelssl.datasets.importers.source import Source, stem
+from mmskelssl.datasets.importers.text import label_text
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 LABELS = 'labels.csv'
+# Folders that are parts of a data set, and no classes.
+_PARTS = dict(train='train', training='train', test='test', testing='test', val='test', valid='test',
+              validation='test')
 
 
 def label_table(source: Source | None, files: Sequence[str], labels: str) -> dict[str, dict]:
@@ -28,13 +32,19 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
     if len(listed) > 1 and labels == 'auto':
         raise UserError(f'{source.path}: {listed[0]} and {listed[1]}: name one table of labels with --labels')
     folders = {name: PurePosixPath(name).parent.name for name in files}
+    if labels == 'auto' and not listed and {folder.lower() for folder in folders.values()} <= _PARTS.keys():
+        return {name: dict(split=_PARTS[folder.lower()]) for name, folder in folders.items()}
     if labels == 'auto':
-        labels = LABELS if listed else 'folders' if len(set(folders.values())) > 1 else 'none'
+        labels = LABELS if listed else _folders_or_none(folders)
     if labels == 'none':
         return {}
     if labels == 'folders':
         return {name: dict(label=folder) for name, folder in folders.items()}
-    text = source.text(listed[0]) if labels == LABELS and listed else Source(labels).text()
+    inside = labels == LABELS and listed
+    try:
+        text = label_text(source.read(listed[0]) if inside else Source(labels).read('.'), 'the table of labels')
+    except ValueError as error:
+        raise UserError(f'{listed[0] if inside else labels}: {error}') from error
     try:
         reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
         rows, columns = list(reader), reader.fieldnames or []
@@ -51,6 +61,16 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
         if table[name].get('subject') and not table[name]['subject'].isdecimal():
             raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number')
     return table
+
+
+def _folders_or_none(folders: dict[str, str]) -> str:
+    """Whether folders are classes: several, each at the same depth, and every clip in one."""
+    several = len(set(folders.values())) > 1
+    alike = len({len(PurePosixPath(name).parts) for name in folders}) == 1
+    if several and not alike:
+        print('note: clips lie in folders of different depth, so these are not taken for classes; --labels folders '
+              'takes the folder of each clip')
+    return 'folders' if several and alike else 'none'
 
 
 def classes_of(table: dict[str, dict]) -> list[str]:
@@ -72,9 +92,23 @@ def clip_names(files: Sequence[str]) -> dict[str, str]:
     return {name: (PurePosixPath(name).parent / stem(name)).as_posix() for name in files}
 
 
-def check_share(test_share: float) -> None:
+def name_classes(writer: StoreWriter) -> None:
+    """Number the classes that the files themselves name, as ``action``; not where a table of labels has named some."""
+    named = [sample for sample in writer.samples if 'action' in sample]
+    if named:
+        names = sorted({*writer.index['classes'], *(sample['action'] for sample in named)}, key=natural)
+        place = {name: i for i, name in enumerate(names)}
+        for sample in writer.samples:
+            if sample['label'] is not None:
+                sample['label'] = place[writer.index['classes'][sample['label']]]
+        for sample in named:
+            sample['label'] = place[sample.pop('action')]
+        writer.index['classes'] = names
+
+
+def check_share(test_share: float | None) -> None:
     """Refuse what is no share, before anything is read."""
-    if not 0 <= test_share < 1:
+    if test_share is not None and not 0 <= test_share < 1:
         raise UserError(f'--test-share {test_share}: a share, at least 0 and below 1')
 
 
@@ -86,8 +120,11 @@ def given_splits(writer: StoreWriter) -> bool:
     return bool(given)
 
 
-def set_splits(writer: StoreWriter, test_share: float, seed: int) -> None:
-    """Set the splits that samples name, else draw ``test_share`` of each class for ``test``; the rest is ``train``."""
+def set_splits(writer: StoreWriter, test_share: float | None, seed: int) -> None:
+    """Set the splits that samples name, else draw ``test_share`` of each class for ``test``; the rest is ``train``.
+
+    Without a share a fifth of each class is drawn, and none of the clips without a label: there is nothing to test.
+    """
     if given_splits(writer):
         return
     rng, test = np.random.default_rng(seed), set()
@@ -95,8 +132,8 @@ def set_splits(writer: StoreWriter, test_share: float, seed: int) -> None:
     for sample in writer.samples:
         groups.setdefault(sample['label'], []).append(sample['id'])
     for label, ids in groups.items():
-        if label is not None:  # without labels there is nothing to test
-            test.update(rng.permutation(ids)[:round(test_share * len(ids))].tolist())
+        share = test_share if test_share is not None else .2 if label is not None else 0
+        test.update(rng.permutation(ids)[:round(share * len(ids))].tolist())
     writer.set_split('train', (s['id'] for s in writer.samples if s['id'] not in test))
     writer.set_split('test', (s['id'] for s in writer.samples if s['id'] in test))
 
@@ -114,9 +151,15 @@ class Labels:
             self.names = {'.': stem(source.path)}  # a single file
         self.classes = classes_of(self.table)
 
-    def of(self, file: str) -> dict:
-        """What is known of a file's clip, as arguments of :meth:`StoreWriter.add` (label, split, note)."""
-        row = next((self.table[key] for key in self._keys(file) if key in self.table), None)
+    def of(self, file: str, clip: str = '') -> dict:
+        """What is known of a file's clip, as arguments of :meth:`StoreWriter.add` (label, split, note).
+
+        Args:
+            file: Of the clip.
+            clip: Its name within a file that holds several.
+        """
+        keys = (f'{self.names[file]}/{clip}', clip, *self._keys(file)) if clip else self._keys(file)
+        row = next((self.table[key] for key in keys if key in self.table), None)
         if row is None:
             return dict(note='the table of labels does not name it') if self.table else {}
         label = dict(label=self.classes.index(row['label'])) if row.get('label') else {}
@@ -125,9 +168,11 @@ class Labels:
 
     def report_lost(self, writer: StoreWriter) -> None:
         """Note the names in the table that are no clips."""
-        known = {key for file in self.names for key in self._keys(file)}
+        known = {key for file in self.names for key in self._keys(file)} | {s['id'] for s in writer.samples}
+        known |= {PurePosixPath(s['id']).name for s in writer.samples}
         for row in [row for row in self.table if row not in known]:
             writer.skip(row, 'the table of labels names it, but there is no clip of it')
 
     def _keys(self, file: str) -> tuple[str, ...]:
-        return self.names[file], stem(file), PurePosixPath(file).name, file
+        path = PurePosixPath(file)
+        return self.names[file], (path.parent / stem(file)).as_posix(), stem(file), path.name, file

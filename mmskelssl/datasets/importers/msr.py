@@ -7,6 +7,7 @@ import numpy as np
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.text import plain_nan
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
@@ -51,7 +52,7 @@ def read_text(name: str, data: bytes) -> list[dict]:
     if not 1 <= int(action) <= len(CLASSES):
         raise ValueError(f'action {action} is outside 1..{len(CLASSES)}')
     rows = []
-    for number, line in enumerate(text_of(data).splitlines(), 1):
+    for number, line in enumerate(plain_nan(text_of(data)).splitlines(), 1):
         if line.strip():
             try:
                 x, y, z, _ = map(float, line.split())

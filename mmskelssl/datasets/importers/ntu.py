@@ -12,6 +12,7 @@ from mmskelssl.datasets.importers.ntu_classes import NTU_CLASSES
 from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import split_by
+from mmskelssl.datasets.importers.text import plain_nan
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
@@ -91,7 +92,7 @@ def read_skeleton(name: str, data: bytes, classes: int = 120, persons: str = 'fi
     setup, camera, subject, replication, action = map(int, match.groups())
     if not 1 <= action <= classes:
         raise ValueError(f'action {action} is outside 1..{classes}')
-    frames = parse_skeleton(text_of(data))
+    frames = parse_skeleton(plain_nan(text_of(data)))
     keypoints = by_energy(frames) if persons == 'energy' else in_file_order(frames)
     return [dict(name=stem(name), keypoints=keypoints, label=action - 1, subject=subject, camera=camera, setup=setup,
                  replication=replication)]

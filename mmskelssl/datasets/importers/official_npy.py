@@ -1,40 +1,59 @@
-"""Arrays of the AimCLR and ActCLR code: ``train_position.npy`` (N, 3, T, 25, 2), ``train_label.pkl``, same for val."""
+"""Arrays (N, 3, T, V, M) with ``train_label.pkl`` beside, same for val: what the tools of ST-GCN and its kin write.
+
+``train_data.npy`` (ST-GCN), ``train_data_joint.npy`` (2s-AGCN, MS-G3D), ``train_position.npy`` (CrosSCLR, AimCLR,
+ActCLR). V is 25 for NTU RGB+D, 18 for Kinetics-skeleton, whose third channel is the score.
+"""
 import os
 import os.path as osp
 from typing import Annotated
 
 import numpy as np
 
+from mmskelssl.datasets.importers.axes import drop_padding
 from mmskelssl.datasets.importers.import_files import add_or_skip
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.splits import subject_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
+_NAMES = ('position', 'data_joint', 'data', 'data_joint_pad')
+_LAYOUTS = {25: ('ntu25', False), 18: ('coco18', True)}
+
 
 def import_official_npy(
         path: str, writer: StoreWriter, *,
         protocol: Annotated[str, 'Name of the splits: PROTOCOL_train and PROTOCOL_test'] = 'xsub') -> None:
-    """Folder with train_position.npy, train_label.pkl, val_position.npy, val_label.pkl of AimCLR's or ActCLR's tools.
+    """Folder with train_NAME.npy, train_label.pkl, val_NAME.npy, val_label.pkl of ST-GCN, 2s-AGCN, AimCLR.
 
-    The clips are already centred, resized and turned; a pipeline of SelectPersons, ResizeFrames and PackSkeleton leaves
-    them as they are.
+    NAME is position, data_joint or data. The clips of position.npy are already centred, resized and turned; a pipeline
+    of SelectPersons, ResizeFrames and PackSkeleton leaves them as they are.
     """
     from rich.progress import track  # only here: help texts do without it
-    parts = [(part, osp.join(path, f'{prefix}_position.npy'), osp.join(path, f'{prefix}_label.pkl'))
-             for prefix, part in (('train', 'train'), ('val', 'test'))]
-    there = [part for part in parts if osp.isfile(part[1])]
-    if not there:
-        raise UserError(f'{path}: neither train_position.npy nor val_position.npy in it')
-    writer.describe('ntu25', units='m, centred')
-    for part, positions, labels in there:
+    parts = []
+    for prefix, part in (('train', 'train'), ('val', 'test'), ('test', 'test')):
+        found = [file for name in _NAMES if osp.isfile(file := osp.join(path, f'{prefix}_{name}.npy'))]
+        if len(found) > 1:
+            raise UserError(f'{found[0]} and {osp.basename(found[1])}: keep one of them in the folder')
+        parts += [(part, file, osp.join(path, f'{prefix}_label.pkl')) for file in found]
+    if not parts:
+        raise UserError(f'{path}: no train_NAME.npy or val_NAME.npy in it, NAME one of {", ".join(_NAMES)}')
+    layout, flat = _LAYOUTS[_load(*parts[0][1:])[0].shape[3]]
+    writer.describe(layout, 2 if flat else 3, 'relative, centred' if flat else 'm, centred')
+    for part, positions, labels in parts:
         clips, names, classes = _load(positions, labels)
+        padded = not positions.endswith('position.npy')  # with frames of zeros, up to 300
         for name, label, clip in track(zip(names, classes, clips, strict=True), f'importing {part}', total=len(names),
                                        disable=len(names) < 5000):
             keypoints = np.asarray(clip).transpose(3, 1, 2, 0)
-            seen = keypoints.any((1, 2, 3))
-            seen[0] = True  # where nobody is seen, verify shall find the sample
-            add_or_skip(writer, name, keypoints=keypoints[seen], label=label, subject=subject_of(name))
+            if flat:  # x, y, score
+                keypoints = np.where(keypoints[..., 2:] > 0, keypoints[..., :2], 0)
+            if padded:
+                keypoints = drop_padding(keypoints) if keypoints.size else keypoints
+            else:
+                seen = keypoints.any((1, 2, 3))
+                seen[0] = True  # where nobody is seen, verify shall find the sample
+                keypoints = keypoints[seen]
+            add_or_skip(writer, name, keypoints=keypoints, label=label, subject=subject_of(name))
         wanted = set(names)
         writer.set_split(f'{protocol}_{part}', [s['id'] for s in writer.samples if s['id'] in wanted])
 
@@ -44,8 +63,8 @@ def _load(positions: str, labels: str):
         clips = np.load(positions, mmap_mode='r', allow_pickle=False)
     except (EOFError, OSError, ValueError) as error:
         raise UserError(f'{positions} cannot be read: {error}') from error
-    if clips.ndim != 5 or clips.shape[1] != 3 or clips.shape[3] != 25 or not clips.shape[4]:
-        raise UserError(f'{positions} has shape {clips.shape}, expected (N, 3, T, 25, M)')
+    if clips.ndim != 5 or clips.shape[1] != 3 or clips.shape[3] not in _LAYOUTS or not clips.shape[4]:
+        raise UserError(f'{positions} has shape {clips.shape}, expected (N, 3, T, 25 or 18, M)')
     if clips.dtype.kind not in 'fiu':
         raise UserError(f'{positions} is an array of {clips.dtype}, not of numbers')
     if not os.path.isfile(labels):

@@ -24,7 +24,9 @@ class AtLeast:
 
 # Options that several importers share.
 Jobs = Annotated[int | None, 'Number of processes; default one per core', AtLeast(1)]
-TestShare = Annotated[float, 'Share of each class in the test split where no split is given; the rest is train']
+TestShare = Annotated[float | None, (
+    'Share of each class in the test split where no split is given; the rest is train (default 0.2, and 0 for clips '
+    'without a label)')]
 SplitSeed = Annotated[int, 'Seed of the choice of test samples', AtLeast(0)]
 Layout = Annotated[str, "Skeleton of the data: a layout's name, or a json file with name, joints, parents, hip, "
                         'shoulders']

@@ -6,6 +6,7 @@ import numpy as np
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.text import plain_nan
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
@@ -64,7 +65,7 @@ class _Recording:
         recording = stem(name)
         if recording not in self.labels:
             raise ValueError(f'there is no label file {recording}.txt')
-        return cut(recording, read_frames(text_of(data)), text_of(self.source.read(self.labels[recording])))
+        return cut(recording, read_frames(plain_nan(text_of(data))), text_of(self.source.read(self.labels[recording])))
 
 
 def read_frames(text: str) -> np.ndarray:

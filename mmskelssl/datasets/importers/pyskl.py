@@ -1,27 +1,38 @@
 """pyskl's and mmaction2's annotation pickles: ``dict(split, annotations, classes)``."""
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
+from mmskelssl.datasets.importers.axes import MOST_PERSONS
 from mmskelssl.datasets.importers.options import KeepScores, Layout
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
+from mmskelssl.datasets.importers.source import stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects, subject_of
+from mmskelssl.datasets.importers.third import PIXELS, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
-from mmskelssl.layouts import read_layout
+from mmskelssl.layouts import SkeletonLayout, read_layout
 
 Joints = Annotated[Sequence[int] | None, (
     "The file's joint for each joint of the layout, where its order differs (MSR Action3D) or it has more")]
 Scale = Annotated[Sequence[float] | None, (
     "Factor of each coordinate, to turn a file's own units into metres and y up")]
-Units = Annotated[str | None, 'Units of the coordinates; default m, in 2D px']
+Third = Annotated[Literal['score', 'depth', 'drop'] | None, (
+    'What the third number of a joint is: its score, its depth, or nothing to keep; default a score in 2D layouts and '
+    'where x and y are pixels')]
+Axes = Annotated[Literal['auto', 'MTVC', 'TMVC'], (
+    'Order of the axes: M persons, T frames; "auto" takes MTVC, unless total_frames says otherwise')]
+Units = Annotated[str | None, 'Units of the coordinates; default m, in 2D px, or relative for numbers from 0 to 1']
 
 
 def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Joints = None, scale: Scale = None,
-                 units: Units = None, scores: KeepScores = False) -> None:
+                 units: Units = None, third: Third = None, axes: Axes = 'auto', scores: KeepScores = False) -> None:
     """Annotation pickle of pyskl or mmaction2, 2D or 3D; its own splits.
+
+    mmaction2 0.x wrote the list of annotations alone: all of it is then one split, the one that the file's name says
+    (``ntu60_xsub_train.pkl``), else ``train``.
 
     pyskl's ``_val`` splits are named ``_test`` here, as everything measured on them is a test; a pair ``train_X``,
     ``test_X`` (folds, subsets of classes) becomes ``X_train``, ``X_test``. NW-UCLA, which has no
@@ -30,6 +41,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     """
     from rich.progress import track  # only here: help texts do without it
     data = load_pickle(path)
+    if isinstance(data, list) and any(isinstance(sample, dict) and 'keypoint' in sample for sample in data):
+        data = dict(annotations=data)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
         raise UserError(f"{path}: no pyskl pickle; it needs the keys 'split' and 'annotations'")
     splits, classes = data.get('split') or {}, data.get('classes') or []
@@ -38,17 +51,32 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         raise UserError(f"{path}: 'split' must be a dict of lists of frame_dir")
     if not isinstance(classes, list | tuple):
         raise UserError(f"{path}: 'classes' must be a list of names")
-    flat, channels = _channels(data['annotations'], False) == 2, _channels(data['annotations'], scores)
-    writer.describe(read_layout(layout), channels, units or ('px' if flat else 'm'))
+    skeleton, first = read_layout(layout), _first(data['annotations'])
+    meaning = _third(first, skeleton, third, path)
+    flat = first is not None and (first.shape[-1] == 2 or first.shape[-1] == 3 and meaning != 'depth')
+    if first is not None and first.shape[-1] == 3:
+        print(f'{path}: the third number of a joint is ' + dict(score='its score', depth='its depth',
+                                                                drop='left out')[meaning] + ' (--third)')
+    scored = scores and flat and (meaning == 'score' or any(
+        isinstance(sample, dict) and 'keypoint_score' in sample for sample in data['annotations'][:1]))
+    writer.describe(skeleton, 2 + scored if flat else 3 if first is None else first.shape[-1],
+                    units or (units_of(first[..., :2]) if flat else 'm' if _metres(first) else 'unknown'))
     writer.index['classes'] = [str(name) for name in classes]
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
         name = str(sample.get('frame_dir', i)) if isinstance(sample, dict) else str(i)
         try:
-            keypoint = np.asarray(sample['keypoint'], np.float32)
+            keypoint = _in_order(np.asarray(sample['keypoint'], np.float32), sample, axes)
             if scale is not None:
                 keypoint = keypoint * np.asarray(scale, np.float32)
-            if keypoint.shape[-1] == 2 and channels == 3:
-                keypoint = np.concatenate([keypoint, np.asarray(sample['keypoint_score'], np.float32)[..., None]], -1)
+            if flat and keypoint.shape[-1] == 3:
+                if _third(keypoint, skeleton, third, name) == 'depth':
+                    raise ValueError('its third number is a depth, that of the first sample a score: --third')
+                score, keypoint = keypoint[..., 2:], keypoint[..., :2]
+                keypoint = np.where(score > 0, keypoint, 0) if meaning == 'score' else keypoint
+                keypoint = np.concatenate([keypoint, score], -1) if scored else keypoint
+            elif keypoint.shape[-1] == 2 and scored:
+                score = _in_order(np.asarray(sample['keypoint_score'], np.float32)[..., None], sample, axes)
+                keypoint = np.concatenate([keypoint, score], -1)
             if joints is not None:
                 keypoint = keypoint[:, :, list(joints)]
             writer.add(name, keypoint, sample.get('label'), subject_of(name))
@@ -64,17 +92,49 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                 writer.skip(name, f'split {split} names it, but there is no annotation of it')
                 skipped.add(name)
         writer.set_split(_split_name(split, splits), [name for name in names if name in there])
+    if not splits:
+        part = re.fullmatch(r'(?:.*?_)??((?:xsub|xview|xset)_)?(train|val|test)', stem(path))
+        name = f'{part[1] or ""}{dict(val="test").get(part[2], part[2])}' if part else 'train'
+        writer.set_split(name, (sample['id'] for sample in writer.samples))
     if set(writer.splits) >= {'train', 'test'} and not any('xsub' in split for split in writer.splits):
         odd_even_subjects(writer)
 
 
-def _channels(annotations: list, scores: bool) -> int:
-    """Channels of the first sound sample, with its score where one is wanted and there."""
+def _first(annotations: list) -> np.ndarray | None:
+    """Keypoints of the first sound sample."""
     for sample in annotations:
-        if isinstance(sample, dict) and getattr(sample.get('keypoint'), 'ndim', 0) == 4:
-            channels = sample['keypoint'].shape[-1]
-            return 3 if channels == 2 and scores and 'keypoint_score' in sample else channels
-    return 3
+        if isinstance(sample, dict) and getattr(sample.get('keypoint'), 'ndim', 0) == 4 and sample['keypoint'].size:
+            if sample['keypoint'].dtype.kind in 'fiu':
+                return np.asarray(sample['keypoint'], np.float32)
+    return None
+
+
+def _third(keypoint: np.ndarray | None, layout: SkeletonLayout, third: str | None, where: str) -> str:
+    if keypoint is None or keypoint.shape[-1] != 3:
+        return third or 'depth'
+    try:
+        return third_number(keypoint, layout, third)
+    except ValueError as error:
+        raise UserError(f'{where}: {error}') from None
+
+
+def _metres(keypoint: np.ndarray | None) -> bool:
+    return keypoint is None or np.nanmax(np.abs(keypoint), initial=0) < PIXELS
+
+
+def _in_order(keypoint: np.ndarray, sample: dict, axes: str) -> np.ndarray:
+    """(M, T, V, C), by what the sample says of its frames; some tools store (T, M, V, C)."""
+    if keypoint.ndim != 4:
+        return keypoint
+    persons, frames = keypoint.shape[:2]
+    said = sample.get('total_frames')
+    if axes == 'auto' and isinstance(said, int | np.integer) and said in (persons, frames):
+        axes = 'MTVC' if said == frames else 'TMVC'
+    if axes == 'auto' and (persons > MOST_PERSONS and persons > frames or persons > 10):
+        raise ValueError(f'shape {keypoint.shape} would be {persons} persons of {frames} frames'
+                         + (f', but total_frames is {said}' if said is not None else '')
+                         + ': say which axis is which with --axes MTVC or TMVC')
+    return keypoint.swapaxes(0, 1) if axes == 'TMVC' else keypoint
 
 
 def _split_name(split: str, splits: dict) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, text_of
+from mmskelssl.datasets.importers.text import plain_nan
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
@@ -45,7 +46,7 @@ def read_positions(name: str, data: bytes) -> list[dict]:
     if not 1 <= int(action) <= len(CLASSES):
         raise ValueError(f'action {action} is outside 1..{len(CLASSES)}')
     frames = {}
-    for number, line in enumerate(text_of(data).splitlines(), 1):
+    for number, line in enumerate(plain_nan(text_of(data)).splitlines(), 1):
         values = line.replace(',', ' ').split()
         if values:
             try:

@@ -12,6 +12,7 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import split_by
+from mmskelssl.datasets.importers.text import label_text, plain_nan
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
@@ -30,7 +31,7 @@ def import_utkinect(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> Non
     if len(tables) != 1:
         raise UserError(f'{path}: {len(tables)} files actionLabel.txt in it; it needs exactly one')
     try:
-        segments, unusable = read_labels(text_of(source.read(tables[0])))
+        segments, unusable = read_labels(label_text(source.read(tables[0]), 'the file'))
     except ValueError as error:
         raise UserError(f'{tables[0]}: {error}') from error
     files = [name for name in files if stem(name).startswith('joints_')]
@@ -58,13 +59,16 @@ def read_recording(segments: dict[str, dict[str, tuple[int, int]]], name: str, d
         raise ValueError('the name is not joints_sXX_eXX.txt')
     if recording not in segments:
         raise ValueError('actionLabel.txt does not name it')
-    number, joints = _joints(text_of(data))
-    samples = []
+    number, joints = _joints(plain_nan(text_of(data)))
+    samples, before = [], {}
     for action, (start, stop) in segments[recording].items():
         inside = (number >= start) & (number <= stop)
+        shared = [other for other, (first, last) in before.items() if start <= last and first <= stop]
+        before[action] = start, stop
+        note = f'its range overlaps that of {" and ".join(shared)}' if shared and inside.any() else ''
+        reason = '' if inside.any() else f'no frame in {start}..{stop}; the recording has {number[0]}..{number[-1]}'
         samples.append(dict(name=f'{recording}_{action}', keypoints=joints[None, inside], label=CLASSES.index(action),
-                            subject=int(match[1]), episode=int(match[2]), reason='' if inside.any() else
-                            f'no frame in {start}..{stop}; the recording has {number[0]}..{number[-1]}'))
+                            subject=int(match[1]), episode=int(match[2]), note=note, reason=reason))
     return samples
 
 

@@ -181,6 +181,7 @@ def _frames(body: str, skeleton: Acclaim) -> dict[str, np.ndarray]:
     for name, column in columns.items():
         if any(token != name for token in tokens[column::position]):
             raise ValueError(f'a frame has another line where the first one has {name!r}: damaged')
-        values[name] = np.stack([numbers(tokens[column + 1 + i::position], name) for i in range(widths[name])], 1) \
+        values[name] = np.stack(
+            [numbers(tokens[column + 1 + i::position], name, finite=False) for i in range(widths[name])], 1) \
             if widths[name] else values[name]
     return values

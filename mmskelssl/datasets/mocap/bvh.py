@@ -28,7 +28,7 @@ def read_bvh(text: str) -> Motion:
         raise ValueError(f'{len(values)} values in MOTION are not the {head[1][:12]} frames of {width}: truncated or '
                          'damaged')
     check_size(len(names), len(values) // width)
-    table = numbers(values, 'MOTION').reshape(-1, width)
+    table = numbers(values, 'MOTION', finite=False).reshape(-1, width)
     rotations, places, column = [], [], 0
     for offset, own in zip(offsets, channels, strict=True):
         block = {name: table[:, column + i] for i, name in enumerate(own)}

@@ -24,15 +24,15 @@ class Motion:
     rate: float | None
 
 
-def numbers(words: Sequence[str], what: str, count: int | None = None) -> np.ndarray:
-    """Finite floats, or a ValueError that says ``what`` they were to be."""
+def numbers(words: Sequence[str], what: str, count: int | None = None, finite: bool = True) -> np.ndarray:
+    """Floats, finite unless a gap in the motion may be NaN; or a ValueError that says ``what`` they were to be."""
     if count is not None and len(words) != count:
         raise ValueError(f'{what}: {len(words)} numbers instead of {count}')
     try:
         values = np.array([float(word) for word in words])
     except ValueError as error:
         raise ValueError(f'{what}: {str(error)[:80]}') from None
-    if not np.isfinite(values).all():
+    if finite and not np.isfinite(values).all():
         raise ValueError(f'{what}: NaN or Inf')
     return values
 

@@ -74,7 +74,7 @@ def test_two_dimensions_scores_and_persons(tmp_path):
                         tmp_path / 's', units='px')
     assert store.channels == 2 and store.ids == ['c'] and store.head['units'] == 'px'
     np.testing.assert_array_equal(store.keypoints(0), pixels)
-    assert '(M, T, 20, 2)' in reasons(store)['d']
+    assert 'its third number is a depth, the joints of c.npy have none' in reasons(store)['d.npy']
 
 
 def test_one_npz_with_everything(tmp_path):
@@ -153,7 +153,7 @@ def test_rows_without_a_clip_are_counted(tmp_path):
     ('name,label\na,x\na,y\n', 'line 3: the name stands twice'), ('name,label\n,x\n', 'line 2: no name'),
     ('name,subject\na,one\n', "line 2: subject 'one' is no number"),
     ('name,subject\na,²\n', "line 2: subject '²' is no number"),
-    (b'\xff\xfe\x00', 'it is no text'), ('name\n"' + 'x' * 200000, 'field larger than field limit')])
+    (b'\xff\xfe\x00', 'is UTF-16 text'), ('name\n"' + 'x' * 200000, 'field larger than field limit')])
 def test_bad_tables_are_refused(tmp_path, table, message):
     raw = write(tmp_path / 'raw', {'a.npy': npy(clip()), 'labels.csv': table})
     with pytest.raises(UserError, match=message):
@@ -180,7 +180,7 @@ def test_odd_class_names(tmp_path):
     ('x.npy', npy(clip() * np.nan), 'NaN'), ('x.npy', npy(clip(0, 0, 20, 3)), 'empty'),
     ('x.npy', npy(clip().astype(complex)), 'complex'), ('x.npy', npy(np.zeros((4, 20, 3), bool)), 'bool'),
     ('x.npz', b'', 'zip'), ('x.npz', npz(a=clip())[:-30], 'zip'), ('x.npz', npz(a=np.array([{}], object)), 'Object'),
-    ('x.npz', npz(keypoints=np.float32(1)), ''), ('x.csv', '', ''), ('x.csv', '1,2,3\n', 'no multiple'),
+    ('x.npz', npz(keypoints=np.float32(1)), ''), ('x.csv', '', ''), ('x.csv', '1,2,3\n', 'not 2, 3 or 4 for each'),
     ('x.csv', csv_of(clip()) + b'\n1,2', ''), ('x.csv', csv_of(clip()) + b'\na,b', ''), ('x.json', '', ''),
     ('x.json', '{"a": 1}', 'keypoints'), ('x.json', '[[1, 2], [3]]', ''), ('x.json', '[' * 99999, ''),
     ('x.json', 'null', ''), ('x.json', '[1e999]', 'shape'), ('x.json', b'\xff', 'no text')])

@@ -113,7 +113,7 @@ def test_labels_from_folders_a_table_or_none(recordings, tmp_path):
 @pytest.mark.parametrize('content, reason', [
     (None, 'no such file'), (b'', 'should name its columns'), (b'07_01,a\n', 'should name its columns'),
     (b'name,label\n,a\n', 'line 2: no name'), (b'name,label\n07_01,a\n07_01,b\n', 'line 3: the name stands twice'),
-    (b'\xff\xfe\x00,\n', 'no text'), (b'name,subject\n07_01,x\n', "subject 'x' is no number")])
+    (b'\xff\xfe\x00,\n', 'UTF-16'), (b'name,subject\n07_01,x\n', "subject 'x' is no number")])
 def test_a_bad_table_of_labels(recordings, tmp_path, content, reason):
     if content is not None:
         (tmp_path / 'l.csv').write_bytes(content)
@@ -135,10 +135,23 @@ def test_damaged_recordings_are_listed(recordings, tmp_path):
     os.mkfifo(raw / '07_11.amc')
     store, skipped = load(raw, tmp_path / 's')
     assert store.ids == ['07_01', '07_02', '07_03']
-    assert sorted(skipped, key=len) == ['07_08'] + [f'07_{i:02d}.amc' for i in (4, 5, 6, 7, 9, 11)]
-    assert 'truncated' in skipped['07_04.amc'] and 'no frame' in skipped['07_06.amc'] and 'NaN' in skipped['07_07.amc']
+    assert sorted(skipped, key=len) == ['07_07', '07_08'] + [f'07_{i:02d}.amc' for i in (4, 5, 6, 9, 11)]
+    assert 'truncated' in skipped['07_04.amc'] and 'no frame' in skipped['07_06.amc'] and 'NaN' in skipped['07_07']
     assert 'NaN or Inf' in skipped['07_08'] and skipped['07_09.amc'] == 'it is a link that leads out of the folder'
     assert skipped['07_11.amc'] == 'it is no regular file'
+
+
+def test_one_bad_value_and_an_umlaut_do_not_lose_a_recording(recordings, tmp_path):
+    raw = copy(recordings, tmp_path / 'raw')
+    text = (raw / '07_01.amc').read_text()
+    (raw / '07_04.amc').write_bytes('# Überkopf\n'.encode('latin-1') + re.sub(
+        r'rtibia \S+', 'rtibia -1.#IND', text, count=1).encode())
+    store, skipped = load(raw, tmp_path / 's')
+    assert store.ids == ['07_01', '07_02', '07_03', '07_04'] and not skipped
+    clean, mended = store.keypoints(0)[0], store.keypoints(3)[0]
+    assert clean.shape == mended.shape and np.isfinite(mended).all()
+    np.testing.assert_array_equal(mended[8:], clean[8:])
+    assert 'filled in over time' in store.index['provenance']['repaired'][0]['reason']
 
 
 def test_which_asf_belongs_to_a_recording(recordings, tmp_path):

@@ -168,6 +168,6 @@ def test_official_npys_faults(tmp_path, clips, names, labels, message):
     (folder / 'train_label.pkl').unlink()
     with pytest.raises(UserError):
         import_with('official_npy', folder, tmp_path / 's')
-    with pytest.raises(UserError, match='neither train_position.npy nor val_position.npy'):
+    with pytest.raises(UserError, match='no train_NAME.npy or val_NAME.npy'):
         import_with('official_npy', folder / 'train_position.npy', tmp_path / 's')
     assert not (tmp_path / 's').exists()

@@ -194,8 +194,6 @@ def test_damaged_asf(change, reason):
     (lambda t: t + '6\n', 'no whole frames'), (lambda t: t.replace('\n3\n', '\n4\n'), 'not numbered'),
     (lambda t: t.replace('\nbone', '\nbane'), 'is no bone'), (lambda t: t.replace('\n2\n', '\n-2\n'), 'no bone'),
     (lambda t: t.replace('\nroot', '\nroot 1'), 'is no bone of the asf file, or follows'),
-    (lambda t: re.sub(r'root \S+', 'root nan', t), 'root: NaN'),
-    (lambda t: re.sub(r'root \S+', 'root 1e999', t), 'root: NaN or Inf'),
     (lambda t: re.sub(r'root \S+', 'root left', t), "root: could not convert .*'left'"),
     (lambda t: ''.join(t.partition('\n2\n')[:2]) + t.partition('\n2\n')[2].replace('bone', 'bine', 1), 'another line'),
     (lambda t: t.replace('\nroot ', '\nstem ', 1), 'is no bone|no line'),

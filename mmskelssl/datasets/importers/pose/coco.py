@@ -1,78 +1,105 @@
-"""COCO's 17 keypoints in their usual forms: MMPose, Ultralytics, COCO results and annotations."""
-import re
-from collections import defaultdict
+"""COCO results and annotations (also PoseTrack, AlphaPose and PoseFlow): persons with the picture that they are in.
 
-import numpy as np
+One file may hold several videos: they are told apart by ``video_id`` or ``vid_id``, or by the folder and the name
+before the number in ``image_id`` or ``file_name``.
+"""
+from collections import defaultdict
+from pathlib import PurePosixPath
 
 from mmskelssl.datasets.importers.labels import natural
-from mmskelssl.datasets.importers.pose.values import MAX_FRAMES, frame_list, numbers, plain, stack
+from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
+from mmskelssl.datasets.importers.pose.values import in_order, last_number, person_of
 
-_PEOPLE = ('people', 'persons', 'instances', 'predictions', 'annotations')
-
-
-def coco_frames(data) -> list[np.ndarray]:
-    """Persons (P,17,3) of each frame, from any of COCO's forms; a ValueError says what does not fit."""
-    if isinstance(data, dict) and isinstance(data.get('annotations'), list):
-        people, images = data['annotations'], data.get('images')
-    elif isinstance(data, list) and data and isinstance(data[0], dict) and 'image_id' in data[0]:
-        people, images = data, None
-    else:
-        frames = frame_list(data, 'frames', 'instance_info', *_PEOPLE)
-        return [stack([_coco_person(person, i) for person in _people(frame, i)], 17)
-                for i, frame in enumerate(frames)]
-    order = _frames_of_images(people, images)
-    frames = defaultdict(list)
-    for i, person in enumerate(people):
-        frames[order[str(person['image_id'])]].append(_coco_person(person, i))
-    return [stack(frames[i], 17) for i in range(max(order.values()) + 1)]
+PROGRAM = 'COCO'
+LAYOUTS = {17: 'coco17', 26: 'halpe26', 133: 'coco_wholebody133', 136: 'halpe136'}
 
 
-def _people(frame, i: int) -> list:
-    if isinstance(frame, dict):
-        frame = next((frame[key] for key in _PEOPLE if key in frame), [frame] if 'keypoints' in frame else frame)
-    if not isinstance(frame, list | None):
-        raise ValueError(f'frame {i} is no list of persons, nor holds one under {", ".join(_PEOPLE)}')
-    if frame and (plain(frame) or all(isinstance(point, list) and len(point) == 3 for point in frame)):
-        return [frame]  # one person's joints
-    return frame or []
+def detects(content) -> str | None:
+    if isinstance(content, dict) and isinstance(content.get('annotations'), list) and 'images' in content:
+        return 'COCO annotations' + (' of PoseTrack' if _is_posetrack(content) else '')
+    if isinstance(content, list) and content and all(isinstance(found, dict) for found in content):
+        if any('image_id' in found for found in content):
+            alpha = any('idx' in found or 'box' in found for found in content)
+            return 'AlphaPose results' if alpha or isinstance(content[0].get('image_id'), str) else 'COCO results'
+    if _is_poseflow(content):
+        return 'PoseFlow results of AlphaPose'
+    return None
 
 
-def _coco_person(person, i: int) -> np.ndarray:
-    what = f'frame {i}'
-    points, scores = person, None
-    if isinstance(person, dict):
-        points, scores = person.get('keypoints'), person.get('keypoint_scores')
-    if isinstance(points, dict):
-        scores = points.get('visible', points.get('score'))
-        points = numbers([points.get('x'), points.get('y')], what).T
-    points = numbers(points, what)
-    if scores is not None and points.size == 34 and (scores := numbers(scores, what)).size == 17:
-        points = np.concatenate([points.reshape(17, 2), scores.reshape(17, 1)], 1)
-    if points.size != 51:
-        raise ValueError(f'{what}: {points.size} numbers of a person, expected 17 x (x, y, score)')
-    return points.reshape(17, 3)
+def read(content, options: Options, lost: Lost) -> list[Clip]:
+    if _is_poseflow(content):
+        content = [dict(found, image_id=name) if isinstance(found, dict) else found
+                   for name, people in content.items() for found in people or []]
+    if isinstance(content, dict):
+        return _annotations(content, options, lost)
+    clips = defaultdict(list)
+    for found in content:
+        if not isinstance(found, dict) or not isinstance(found.get('image_id'), int | str):
+            raise ValueError('annotations without an image_id')
+        clip, number = _place(found.get('video_id', found.get('vid_id')), str(found['image_id']))
+        if number is None:
+            raise ValueError(f'image_id {found["image_id"]!r:.40} without a number: which frame is it?')
+        one = person_of(found, f'image_id {str(found["image_id"])[:40]}', lost, options.joints)
+        clips[clip].append((number, [one] if one else []))
+    return [Clip(in_order(frames), name if len(clips) > 1 else '') for name, frames in sorted(clips.items())]
 
 
-def _frames_of_images(people: list, images) -> dict[str, int]:
-    """Frame of each image id: its place among ``images`` by file name, else the number in it, counted from the first.
+def _annotations(content: dict, options: Options, lost: Lost) -> list[Clip]:
+    images = content.get('images')
+    if not isinstance(images, list) or not images or not all(
+            isinstance(image, dict) and isinstance(image.get('id'), int | str) for image in images):
+        raise ValueError('images without an id')
+    people, clips = defaultdict(list), defaultdict(list)
+    known = {image['id'] for image in images}
+    for found in content['annotations']:
+        image = found.get('image_id') if isinstance(found, dict) else None
+        if not isinstance(image, int | str):
+            raise ValueError('annotations without an image_id')
+        if image not in known:
+            raise ValueError(f'image_id {str(image)[:40]!r} is none of the images')
+        if one := person_of(found, f'image_id {str(image)[:40]}', lost, options.joints):
+            people[image].append(one)
+    for image in images:
+        video = image.get('video_id', image.get('vid_id'))
+        name = str(image.get('file_name', image['id']))
+        clips[_place(video, name)[0]].append((natural(name), image))
+    sizes = {clip: {(image.get('width'), image.get('height')) for _, image in found} for clip, found in clips.items()}
+    if mixed := [clip for clip, found in sizes.items() if len(found) > 1]:
+        raise ValueError(f'pictures of {len(sizes[mixed[0]])} sizes: these are single pictures, not the frames of a '
+                         'video')
+    names = joint_names(content)
+    return [Clip([people[image['id']] for _, image in sorted(found, key=lambda entry: entry[0])],
+                 clip if len(clips) > 1 else '', names) for clip, found in sorted(clips.items())]
 
-    Numbers that are missing in between are frames in which nobody was found.
-    """
-    if not people or not all(isinstance(person, dict) and 'image_id' in person for person in people):
-        raise ValueError('annotations without an image_id')
-    ids = {str(person['image_id']) for person in people}
-    if isinstance(images, list) and images:
-        if not all(isinstance(image, dict) and 'id' in image for image in images):
-            raise ValueError('images without an id')
-        key = {str(image['id']): natural(str(image.get('file_name', image['id']))) for image in images}
-        if not ids <= set(key):
-            raise ValueError(f'image_id {min(ids - set(key))[:40]!r} is none of the images')
-        return {name: i for i, name in enumerate(sorted(key, key=key.get))}
-    digits = {name: re.findall(r'\d{1,15}', re.sub(r'\.[a-z]\w*$', '', name)) for name in ids}
-    if not all(digits.values()):
-        raise ValueError('an image_id without a number: which frame is it?')
-    number = {name: int(found[-1]) for name, found in digits.items()}
-    first = min(number.values())
-    if max(number.values()) - first >= min(MAX_FRAMES, 10 * len(ids) + 100):
-        raise ValueError('the image ids are no numbers of frames: they lie too far apart')
-    return {name: n - first for name, n in number.items()}
+
+def joint_names(content: dict) -> tuple[str, ...]:
+    """The names of the keypoints in ``categories``; all categories must agree."""
+    categories = content.get('categories')
+    found = [category['keypoints'] for category in categories if isinstance(category, dict) and isinstance(
+        category.get('keypoints'), list)] if isinstance(categories, list) else []
+    if any(names != found[0] for names in found):
+        raise ValueError('its categories have different keypoints: import them apart')
+    return tuple(map(str, found[0])) if found else ()
+
+
+def _place(video, name: str) -> tuple[str, int | None]:
+    """(clip, number of the frame) of a picture."""
+    path = PurePosixPath(name.replace('\\', '/'))
+    prefix, number = last_number(path.name)
+    if isinstance(video, int | str):
+        return str(video), number
+    folder = path.parent.as_posix().removeprefix('.')
+    return '/'.join(part for part in (folder, prefix) if part), number
+
+
+def _is_posetrack(content: dict) -> bool:
+    images = content['images']
+    return isinstance(images, list) and bool(images) and isinstance(images[0], dict) and 'vid_id' in images[0]
+
+
+def _is_poseflow(content) -> bool:
+    if not isinstance(content, dict) or not content:
+        return False
+    name, people = next(iter(content.items()))
+    return PurePosixPath(name).suffix.lower() in ('.jpg', '.jpeg', '.png', '.bmp') and all(
+        isinstance(found, list | None) for found in content.values())

@@ -1,85 +1,283 @@
-"""What pose estimators write as JSON: MediaPipe, OpenPose BODY_25, and COCO's 17 keypoints in their usual forms."""
+"""What pose estimators write: a folder of their files -> a store."""
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
+import numpy as np
+
 from mmskelssl.datasets.importers.import_files import import_files
-from mmskelssl.datasets.importers.labels import Labels, check_share, set_splits
-from mmskelssl.datasets.importers.options import (
-    Jobs,
-    KeepScores,
-    LabelSource,
-    SplitSeed,
-    TestShare,
-)
-from mmskelssl.datasets.importers.pose.coco import coco_frames
-from mmskelssl.datasets.importers.pose.mediapipe import mediapipe_frames
-from mmskelssl.datasets.importers.pose.openpose import openpose_clips, openpose_frame
-from mmskelssl.datasets.importers.pose.values import parse
+from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
+from mmskelssl.datasets.importers.options import AtLeast, Jobs, KeepScores, LabelSource, SplitSeed, TestShare
+from mmskelssl.datasets.importers.pose.contract import Clip, Options, Person
+from mmskelssl.datasets.importers.pose.pictures import Grouping, grouping_of, numbered, pose_files
+from mmskelssl.datasets.importers.pose.recognise import ENDINGS, TABLES, Found, recognise
+from mmskelssl.datasets.importers.pose.skeletons import Joints, group_of, layout_for
 from mmskelssl.datasets.importers.source import Source
+from mmskelssl.datasets.importers.third import FLAT, Third, third_number, units_of
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout, read_layout
 
-PoseLayout = Annotated[Literal['coco17', 'mediapipe33', 'openpose25'], 'Which estimator wrote the files']
-Persons = Annotated[int, 'Persons kept, those who show most']
-Landmarks = Annotated[Literal['world', 'image'], (
-    'MediaPipe only: world (metres from the middle of the hips) or image (shares of the picture)')]
+PoseLayout = Annotated[str | None, (
+    "Skeleton of the files: a layout's name, or a json file; default what the files say, or their number of joints and "
+    'the program that wrote them')]
+Persons = Annotated[int, 'Persons kept, those who show most', AtLeast(1)]
+Landmarks = Annotated[Literal['world', 'image'] | None, (
+    'MediaPipe and TensorFlow.js only: world (metres from the middle of the hips) or image (of the picture); default '
+    'world where the files have them')]
+ThirdNumber = Annotated[Third | None, (
+    'What the third number of a joint is: its score, its depth, or nothing to keep; default a score in 2D layouts and '
+    'where x and y are pixels')]
+Files = Annotated[Literal['auto', 'clips', 'pictures'], (
+    'Whether a file is a clip, or a picture of the clip that its folder or the name before its number is; "auto" tells '
+    'it from the first file that shows somebody')]
+MaxGap = Annotated[int, 'Files of pictures in a row that may be unreadable; they are frames without anybody',
+                   AtLeast(0)]
+Group = Annotated[Joints | None, (
+    'Joints of a whole body (133 of COCO-WholeBody, 136 of Halpe): body, hands (each hand a person), or whole; default '
+    'whole, or what the layout asks for')]
+LOOKS = 50  # clips that are looked at until one can be read
 
 
-def import_pose_json(path: str, writer: StoreWriter, *, layout: PoseLayout, persons: Persons = 2,
-                     landmarks: Landmarks = 'world', scores: KeepScores = False, labels: LabelSource = 'auto',
-                     test_share: TestShare = 0.2, seed: SplitSeed = 0, jobs: Jobs = None) -> None:
-    """Folder or zip of pose estimators' JSON: MediaPipe's, OpenPose's, or COCO's 17 keypoints in many forms.
+def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, persons: Persons = 2,
+                joints: Group = None, third: ThirdNumber = None, landmarks: Landmarks = None, files: Files = 'auto',
+                max_gap: MaxGap = 5, scores: KeepScores = False, labels: LabelSource = 'auto',
+                test_share: TestShare = None, seed: SplitSeed = 0, jobs: Jobs = None) -> None:
+    """Folder or zip of what pose estimators write, JSON or tables; which program wrote it is told from its fields.
 
-    coco17 (one file per clip) and openpose25 (one folder per clip, or a prefix of file names, with one file per frame):
-    channels x, y in pixels, y down. mediapipe33 (one file per clip): x, y, z, turned so that y is up and z leads away
-    from the camera. Persons are matched from frame to frame, the nearest first; joints and persons that are not seen
-    are zeros.
+    OpenPose, ControlNet, AlphaPose, PoseFlow, MMPose, Ultralytics (JSON and .txt labels), OpenPifPaf, ViTPose,
+    MediaPipe, TensorFlow.js, COCO results and annotations, PoseTrack, Kinetics-skeleton, CMU Panoptic, Azure Kinect,
+    Toyota Smarthome, tables with a column for each coordinate or a row for each joint, and nested lists of numbers.
+    A clip is a file, several videos in a file, or a folder (or a prefix of names) with a numbered file per picture.
 
-    COCO's forms: a list of frames, or a dict with the list "frames" or "instance_info" (MMPose); a frame is a list of
-    persons, or a dict that holds it as "people", "persons", "instances" or "predictions"; a person is 17 (x, y, score),
-    flat or not, alone or as "keypoints", with "keypoint_scores" beside 17 (x, y), or with lists "x", "y", "visible"
-    (Ultralytics). Or COCO's results and annotations, a flat list with an "image_id" each, whose number is the frame's.
-    MediaPipe's: a list of frames, a frame being one person's 33 landmarks or a list of such, under MediaPipe's names
-    for them or not, null or empty where nobody was found.
+    2D joints are pixels (or shares of the picture), y down; MediaPipe's are turned so that y is up and z leads away
+    from the camera. Persons are matched from frame to frame; joints and persons that are not seen are zeros.
     """
     check_share(test_share)
-    if persons < 1:
-        raise UserError(f'--persons {persons} must be 1 or more')
-    source = Source(path)
-    openpose_clips.cache_clear()  # the folder may have changed since
-    if layout == 'openpose25':
-        clips = {first: clip for first, (clip, _) in openpose_clips(source.path).items()}
-    else:
-        clips = {name: name for name in source.files('.json')}
-    if not clips:
-        what = 'files NAME_NUMBER_keypoints.json' if layout == 'openpose25' else '.json files'
-        raise UserError(f'{path}: no {what} in it')
-    about = Labels(source, list(clips.values()), labels)
+    source, asked = Source(path), read_layout(layout) if layout else None
+    options = Options(landmarks, files, asked.num_joints if asked else 0)
+    endings = _endings(source)
+    grouping = grouping_of(source, endings, files, lambda name, data: _frames_in(source, name, data, options))
+    clips = grouping.clips()
+    kind = _kind_of(source, clips, options, asked, joints, third)
+    print(f'{path}: looks like {kind.what}: layout {kind.layout.name}')
+    about = Labels(source, [clip for clip, _ in clips.values()], labels)
     writer.index['classes'] = about.classes
-    flat = layout != 'mediapipe33'
-    units = 'px' if flat else 'm' if landmarks == 'world' else 'image'
-    writer.describe(layout, 2 if flat and not scores else 3, units)
-    import_files(source, clips, _Clips(source, layout, persons, landmarks, about, writer.channels), writer, jobs)
+    writer.describe(kind.layout, kind.coordinates + (scores and kind.scores and kind.coordinates == 2), kind.units)
+    read = _Clips(source, grouping, options, kind, joints, asked, persons, max_gap, about, labels,
+                  writer.channels > kind.coordinates)
+    import_files(source, clips, read, writer, jobs)
     about.report_lost(writer)
+    name_classes(writer)
     set_splits(writer, test_share, seed)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all clips of a store have in common.
+
+    Args:
+        what: What the first readable file is, in words.
+        first: That file.
+        layout: Of the joints.
+        third: What the third number of a joint is, where it has no scores apart.
+        coordinates: 2 or 3.
+        units: Of the coordinates.
+        scores: Whether the first file has scores.
+    """
+    what: str
+    first: str
+    layout: SkeletonLayout
+    third: Third
+    coordinates: int
+    units: str
+    scores: bool
+
+
+def _endings(source: Source) -> tuple[str, ...]:
+    """The files to read: JSON where there is any, else tables."""
+    found = {ending: pose_files(source, (ending,)) for ending in ENDINGS}
+    for kinds in (tuple(ending for ending in ENDINGS if ending not in TABLES), ('.csv', '.tsv'), ('.txt',)):
+        if any(found[ending] for ending in kinds):
+            rest = sum(len(found[ending]) for ending in ENDINGS if ending not in kinds)
+            if rest:
+                print(f'note: {rest} files that end otherwise than in {" or ".join(kinds)} are not read')
+            return kinds
+    raise UserError(f'{source.path}: no files that end in {", ".join(ENDINGS)}')
+
+
+def _frames_in(source: Source, name: str, data: bytes, options: Options) -> int:
+    """Frames of a file; 0 where it shows nobody."""
+    found = recognise(_called(source, name), data, options)
+    clips = found.clips
+    if found.what.startswith('COCO annotations'):
+        return 2  # whatever it holds: the file itself lists its pictures
+    shown = any(frame for clip in clips for frame in clip.frames)
+    return max(len(clip.frames) for clip in clips) * len(clips) if shown else 0
+
+
+def _called(source: Source, name: str) -> str:
+    return source.path if name == '.' else name
+
+
+def _kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayout | None, joints: Joints | None,
+             third: Third | None) -> Kind:
+    """Look at clips until one shows somebody."""
+    first = ''
+    for _, files in list(clips.values())[:LOOKS]:
+        for name in files[:LOOKS]:
+            try:
+                found = recognise(_called(source, name), source.read(name), options)
+                if any(_shows(person) for clip in found.clips for frame in clip.frames for person in frame):
+                    return _kind(name, found, asked, joints, third)
+            except ValueError as error:
+                first = first or f'{name}: {error}'
+    reason = first or 'nobody is seen in the first ones'
+    raise UserError(f'{source.path}: no sample could be imported: no file can be used; {reason}')
+
+
+def _shows(person: Person) -> bool:
+    return bool(np.nan_to_num(person.points[:, :2]).any())
+
+
+def _kind(name: str, found: Found, asked: SkeletonLayout | None, joints: Joints | None, third: Third | None) -> Kind:
+    clip = next(clip for clip in found.clips if any(map(_shows, sum(clip.frames, []))))
+    people = [person for frame in clip.frames for person in frame if _shows(person)]
+    count = len(people[0].points)
+    group = group_of(count, joints, asked)
+    if group:
+        layout = read_layout(group[0])
+    else:
+        layout, _ = layout_for(count, clip.joints, found.layouts, asked)
+    points = np.concatenate([person.points for person in people if person.points.shape[1] == people[0].points.shape[1]])
+    width, scores = points.shape[1], people[0].scores is not None
+    meaning = 'depth' if scores and width == 3 else third_number(points[:, :3], layout, third) if width > 2 else 'drop'
+    if third and width > 2:
+        meaning = third
+    coordinates = 3 if meaning == 'depth' or width == 4 else 2
+    if coordinates == 3 and layout.name in FLAT and asked is None and not clip.joints:
+        raise ValueError(f'{count} joints in 3D, which do not say which joints they are: name their --layout ('
+                         f'{"h36m17 for what MMPose lifts to 3D, " if count == 17 else ""}{layout.name})')
+    units = units_of(points[:, :2]) if coordinates == 2 else clip.units or ('m' if _metres(points) else 'unknown')
+    what = f'{found.what}, {count} joints' + (f' of which {layout.num_joints} are taken' if group else '')
+    if meaning == 'score' or coordinates == 3 and width > 2:
+        what += f', the third number a {meaning}'
+    return Kind(what, name, layout, meaning, coordinates, units, scores or meaning == 'score' or width == 4)
+
+
+def _metres(points: np.ndarray) -> bool:
+    return np.nanmax(np.abs(points[:, :3]), initial=0) < 20
 
 
 class _Clips:
     """Reads a clip, by the name of its first file."""
 
-    def __init__(self, source: Source, layout: str, persons: int, landmarks: str, about: Labels, channels: int):
-        self.source, self.layout, self.persons, self.landmarks = source, layout, persons, landmarks
-        self.about, self.channels = about, channels
+    def __init__(self, source: Source, grouping: Grouping, options: Options, kind: Kind, joints: Joints | None,
+                 asked: SkeletonLayout | None, persons: int, max_gap: int, about: Labels, labels: str, scored: bool):
+        self.source, self.grouping, self.options, self.kind, self.joints = source, grouping, options, kind, joints
+        self.asked, self.persons, self.max_gap, self.about = asked, persons, max_gap, about
+        self.labels, self.scored = labels, scored
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
-        clip = name
-        if self.layout == 'openpose25':
-            clip, files = openpose_clips(self.source.path)[name]
-            frames = (openpose_frame(parse(self.source.read(file)), file) for file in files)
-        elif self.layout == 'coco17':
-            frames = coco_frames(parse(data))
+        clip, files = self.grouping.clips()[name]
+        found = self._pictures(files) if len(files) > 1 else recognise(_called(self.source, name), data, self.options)
+        if not found.sure and self.options.files == 'auto' and len(files) == 1:
+            raise ValueError(f'{found.what} and {len(found.clips[0].frames[0])} persons: is it one picture (a clip has '
+                             'a numbered file for each), or is each person a frame of its own? --files pictures or '
+                             'clips')
+        if not found.sure and found.what.startswith('nested') and len(self.grouping.clips()) > 1:
+            raise ValueError(found.what)
+        return [self._sample(clip, one, found) for one in found.clips]
+
+    def _pictures(self, files: Sequence[str]) -> Found:
+        """One clip of many pictures. A few in a row that cannot be read are frames without anybody."""
+        frames, lost, last, names, label, run = [], Counter(), None, (), None, 0
+        for file in files:
+            try:
+                found = recognise(file, self.source.read(file), self.options)
+                if len(found.clips) != 1 or len(found.clips[0].frames) != 1:
+                    raise ValueError(f'{sum(len(clip.frames) for clip in found.clips)} frames in it, where the first '
+                                     'files are pictures')
+                frames.append(found.clips[0].frames[0])
+                lost += found.lost
+                names = names or found.clips[0].joints
+                last, run = found if found.layouts or last is None else last, 0
+            except ValueError as error:
+                run += 1
+                if run > self.max_gap:
+                    raise ValueError(f'{PurePosixPath(file).name}: {error} ({run} files in a row: --max-gap)') from None
+                frames.append([])
+                lost['files that cannot be read, taken for frames without anybody'] += 1
+        if last is None:
+            raise ValueError('no file of it can be read')
+        return Found(last.what, [Clip(numbered(files, frames), joints=names, label=label)], last.layouts, lost)
+
+    def _sample(self, file: str, clip: Clip, found: Found) -> dict:
+        name = '/'.join(part for part in (self.about.names[file], clip.name) if part)
+        about = self.about.of(file, clip.name)
+        if clip.label and 'label' not in about and self.labels == 'auto':
+            about['action'] = clip.label
+        try:
+            keypoints, scores, notes = self._keypoints(clip, found)
+        except ValueError as error:
+            return dict(name=name, reason=str(error))
+        notes = [*notes, *(f'{count} {what}' for what, count in found.lost.items()), *filter(None, [about.pop(
+            'note', '')])]
+        if self.scored:
+            keypoints = np.concatenate([keypoints, scores[..., None]], -1)
+        return dict(name=name, keypoints=keypoints, note='; '.join(notes)) | about
+
+    def _keypoints(self, clip: Clip, found: Found) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        people = [person for frame in clip.frames for person in frame]
+        if not people:
+            raise ValueError('nobody is seen in any frame')
+        counts = {len(person.points) for person in people}
+        if len(counts) > 1:
+            raise ValueError(f'persons of {" and ".join(map(str, sorted(counts)))} joints in one clip')
+        count, = counts
+        group, order = group_of(count, self.joints, self.asked), None
+        if group is None:
+            layout, order = layout_for(count, clip.joints, found.layouts, self.asked)
+            if layout != self.kind.layout:
+                raise ValueError(f'its layout is {layout.name}, that of {self.kind.first} {self.kind.layout.name}: '
+                                 'import them apart')
+        arrays = [np.stack([self._array(person) for person in frame]) if frame else np.zeros(
+            (0, count, self.kind.coordinates + 1)) for frame in clip.frames]
+        if self.kind.units in ('px', 'relative'):
+            units = units_of(np.where(np.concatenate(arrays)[..., -1:] > 0, np.concatenate(arrays)[..., :2], np.nan))
+            if units != self.kind.units:
+                raise ValueError(f'its numbers are {units}, those of {self.kind.first} {self.kind.units}: import them '
+                                 'apart')
+        known = all(person.track is not None for person in people)
+        ids = [[person.track for person in frame] for frame in clip.frames] if known else None
+        keypoints, notes = track_persons(arrays, self.persons, scores=True, ids=ids)
+        if group:
+            keypoints = np.concatenate([keypoints[:, :, list(part)] for part in group[1]])
+            keypoints = keypoints[keypoints.any((1, 2, 3))]
+            if not len(keypoints):
+                raise ValueError('nobody is seen in any frame')
+        if order:
+            keypoints = keypoints[:, :, order]
+        return keypoints[..., :-1], keypoints[..., -1], notes
+
+    def _array(self, person: Person) -> np.ndarray:
+        """(V, C + 1): coordinates, and a score, which is 0 for joints that are not seen."""
+        points, scores, wanted = person.points, person.scores, self.kind.coordinates
+        if scores is None and points.shape[1] > 2 and (points.shape[1] == 4 or self.kind.third == 'score'):
+            points, scores = points[:, :-1], points[:, -1]
+            seen = np.isfinite(points).all(1) & (np.nan_to_num(scores) > 0)
         else:
-            frames = mediapipe_frames(parse(data), self.landmarks)
-        keypoints = track_persons(frames, self.persons, scores=self.layout != 'mediapipe33')
-        keypoints = keypoints[..., :self.channels]
-        return [dict(name=self.about.names[clip], keypoints=keypoints) | self.about.of(clip)]
+            seen = np.isfinite(points).all(1)
+        if points.shape[1] < wanted:
+            raise ValueError(f'{points.shape[1]} coordinates of a joint, those of {self.kind.first} are {wanted}: '
+                             'import them apart')
+        if points.shape[1] > wanted and self.kind.third == 'score' and person.scores is not None:
+            raise ValueError(f'a depth and a score of each joint, {self.kind.first} has a score only: import them '
+                             'apart, or --third drop')
+        scores = np.ones(len(points)) if scores is None else np.clip(np.nan_to_num(scores), 1e-6, None)
+        points = points[:, :wanted]
+        seen &= (points != 0).any(1)
+        return np.concatenate([np.where(seen[:, None], points, 0), np.where(seen, scores, 0)[:, None]], 1)

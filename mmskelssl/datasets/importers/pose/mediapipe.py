@@ -1,40 +1,153 @@
-"""MediaPipe: 33 landmarks a person."""
+"""MediaPipe (Tasks and the older solutions, Python and JavaScript) and TensorFlow.js: landmarks of a body or a hand."""
+from collections.abc import Iterator
+
 import numpy as np
 
-from mmskelssl.datasets.importers.pose.values import frame_list, numbers, plain
+from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options, Person
+from mmskelssl.datasets.importers.pose.values import frame_list, frame_number, from_dicts, in_order, is_numbers, person
 
-_LANDMARKS = dict(world=('pose_world_landmarks', 'poseWorldLandmarks', 'worldLandmarks'),
-                  image=('pose_landmarks', 'poseLandmarks', 'landmarks'))
+PROGRAM = 'MediaPipe'
+LAYOUTS = {33: 'mediapipe33', 21: 'hand21', 17: 'coco17'}
+KEYS = dict(world=('pose_world_landmarks', 'poseWorldLandmarks', 'worldLandmarks', 'multiHandWorldLandmarks',
+                   'multi_hand_world_landmarks', 'hand_world_landmarks', 'keypoints3D'),
+            image=('pose_landmarks', 'poseLandmarks', 'landmarks', 'multiHandLandmarks', 'multi_hand_landmarks',
+                   'hand_landmarks', 'keypoints'))
+_FRAMES = ('frames', 'results', 'data', 'poses', 'landmarks_per_frame')
+# A half turn about the viewing direction: MediaPipe's y leads down, its x to the right.
+_TURN = (-1, -1, 1)
 
 
-def mediapipe_frames(data, landmarks: str) -> list[np.ndarray]:
-    """Persons (P,33,3) of each frame, y up, z away from the camera; a ValueError says what does not fit."""
-    return [_mediapipe_frame(frame, f'frame {i}', landmarks)
-            for i, frame in enumerate(frame_list(data, 'frames', 'results'))]
+def detects(content) -> str | None:
+    for frame in _first_frames(content):
+        if isinstance(frame, dict):
+            if any(key in frame for key in ('keypoints3D', 'keypoints')):
+                return 'TensorFlow.js poses' if _is_named(frame) else None
+            if any(key in frame for keys in KEYS.values() for key in keys) or 'landmark' in frame:
+                return 'MediaPipe landmarks'
+            return 'MediaPipe landmarks by name' if _by_name(frame) else None
+        if isinstance(frame, list) and frame:
+            first = frame[0]
+            while isinstance(first, list) and first and isinstance(first[0], list | dict):
+                frame, first = first, first[0]
+            if isinstance(first, dict) and 'x' in first:
+                return 'MediaPipe landmarks'
+            if isinstance(first, dict) and _is_named(first):
+                return 'TensorFlow.js poses'
+            if is_numbers(frame) and len(frame) in (99, 132) or is_numbers(first) and len(frame) == 33:
+                return 'MediaPipe landmarks as lists of numbers'
+            return None
+    return None
 
 
-def _mediapipe_frame(frame, what: str, landmarks: str) -> np.ndarray:
+def read(content, options: Options, lost: Lost) -> list[Clip]:
+    names: tuple[str, ...] = ()
+    frames = []
+    if isinstance(content, dict) and not any(key in content for key in _FRAMES):
+        content = [content]
+    frames_in = frame_list(content, *_FRAMES)
+    if options.landmarks or not all(map(is_numbers, frames_in)):
+        wanted = options.landmarks or landmarks_of(frames_in)
+    else:
+        wanted = 'world'
+    for i, frame in enumerate(frames_in):
+        people = []
+        for one, found_names in _people(frame, f'frame {i}', wanted, lost):
+            if one is not None:
+                people.append(one)
+                names = names or found_names
+        frames.append((frame_number(frame), people))
+    numbered = all(number is not None for number, _ in frames)
+    ordered = in_order(frames) if numbered else [people for _, people in frames]
+    points = [person.points for people in ordered for person in people if person.points.shape[1] > 2]
+    if points and options.landmarks is None and max(np.nanmax(one[:, :2]) for one in points) <= 0:
+        wanted = 'image'  # after the turn; the middle of the hips is the origin of the world
+    return [Clip(ordered, joints=names, units=dict(world='m', image='image')[wanted] if points else '')]
+
+
+def landmarks_of(frames: list) -> str:
+    """Which landmarks frames have: those of the world where there are any."""
+    frames = [pose for frame in frames for pose in (frame if isinstance(frame, list) else [frame])]
+    world = any(isinstance(frame, dict) and any(key in frame for key in KEYS['world']) for frame in frames)
+    image = any(isinstance(frame, dict) and any(key in frame for key in KEYS['image']) for frame in frames)
+    return 'image' if image and not world else 'world'
+
+
+def _first_frames(content) -> Iterator:
+    if isinstance(content, dict):
+        if any(key in content for keys in KEYS.values() for key in keys) or _by_name(content):
+            yield content
+            return
+        content = next((content[key] for key in _FRAMES if key in content), None)
+    if isinstance(content, list):
+        yield from (frame for frame in content[:1000] if frame)
+
+
+def _is_named(pose: dict) -> bool:
+    points = pose.get('keypoints3D') or pose.get('keypoints')
+    return isinstance(points, list) and bool(points) and isinstance(points[0], dict) and 'name' in points[0]
+
+
+def _by_name(frame: dict) -> bool:
+    """Whether a frame is a dict of a landmark's name -> landmark."""
+    return len(frame) >= 13 and 'nose' in {str(name).lower() for name in frame} and all(
+        isinstance(point, dict) and 'x' in point or is_numbers(point) for point in frame.values() if point is not None)
+
+
+def _people(frame, what: str, wanted: str, lost: Lost) -> Iterator[tuple[Person | None, tuple[str, ...]]]:
+    if isinstance(frame, dict) and _by_name(frame):
+        names, points = tuple(map(str, frame)), list(frame.values())
+        points = [point if point is not None else {} for point in points]
+        yield _person(points, what, lost)[0], names
+        return
     if isinstance(frame, dict) and frame and 'landmark' not in frame:
-        keys = [key for key in _LANDMARKS[landmarks] if key in frame]
+        keys = [key for key in KEYS[wanted] if key in frame]
         if not keys:
-            raise ValueError(f'{what} has no {landmarks} landmarks ({", ".join(_LANDMARKS[landmarks])})')
+            if any(key in frame for key in (*KEYS['world'], *KEYS['image'])) or frame_number(frame) is None:
+                raise ValueError(f'{what} has no {wanted} landmarks ({", ".join(KEYS[wanted])})')
+            return  # a frame with a number and nobody
         frame = frame[keys[0]]
-    if isinstance(frame, dict) and 'landmark' in frame:
-        frame = frame['landmark']
+    if isinstance(frame, dict):
+        frame = frame.get('landmark')
     if not frame:
-        return np.zeros((0, 33, 3))
+        return
     if not isinstance(frame, list):
         raise ValueError(f'{what} is no list of landmarks')
-    first, people = frame[0], []
-    if isinstance(first, dict) and 'x' in first or isinstance(first, list) and plain(first):
-        frame = [frame]
-    for points in frame:
+    first = frame[0]
+    if isinstance(first, dict) and _is_named(first):  # several persons of TensorFlow.js
+        for pose in frame:
+            yield from _people(pose, what, wanted, lost) if isinstance(pose, dict) else ()
+        return
+    alone = isinstance(first, dict) and ('x' in first or not first) or is_numbers(first) and len(first) < 6
+    for points in [frame] if alone or is_numbers(frame) else frame:
         points = points.get('landmark') if isinstance(points, dict) else points
-        if not isinstance(points, list) or len(points) != 33:
-            raise ValueError(f'{what}: a person is no list of 33 landmarks')
-        points = [[point.get(key) for key in 'xyz'] if isinstance(point, dict) else point for point in points]
-        points = numbers(points, what)
-        if points.ndim != 2 or points.shape[1] < 3:
-            raise ValueError(f'{what}: landmarks need x, y and z')
-        people.append(points[:, :3] * (-1, -1, 1))  # a half turn: MediaPipe's y leads down, its x to the right
-    return np.stack(people)
+        yield _person(points, what, lost)
+
+
+def _person(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str, ...]]:
+    if not points:
+        lost['persons without keypoints'] += 1
+        return None, ()
+    if not isinstance(points, list):
+        raise ValueError(f'{what}: a person is no list of landmarks')
+    scores, names = None, ()
+    if is_numbers(points):
+        width = 4 if len(points) % 33 == 0 and len(points) // 33 == 4 else 3
+        if len(points) not in (99, 132):
+            raise ValueError(f'{what}: {len(points)} numbers of a person, expected 33 times x, y, z[, visibility]')
+        points = [points[i:i + width] for i in range(0, len(points), width)]
+    if any(isinstance(point, dict) for point in points):
+        points = [point if point is not None else {} for point in points]
+        whole = next(point for point in points if isinstance(point, dict) and point) if any(points) else {}
+        points, scores, names = from_dicts([point or dict.fromkeys(whole) for point in points], what)
+    elif (rows := [point for point in points if is_numbers(point)]) and all(len(row) >= 4 for row in rows):
+        scores = [point[3] if is_numbers(point) else None for point in points]
+        points = [point[:3] if is_numbers(point) else point for point in points]
+    if len(points) not in LAYOUTS:
+        raise ValueError(f'{what}: a person of {len(points)} landmarks, expected 33, or 21 of a hand')
+    if len(points) == 33 and any(point is not None and len(point) < 3 for point in points):
+        raise ValueError(f'{what}: landmarks need x, y and z')
+    one = person(points, what, lost, scores, hide=len(points) == 17)
+    if one is None or one.points.shape[1] == 2:
+        return one, names
+    return one._replace(points=one.points * _TURN if one.points.shape[1] == 3 else one.points * np.array([*_TURN, 1])
+                        ), names

@@ -1,46 +1,33 @@
-"""OpenPose: one JSON file a frame, BODY_25."""
-import re
-from collections import defaultdict
-from functools import lru_cache
-from pathlib import PurePosixPath
+"""OpenPose: one JSON file a picture, or ControlNet's list of pictures in one file."""
+from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
+from mmskelssl.datasets.importers.pose.values import person
 
-import numpy as np
-
-from mmskelssl.datasets.importers.labels import natural
-from mmskelssl.datasets.importers.pose.values import numbers, stack
-from mmskelssl.datasets.importers.source import Source, stem
-
-_OPENPOSE = re.compile(r'(.*?)_?(\d+)_keypoints\.json', re.IGNORECASE)
+PROGRAM = 'OpenPose'
+LAYOUTS = {25: 'openpose25', 18: 'coco18'}
+_POINTS = ('pose_keypoints_2d', 'pose_keypoints')
 
 
-@lru_cache(maxsize=1)
-def openpose_clips(path: str) -> dict[str, tuple[str, list[str]]]:
-    """{first file: (clip, its files by frame number)}; a folder whose files have one prefix gives the clip its name.
-
-    Each process lists them once, as there may be millions.
-    """
-    groups = defaultdict(lambda: defaultdict(list))
-    for file in Source(path).files('_keypoints.json'):
-        match = _OPENPOSE.fullmatch(PurePosixPath(file).name)
-        if match:
-            groups[PurePosixPath(file).parent][match[1]].append(file)
-    clips = {}
-    for folder, prefixes in sorted(groups.items()):
-        for prefix, files in sorted(prefixes.items()):
-            alone = len(prefixes) == 1 and folder.name
-            files.sort(key=natural)
-            clips[files[0]] = f'{folder if alone else folder / (prefix or "clip")}.json', files
-    return clips
+def detects(content) -> str | None:
+    pictures = content if isinstance(content, list) else [content]
+    if not pictures or not all(isinstance(p, dict) and isinstance(p.get('people'), list) for p in pictures):
+        return None
+    people = [found for picture in pictures for found in picture['people'] if isinstance(found, dict)]
+    if not any(key in found for found in people for key in _POINTS):
+        said = any(key in pictures[0] for key in ('version', 'part_candidates', 'canvas_width'))
+        return 'OpenPose without anybody' if said and not people else None
+    return "ControlNet's list of OpenPose pictures" if isinstance(content, list) else 'an OpenPose picture'
 
 
-def openpose_frame(data, file: str) -> np.ndarray:
-    people = data.get('people') if isinstance(data, dict) else None
-    if not isinstance(people, list):
-        raise ValueError(f'{stem(file)}: no list of people')
-    joints = []
-    for person in people:
-        points = numbers(person.get('pose_keypoints_2d') if isinstance(person, dict) else None, stem(file))
-        if points.size != 75:
-            raise ValueError(f'{stem(file)}: {points.size} numbers of a person, expected 75 (BODY_25)')
-        joints.append(points.reshape(25, 3))
-    return stack(joints, 25)
+def read(content, options: Options, lost: Lost) -> list[Clip]:
+    frames = []
+    for i, picture in enumerate(content if isinstance(content, list) else [content]):
+        people, what = [], f'frame {i}'
+        for found in picture['people']:
+            points = next((found[key] for key in _POINTS if key in found), None) if isinstance(found, dict) else None
+            if isinstance(points, list) and not any(points):
+                points = None  # OpenPose writes zeros, or an empty list, where it finds a face or a hand alone
+            track = found.get('person_id') if isinstance(found, dict) else None
+            track = track[0] if isinstance(track, list) and track and type(track[0]) is int else None
+            people.append(person(points, what, lost, track=None if track == -1 else track, joints=options.joints))
+        frames.append([one for one in people if one])
+    return [Clip(frames)]

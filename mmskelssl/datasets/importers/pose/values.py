@@ -1,47 +1,178 @@
-"""What the readers of all families share: JSON, numbers, lists of frames."""
+"""What the readers of all families share: JSON, numbers, persons, frame numbers."""
 import json
+import math
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mmskelssl.datasets.importers.pose.contract import MAX_FRAMES, Lost, Person
 from mmskelssl.datasets.importers.source import text_of
 
-MAX_BYTES, MAX_FRAMES = 64 << 20, 100_000
+MAX_BYTES = 64 << 20
+FRAME_KEYS = ('frame_id', 'frame_index', 'frame', 'frame_idx', 'frameNum', 'frame_number')
+PEOPLE_KEYS = ('people', 'persons', 'instances', 'predictions', 'annotations', 'bodies', 'poses')
+SCORE_KEYS = ('keypoint_scores', 'keypoints_score', 'keypoints_scores', 'keypoint_score')
+TRACK_KEYS = ('track_id', 'id_', 'idx', 'body_id')
+COUNTS = (17, 18, 25, 26, 133, 136, 33, 21, 15, 19, 20, 13, 22, 23, 24, 32, 68)  # joints of known skeletons
 
 
 def parse(data: bytes):
+    """The content of a JSON file, or the list of the contents of a JSON-lines file."""
     if len(data) > MAX_BYTES:
         raise ValueError(f'it has {len(data) >> 20} MiB')
+    text = text_of(data)
     try:
-        return json.loads(text_of(data))
+        return json.loads(text)
     except RecursionError:
         raise ValueError('nested too deeply') from None
     except json.JSONDecodeError as error:
-        raise ValueError(f'no JSON: {error}') from None
+        lines = [line for line in text.splitlines() if line.strip()]
+        if error.msg != 'Extra data' or len(lines) < 2:
+            raise ValueError(f'no JSON: {error}') from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise ValueError(f'no JSON: {str(error)[:80]}') from None
+    try:
+        return [json.loads(line) for line in lines]
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f'no JSON, nor one JSON value a line: {str(error)[:80]}') from None
 
 
 def numbers(values, what: str) -> np.ndarray:
+    """float64 array; None, NaN, Inf and numbers beyond all pictures become NaN. Rows that are None are NaN rows."""
+    if isinstance(values, list) and any(value is None for value in values):
+        width = next((len(value) for value in values if isinstance(value, list)), 0)
+        values = [[None] * width if value is None and width else value for value in values]
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f'{what}: not numbers, or rows of different lengths') from None
-    if not (np.abs(array) < 1e9).all():
-        raise ValueError(f'{what}: NaN, Inf or a number beyond all pictures')
-    return array
+    if not array.ndim:
+        raise ValueError(f'{what}: no list of numbers')
+    return np.where(np.abs(array) < 1e9, array, np.nan)
 
 
-def frame_list(data, *keys: str) -> list:
-    if isinstance(data, dict):
-        data = next((data[key] for key in keys if key in data), None)
-    if not isinstance(data, list) or not 0 < len(data) <= MAX_FRAMES:
+def is_numbers(values) -> bool:
+    return isinstance(values, list) and bool(values) and all(isinstance(v, int | float | None) for v in values)
+
+
+def person(values, what: str, lost: Lost, scores=None, track=None, joints: int = 0, hide: bool = True) -> Person | None:
+    """A person from a flat or nested list; None, and counted, for one without any numbers.
+
+    Args:
+        values: V * C numbers or V rows.
+        scores: V numbers.
+        joints: Expected joints, for flat lists that can be read in two ways.
+        hide: A joint with a score of 0 or less is one that is not seen.
+    """
+    if values is None or isinstance(values, list | dict | str) and not values:
+        lost['persons without keypoints'] += 1
+        return None
+    points = numbers(values, what)
+    scores = None if scores is None else numbers(scores, what).ravel()
+    if points.ndim == 3 and len(points) == 1:
+        points = points[0]
+    if points.ndim == 1:
+        points = points.reshape(-1, _width(points.size, len(scores) if scores is not None else joints, what))
+    if points.ndim != 2 or not 2 <= points.shape[1] <= 4:
+        raise ValueError(f'{what}: a person of shape {points.shape}, expected V rows of x, y[, z][, score]')
+    if scores is not None and len(scores) != len(points):
+        raise ValueError(f'{what}: {len(scores)} scores of {len(points)} joints')
+    seen = np.isfinite(points).all(1)
+    if not seen.all():
+        lost['joints without a number'] += int((~seen).sum())
+        points = np.where(seen[:, None], points, np.nan)
+    if scores is not None:
+        scores = np.where(np.isfinite(scores), scores, 0)
+        if hide:
+            points = np.where((scores > 0)[:, None], points, np.nan)
+    if not seen.any():
+        lost['persons without keypoints'] += 1
+        return None
+    return Person(points, scores, track)
+
+
+def _width(count: int, joints: int, what: str) -> int:
+    if joints and count % joints == 0 and 2 <= count // joints <= 4:
+        return count // joints
+    fitting = [width for width in (3, 2) if count % width == 0 and count // width in COUNTS]
+    if not fitting:
+        raise ValueError(f'{what}: {count} numbers of a person, expected V times x, y, score')
+    return fitting[0]
+
+
+def person_of(found, what: str, lost: Lost, joints: int = 0) -> Person | None:
+    """A person in the way most programs write one: a dict with ``keypoints``, or the numbers alone.
+
+    ``keypoints`` may be flat, rows, lists under x, y[, z] and visible, or a list of dicts with x, y[, z][, score].
+    """
+    if not isinstance(found, dict):
+        return person(found, what, lost, joints=joints)
+    if 'keypoints' not in found:
+        lost['detections of something else (no keypoints)'] += 1
+        return None
+    points = found['keypoints']
+    scores = next((found[key] for key in SCORE_KEYS if found.get(key) is not None), None)
+    if isinstance(points, dict) and points:
+        scores = points.get('visible', points.get('score', points.get('confidence', scores)))
+        axes = [points.get(axis) for axis in 'xyz' if points.get(axis) is not None]
+        points = numbers(axes, what).T.tolist() if len(axes) > 1 and all(axes) else None
+    elif isinstance(points, list) and points and isinstance(points[0], dict):
+        points, scores, _ = from_dicts(points, what)
+    track = next((found[key] for key in TRACK_KEYS if isinstance(found.get(key), int | str)), None)
+    return person(points, what, lost, scores, track, joints)
+
+
+def from_dicts(points: Sequence, what: str) -> tuple[list, list | None, tuple[str, ...]]:
+    """(rows, scores, names) of joints that are dicts with x, y[, z] and perhaps score or visibility, and name."""
+    if not all(isinstance(point, dict) for point in points):
+        raise ValueError(f'{what}: some joints are dicts, others are not')
+    axes = 'xyz' if all('z' in point for point in points) else 'xy'
+    rows = [[point.get(axis) for axis in axes] for point in points]
+    key = next((key for key in ('score', 'visibility', 'confidence') if key in points[0]), None)
+    names = tuple(str(point.get('name', point.get('part', ''))) for point in points)
+    return rows, [point.get(key) for point in points] if key else None, names if all(names) else ()
+
+
+def frame_list(content, *keys: str) -> list:
+    """The list of frames: the content itself, or under one of the keys."""
+    if isinstance(content, dict):
+        content = next((content[key] for key in keys if key in content), None)
+    if not isinstance(content, list) or not 0 < len(content) <= MAX_FRAMES:
         raise ValueError(f'no list of 1 to {MAX_FRAMES} frames, nor one under {" or ".join(keys)}')
-    return data
+    return content
 
 
-def stack(people: list[np.ndarray], joints: int) -> np.ndarray:
-    """(P,V,3) with unseen joints (score 0 or less) at zero."""
-    people = np.stack(people) if people else np.zeros((0, joints, 3))
-    return np.where(people[..., 2:] > 0, people, 0)
+def frame_number(frame) -> int | None:
+    """The number that a frame gives itself."""
+    if isinstance(frame, Mapping):
+        return next((frame[key] for key in FRAME_KEYS if type(frame.get(key)) is int), None)
+    return None
 
 
-def plain(values: list) -> bool:
-    return all(isinstance(value, int | float) for value in values)
+def in_order(frames: Sequence[tuple[int, list]]) -> list[list]:
+    """Frames in the order of their numbers; numbers that are left out are frames without anybody.
+
+    The step is the greatest common one up to 1000, so frames 0, 5, 10 are three frames. Frames with
+    the same number are joined.
+    """
+    first = min(number for number, _ in frames)
+    step = math.gcd(*(number - first for number, _ in frames)) or 1
+    step = step if step <= 1000 else 1
+    count = (max(number for number, _ in frames) - first) // step + 1
+    if count > min(MAX_FRAMES, 10 * len(frames) + 100):
+        raise ValueError('the numbers are not those of frames: they lie too far apart')
+    ordered: list[list] = [[] for _ in range(count)]
+    for number, people in frames:
+        ordered[(number - first) // step] += people
+    return ordered
+
+
+_SUFFIX = r'(?:[_.-](?:keypoints|keypoints2d|poses?|results?|predictions?|labels?|body|skeletons?|frame))?'
+
+
+def last_number(name: str) -> tuple[str, int | None]:
+    """``video_000012_keypoints.json`` -> (``video``, 12): the name before the number at its end, and that."""
+    stem = re.sub(r'(\.[A-Za-z]\w{0,19})+$', '', name)
+    match = re.fullmatch(rf'(.*?)(\d{{1,15}}){_SUFFIX}', stem, re.DOTALL | re.IGNORECASE)
+    return (match[1].rstrip('_- .'), int(match[2])) if match else (stem, None)

@@ -1,0 +1,75 @@
+"""Which axis of an array is which: persons, frames and clips are told apart, or the user is asked."""
+import re
+
+import numpy as np
+
+MOST_PERSONS = 2  # more need the user's word: several clips look the same
+_ORDERS = ('TVC', 'MTVC', 'NTVC', 'TMVC', 'NMTVC', 'NTMVC', 'NCTVM', 'NCTV', 'CTVM', 'CTV')
+
+
+def check_axes(axes: str | None) -> None:
+    """Refuse an order of axes that makes no sense."""
+    if axes and not (re.fullmatch('[NMTVC]+', axes) and len(set(axes)) == len(axes) and set('TVC') <= set(axes)):
+        raise ValueError(f'--axes {axes}: the letters T (frames), V (joints), C (coordinates), perhaps M (persons) and '
+                         'N (clips), each once, in the order of the array')
+
+
+def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str = '') -> list[np.ndarray]:
+    """The clips (M, T, V, C) of an array.
+
+    Without ``axes`` an array is (T, V, C), or (M, T, V, C) of at most two persons and no more persons than frames.
+
+    Args:
+        array: Of numbers.
+        joints: V.
+        axes: Order of the axes, such as ``NTVC``.
+        what: What the array is, for messages.
+
+    Raises:
+        ValueError: Its shape is none of these; the message names what it could be, and the option that says it.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in 'fiu':
+        raise ValueError(f'an array of {array.dtype}, not of numbers')
+    fitting = [order for order in _ORDERS if _fits(array, order, joints)]
+    if axes:
+        if not _fits(array, axes, joints):
+            raise ValueError(f'shape {array.shape} is not {axes} of {joints} joints'
+                             + (f'; it could be {" or ".join(fitting)}' if fitting else ''))
+        order = axes
+    elif array.ndim == 3 and 'TVC' in fitting:
+        order = 'TVC'
+    elif array.ndim == 4 and 'MTVC' in fitting and array.shape[0] <= MOST_PERSONS and array.shape[0] <= max(
+            1, array.shape[1]):
+        order = 'MTVC'
+    elif fitting and array.ndim > 3:
+        raise ValueError(f'{what}shape {array.shape} could be {_said(array.shape, fitting)}: say it with --axes '
+                         f'{" or ".join(fitting)} (N clips, M persons, T frames, V joints, C coordinates)')
+    else:
+        raise ValueError(f'{what}shape {array.shape}, expected (T, {joints}, C) or (M, T, {joints}, C) with C = 2, 3 '
+                         f'or 4: choose the layout of the data' + (f', or --axes {" or ".join(fitting)}' if fitting
+                                                                   else ''))
+    array = np.moveaxis(array, [order.index(axis) for axis in 'NMTVC' if axis in order], range(array.ndim))
+    if 'M' not in order:
+        array = np.expand_dims(array, 'N' in order)
+    return list(array) if 'N' in order else [array]
+
+
+def _fits(array: np.ndarray, order: str, joints: int) -> bool:
+    return (len(order) == array.ndim and array.shape[order.index('V')] == joints
+            and 2 <= array.shape[order.index('C')] <= 4
+            and ('M' not in order or order[0] == 'M' or array.shape[order.index('M')] <= 6))
+
+
+def _said(shape: tuple, orders: list[str]) -> str:
+    words = dict(N='clips', M='persons', T='frames')
+    return ' or '.join(' of '.join(f'{shape[order.index(axis)]} {words[axis]}' for axis in 'NMT' if axis in order)
+                       for order in orders)
+
+
+def drop_padding(clip: np.ndarray) -> np.ndarray:
+    """Without the zeros that fill a clip up: frames after the last one that shows anybody, persons never seen."""
+    seen = np.asarray(clip).any((2, 3))
+    if not seen.any():
+        return clip[:1, :1]  # verify shall find it
+    return clip[seen.any(1)][:, :int(np.flatnonzero(seen.any(0))[-1]) + 1]

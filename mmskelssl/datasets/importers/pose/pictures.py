@@ -1,0 +1,109 @@
+"""Which files are one clip: a file each, or the pictures of a video in files that are numbered."""
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from mmskelssl.datasets.importers.labels import LABELS, natural
+from mmskelssl.datasets.importers.pose.contract import MAX_FRAMES
+from mmskelssl.datasets.importers.pose.values import in_order, last_number
+from mmskelssl.datasets.importers.source import Source
+
+LOOKS = 50  # files of a group that are looked at until one holds a person
+Group = tuple[str, str]  # folder, name before the number
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How files are grouped to clips; small, as it travels to other processes, which list the files themselves.
+
+    Args:
+        path: Of the source.
+        endings: Of the files.
+        pictures: Whether the groups are pictures of one clip each.
+        others: Groups of which the opposite holds.
+    """
+    path: str
+    endings: tuple[str, ...]
+    pictures: bool
+    others: frozenset[Group] = frozenset()
+
+    def clips(self) -> dict[str, tuple[str, list[str]]]:
+        """{first file: (clip, its files)}; a clip of pictures is called as its folder or their prefix."""
+        return _clips(self)
+
+
+@lru_cache(maxsize=1)
+def _clips(grouping: Grouping) -> dict[str, tuple[str, list[str]]]:
+    groups = groups_of(pose_files(Source(grouping.path), grouping.endings))
+    prefixes = defaultdict(int)
+    for folder, _ in groups:
+        prefixes[folder] += 1
+    clips = {}
+    for (folder, prefix), files in groups.items():
+        if ((folder, prefix) in grouping.others) == grouping.pictures:
+            clips |= {file: (file, [file]) for file in files}
+            continue
+        alone = prefixes[folder] == 1 and PurePosixPath(folder).name
+        name = folder if alone else (PurePosixPath(folder) / (prefix or 'clip')).as_posix()
+        clips[files[0]] = f'{name}.json', files
+    return clips
+
+
+def pose_files(source: Source, endings: Sequence[str]) -> list[str]:
+    """The files of a source, but for tables of labels."""
+    return [file for file in source.files(*endings) if PurePosixPath(file).name != LABELS]
+
+
+def groups_of(files: Sequence[str]) -> dict[Group, list[str]]:
+    """{(folder, name before the number): files in the order of their numbers}."""
+    groups = defaultdict(list)
+    for file in files:
+        path = PurePosixPath(file)
+        groups[path.parent.as_posix(), last_number(path.name)[0]].append(file)
+    return {key: sorted(group, key=natural) for key, group in sorted(groups.items())}
+
+
+def grouping_of(source: Source, endings: tuple[str, ...], files: str, frames_in: Callable) -> Grouping:
+    """Judge each group by its first file that shows somebody: one frame in it, and it is a picture.
+
+    Args:
+        source: Of the files.
+        endings: Of the files.
+        files: ``clips`` or ``pictures`` for all, or ``auto``.
+        frames_in: (name, data) -> number of frames in a file; 0 where nobody is seen. It may raise a ValueError.
+    """
+    _clips.cache_clear()  # the folder may have changed since
+    if files != 'auto':
+        return Grouping(source.path, endings, files == 'pictures')
+    groups = groups_of(pose_files(source, endings))
+    pictures = {key for key, group in groups.items() if len(group) > 1 and _are_pictures(source, group, frames_in)}
+    most = 2 * len(pictures) > len(groups)
+    return Grouping(source.path, endings, most, frozenset(set(groups) - pictures if most else pictures))
+
+
+def _are_pictures(source: Source, group: list[str], frames_in: Callable) -> bool:
+    empty = False
+    for file in group[:LOOKS]:
+        try:
+            count = frames_in(file, source.read(file))
+        except ValueError:
+            continue
+        if count:
+            return count == 1
+        empty = True
+    return empty  # files in which nobody is seen are written for pictures
+
+
+def numbered(files: Sequence[str], frames: Sequence[list]) -> list[list]:
+    """Frames of pictures in order, with empty ones for numbers that are left out, if the numbers can be frames'."""
+    if len(frames) > MAX_FRAMES:
+        raise ValueError(f'more than {MAX_FRAMES} pictures')
+    numbers = [last_number(PurePosixPath(file).name)[1] for file in files]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        return list(frames)
+    try:
+        return in_order(list(zip(numbers, frames, strict=True)))
+    except ValueError:
+        return list(frames)

@@ -1,0 +1,96 @@
+"""Which program wrote this? Told from a file's own fields; where that fails, what was found and what is nearest."""
+from collections import Counter
+from collections.abc import Iterator
+from types import ModuleType
+from typing import NamedTuple
+
+from mmskelssl.datasets.importers.pose import bodies, coco, instances, kinetics, mediapipe, openpose, yolo
+from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
+from mmskelssl.datasets.importers.pose.values import parse
+from mmskelssl.datasets.importers.table import read_table, table_clips
+from mmskelssl.datasets.importers.text import any_text
+
+READERS: list[ModuleType] = [openpose, kinetics, bodies, coco, mediapipe, instances, yolo]
+TABLES = ('.csv', '.tsv', '.txt')
+ENDINGS = ('.json', '.jsonl', '.ndjson', *TABLES)
+_FIELDS = {
+    'OpenPose': {'people', 'pose_keypoints_2d', 'version'},
+    'Kinetics-skeleton': {'data', 'frame_index', 'skeleton', 'pose'},
+    'COCO or AlphaPose': {'image_id', 'category_id', 'keypoints', 'annotations', 'images'},
+    'MMPose': {'instance_info', 'instances', 'keypoints', 'keypoint_scores', 'frame_id', 'predictions'},
+    'Ultralytics': {'name', 'class', 'confidence', 'box', 'keypoints'},
+    'MediaPipe': {'landmarks', 'worldLandmarks', 'poseLandmarks', 'poseWorldLandmarks', 'pose_landmarks',
+                  'pose_world_landmarks', 'landmark', 'visibility'},
+    'TensorFlow.js': {'keypoints', 'keypoints3D', 'score', 'name'},
+    'CMU Panoptic': {'bodies', 'joints19', 'univTime'},
+    'Azure Kinect': {'frames', 'bodies', 'body_id', 'joint_positions'},
+    'Toyota Smarthome': {'njts', 'frames', 'pose3d'}}
+
+
+class Found(NamedTuple):
+    """What a file is.
+
+    Args:
+        what: In words.
+        clips: What is in it.
+        layouts: Number of joints -> layout.
+        lost: What was left out.
+        sure: False for lists of persons or numbers that can be one picture or several frames.
+    """
+    what: str
+    clips: list[Clip]
+    layouts: dict[int, str]
+    lost: Lost
+    sure: bool = True
+
+
+def recognise(name: str, data: bytes, options: Options) -> Found:
+    """Read a file; a ValueError says what it is not."""
+    lost: Lost = Counter()
+    if name.lower().endswith(TABLES):
+        text = any_text(data)
+        if not text.strip():
+            return Found('an empty file', [Clip([[]])], {}, lost)
+        if yolo.detects(text):
+            return Found(yolo.detects(text) or '', yolo.read(text, options, lost), yolo.LAYOUTS, lost)
+        clips = table_clips(read_table(text, options.joints), options.joints, lost)
+        return Found('a table of coordinates', clips, mediapipe.LAYOUTS | instances.LAYOUTS | {25: 'openpose25'}, lost)
+    if not data.strip():
+        return Found('an empty file', [Clip([[]])], {}, lost)
+    content = parse(data)
+    for reader in READERS:
+        if what := reader.detects(content):
+            return Found(what, reader.read(content, options, lost), reader.LAYOUTS, lost,
+                         not ('picture of' in what and len(reader.read(content, options, Counter())[0].frames[0]) > 1))
+    if not content or isinstance(content, list) and not any(content) or isinstance(content, dict) and not any(
+            isinstance(value, list | dict) and value for value in content.values()) and set(content) & {
+            'people', 'instances', 'predictions', 'annotations', 'landmarks'}:
+        return Found('an empty file', [Clip([[]])], {}, lost)
+    raise ValueError(f'{outline(content)}: no format that is known{_nearest(content)}')
+
+
+def outline(content) -> str:
+    """What a JSON value is, in a few words."""
+    if isinstance(content, dict):
+        return f'a dict with the keys {", ".join(map(str, list(content)[:8]))}'[:120]
+    if isinstance(content, list):
+        inner = next((part for part in content if part), None)
+        return f'a list of {len(content)}, ' + (f'with {outline(inner)}' if isinstance(inner, dict | list) else
+                                               f'such as {str(inner)[:20]!r}')
+    return f'{type(content).__name__} {str(content)[:20]!r}'
+
+
+def _nearest(content) -> str:
+    keys = set(_keys(content))
+    near = sorted(_FIELDS, key=lambda name: -len(_FIELDS[name] & keys))
+    near = [f'{name} ({", ".join(sorted(_FIELDS[name] & keys))})' for name in near[:2] if _FIELDS[name] & keys]
+    return f'; the nearest: {" and ".join(near)}' if near else f'; known are {", ".join(_FIELDS)}'
+
+
+def _keys(content, depth: int = 0) -> Iterator[str]:
+    if isinstance(content, dict):
+        yield from map(str, content)
+        content = list(content.values())
+    if isinstance(content, list) and depth < 6:
+        for part in content[:20]:
+            yield from _keys(part, depth + 1)

@@ -1,0 +1,90 @@
+"""Which joints are these? By the names that a file gives, else by their number and the program that wrote them."""
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
+
+Joints = Literal['body', 'hands', 'whole']
+# Joints of the whole body -> group -> (layout, joints of each of its persons)
+GROUPS: dict[int, dict[str, tuple[str, list[range]]]] = {
+    133: dict(body=('coco17', [range(17)]), hands=('hand21', [range(91, 112), range(112, 133)])),
+    136: dict(body=('halpe26', [range(26)]), hands=('hand21', [range(94, 115), range(115, 136)]))}
+
+
+def group_of(count: int, wanted: Joints | None, asked: SkeletonLayout | None) -> tuple[str, list[range]] | None:
+    """The group of a whole body's joints that is wanted, or that the layout asked for is; None for all joints."""
+    groups = GROUPS.get(count, {})
+    if wanted == 'whole' or not groups and wanted is None:
+        return None
+    if wanted:
+        if wanted not in groups:
+            raise ValueError(f'--joints {wanted}: the file has {count} joints, which are not those of a whole body '
+                             f'({", ".join(map(str, GROUPS))})')
+        return groups[wanted]
+    return next((group for group in groups.values() if asked and group[0] == asked.name), None)
+
+
+def layout_for(count: int, names: Sequence[str], known: dict[int, str], asked: SkeletonLayout | None
+               ) -> tuple[SkeletonLayout, list[int] | None]:
+    """The layout of a file's joints, and the file's joint for each of the layout's, where the order differs.
+
+    Args:
+        count: Joints of the file.
+        names: Their names, where the file says them.
+        known: Number of joints -> layout, of the program that wrote the file.
+        asked: The layout that the user names.
+
+    Raises:
+        ValueError: They are not those of the layout, or of none.
+    """
+    if names and len(names) == count:
+        found = _by_name(names, [asked] if asked else _candidates(count, known))
+        if found:
+            return found
+        raise ValueError(_mismatch(names, asked))
+    if asked is None:
+        if count not in known:
+            raise ValueError(f'{count} joints, which no known program writes in this form: name their --layout')
+        return get_layout(known[count]), None
+    if asked.num_joints != count:
+        hint = f'; these look like {known[count]}' if count in known else ''
+        raise ValueError(f'{count} joints, but the layout {asked.name} has {asked.num_joints}{hint}')
+    return asked, None
+
+
+def _candidates(count: int, known: dict[int, str]) -> list[SkeletonLayout]:
+    first = [get_layout(known[count])] if known.get(count) in LAYOUTS else []
+    return first + [layout for layout in map(get_layout, LAYOUTS) if layout.num_joints <= count]
+
+
+def _by_name(names: Sequence[str], layouts: Sequence[SkeletonLayout]) -> tuple[SkeletonLayout, list[int] | None] | None:
+    keys = {_key(name): i for i, name in enumerate(names)}
+    if len(keys) < len(names):
+        return None
+    for layout in sorted(layouts, key=lambda layout: -layout.num_joints):
+        order = [keys.get(_key(joint), -1) for joint in layout.joints]
+        whole = layout.num_joints == len(names) or len(layouts) == 1  # less than the file has only if it is asked for
+        if min(order) >= 0 and whole:
+            return layout, None if order == list(range(len(names))) else order
+    return None
+
+
+def _mismatch(names: Sequence[str], asked: SkeletonLayout | None) -> str:
+    if asked is None:
+        return f'its joints are {", ".join(names)}, which is no known layout: name a json file with --layout'
+    own, theirs = {_key(name): name for name in names}, {_key(name): name for name in asked.joints}
+    odd = [name for key, name in own.items() if key not in theirs]
+    lost = [name for key, name in theirs.items() if key not in own]
+    fitting = _by_name(names, [layout for layout in map(get_layout, LAYOUTS) if layout.num_joints == len(names)])
+    hint = f'; its joints are those of {fitting[0].name}' if fitting else ''
+    return (f'the file names its joints, and they are not those of {asked.name}: it has {", ".join(odd) or "no other"} '
+            f'and lacks {", ".join(lost) or "none"}{hint}')
+
+
+def _key(name: str) -> tuple[str, ...]:
+    """``left_shoulder``, ``LShoulder``, ``shoulder_l`` and ``leftShoulder`` are the same joint."""
+    words = re.findall(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+', name.strip())
+    words = [dict(l='left', r='right').get(word.lower(), word.lower()) for word in words]
+    return tuple(sorted(word for word in words if word in ('left', 'right'))) + tuple(
+        word for word in words if word not in ('left', 'right'))

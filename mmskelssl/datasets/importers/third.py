@@ -1,0 +1,47 @@
+"""One rule for the third number of a joint: is it a depth, or the score of a 2D joint?"""
+from typing import Literal
+
+import numpy as np
+
+from mmskelssl.layouts import SkeletonLayout
+
+Third = Literal['score', 'depth', 'drop']
+# Layouts of what estimators find in pictures.
+FLAT = frozenset(('coco17', 'coco18', 'openpose25', 'halpe26', 'halpe136', 'coco_wholebody133', 'posetrack17',
+                  'animal17', 'face68', 'coco23'))
+PIXELS = 20  # coordinates beyond are no metres of a body in front of a camera
+HIGHEST = 2  # COCO's visibility of an annotated joint; confidences end at about 1
+
+
+def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None = None) -> Third:
+    """What the third of three numbers is.
+
+    In 2D layouts, and where x and y are pixels, it is a score, if it can be one: 0 to 2. Elsewhere it is the depth.
+
+    Args:
+        points: (..., 3); NaN and all-zero joints do not count.
+        layout: Of the joints.
+        asked: The user's own answer (``--third``), which is taken.
+
+    Raises:
+        ValueError: It should be a score and can't be one.
+    """
+    if asked:
+        return asked
+    joints = points.reshape(-1, points.shape[-1])
+    joints = joints[np.isfinite(joints).all(1) & (joints[:, :2] != 0).any(1)]
+    if not len(joints):
+        return 'score' if layout.name in FLAT else 'depth'
+    low, high = joints[:, 2].min(), joints[:, 2].max()
+    score = 0 <= low and high <= HIGHEST
+    pixels = np.abs(joints[:, :2]).max() > PIXELS
+    if layout.name in FLAT and not score:
+        raise ValueError(f'the third number of a joint lies in {low:.4g}..{high:.4g}, which is no score of the 2D '
+                         f'layout {layout.name}: say what it is with --third depth, score or drop')
+    return 'score' if score and (pixels or layout.name in FLAT) else 'depth'
+
+
+def units_of(points: np.ndarray) -> str:
+    """Units of 2D coordinates: ``relative`` where all lie within 0 to 1 (a little beyond counts), else ``px``."""
+    seen = points[np.isfinite(points)]
+    return 'relative' if len(seen) and np.abs(seen).max() <= 1.5 and (np.abs(seen) <= 1).mean() > .9 else 'px'

@@ -1,0 +1,157 @@
+"""Nothing is misread in silence: labels, splits, pickles and archives of others, and what the summary says."""
+import io
+import pickle
+
+import numpy as np
+import pytest
+
+from mmskelssl.datasets import SkeletonStore, StoreWriter
+from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.importers.detect import detect
+from mmskelssl.datasets.importers.summary import report
+from mmskelssl.errors import UserError
+
+RNG = np.random.default_rng(0)
+
+
+def clip(*shape):
+    return RNG.normal(size=shape or (4, 20, 3)).astype(np.float32)
+
+
+def data(array=None, **arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays) if arrays else np.save(file, array)
+    return file.getvalue()
+
+
+def load(tmp_path, importer, files, path='', **options):
+    raw = tmp_path / 'raw'
+    for name, content in files.items():
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with StoreWriter(tmp_path / 's', overwrite=True) as writer:
+        IMPORTERS[importer](str(raw / path), writer, **options)
+    return SkeletonStore(tmp_path / 's')
+
+
+def reasons(store, what='skipped'):
+    return {entry['id']: entry['reason'] for entry in store.index['provenance'][what]}
+
+
+# --- labels and splits -----------------------------------------------------------------------------------------------
+
+def test_a_share_of_clips_without_labels(tmp_path):
+    files = {f'{i}.npy': data(clip()) for i in range(10)}
+    assert load(tmp_path, 'arrays', files, layout='kinect20').splits.keys() == {'train'}
+    store = load(tmp_path, 'arrays', files, layout='kinect20', labels='none', test_share=.3)
+    assert len(store.splits['test']) == 3 and len(store.splits['train']) == 7
+
+
+def test_folders_of_different_depth_are_no_classes(tmp_path, capsys):
+    store = load(tmp_path, 'arrays', {'a.npy': data(clip()), 'b.npy': data(clip()), 'more/c.npy': data(clip())},
+                 layout='kinect20')
+    assert not store.classes and 'not taken for classes' in capsys.readouterr().out
+    parts = load(tmp_path / 'p', 'arrays', {'train/a.npy': data(clip()), 'val/b.npy': data(clip())}, layout='kinect20')
+    assert not parts.classes and parts.splits == dict(train=['train/a'], test=['val/b'])
+
+
+def test_labels_in_an_npz(tmp_path):
+    clips = clip(3, 4, 20, 3)
+    store = load(tmp_path, 'arrays', {'c.npz': data(keypoints=clips, labels=['run', 'fly', 'run'])}, layout='kinect20')
+    assert store.classes == ['fly', 'run'] and store.labels.tolist() == [1, 0, 1]
+    with pytest.raises(UserError, match=r'labels: label 1.7 is no whole number'):
+        load(tmp_path / 'x', 'arrays', {'c.npz': data(keypoints=clips, labels=[1.7, 0, 1])}, layout='kinect20')
+
+
+# --- third numbers ---------------------------------------------------------------------------------------------------
+
+def test_scores_are_no_depth(tmp_path, capsys):
+    flat, scored = clip(4, 17, 2) * 50 + 200, np.concatenate([clip(4, 17, 2) * 50 + 200, np.full((4, 17, 1), .5)], -1)
+    store = load(tmp_path, 'arrays', {'a.npy': data(flat), 'b.npy': data(scored)}, layout='coco17')
+    assert store.ids == ['a', 'b'] and store.channels == 2 and store.head['units'] == 'px'
+    np.testing.assert_allclose(store.keypoints(1)[0], scored[..., :2], rtol=1e-6)
+    store = load(tmp_path / 'k', 'arrays', {'b.npy': data(np.tile(scored, (1, 2, 1))[:, :20])}, layout='kinect20')
+    assert store.channels == 2 and 'taken for its score' in capsys.readouterr().out  # pixels in a layout of 3D joints
+    assert load(tmp_path / 'k', 'arrays', {}, layout='kinect20', third='depth').channels == 3
+    store = load(tmp_path / 'r', 'arrays', {'b.npy': data(scored / (1000, 1000, 1))}, layout='coco17')
+    assert store.head['units'] == 'relative'
+
+
+def annotations(keypoint, **more):
+    return pickle.dumps([dict(frame_dir=f'c{i}', label=i % 2, keypoint=keypoint, **more) for i in range(4)])
+
+
+def test_pickles_of_others(tmp_path, capsys):
+    scored = np.concatenate([clip(1, 9, 17, 2) * 50 + 300, np.full((1, 9, 17, 1), .5)], -1).astype(np.float32)
+    store = load(tmp_path, 'pyskl', {'ntu60_xsub_val.pkl': annotations(scored)}, 'ntu60_xsub_val.pkl', layout='coco17')
+    assert store.channels == 2 and store.head['units'] == 'px' and store.splits == dict(xsub_test=store.ids)
+    np.testing.assert_allclose(store.keypoints(0), scored[..., :2], rtol=1e-6)
+    assert 'the third number of a joint is its score' in capsys.readouterr().out
+    turned = clip(9, 2, 20, 3)
+    store = load(tmp_path / 't', 'pyskl', {'a.pkl': annotations(turned, total_frames=9)}, 'a.pkl', layout='kinect20')
+    np.testing.assert_array_equal(store.keypoints(0), turned.swapaxes(0, 1))
+    with pytest.raises(UserError, match='9 persons of 2 frames: say which axis is which with --axes MTVC or TMVC'):
+        load(tmp_path / 'q', 'pyskl', {'a.pkl': annotations(turned)}, 'a.pkl', layout='kinect20')
+    store = load(tmp_path / 'q', 'pyskl', {}, 'a.pkl', layout='kinect20', axes='TMVC')
+    np.testing.assert_array_equal(store.keypoints(0), turned.swapaxes(0, 1))
+
+
+def test_the_npz_of_ctr_gcn(tmp_path):
+    x, y = np.zeros((3, 8, 150), np.float32), np.eye(60)[[5, 0, 59]]
+    x[:, :5, :75] = clip(3, 5, 75)
+    x[1, :3, 75:] = clip(3, 75)
+    files = {'NTU60_CS.npz': data(x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])}
+    store = load(tmp_path, 'arrays', files, layout='ntu25')
+    assert store.labels.tolist() == [5, 0, 59, 5] and store.persons.tolist() == [1, 2, 1, 1]
+    assert store.frames.tolist() == [5] * 4 and {name: len(ids) for name, ids in store.splits.items()} == dict(
+        xsub_train=3, xsub_test=1)
+    np.testing.assert_array_equal(store.keypoints(1)[1, :3].reshape(3, 75), x[1, :3, 75:])
+    with pytest.raises(UserError, match='y_train is not one-hot'):
+        load(tmp_path / 'x', 'arrays', {'a_CS.npz': data(x_train=x, y_train=y * .5)}, layout='ntu25')
+
+
+@pytest.mark.parametrize('name, joints', [('data_joint', 25), ('data', 25), ('data', 18)])
+def test_the_arrays_of_2s_agcn_and_st_gcn(tmp_path, name, joints):
+    clips = np.zeros((2, 3, 9, joints, 2), np.float32)
+    clips[:, :, :6, :, 0] = abs(clip(2, 3, 6, joints)) + .1
+    store = load(tmp_path, 'official_npy', {f'train_{name}.npy': data(clips), 'train_label.pkl': pickle.dumps(
+        (['S001C001P001R001A001.skeleton', 'b'], [0, 1]))})
+    channels = 3 if joints == 25 else 2
+    assert store.channels == channels and store.frames.tolist() == [6, 6] and store.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(store.keypoints(1)[0], clips[1, :channels, :6, :, 0].transpose(1, 2, 0))
+    assert 'official_npy' in list(detect(str(tmp_path / 'raw')))[1]
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+def test_the_summary(tmp_path, capsys):
+    files = {f'{label}/{i}.npy': data(clip()) for i, label in enumerate(['run', 'run', 'fly'])}
+    load(tmp_path, 'arrays', files | {f'run/bad{i}.npy': data(clip(i + 3, 25, 3)) for i in range(3)}, layout='kinect20')
+    capsys.readouterr()
+    assert report(str(tmp_path / 's')) == 0 and report(str(tmp_path / 's'), strict=True) == 1
+    said = capsys.readouterr().out
+    assert '2 classes: fly 1, run 2' in said and 'skipped 3: shape (#, #, #), expected' in said
+    load(tmp_path, 'arrays', {'run/bad9.npy': b''}, layout='kinect20')
+    capsys.readouterr()
+    assert report(str(tmp_path / 's')) == 1
+    assert capsys.readouterr().out.startswith('MOST OF IT WAS SKIPPED: 4 of 7')
+
+
+def test_detect(tmp_path):
+    (tmp_path / 'a.npy').write_bytes(data(clip(50, 30, 20, 3)))
+    told, command = detect(str(tmp_path))
+    assert 'shape (50, 30, 20, 3)' in told and '--layout kinect20 --axes NTVC --out data/' in command
+    (tmp_path / 'p.pkl').write_bytes(annotations(clip(1, 4, 17, 2)))
+    told, command = detect(str(tmp_path / 'p.pkl'))
+    assert 'annotations of pyskl' in told and 'prepare pyskl' in command and '--layout coco17' in command
+    (tmp_path / 'x').mkdir()
+    (tmp_path / 'x' / 'v.xyz').write_text('')
+    with pytest.raises(UserError, match='no files that an importer reads; it holds 1 .xyz'):
+        list(detect(str(tmp_path / 'x')))
+
+
+def test_overlapping_ranges_of_utkinect_are_noted(tmp_path):
+    rows = '\n'.join(f'{i} ' + ' '.join(['0.5'] * 60) for i in range(30))
+    store = load(tmp_path, 'utkinect', {'joints_s01_e01.txt': rows,
+                                        'actionLabel.txt': 's01_e01\nwalk: 0 10\nsitDown: 8 20\nstandUp: 21 25\n'})
+    assert reasons(store, 'noted') == {'s01_e01_sitDown': 'its range overlaps that of walk'}
