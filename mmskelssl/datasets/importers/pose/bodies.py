@@ -38,7 +38,7 @@ def _panoptic(bodies: list, lost: Lost) -> list:
     people = []
     for body in bodies:
         rows = body.get('joints19') if isinstance(body, dict) else None
-        rows = numbers(rows, 'the picture').reshape(-1, 4) if rows and len(rows) == 76 else None
+        rows = numbers(rows, 'the picture').reshape(-1, 4) if isinstance(rows, list) and len(rows) == 76 else None
         track = body.get('id') if isinstance(body, dict) else None
         people.append(person(None if rows is None else (rows[:, :3] * (-.01, -.01, .01)).tolist(), 'the picture', lost,
                              None if rows is None else rows[:, 3].tolist(), track if type(track) is int else None))

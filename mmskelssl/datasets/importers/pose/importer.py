@@ -133,7 +133,7 @@ def _kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayou
                 found = recognise(_called(source, name), source.read(name), options)
                 if any(_shows(person) for clip in found.clips for frame in clip.frames for person in frame):
                     return _kind(name, found, asked, joints, third)
-            except ValueError as error:
+            except Exception as error:  # noqa: BLE001  a damaged file can raise anything; its import says it
                 first = first or f'{name}: {error}'
     reason = first or 'nobody is seen in the first ones'
     raise UserError(f'{source.path}: no sample could be imported: no file can be used; {reason}')

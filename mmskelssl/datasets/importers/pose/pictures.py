@@ -88,7 +88,7 @@ def _are_pictures(source: Source, group: list[str], frames_in: Callable) -> bool
     for file in group[:LOOKS]:
         try:
             count = frames_in(file, source.read(file))
-        except ValueError:
+        except Exception:  # noqa: BLE001, S112  a damaged file can raise anything; its import says what it was
             continue
         if count:
             return count == 1
