@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from mmskelssl.errors import UserError
 
-# Commands that look after stores, and their modules. Split, subset, relabel and convert are none of their own.
+# Commands that look after stores, and their modules. The first five are also commands of their own.
 _CARE = dict(detect='detect', verify='verify', repair='repair', stats='stats', merge='merge', split='split',
              subset='subset', relabel='relabel', convert='convert_store')
 
