@@ -75,7 +75,7 @@ def people_of(video: str, estimator: Estimator, every: int = 1) -> Iterator[np.n
 
 
 def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, persons: int = 2, every: int = 1,
-            labels: str = 'none', test_share: float = 0.2, seed: int = 0) -> None:
+            labels: str = 'none', test_share: float | None = None, seed: int = 0) -> None:
     """Add a sample per video; what cannot be read, or shows nobody, is skipped with a reason.
 
     Args:
@@ -94,8 +94,10 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
         name = about.names[video]
         note_file(video)
         try:
-            keypoints, _ = track_persons(people_of(video, estimator, every), persons, scores=True)
-            add_or_skip(writer, name, keypoints=keypoints[..., :writer.channels], **about.of(video))
+            keypoints, notes = track_persons(people_of(video, estimator, every), persons, scores=True)
+            known = about.of(video)
+            known['note'] = '; '.join([*notes, *filter(None, [known.get('note')])])
+            add_or_skip(writer, name, keypoints=keypoints[..., :writer.channels], **known)
         except (OSError, ValueError, cv2.error) as error:
             writer.skip(name, str(error).strip().splitlines()[0])
         writer.finish(video)
@@ -112,8 +114,9 @@ def main() -> None:
     parser.add_argument('--labels', default='none', metavar='none|folders|CSV',
                         help='none; the name of the folder of a video; or a csv file with a header and the columns '
                         'name, label, subject, split, of which only name is required (default none)')
-    parser.add_argument('--test-share', type=float, default=.2,
-                        help='share of each class in the test split where no split is given (default 0.2)')
+    parser.add_argument('--test-share', type=float,
+                        help='share of each class in the test split where no split is given (default 0.2, and 0 for '
+                             'videos without a label)')
     parser.add_argument('--seed', type=int, default=0, help='of that choice (default 0)')
     parser.add_argument('--persons', type=int, default=2, help='persons kept, those who show most (default 2)')
     parser.add_argument('--every', type=int, default=1, metavar='K', help='take each K-th frame (default 1)')

@@ -8,7 +8,7 @@ data = dict(
         dict(type='FitRange'),
         dict(type='ResizeFrames', frames=64),
         dict(type='PackSkeleton')],
-    prepare='python tools/prepare_data.py pose_json FOLDER --layout coco17 --out data/pose2d')
+    prepare='python tools/prepare_data.py pose FOLDER --layout coco17 --out data/pose2d')
 train_dataloader = dict(
     batch_size=64, num_workers=0, drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True))

@@ -56,7 +56,7 @@ MotionLabels = Annotated[str, (
 
 def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
                fps: Annotated[float, 'Frames per second to resample to; CMU records 120'] = 30., scale: Scale = None,
-               labels: MotionLabels = 'auto', test_share: TestShare = 0.2, seed: SplitSeed = 0,
+               labels: MotionLabels = 'auto', test_share: TestShare = None, seed: SplitSeed = 0,
                jobs: Jobs = None) -> None:
     """Folder or zip of motion capture: CMU's and HDM05's asf/amc files, or BVH files; splits xsub, or those of labels.
 
