@@ -1,5 +1,6 @@
 """Shared fixtures: real data and reference arrays where they are, small synthetic stores everywhere."""
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,31 @@ from mmengine.registry import DefaultScope
 
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.layouts import get_layout
+
+
+def pytest_addoption(parser):
+    parser.addoption('--quick', action='store_true', help='no slow tests, and the first two cases of any other')
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Tests that share a module's fixture run in one process, where it is made once (``--dist loadgroup``)."""
+    for item in items:
+        shared = [name for name, made in item._fixtureinfo.name2fixturedefs.items() if made[-1].scope == 'module']
+        if shared:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    if config.getoption('--quick'):
+        _keep_the_quick(config, items)
+
+
+def _keep_the_quick(config, items: list) -> None:
+    cases, kept, rest = Counter(), [], []
+    for item in items:
+        test = item.nodeid.partition('[')[0]
+        cases[test] += 1
+        (rest if cases[test] > 2 or item.get_closest_marker('slow') else kept).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=rest)
 
 
 def _folder(variable: str) -> Path:
@@ -73,6 +99,15 @@ def tiny_store(tmp_path_factory) -> str:
 def tiny_kinect_store(tmp_path_factory) -> str:
     """The same with 20 joints and one person."""
     return write_tiny_store(tmp_path_factory.mktemp('stores') / 'tiny_kinect', 'kinect20', persons=1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def runs_start_quickly():
+    """Without what takes mmengine most of a short run: it formats the config several times, and looks for compilers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, False))
+        patch.setattr('mmengine.runner.runner.collect_env', dict)
+        yield
 
 
 @pytest.fixture(autouse=True)
