@@ -50,6 +50,12 @@ def test_seeds_are_summed_up():
     assert average_seeds(retrieval)[0]['std'] == pytest.approx(1)
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """A confusion matrix for each row takes longer than all the rest; the tests of measuring look at one."""
+    monkeypatch.setattr('mmskelssl.commands.output.draw_errors', lambda *_: None)
+
+
 @pytest.fixture
 def folds(tiny_kinect_store, tmp_path):
     """The tiny store with two folds."""
