@@ -12,7 +12,7 @@ data=${DATA_DIR:-data/toy}
 
 if [ ! -f "$data/index.json" ]; then
     echo "== making the embedded data set: $data"
-    python tools/prepare_data.py toy --out "$data"
+    python tools/prepare_data.py toy --out "$data" ${TOY_OPTIONS:-}
 fi
 echo "== pre-training without labels: configs/aimclr_toy.py -> $out"
 python tools/train.py configs/aimclr_toy.py --work-dir "$out" --resume "$@" --cfg-options data.store="$data" ${OPTIONS:-}

@@ -117,7 +117,8 @@ def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_gpu_script_runs_small_on_a_cpu(tmp_path, monkeypatch, capsys):
-    out = tmp_path / 'gpu.json'
+    out, narrow = tmp_path / 'gpu.json', gpu_step.config
+    monkeypatch.setattr(gpu_step, 'config', lambda: narrow(hidden=4, out_channels=16, queue=64, topk=24))
     monkeypatch.setattr(sys, 'argv', ['gpu_step.py', '--device', 'cpu', '--batch', '4', '--out', str(out)])
     gpu_step.main()
     content = json.loads(out.read_text())

@@ -21,7 +21,8 @@ def place(tmp_path_factory):
 def test_commands(command, place):
     if command == 'bash tools/quickstart.sh':
         for _ in range(2):  # idempotent
-            out = shell(command, WORK_DIR=f'{place}/quick', DATA_DIR=f'{place}/toy', OPTIONS=SHORT)
+            out = shell(command, WORK_DIR=f'{place}/quick', DATA_DIR=f'{place}/toy', OPTIONS=SHORT,
+                        TOY_OPTIONS='--samples 160')
         assert 'untrained' in out and 'AimCLR' in out
         results = json.loads((place / 'quick' / 'results.json').read_text())['results']
         assert {row['encoder'] for row in results} == {'untrained', 'AimCLR'}

@@ -1,16 +1,14 @@
 """Where masks lie, against loops; the tool end to end."""
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from mmskelssl.engine.train import train
 from mmskelssl.evaluation.attention import motion_energy, quarter_shares, uniform_shares
-
-ROOT = Path(__file__).resolve().parents[2]
+from tools.analysis import attention as tool
 
 
 def clips():
@@ -43,25 +41,24 @@ def test_quarters():
 
 
 @pytest.mark.parametrize('config', ['actclr_toy', 'skeattnclr_toy'])
-def test_tool(config, tiny_store, tmp_path):
-    from mmskelssl.engine.train import train
+def test_tool(config, tiny_store, tmp_path, monkeypatch, capsys):
     options = {'data.store': tiny_store, 'train_cfg.max_epochs': 1, 'model.backbone.hidden_channels': 4,
                'model.backbone.out_channels': 16, 'train_dataloader.batch_size': 8}
     last = train(f'configs/{config}.py', str(tmp_path / 'run'), cfg_options=options)
-    done = subprocess.run([sys.executable, 'tools/analysis/attention.py', last, '--out', tmp_path / 'out'], cwd=ROOT,
-                          capture_output=True, text=True)
-    assert done.returncode == 0 and 'most moving quarter' in done.stdout, done.stderr
+    monkeypatch.setattr(sys, 'argv', ['attention.py', last, '--out', str(tmp_path / 'out')])
+    tool.main()
+    assert 'most moving quarter' in capsys.readouterr().out
     row, = json.loads((tmp_path / 'out' / 'results.json').read_text())['results']
     assert sum(row['quarters']) == pytest.approx(100, abs=.01) and row['num_clips'] == 16
     assert row['ci95'][0] <= row['most_moving'] <= row['ci95'][1]
     assert (tmp_path / 'out' / f'{row["encoder"].lower()}.png').stat().st_size > 5000
 
 
-def test_a_method_without_a_mask_is_refused(tiny_store, tmp_path):
-    from mmskelssl.engine.train import train
+def test_a_method_without_a_mask_is_refused(tiny_store, tmp_path, monkeypatch, capsys):
     options = {'data.store': tiny_store, 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 8,
                'model.backbone.channels': (4, 4)}
     last = train('configs/simclr_toy.py', str(tmp_path / 'run'), cfg_options=options)
-    done = subprocess.run([sys.executable, 'tools/analysis/attention.py', last, '--out', tmp_path / 'out'], cwd=ROOT,
-                          capture_output=True, text=True)
-    assert done.returncode == 2 and 'SimCLR has no mask' in done.stderr
+    monkeypatch.setattr(sys, 'argv', ['attention.py', last, '--out', str(tmp_path / 'out')])
+    with pytest.raises(SystemExit) as ended:
+        tool.main()
+    assert ended.value.code == 2 and 'SimCLR has no mask' in capsys.readouterr().err
