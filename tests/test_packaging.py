@@ -123,8 +123,6 @@ def test_a_config_of_a_stranger_finds_its_base(installed, tmp_path):
 @pytest.mark.slow
 def test_from_data_to_features_far_from_the_checkout(installed, tmp_path):
     """Prepare, train an epoch, evaluate, embed; in one process, as each command imports torch."""
-    if not (ROOT / 'mmskelssl' / 'cli.py').exists():
-        pytest.skip('the console script is on its way')
     commands = [
         'prepare toy --out data/toy --samples 48',
         'train simclr_toy --work-dir run --cfg-options train_cfg.max_epochs=1 train_dataloader.batch_size=8',
