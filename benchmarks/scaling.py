@@ -83,12 +83,12 @@ def memory(values: tuple[int, ...] = (1000, 4000, 16000)) -> dict:
     return dict(values=list(values), megabytes=made)
 
 
-def processes(values: tuple[int, ...] = (1, 2), epochs: int = 2, batch: int = 32) -> dict:
+def processes(values: tuple[int, ...] = (1, 2), epochs: int = 2, batch: int = 32, clips: int = 1000) -> dict:
     """Seconds a clip of whole trainings over gloo, by the clock, each process with the same batch; the last epoch's."""
     made = []
     for number in values:
         with tempfile.TemporaryDirectory() as folder:
-            write_toy_store(f'{folder}/store', 1000)
+            write_toy_store(f'{folder}/store', clips)
             options = dict(train_dataloader=dict(batch_size=batch), train_cfg=dict(max_epochs=epochs),
                            data=dict(store=f'{folder}/store'))
             command = ['bash', 'tools/dist_train.sh', 'configs/skeletonclr_toy.py', str(number), '--work-dir',
