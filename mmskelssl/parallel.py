@@ -43,7 +43,8 @@ def run_parallel(function: Callable, items: Sequence, jobs: int | None = None, c
         raise UserError(f'{jobs} jobs: at least one')
     context = multiprocessing.get_context('forkserver' if 'forkserver' in multiprocessing.get_all_start_methods()
                                           else 'spawn')
-    pool, waiting = ProcessPoolExecutor(jobs, context, _end_with_parent), deque()
+    pool = ProcessPoolExecutor(jobs, context, _end_with_parent)
+    waiting: deque[tuple] = deque()
     try:
         for part in chunks:
             waiting.append((part, pool.submit(_run, function, part)))

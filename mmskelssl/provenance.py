@@ -11,7 +11,7 @@ import torch
 import mmskelssl
 
 
-def versions() -> dict[str, str | None]:
+def versions() -> dict[str, str]:
     """Versions of what decides a number."""
     found = {'mmskelssl': mmskelssl.__version__, 'python': platform.python_version(), 'torch': torch.__version__}
     for package in ('mmengine', 'mmcv-lite', 'mmcv', 'numpy', 'scikit-learn'):

@@ -39,6 +39,6 @@ def build_augments(configs: Iterable[dict | BatchAugment], layout=None) -> list[
             raise
         except (KeyError, TypeError) as error:
             reason = explain_unknown(error) or ' '.join(str(error).split())
-            raise UserError(f'augmentation {dict(config)}: {reason}') from error
+            raise UserError(f'augmentation {config}: {reason}') from error
         augments.append(augment if layout is None else augment.bind(layout))
     return augments

@@ -39,10 +39,11 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
     Returns:
         All rows.
     """
-    rows, hashes = [], set()
+    rows: list[dict] = []
+    hashes: set[tuple] = set()
     for stream in streams:
         for seed in seeds:
-            for split in splits or [None]:
+            for split in splits or (None,):
                 name = '_'.join(str(part) for part in (split, stream, f'seed{seed}') if part)
                 found = _run(config, osp.join(out, name), split, stream, seed, protocols, cfg_options or {}, imports,
                              hashes, len(streams) > 1)
@@ -101,8 +102,8 @@ def join_streams(rows: Sequence[dict], folder: str, streams: Sequence[str]) -> l
     made = []
     for some in group(members, (*_ENCODER, 'pretrain_seed', 'split', 'train_split', 'test_split', *_RECIPE)):
         if sorted(member.row['stream'] for member in some) != sorted(streams):
-            found = ', '.join(member.row['stream'] for member in some)
-            raise UserError(f'{folder}: {some[0].row["encoder"]} has scores of the streams {found} only: delete the '
+            there = ', '.join(member.row['stream'] for member in some)
+            raise UserError(f'{folder}: {some[0].row["encoder"]} has scores of the streams {there} only: delete the '
                             'results.json of the others, and run again')
         row = fuse(some, fixed_weights('equal', streams), 'equal').row
         row['per_class'] = {some[0].classes[c]: value for c, value in row['per_class'].items()}
@@ -132,10 +133,12 @@ def average_seeds(rows: Sequence[dict]) -> list[dict]:
 
 
 def _mean(values: Sequence[float | None], weights: Sequence[float] | None = None) -> float | None:
-    return None if None in values else float(np.average(values, weights=weights))
+    known = [value for value in values if value is not None]
+    return float(np.average(known, weights=weights)) if len(known) == len(values) else None
 
 
-def _interval(top1: float, count: int) -> list[float]:
+def _interval(top1: float | None, count: int) -> list[float]:
+    assert top1 is not None  # every protocol measures it
     return bootstrap_interval(np.arange(count) < round(top1 * count / 100))
 
 

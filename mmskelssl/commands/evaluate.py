@@ -42,7 +42,7 @@ def describe_protocols() -> str:
     from mmskelssl.evaluation.protocols import PROTOCOLS
     lines = []
     for name, protocol in PROTOCOLS.items():
-        lines.append(f'  {name:<10} {protocol.__doc__.partition(chr(10))[0].rstrip(".")}')
+        lines.append(f'  {name:<10} {(protocol.__doc__ or "").partition(chr(10))[0].rstrip(".")}')
         lines.append(f'  {"":<10}   recipes: {" ".join(protocol.RECIPES)}')
     return '\n'.join(lines)
 

@@ -72,8 +72,8 @@ def draw(path: str, model, info: dict, data: str | None, sample: str, out: str) 
     others = [i for i in range(0, len(dataset), max(1, len(dataset) // 128)) if dataset.ids[i] != sample]
     mask, _ = masks_of(model, dataset, [dataset.ids.index(sample), *others])
     keypoints = store.keypoints(store.positions[sample])
-    weights = interpolate(mask[:1], (keypoints.shape[1], store.layout.num_joints), mode='bilinear')[0]
-    weights = weights[:len(keypoints)].numpy()
+    resized = interpolate(mask[:1], (keypoints.shape[1], store.layout.num_joints), mode='bilinear')[0]
+    weights = resized[:len(keypoints)].numpy()
     picture = strip(keypoints, store.layout, weights=weights,
                     title=f'{info["method"]}, {sample}: mask {weights.min():.2f} (grey) - {weights.max():.2f} (orange)')
     if not cv2.imwrite(out, picture):

@@ -42,7 +42,7 @@ def convert(method: str, source: str, target: str, layout: str = 'ntu25') -> Non
         raise UserError(f'{source}: no encoder_q.st_gcn_networks.* keys; is this a checkpoint of {method}?')
     backbone = dict(type='STGCN', layout=layout, in_channels=weight.shape[1], hidden_channels=weight.shape[0] // 3,
                     out_channels=last.shape[0])
-    views = {view: [] for view in getattr(methods, method).view_names}
+    views: dict[str, list] = {view: [] for view in getattr(methods, method).view_names}
     model = dict(type=method, backbone=backbone, queue_size=64,
                  data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, views=views))
     load_whole(build_model(model, source).backbone, dict(state_dict=state), source, 'backbone.')

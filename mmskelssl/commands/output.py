@@ -26,7 +26,8 @@ class Output:
         self.folder, self.rows, self.pictures = folder, list(earlier), pictures
         self.kept = len(self.rows)
         self.names = {row[key] for row in earlier for key in ('scores', 'picture') if row.get(key)}
-        self.config_hash = self.data_hash = None
+        self.config_hash: str | None = None
+        self.data_hash: str | None = None
 
     def provenance(self, config_hash: str | None, data_hash: str) -> None:
         """Hashes that results.json is headed by: the last encoder's."""

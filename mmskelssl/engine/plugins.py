@@ -39,5 +39,5 @@ def import_plugins(names: Sequence[str]) -> None:
 
 
 def _lies_at(module, path: str) -> bool:
-    file = getattr(module, '__file__', None)
+    file = getattr(module, '__file__', None) or ''
     return bool(file) and osp.realpath(path) in (osp.realpath(file), osp.dirname(osp.realpath(file)))

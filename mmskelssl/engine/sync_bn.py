@@ -24,6 +24,8 @@ class SyncBatchNorm(_BatchNorm):
         mean = all_reduce(x.sum(axes)) / count
         centred = x - mean.view(shape)
         variance = all_reduce(centred.square().sum(axes)) / count
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.num_batches_tracked is not None  # as `track_running_stats` is on
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)

@@ -102,7 +102,8 @@ def newest_sound(work_dir: str) -> tuple[str | None, list[str]]:
     Raises:
         UserError: There are checkpoints, but no sound one.
     """
-    manifest, broken, found = read_manifest(work_dir), [], checkpoints(work_dir)
+    manifest, found = read_manifest(work_dir), checkpoints(work_dir)
+    broken: list[str] = []
     for path in reversed(found):
         problem = _problem(path, manifest.get(osp.basename(path), {}))
         if problem is None:

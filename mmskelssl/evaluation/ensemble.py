@@ -46,7 +46,7 @@ def choose_weights(validation: Sequence[Scores], names: Sequence[str], step: flo
     return weights[max(range(len(weights)), key=lambda i: (hits[i], evenness[i]))]
 
 
-def fuse(members: Sequence[Scores], weights: Sequence[float], fusion: str) -> Scores:
+def fuse(members: Sequence[Scores], weights: Sequence[float] | np.ndarray, fusion: str) -> Scores:
     """The weighted sum, with its row: what the members' rows agree on, and the ensemble's own numbers."""
     names = [member_name(member.row) for member in members]
     ids, scores, labels = join(members, names)

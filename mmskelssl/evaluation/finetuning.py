@@ -11,11 +11,12 @@ from torch import nn
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import extract_features
 from mmskelssl.evaluation.recipes import FinetuneRecipe
+from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.classifier import SkeletonClassifier
 
 
-def finetune(model: nn.Module, dataset, rows: Sequence[int], labels: np.ndarray, recipe: FinetuneRecipe, classes: int,
-             seed: int = 0, name: str = 'fine-tuning', progress: bool = True) -> SkeletonClassifier:
+def finetune(model: SkeletonEncoder, dataset, rows: Sequence[int], labels: np.ndarray, recipe: FinetuneRecipe,
+             classes: int, seed: int = 0, name: str = 'fine-tuning', progress: bool = True) -> SkeletonClassifier:
     """Train a copy of a model's encoder with a linear layer; the model itself stays as it is.
 
     Args:
@@ -29,8 +30,8 @@ def finetune(model: nn.Module, dataset, rows: Sequence[int], labels: np.ndarray,
     Returns:
         The classifier, on the model's device, in eval mode.
     """
-    rows, labels = np.asarray(rows), torch.as_tensor(np.asarray(labels, np.int64))
-    if len(torch.unique(labels)) < 2:
+    chosen, targets = np.asarray(rows), torch.as_tensor(np.asarray(labels, np.int64))
+    if len(torch.unique(targets)) < 2:
         raise UserError(f'{name}: all {len(rows)} training clips have one class; it needs two or more')
     device = next(model.parameters()).device
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
@@ -41,7 +42,7 @@ def finetune(model: nn.Module, dataset, rows: Sequence[int], labels: np.ndarray,
         classifier.to(device).requires_grad_(True).train()
         if recipe.frozen_norm:
             _freeze(classifier)
-        _train(classifier, dataset, rows, labels, recipe, torch.Generator().manual_seed(seed), name, progress)
+        _train(classifier, dataset, chosen, targets, recipe, torch.Generator().manual_seed(seed), name, progress)
     return classifier.eval()
 
 
@@ -60,7 +61,7 @@ def _train(classifier, dataset, rows, labels, recipe: FinetuneRecipe, generator,
     groups = [dict(params=list(classifier.backbone.parameters()), lr=recipe.lr),
               dict(params=list(classifier.head.parameters()), lr=recipe.head_lr or recipe.lr)]
     if recipe.optimizer == 'adamw':
-        optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
     else:
         optimizer = torch.optim.SGD(groups, momentum=.9, nesterov=recipe.nesterov, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: recipe.factor(step, steps, epochs))

@@ -54,11 +54,11 @@ def subset(ids: Sequence[str], labels: np.ndarray, fraction: float, seed: int) -
 
     The choice depends on ids, labels and seed, not on the order of the clips, and a smaller share is part of a larger.
     """
-    ids, labels = np.asarray(ids), np.asarray(labels)
+    names, labels = np.asarray(ids), np.asarray(labels)
     kept = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        members = members[np.argsort(ids[members])]
+        members = members[np.argsort(names[members])]
         order = np.random.default_rng((seed, int(label))).permutation(len(members))
         kept.append(members[order[:max(1, round(fraction * len(members)))]])
     return np.sort(np.concatenate(kept))

@@ -6,7 +6,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmskelssl.alignment import align_shoulders, centre_frames
-from mmskelssl.augment import build_augments, to_stream
+from mmskelssl.augment import BatchAugment, build_augments, to_stream
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.registry import MODELS
@@ -46,14 +46,15 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         self.layout = get_layout(layout)
         self.stream, self.alignment, self.velocity = stream, alignment, velocity
         self.keep_absent, self.seed = keep_absent, seed
-        self.views, self.origin = {}, {}
+        self.views: dict[str, list[BatchAugment]] = {}
+        self.origin: dict[str, str] = {}
         pending = {name: list(ops or []) for name, ops in (views or {}).items()}
         while pending:  # in whatever order the views are written, or sorted into
             ready = [name for name, ops in pending.items() if not _continues(ops) or ops[0] in self.views]
             if not ready:
                 raise UserError('data_preprocessor.views: ' + ', '.join(
                     f'{name!r} continues from {ops[0]!r}' for name, ops in pending.items()) +
-                    f', which is no other view; there are {", ".join(views)}')
+                    f', which is no other view; there are {", ".join(views or ())}')
             for name in ready:
                 ops = pending.pop(name)
                 if _continues(ops):
@@ -111,7 +112,7 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         if not (training and self.views):
             return {**data, 'inputs': self.represent(x, frames)}
         generator = self.generator(x.device)
-        clips = {}
+        clips: dict[str, Tensor] = {}
         for name, ops in self.views.items():
             clip = clips[self.origin[name]] if name in self.origin else x
             for index in self.active[name]:

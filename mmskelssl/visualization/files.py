@@ -45,7 +45,7 @@ def write_animation(draw: Callable[[int], np.ndarray], count: int, out: str, fps
         return
     height, width = draw(0).shape[:2]
     size = (width + width % 2, height + height % 2)  # what codecs want
-    writer = cv2.VideoWriter(out, cv2.VideoWriter_fourcc(*'mp4v'), fps, size)
+    writer = cv2.VideoWriter(out, cv2.VideoWriter.fourcc(*'mp4v'), fps, size)
     if not writer.isOpened():
         raise UserError(f'drawing: {out} could not be written by OpenCV {cv2.__version__}; is the folder writable?')
     for t in _progress(range(count), out):
@@ -64,7 +64,7 @@ def _write_gif(draw: Callable[[int], np.ndarray], count: int, out: str, fps: flo
     # One palette for all pictures: what does not move does not flicker, and is stored once.
     some = np.linspace(0, count - 1, min(count, 6)).round().astype(int)
     palette = Image.fromarray(np.concatenate([np.asarray(image(int(t))) for t in some])).quantize(128)
-    colours = np.reshape(palette.getpalette(), (-1, 3))
+    colours = np.array(palette.getpalette() or []).reshape(-1, 3)
     colours[colours.min(1) > 245] = 255  # the ground, which the palette's averages leave a little grey
     palette.putpalette(colours.ravel().tolist())
 

@@ -38,7 +38,8 @@ class View:
     def __init__(self, keypoints: np.ndarray, height: int = 240, width: int | None = None,
                  angles: tuple[float, float] = (0., 0.), y_up: bool | None = None, margin: float = .1,
                  follow: bool = False, box: tuple[np.ndarray, np.ndarray] | None = None):
-        points, self.seen = _project(keypoints, angles, y_up)
+        points, seen = _project(keypoints, angles, y_up)
+        self.seen: np.ndarray = seen
         if follow:
             middle = (points[..., 0] * self.seen).sum((0, 2)) / np.maximum(self.seen.sum((0, 2)), 1)  # (T,)
             points[..., 0] -= middle[None, :, None]
@@ -136,7 +137,8 @@ def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, we
     head = next((v for v, name in enumerate(layout.joints) if name in ('head', 'nose')), None)
     left, right = {pair[0] for pair in layout.pairs}, {pair[1] for pair in layout.pairs}
     ends = [(view.height * .04, view.ground), (view.width - view.height * .04, view.ground)]
-    cv2.line(image, *_fixed(ends), _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
+    start, end = _fixed(ends)
+    cv2.line(image, start, end, _GROUND, max(1, thick // 2), cv2.LINE_AA, _SHIFT)
     for m in range(len(view.points)):
         seen = view.seen[m, t]
         sides, head_radius = PERSONS[m % len(PERSONS)], .06 * view.body_heights[m]
@@ -174,7 +176,8 @@ def _dot(image, centre: list[int], radius: float, colour):
 def _heat(values: np.ndarray) -> list[tuple[int, int, int]]:
     """Grey (0) to a strong orange (1)."""
     values = np.clip(values, 0, 1)[:, None]
-    return [tuple(int(c) for c in row) for row in (1 - values) * (205, 203, 200) + values * (20, 70, 235)]
+    colours = (1 - values) * (205, 203, 200) + values * (20, 70, 235)
+    return [(int(b), int(g), int(r)) for b, g, r in colours]
 
 
 def picture(view: View, t: int, layout: SkeletonLayout, weights: np.ndarray | None = None) -> np.ndarray:
@@ -261,16 +264,15 @@ def contact_sheet(clips: Sequence[tuple[str, np.ndarray]], layout, out: str | os
         raise UserError('drawing: a contact sheet of no clips')
     layout = get_layout(layout)
     y_up = grows_up((check_clip(clip, layout) for _, clip in clips), layout) if y_up is None else y_up
-    cells = []
+    cells: list[np.ndarray] = []
     for title, clip in clips:
         cell = strip(clip, layout, frames, height, None, '', angles, y_up, round(.75 * height), follow=True)
         cells.append(np.concatenate([cell, text_bar(cell.shape[1], title, f'{clip.shape[1]} frames')]))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
     gap = np.full((cells[0].shape[0], 12, 3), 255, np.uint8)
-    rows = []
+    rows: list[np.ndarray] = []
     for i in range(0, len(cells), columns):
-        row = [part for cell in cells[i:i + columns] for part in (cell, gap)][:-1]
-        row = np.concatenate(row, axis=1)
+        row = np.concatenate([part for cell in cells[i:i + columns] for part in (cell, gap)][:-1], axis=1)
         rows += [row, np.full((1, row.shape[1], 3), _EDGE[0], np.uint8)]
     sheet = cv2.copyMakeBorder(np.concatenate(rows), 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=_WHITE)
     if out is not None:

@@ -30,8 +30,8 @@ def plot_stats(stats: Mapping, path: str) -> None:
     _histogram(axes['lengths'], values['lengths'], 'length', 'frames')
     _histogram(axes['energy'], values['energy'], 'motion energy', '')
     persons, samples = np.unique(values['persons'], return_counts=True)
-    axes['persons'].bar([str(person) for person in persons], samples, color=_COLOUR, width=.6)
-    axes['persons'].bar_label(axes['persons'].containers[0])
+    bars = axes['persons'].bar([str(person) for person in persons], samples, color=_COLOUR, width=.6)
+    axes['persons'].bar_label(bars)
     axes['persons'].set(title='persons', xlabel='persons in a sample', ylabel='samples')
     _ranges(axes['ranges'], values['ranges'], stats.get('units') or '')
     _classes(axes['classes'], labels, classes, count)
@@ -47,7 +47,7 @@ def plot_stats(stats: Mapping, path: str) -> None:
 
 def _checked(stats: Mapping) -> dict[str, np.ndarray]:
     """The arrays, of finite numbers and of one length."""
-    values = {}
+    values: dict[str, np.ndarray] = {}
     for key, type_ in dict(lengths=float, labels=int, persons=int, ranges=float, energy=float).items():
         if stats.get(key) is None:
             raise UserError(f'statistics: {key!r} is missing')

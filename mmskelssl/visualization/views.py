@@ -70,7 +70,7 @@ class ViewSteps:
                       layout=self.store.layout)
         panels = [Panel('as stored', keypoints, f'{keypoints.shape[1]} frames')]
         for transform in self.transforms:
-            before = sample.get('keypoint')
+            before = sample['keypoint']
             sample = transform(sample)
             if not isinstance(sample, dict) or not {'keypoint', 'inputs'} & set(sample):
                 break
@@ -96,7 +96,8 @@ class ViewSteps:
             clip = clip[:1] * present if preprocessor.keep_absent else clip[:1]
             return Panel(caption, clip[0, :, :frames].permute(3, 1, 2, 0).numpy(), note)
 
-        clips, rows = {}, []
+        clips: dict[str, torch.Tensor] = {}
+        rows = []
         for name, ops in preprocessor.views.items():
             origin = preprocessor.origin.get(name)
             clip = clips[origin] if origin else x

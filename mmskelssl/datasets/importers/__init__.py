@@ -6,6 +6,8 @@ docstring is the help of ``mmskelssl prepare NAME``. Its keyword-only arguments 
 annotations (:mod:`mmskelssl.datasets.importers.options`). A new one is a file here and a line below; a plug-in
 registers its own with ``@IMPORTERS.register('name')``.
 """
+from collections.abc import Callable
+
 from mmskelssl.catalogue import Catalogue
 from mmskelssl.datasets.importers.amass import import_amass
 from mmskelssl.datasets.importers.arrays import import_arrays
@@ -23,7 +25,7 @@ from mmskelssl.datasets.importers.sbu import import_sbu
 from mmskelssl.datasets.importers.utd import import_utd
 from mmskelssl.datasets.importers.utkinect import import_utkinect
 
-IMPORTERS = Catalogue('importer', dict(
+IMPORTERS: Catalogue[Callable[..., None]] = Catalogue('importer', dict(
     ntu60=import_ntu60, ntu120=import_ntu120, pkummd=import_pkummd, nwucla=import_nwucla, msr=import_msr,
     sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, florence=import_florence, cmu=import_cmu,
     bandai=import_bandai, amass=import_amass, pyskl=import_pyskl, official_npy=import_official_npy,

@@ -55,7 +55,8 @@ def read_asf(text: str) -> Acclaim:
 
 
 def _sections(text: str) -> dict[str, list[list[str]]]:
-    sections, lines = {}, []
+    sections: dict[str, list[list[str]]] = {}
+    lines: list[list[str]] = []
     for line in text.splitlines():
         words = line.partition('#')[0].split()
         if words and words[0][0] == ':':
@@ -89,7 +90,7 @@ def _root(lines: list[list[str]], skeleton: Acclaim) -> None:
 
 
 def _bones(lines: list[list[str]], skeleton: Acclaim) -> None:
-    bone = {}
+    bone: dict[str, list[str]] = {}
     for words in lines:
         if words[0] == 'begin':
             bone = {}
@@ -112,7 +113,7 @@ def _bones(lines: list[list[str]], skeleton: Acclaim) -> None:
 
 
 def _hierarchy(lines: list[list[str]], skeleton: Acclaim) -> None:
-    children = {}
+    children: dict[str, list[str]] = {}
     for parent, *names in lines:
         if parent not in ('begin', 'end'):
             children.setdefault(parent, []).extend(names)
@@ -137,8 +138,8 @@ def read_amc(text: str, skeleton: Acclaim) -> Motion:
         raise ValueError('no amc file: no frame in it')
     header = text[:start.start()].lower()
     degrees = ':degrees' in header or (skeleton.degrees and ':radians' not in header)
-    rate = re.search(r':samples-per-second\s+(\S+)', header)
-    rate = float(numbers([rate[1]], 'samples per second')[0]) if rate else None
+    stated = re.search(r':samples-per-second\s+(\S+)', header)
+    rate = float(numbers([stated[1]], 'samples per second')[0]) if stated else None
     if rate is not None and not 1 <= rate <= 1e4:
         raise ValueError(f'{rate:g} samples per second make no sense')
     values = _frames(text[start.start():], skeleton)

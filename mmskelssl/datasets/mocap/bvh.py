@@ -44,7 +44,10 @@ def read_bvh(text: str) -> Motion:
 
 
 def _hierarchy(tokens: list[str]) -> tuple[list[str], list[int], list[np.ndarray], list[list[str]]]:
-    names, parents, offsets, channels, open_joints, position = [], [], [], [], [], 0
+    names: list[str] = []
+    channels: list[list[str]] = []
+    open_joints: list[int] = []
+    parents, offsets, position = [], [], 0
     while position < len(tokens):
         word = tokens[position].upper()
         if word in ('ROOT', 'JOINT', 'END'):

@@ -191,8 +191,8 @@ def point(a: Actor):
 def handshake(a: Actor, b: Actor):
     span, rate = a.seconds(1.3, 3), a.rate(1.3, 2.6)
     on = a.hold(a.start, a.start + span, .45)
-    height = .78 * (a.body.shoulder_height + b.body.shoulder_height) / 2 + a.rng.normal(0, .03)
-    height = height + .07 * a.amp * np.sin(2 * np.pi * rate * (a.time - a.start))
+    middle = .78 * (a.body.shoulder_height + b.body.shoulder_height) / 2 + a.rng.normal(0, .03)
+    height = middle + .07 * a.amp * np.sin(2 * np.pi * rate * (a.time - a.start))
     for one in (a, b):
         one.distract([LEFT], steps=False)
         target = np.empty((len(on), 3))

@@ -28,7 +28,7 @@ def write_toy_cmu(folder: str, num_samples: int = 40, seed: int = 0, subjects: i
     Returns:
         The path of labels.csv.
     """
-    motions = {}
+    motions: dict[int, list] = {}
     for index in range(num_samples):
         action, subject = index % len(SOLO), (index // len(SOLO) + index) % subjects + 1
         rng = np.random.default_rng([seed, index])

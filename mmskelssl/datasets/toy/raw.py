@@ -42,7 +42,7 @@ def _write_ntu(folder: str, clips, rng: np.random.Generator) -> None:
         setup, take = index // 1000 + 1, index // len(ACTIONS) % 999 + 1
         name = f'S{setup:03d}C{camera:03d}P{subject:03d}R{take:03d}A{action + 1:03d}.skeleton'
         # The second body comes a little later and goes a little earlier, as real ones do.
-        late = rng.integers(0, 3, 2) if len(keypoints) > 1 else (0, 0)
+        late = tuple(rng.integers(0, 3, 2)) if len(keypoints) > 1 else (0, 0)
         with open(osp.join(folder, name), 'w', encoding='ascii', newline='\r\n' if index % 2 else '\n') as file:
             file.write(skeleton_text(keypoints, late))
 

@@ -107,8 +107,9 @@ def write_toy_store(path: str | os.PathLike, num_samples: int = 1600, seed: int 
     """
     if subjects < 2 or num_samples < 1:
         raise UserError(f'toy data: num_samples={num_samples}, subjects={subjects}; at least 1 clip and 2 subjects')
-    splits = {name: [] for name in ('train', 'test', 'xsub_train', 'xsub_test', 'xview_train', 'xview_test')}
-    taken = {}
+    splits: dict[str, list[str]] = {
+        name: [] for name in ('train', 'test', 'xsub_train', 'xsub_test', 'xview_train', 'xview_test')}
+    taken: dict[tuple, int] = {}
     with StoreWriter(path, layout='ntu25', channels=3, units='m', classes=list(ACTIONS), source='toy',
                      options=dict(num_samples=num_samples, seed=seed, subjects=subjects, noise=noise, clutter=clutter),
                      overwrite=overwrite) as writer:

@@ -1,5 +1,6 @@
 """Hooks that carry a run's progress and schedules into model and preprocessor."""
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from mmskelssl.registry import HOOKS
 
 def unwrap(model: torch.nn.Module) -> torch.nn.Module:
     """The model inside a distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model
+    return cast(torch.nn.Module, model.module) if is_model_wrapper(model) else model
 
 
 @HOOKS.register_module()

@@ -44,7 +44,7 @@ class Measured:
 
     @property
     def scores(self) -> np.ndarray | None:
-        return self.outcome.scores and self.outcome.scores[self.name]
+        return None if self.outcome.scores is None else self.outcome.scores[self.name]
 
 
 def recipes_of(protocol: str, names: Sequence[str] | None = None) -> list[str]:

@@ -71,7 +71,10 @@ class Outcome:
 
     def predicted(self, test: str) -> np.ndarray:
         """(N,) classes of a test."""
-        return self.scores[test].argmax(1) if self.predictions is None else self.predictions[test]
+        if self.predictions is not None:
+            return self.predictions[test]
+        assert self.scores is not None  # one of the two is given
+        return self.scores[test].argmax(1)
 
 
 def check(task: Task) -> None:

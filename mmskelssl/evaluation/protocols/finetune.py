@@ -19,9 +19,13 @@ def tune(task: Task, name: str, recipe: FinetuneRecipe, what: str, **about) -> O
     """Fine-tune on the training clips of a task, score all its tests."""
     from mmskelssl.evaluation import finetuning
     start = time.perf_counter()
-    dataset, rows = task.bank.clips(task.train.ids)
-    classifier = finetuning.finetune(task.bank.model, dataset, rows, task.train.labels, recipe, task.classes, task.seed,
-                                     f'{what} {name}', task.bank.progress)
-    scores = {test: finetuning.classify(classifier, *task.bank.clips(clips.ids), task.bank.batch_size)
-              for test, clips in task.tests.items()}
+    assert task.bank is not None  # `measure_encoder` gives it
+    bank = task.bank
+    dataset, rows = bank.clips(task.train.ids)
+    classifier = finetuning.finetune(bank.model, dataset, rows, task.train.labels, recipe, task.classes, task.seed,
+                                     f'{what} {name}', bank.progress)
+    scores = {}
+    for test, clips in task.tests.items():
+        dataset, rows = bank.clips(clips.ids)
+        scores[test] = finetuning.classify(classifier, dataset, rows, bank.batch_size)
     return Outcome(name, scores, seconds=time.perf_counter() - start, **about)

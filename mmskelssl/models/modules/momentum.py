@@ -22,6 +22,10 @@ class MomentumEncoder(nn.Module):
         **modules: The online modules by name; their copies become attributes of that name.
     """
 
+    backbone: nn.Module
+    projector: nn.Module
+    updates: Tensor
+
     def __init__(self, momentum: float = 0.999, final_momentum: float | None = None, buffers: str = 'own',
                  **modules: nn.Module):
         super().__init__()

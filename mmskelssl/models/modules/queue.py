@@ -15,6 +15,9 @@ class FeatureQueue(nn.Module):
         size: Number of keys, K. It starts with random directions, the same on every rank.
     """
 
+    keys: Tensor
+    pointer: Tensor
+
     def __init__(self, dim: int, size: int):
         super().__init__()
         start = torch.randn(size, dim, generator=torch.Generator().manual_seed(0))
