@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the environment (or reuses it), checks the style, and runs the test suite, a process a core.
+# Sets up the environment (or reuses it), checks style and types, and runs the test suite, a process a core.
 # Usage: run_tests.sh            everything
 #        run_tests.sh --quick    style, and the tests of a minute: no slow ones, two cases of any other
 #        run_tests.sh ARGUMENTS  the tests alone, with these arguments of pytest
@@ -12,6 +12,10 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} MPLBACKEND=Agg
 if [ $# = 0 ] || [ "$*" = --quick ]; then
     echo '== checking the style'
     python -m ruff check .
+fi
+if [ $# = 0 ]; then
+    echo '== checking the types'
+    python -m mypy
 fi
 echo '== running the tests'
 exec python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup --durations 10 "$@"

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from mmskelssl.errors import UserError
-from mmskelssl.layouts import get_layout
+from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.ops.precision import without_autocast
 
 
@@ -51,7 +51,7 @@ class BatchAugment:
         if not 0 <= p <= 1:
             raise UserError(f'{type(self).__name__}: p is a probability, got {p}')
         self.p = p
-        self.layout = None
+        self.layout: SkeletonLayout | None = None
         if layout is not None:
             self.bind(layout)
 

@@ -15,7 +15,7 @@ ALIASES = dict(kinect25='ntu25', msrc12='kinect20', hdm05='cmu31', humanml22='sm
 class _Library(Mapping[str, SkeletonLayout]):
     """The built-in layouts, each read from its file the first time that it is asked for."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._made: dict[str, SkeletonLayout] = {}
 
     @cached_property

@@ -57,8 +57,9 @@ class View:
         y = self.points[..., 1]
         heights = np.where(self.seen, y, -np.inf).max(-1) - np.where(self.seen, y, np.inf).min(-1)  # (M,T)
         # Pixels, of each person who stands.
+        shown = np.asarray(self.seen.any(-1))
         self.body_heights = [float(np.quantile(row[there], .9)) if there.any() else 0.
-                             for row, there in zip(heights, self.seen.any(-1), strict=True)]
+                             for row, there in zip(heights, shown, strict=True)]
         self.ground = height / 2 + (middle[1] - extent[0][1]) * scale
 
 
