@@ -8,7 +8,8 @@ from doc_commands import ROOT, commands, read, shell, shorten
 from mmskelssl.datasets.toy.store import write_toy_store
 
 GUIDES = ['docs/add_a_method.md', 'docs/add_a_dataset.md', 'docs/evaluate.md']
-PAGES = ['README.md', 'SECURITY.md', *(f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md')))]
+PAGES = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md',
+         *(f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md')))]
 
 
 @pytest.fixture
