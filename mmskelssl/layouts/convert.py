@@ -96,11 +96,11 @@ class Conversion:
         made = np.zeros((*clip.shape[:-2], self.target.num_joints, clip.shape[-1]), clip.dtype)
         made[..., [*self.exact], :] = clip[..., [*self.exact.values()], :]
         means = self.interpolated | self.repeated
-        seen = _seen(clip) if means else None
+        seen = _seen(clip) if means else np.empty(0)
         for joint, rule in means.items():
             joints, weights = [*rule], np.array([*rule.values()], np.float64)
             mean = np.einsum('...vc,v->...c', clip[..., joints, :], weights)
-            made[..., joint, :] = np.where(seen[..., joints].all(-1)[..., None], mean, 0)
+            made[..., joint, :] = np.where(np.asarray(seen[..., joints].all(-1))[..., None], mean, 0)
         return made
 
     def describe(self) -> list[str]:
@@ -207,13 +207,13 @@ def _nearest(layout: SkeletonLayout, joint: int, made: Collection[int]) -> int:
 
 def _seen(clip: np.ndarray) -> np.ndarray:
     """(..., V): which joints are somewhere else than at the origin, or at an origin among the other joints."""
-    away = clip.any(-1)
+    away = np.asarray(clip.any(-1))
     if away.all():
         return away
     with np.errstate(invalid='ignore'):
         low = np.where(away[..., None], clip, np.inf).min(-2)
         high = np.where(away[..., None], clip, -np.inf).max(-2)
-    return away | ((low < 0) & (high > 0)).all(-1)[..., None]
+    return away | np.asarray(((low < 0) & (high > 0)).all(-1))[..., None]
 
 
 def _refusal(source: SkeletonLayout, target: SkeletonLayout, lost: list[int]) -> str:
