@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from mmskelssl.commands.encoder import coordinates, move_to
-from mmskelssl.datasets.preprocessing import build_transform, check_shape, run_transform
+from mmskelssl.datasets.preprocessing import check_shape, run_transform
 from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.plugins import import_plugins
-from mmskelssl.engine.rebuild import build_dataset, check_types
+from mmskelssl.engine.rebuild import build_dataset, build_pipeline
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import Features, extract_features
 from mmskelssl.evaluation.linear import fit_probe
@@ -57,17 +57,18 @@ class FeatureExtractor:
     def __init__(self, checkpoint: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
                  imports: Sequence[str] = ()):
         import_plugins(imports)
+        if type(batch_size) is not int:
+            raise UserError(f'batch size {batch_size!r}: it must be a whole number')
+        self.model, info = build_from_checkpoint(checkpoint)
         self.checkpoint, self.batch_size = os.fspath(checkpoint), batch_size
-        self.model, info = build_from_checkpoint(self.checkpoint)
         self._data = info.get('dataset')
-        if not isinstance(self._data, dict) or 'pipeline' not in self._data or 'layout' not in about_data(self._data):
+        if self._data is None:
             raise UserError(f'{self.checkpoint}: does not say how its clips were preprocessed; take a checkpoint '
                             'written by tools/train.py')
         self.store = self._data.get('store')
         self.layout = get_layout(about_data(self._data)['layout'])
-        self.channels = coordinates(info['model'])
-        check_types(self._data['pipeline'], self.checkpoint)
-        self._transform = build_transform(self._data['pipeline'])
+        self.channels = coordinates(self.model, self.checkpoint)
+        self._transform = build_pipeline(self._data['pipeline'], self.checkpoint)
         move_to(self.model, device)
 
     def __call__(self, clips) -> np.ndarray:

@@ -19,6 +19,11 @@ _DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'sklearn': 'scikit-learn', 'P
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
+def printable(text) -> str:
+    """Text from a file on one line, with what could drive a terminal (escape codes, line breaks) written out."""
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
 def one_line_errors(main: Callable) -> Callable:
     """Decorate a command's ``main``: what the user can mend ends it with one line on stderr.
 
@@ -54,7 +59,7 @@ def one_line_errors(main: Callable) -> Callable:
 def explain(error: BaseException) -> tuple[str, int] | None:
     """The line that says what to do about an error, and the exit status; None for a fault of the program."""
     if isinstance(error, UserError):
-        return f'error: {error}', 2
+        return f'error: {printable(error)}', 2
     if isinstance(error, KeyboardInterrupt):
         return 'interrupted', 130
     if isinstance(error, BrokenPipeError) and _reader_has_gone():

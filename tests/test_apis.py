@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 
 from mmskelssl.apis import FeatureExtractor, SkeletonInferencer, list_methods
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.engine import plugins
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.engine.train import train
@@ -156,7 +157,7 @@ def test_descriptions_that_do_not_do(checkpoints, tiny_store, tmp_path):
     def file(change):
         return edited(tmp_path / 'a.pth', checkpoints['simclr'], change)
 
-    with pytest.raises(UserError, match="a.pth: type 'subprocess.run' is not registered"):
+    with pytest.raises(UserError, match="a.pth: .*type 'subprocess.run' is not registered"):
         FeatureExtractor(file(runs_code))
     with pytest.raises(UserError, match='a.pth: does not say how its clips were preprocessed'):
         FeatureExtractor(file(lambda description: description['dataset'].pop('pipeline')))
@@ -169,7 +170,7 @@ def test_descriptions_that_do_not_do(checkpoints, tiny_store, tmp_path):
         FeatureExtractor(file(no_length), 'cpu', batch_size=2)([clips[0], clips[0], clips[1]])
 
 
-def test_clips_stay_as_they_are(checkpoints, tiny_store, tmp_path):
+def test_clips_stay_as_they_are(checkpoints, tiny_store, tmp_path, monkeypatch):
     """Even under a plug-in's transform that works in place; and it acts."""
     class Lift(BaseTransform):
         def transform(self, results):
@@ -179,10 +180,13 @@ def test_clips_stay_as_they_are(checkpoints, tiny_store, tmp_path):
     path = edited(tmp_path / 'a.pth', checkpoints['simclr'],
                   lambda description: description['dataset']['pipeline'].insert(0, dict(type='Lift')))
     clip = clips_of(tiny_store)[0]
-    with pytest.raises(UserError, match="type 'Lift' is not registered"):
+    with pytest.raises(UserError, match="type 'Lift' is not registered as a transform"):
         FeatureExtractor(path)
     TRANSFORMS.register_module(module=Lift)
     try:
+        with pytest.raises(UserError, match='class of the module test_apis, .* name that module with --imports'):
+            FeatureExtractor(path)
+        monkeypatch.setattr(plugins, '_trusted', {__name__})
         lifted, before = FeatureExtractor(path, 'cpu'), clip.copy()
         made = lifted([clip])
         assert (clip == before).all()
@@ -218,7 +222,7 @@ def test_inferencer_without_names_or_labels(checkpoints, tiny_store, tmp_path):
     with StoreWriter(tmp_path / 'bare', 'ntu25') as writer:
         writer.add('a', source.keypoints(0))
         writer.set_split('train', ['a'])
-    with pytest.raises(UserError, match='1 of 1 training clips have no label'):
+    with pytest.raises(UserError, match='1 of 1 clips have no label'):
         SkeletonInferencer(checkpoints['simclr'], tmp_path / 'bare', device='cpu')
 
 

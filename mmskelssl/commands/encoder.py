@@ -9,7 +9,9 @@ from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.features import usable_device
 from mmskelssl.layouts import get_layout
+from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
 
@@ -71,7 +73,7 @@ def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = N
     if trained_on != store.layout:
         raise UserError(f'{store.path} has layout {store.layout.name!r}, but {path} was trained on '
                         f'{trained_on.name!r}; choose another store')
-    channels = coordinates(info['model'])
+    channels = coordinates(model, path)
     if channels != store.channels:
         raise UserError(f'{store.path} has {store.channels} coordinates a joint, but {path} was trained on {channels}; '
                         'choose another store')
@@ -80,17 +82,19 @@ def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = N
     return Encoder(path, model, info, store, name)
 
 
-def coordinates(model: dict) -> int:
+def coordinates(model: SkeletonEncoder, path: str) -> int:
     """Coordinates of a joint in the clips that a model was trained on, from the channels that its backbone takes."""
-    given = model.get('data_preprocessor') or {}
-    each = SkeletonPreprocessor.channels(1, given.get('alignment', 'none'), given.get('velocity', False))
-    return model['backbone'].get('in_channels', 3 * each) // each
+    given = model.data_preprocessor
+    if not isinstance(given, SkeletonPreprocessor):
+        raise UserError(f'{path}: its model has no data_preprocessor, which turns clips into what it takes')
+    each = SkeletonPreprocessor.channels(1, given.alignment, given.velocity)
+    channels = getattr(model.backbone, 'in_channels', 3 * each)
+    if channels % each or not 0 < channels <= 6 * each:
+        raise UserError(f'{path}: its backbone takes {channels} channels, and its preprocessor makes {each} of each '
+                        'coordinate')
+    return channels // each
 
 
 def move_to(model: nn.Module, device: str | torch.device | None) -> nn.Module:
     """Move a model to a device; default the GPU where there is one."""
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
-        return model.to(device)
-    except (AssertionError, RuntimeError) as error:  # torch without CUDA asserts
-        raise UserError(f'device {str(device)!r} cannot be used: {str(error).splitlines()[0]}') from error
+    return model.to(usable_device(device))

@@ -8,6 +8,10 @@ import json
 
 from mmskelssl.errors import UserError
 
+# Of meta['mmskelssl']: what a reader needs to build the encoder, and where it comes from.
+EXPORTED = ('model', 'dataset', 'method', 'stream', 'seed', 'epoch', 'iteration', 'data_hash', 'config_hash', 'source',
+            'world_size', 'epoch_length', 'spec_version')
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint')
@@ -37,11 +41,17 @@ def export_weights(checkpoint: str, out: str, prefix: str = 'backbone.') -> int:
     from mmskelssl.atomic import write_atomically
     from mmskelssl.engine.checkpoint import load_checkpoint
     content = load_checkpoint(checkpoint)
-    tensors = {name.removeprefix(prefix): value.contiguous() for name, value in content['state_dict'].items()
-               if name.startswith(prefix)}
+    tensors = {name.removeprefix(prefix): value.detach().contiguous().clone()  # of its own: it may share memory
+               for name, value in content['state_dict'].items() if name.startswith(prefix)}
     if not tensors:
         raise UserError(f'{checkpoint}: no tensor begins with {prefix!r}; there are '
                         f'{", ".join(sorted({name.split(".")[0] for name in content["state_dict"]}))}')
-    info = {key: value for key, value in content['meta'].get('mmskelssl', {}).items() if key != 'decisive'}
-    write_atomically(out, save(tensors, {'mmskelssl': json.dumps(info)}))
+    bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
+        raise UserError(f'{checkpoint}: {prefix}{bad[0]} holds NaN or infinite values; take an earlier checkpoint')
+    given = content['meta'].get('mmskelssl') or {}
+    try:
+        write_atomically(out, save(tensors, {'mmskelssl': json.dumps({k: given[k] for k in EXPORTED if k in given})}))
+    except OSError as error:
+        raise UserError(f'{out} cannot be written: {error.strerror or error}; choose another place') from error
     return len(tensors)

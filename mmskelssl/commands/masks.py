@@ -15,6 +15,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.attention import masks_of, quarter_shares, uniform_shares
 from mmskelssl.evaluation.metrics import bootstrap_mean
 from mmskelssl.evaluation.results import write_results
+from mmskelssl.names import file_name
 from mmskelssl.visualization.skeleton import strip
 
 
@@ -34,6 +35,8 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
     rows = []
     for path in checkpoints:
         model, info = build_from_checkpoint(path)
+        if 'dataset' not in info or not (data or info['dataset'].get('store')):
+            raise UserError(f'{path}: does not name its data; add --data STORE to a checkpoint of tools/train.py')
         if not hasattr(model, 'attention_map'):
             raise UserError(f'{path}: {info["method"]} has no mask to look at')
         torch.manual_seed(0)
@@ -43,7 +46,7 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
               f'(95 % interval {row["ci95"][0]:.1f} to {row["ci95"][1]:.1f}; uniform {row["uniform"][3]:.1f})')
         store = SkeletonStore(data or info['dataset']['store'])
         drawn = sample or store.ids[store.split(split)[0]]
-        draw(path, model, info, data, drawn, osp.join(out, f'{row["encoder"].lower()}.png'))
+        draw(path, model, info, data, drawn, osp.join(out, f'{file_name(row["encoder"].lower())}.png'))
     hashes = {row['config_hash'] for row in rows}
     write_results(out, rows, hashes.pop() if len(hashes) == 1 else None, store.data_hash)
     return rows
@@ -55,7 +58,8 @@ def measure(path: str, model, info: dict, data: str | None, split: str, clips: i
     rows = np.arange(min(clips, len(dataset))) * len(dataset) // min(clips, len(dataset))
     shares = quarter_shares(*masks_of(model, dataset, rows))
     return dict(encoder=info['method'], data=osp.basename(osp.abspath(dataset.store.path)), split=split,
-                stream=info['stream'], protocol='attention', epoch=info['epoch'], config_hash=info['config_hash'],
+                stream=info.get('stream', 'joint'), protocol='attention', epoch=info.get('epoch'),
+                config_hash=info.get('config_hash'),
                 checkpoint=path, num_clips=len(rows), quarters=(100 * shares.mean(0)).tolist(),
                 uniform=[100 * share for share in uniform_shares(dataset.store.layout.num_joints)],
                 most_moving=100 * float(shares[:, 3].mean()),

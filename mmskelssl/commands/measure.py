@@ -4,6 +4,8 @@ import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
+
 from mmskelssl.catalogue import Catalogue
 from mmskelssl.commands.encoder import Encoder, move_to, pair_with_data
 from mmskelssl.commands.output import Output
@@ -13,7 +15,7 @@ from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.ensemble import HELD_OUT, choose_weights, fixed_weights, fuse, group, member_name
-from mmskelssl.evaluation.features import FeatureBank
+from mmskelssl.evaluation.features import FeatureBank, usable_device
 from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, recipes_of, tasks
 from mmskelssl.evaluation.scores import Scores, load_scores
 from mmskelssl.evaluation.splits import parse_pairs, subset
@@ -119,7 +121,7 @@ class Measurement:
     untrained: bool = False
     seed: int = 0
     batch_size: int = 256
-    device: str | None = None
+    device: str | torch.device | None = None
     another: bool = False
     fusion: str | None = None
     earlier: Sequence[dict] = ()
@@ -130,6 +132,7 @@ class Measurement:
     _validation: list[Scores] = field(default_factory=list, init=False)
 
     def __post_init__(self):
+        self.device = usable_device(self.device)  # refused before the work
         self.chosen = choose_recipes(self.protocols, self.recipes)
         if self.fusion:
             for protocol in self.chosen:

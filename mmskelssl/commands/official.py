@@ -1,16 +1,18 @@
 """Checkpoints of the official implementations -> ours."""
-import os
+import io
 import os.path as osp
 import re
 
 import torch
 from torch import Tensor
 
+from mmskelssl.atomic import write_atomically
 from mmskelssl.engine.checkpoint import load_checkpoint, load_whole
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.engine.run_spec import to_json
 from mmskelssl.errors import UserError
 from mmskelssl.models import methods
+from mmskelssl.names import file_name
 
 
 def rename_actclr(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -35,10 +37,9 @@ def rename_actclr(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def convert(method: str, source: str, target: str, layout: str = 'ntu25') -> None:
     """Write ``target`` from the official checkpoint ``source`` of a method; it must fill an ST-GCN completely."""
-    state = load_checkpoint(source)
-    state = rename_actclr(state.get('state_dict', state))
+    state = rename_actclr(load_checkpoint(source)['state_dict'])
     weight, last = (state.get(f'backbone.blocks.{name}.weight') for name in ('0.gcn.conv', '9.tcn.2'))
-    if weight is None or last is None:
+    if weight is None or last is None or weight.dim() != 4 or last.dim() != 1:
         raise UserError(f'{source}: no encoder_q.st_gcn_networks.* keys; is this a checkpoint of {method}?')
     backbone = dict(type='STGCN', layout=layout, in_channels=weight.shape[1], hidden_channels=weight.shape[0] // 3,
                     out_channels=last.shape[0])
@@ -46,7 +47,11 @@ def convert(method: str, source: str, target: str, layout: str = 'ntu25') -> Non
     model = dict(type=method, backbone=backbone, queue_size=64,
                  data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, views=views))
     load_whole(build_model(model, source).backbone, dict(state_dict=state), source, 'backbone.')
-    info = dict(model=to_json(model), method=method, stream='joint', seed=0, source=osp.basename(source))
-    os.makedirs(osp.dirname(target) or '.', exist_ok=True)
-    torch.save(dict(state_dict=state, meta=dict(mmskelssl=info)), target)
+    info = dict(model=to_json(model), method=method, stream='joint', seed=0, source=file_name(osp.basename(source)))
+    content = io.BytesIO()
+    torch.save(dict(state_dict=state, meta=dict(mmskelssl=info)), content)
+    try:
+        write_atomically(target, content.getvalue())
+    except OSError as error:
+        raise UserError(f'{target} cannot be written: {error.strerror or error}; choose another place') from error
     print(f'wrote {target}: {len(state)} tensors')

@@ -12,6 +12,8 @@ from mmskelssl.evaluation.results import print_table, row_title, write_results
 from mmskelssl.evaluation.scores import Scores, save_scores
 from mmskelssl.names import LONGEST, file_name
 
+MAX_DRAWN = 1000  # classes of a picture, whose table grows with their square
+
 
 class Output:
     """Writes what belongs to a row as the row comes, and results.json at the end.
@@ -74,7 +76,9 @@ class Output:
         return scores
 
     def _picture(self, row: dict, labels, predictions, classes: Sequence[str]) -> None:
-        if self.pictures:
+        if self.pictures and len(classes) > MAX_DRAWN:
+            print(f'no confusion is drawn of {len(classes)} classes; at most {MAX_DRAWN} fit into a picture')
+        elif self.pictures:
             row['picture'] = self._name('pictures', row, 'png')
             title = f'{row["encoder"]}, {row["stream"]} stream, {row["data"]} {row["split"]}: {row_title(row)}'
             draw_errors(osp.join(self.folder, row['picture']), labels, predictions, classes, title)

@@ -129,7 +129,13 @@ def run_transform(transform: Compose, keypoint: np.ndarray, layout: SkeletonLayo
     keypoint = np.array(keypoint)
     if not np.isfinite(keypoint).all():
         raise UserError(f'{what} holds NaN or Inf')
-    sample = transform(dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=layout))
+    try:
+        sample = transform(dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=layout))
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        raise UserError(f'{what}: data.pipeline fails on it: {type(error).__name__}: '
+                        f'{" ".join(str(error).split())[:200]}') from error
     if not isinstance(sample, dict) or 'inputs' not in sample:
         raise UserError('data.pipeline must end with dict(type="PackSkeleton")')
     if not np.isfinite(sample['inputs']).all():

@@ -1,14 +1,17 @@
 """Reading checkpoints: nothing in the file is run, and nothing is loaded by half."""
+import os
 import os.path as osp
-import pickle
 import zipfile
 from os import PathLike
 
 import torch
 from torch import nn
 
+from mmskelssl.engine.checkpoint_file import Refused, check_file, unusual_tensor
+from mmskelssl.engine.checkpoint_schema import check_content, describe
 from mmskelssl.engine.unpickle import STAND_INS, restore, to_plain
 from mmskelssl.errors import UserError
+from mmskelssl.plain_pickle import ForeignName
 
 __all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'load_part', 'load_whole', 'to_plain']
 
@@ -16,58 +19,61 @@ __all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'load_pa
 def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
     """Read a checkpoint of ours or of stock mmengine without running anything that it holds.
 
-    ``meta['config']`` is dropped: mmengine executes it when it resumes.
-
     Args:
         path: A local file; addresses are refused.
         map_location: As for ``torch.load``.
 
     Returns:
-        The dict in the file, with mmengine's histories restored.
+        The dict in the file, with mmengine's histories restored. It always has ``state_dict``, a dict of dense tensors,
+        and ``meta``, a dict; what else :mod:`~mmskelssl.engine.checkpoint_schema` says is checked.
+
+    Raises:
+        UserError: There is no such file, or it is damaged, crafted or no checkpoint.
     """
-    path = osp.expanduser(path)
-    if '://' in path:
-        raise UserError(f'{path}: remote checkpoints are not loaded; download the file, check it, and give its path')
-    if not osp.isfile(path):
-        raise UserError(f'{path}: no such checkpoint file')
-    if _inflates(path):
-        raise UserError(f'{path}: refused, since it is compressed: torch writes no such file, and it may unpack to any '
-                        'size')
+    path = _path(path)
     try:
+        check_file(path)
         with torch.serialization.safe_globals(STAND_INS):
-            checkpoint = restore(torch.load(path, map_location=map_location, weights_only=True))
+            content = restore(torch.load(path, map_location=map_location, weights_only=True))
     except PermissionError as error:
         raise UserError(f'{path}: cannot be read: {error.strerror}') from error
     except Exception as error:  # a damaged or crafted file can fail in any way
         raise UserError(f'{path}: {_reason(path, error)}') from error
-    if not isinstance(checkpoint, dict):
-        raise UserError(f'{path}: holds a {type(checkpoint).__name__}, not a checkpoint')
-    if isinstance(checkpoint.get('meta'), dict):
-        checkpoint['meta'].pop('config', None)
-    return checkpoint
+    return check_content(content, path)
 
 
-def _inflates(path: str) -> bool:
+def _path(path: str | PathLike) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False  # for the reader to refuse, or an older format
+        path = osp.expanduser(os.fspath(path))
+        text = isinstance(path, str)
+    except TypeError:
+        text = False
+    if not text or not path:
+        raise UserError(f'{path!r} is not the path of a checkpoint')
+    if '://' in path:
+        raise UserError(f'{path}: remote checkpoints are not loaded; download the file, check it, and give its path')
+    if '\0' in path or not osp.isfile(path):
+        raise UserError(f'{path}: no such checkpoint file')
+    return path
 
 
 def _reason(path: str, error: Exception) -> str:
-    refused = [line for line in str(error).splitlines() if 'GLOBAL' in line]
-    if isinstance(error, pickle.UnpicklingError) and refused:
-        name = refused[0].split('GLOBAL', 1)[1].split()[0]
-        return f'refused, since it holds {name}, which is not plain data and could run code'
+    if isinstance(error, ForeignName):
+        kind = unusual_tensor(error.name)
+        if kind:
+            return f'refused, since it holds a tensor of an unsupported kind ({kind}: {error.name}); only dense ' \
+                   'tensors of floats, integers and booleans are read'
+        return f'refused, since it holds {error.name}, which is not plain data and could run code'
+    if isinstance(error, Refused):
+        return f'refused, since it {error}'
     if osp.getsize(path) == 0 or not zipfile.is_zipfile(path):
         return 'not a readable checkpoint (truncated, or another kind of file); take another one'
-    return f'damaged checkpoint ({type(error).__name__}); take another one'
+    reason = ' '.join(str(error).split())[:200] if isinstance(error, ValueError) else type(error).__name__
+    return f'damaged checkpoint ({reason or type(error).__name__}); take another one'
 
 
 def _state_dict(checkpoint: dict) -> dict:
-    state = checkpoint.get('state_dict', checkpoint)
-    return {name.removeprefix('module.'): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return {name.removeprefix('module.'): value for name, value in checkpoint['state_dict'].items()}
 
 
 def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbone.') -> dict:
@@ -111,8 +117,8 @@ def load_whole(module: nn.Module, checkpoint: dict, path, prefix: str) -> None:
     found = {name.removeprefix(prefix): value for name, value in _renamed(module, _state_dict(checkpoint)).items()
              if name.startswith(prefix)}
     misfits = {name: f'{prefix}{name} is missing' if name not in found else
-               f'{prefix}{name} is {tuple(found[name].shape)} instead of {tuple(value.shape)}'
-               for name, value in wanted.items() if name not in found or found[name].shape != value.shape}
+               f'{prefix}{name} is {_kind(found[name])} instead of {_kind(value)}'
+               for name, value in wanted.items() if name not in found or _kind(found[name]) != _kind(value)}
     problems = [*misfits.values(), *(f'{prefix}{name} is not in the model' for name in found if name not in wanted)]
     if problems:
         fit = len(wanted) - len(misfits)
@@ -126,6 +132,11 @@ def load_whole(module: nn.Module, checkpoint: dict, path, prefix: str) -> None:
     module.load_state_dict(found)
 
 
+def _kind(value: torch.Tensor) -> str:
+    """Shape of a tensor, and what else must agree: floats of any width are exchanged, all else is not."""
+    return f'{tuple(value.shape)}' + ('' if value.is_floating_point() else f' of {str(value.dtype)[6:]}')
+
+
 def build_from_checkpoint(path: str | PathLike) -> tuple[nn.Module, dict]:
     """Rebuild a model from the description inside its checkpoint, and load its weights.
 
@@ -133,12 +144,12 @@ def build_from_checkpoint(path: str | PathLike) -> tuple[nn.Module, dict]:
         The model, in eval mode, and ``meta['mmskelssl']`` with ``model`` and ``dataset`` decoded. ``not_loaded`` lists
         the keys beside the backbone's that did not fit.
     """
-    from mmskelssl.engine.rebuild import build_model, decode_info
+    from mmskelssl.engine.rebuild import build_model
     checkpoint = load_checkpoint(path)
-    info = decode_info(checkpoint, path)
+    info = describe(checkpoint, path)
     model = build_model(info['model'], path)
     load_whole(model.backbone, checkpoint, path, 'backbone.')
     wanted, state = model.state_dict(), _renamed(model, _state_dict(checkpoint))
-    fit = {name: value for name, value in state.items() if name in wanted and wanted[name].shape == value.shape}
+    fit = {name: value for name, value in state.items() if name in wanted and _kind(wanted[name]) == _kind(value)}
     model.load_state_dict(fit, strict=False)
     return model.eval(), {**info, 'not_loaded': sorted({*wanted, *state} - {*fit})}

@@ -11,7 +11,7 @@ from mmskelssl.datasets.skeleton_dataset import ABOUT, SkeletonDataset, dataset_
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.distributed import is_first_process, process_count
 from mmskelssl.engine.named_hooks import complete_hooks
-from mmskelssl.engine.plugins import look_beside
+from mmskelssl.engine.plugins import look_beside, trust
 from mmskelssl.engine.run_spec import RunSpec, describe_run
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
@@ -53,7 +53,9 @@ def _read(path: str) -> Config:
     look_beside(path)  # custom_imports may name what lies there
     try:
         with shipped_bases():
-            return Config.fromfile(path, lazy_import=False)
+            cfg = Config.fromfile(path, lazy_import=False)
+        trust((cfg.get('custom_imports') or {}).get('imports') or [])
+        return cfg
     except ImportError as error:
         while error.__context__ is not None:  # mmengine hides what was missing
             error = error.__context__

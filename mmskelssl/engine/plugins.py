@@ -1,10 +1,13 @@
-"""Finding plug-ins: packages of a user's own that nothing installs."""
+"""Plug-ins: packages of a user's own that nothing installs. Which of them the caller has named is remembered here."""
 import importlib
 import os.path as osp
 import sys
 from collections.abc import Sequence
 
 from mmskelssl.errors import UserError
+
+# Modules that the caller imported by name: files may name classes of these, besides our own.
+_trusted: set[str] = set()
 
 
 def look_beside(path: str) -> None:
@@ -17,13 +20,24 @@ def look_beside(path: str) -> None:
         sys.path.append(folder)
 
 
-def import_plugins(names: Sequence[str]) -> None:
-    """Import plug-ins, which registers their types.
+def trust(modules: str | Sequence[str]) -> None:
+    """Let checkpoints name the registered classes of modules, and of what lies in them, from now on."""
+    _trusted.update([modules] if isinstance(modules, str) else modules)
+
+
+def is_trusted(module: str) -> bool:
+    """Whether a class of this module may be named by a file: of this package, or of a plug-in named by the caller."""
+    return any(module == name or module.startswith(f'{name}.') for name in ('mmskelssl', *_trusted))
+
+
+def import_plugins(names: str | Sequence[str]) -> None:
+    """Import plug-ins, which registers their types, and lets checkpoints name them.
 
     Args:
-        names: Modules (``skelplug``), or paths of packages and files (``examples/plugin/skelplug``, ``mine.py``).
+        names: Modules (``skelplug``; ``__main__`` for classes of the running script), or paths of packages and files
+            (``examples/plugin/skelplug``, ``mine.py``).
     """
-    for name in names:
+    for name in [names] if isinstance(names, str) else names:
         module = name
         if osp.exists(name) and (osp.sep in name or name.endswith('.py')):
             look_beside(osp.abspath(name))
@@ -36,6 +50,7 @@ def import_plugins(names: Sequence[str]) -> None:
         if module != name and not _lies_at(found, name):
             raise UserError(f'{name}: another module is called {module!r} '
                             f'({getattr(found, "__file__", "built in")}): rename yours')
+        trust(module)
 
 
 def _lies_at(module, path: str) -> bool:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from mmskelssl.errors import UserError
+
 
 def random_state() -> dict:
     """State of Python's, NumPy's, torch's and every CUDA device's generator."""
@@ -16,6 +18,14 @@ def random_state() -> dict:
 
 def restore_random_state(state: dict) -> None:
     """Put all generators where :func:`random_state` found them, whatever containers a checkpoint made of it."""
+    try:
+        _restore(state)
+    except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f'the random states in the checkpoint are damaged ({" ".join(str(error).split())[:100]}); take '
+                        'an earlier one') from error
+
+
+def _restore(state: dict) -> None:
     version, words, gauss = state['python']
     random.setstate((version, tuple(words), gauss))
     kind, words, *rest = state['numpy']

@@ -1,85 +1,41 @@
-"""Building models and data sets from the JSON in a checkpoint.
-
-mmengine's registries import and call whatever a dotted ``type`` names (``subprocess.run``...), so a description from
-a file may only name what is registered.
-"""
-import difflib
-import json
+"""Building models and data sets from the JSON in a checkpoint: checked, measured, then built."""
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from mmcv.transforms import Compose
 from torch import nn
+from torch.nn.modules import module as torch_modules
 
-from mmskelssl import registry
+from mmskelssl.datasets.preprocessing import build_transform
 from mmskelssl.datasets.skeleton_dataset import dataset_config
+from mmskelssl.engine.allow_list import DATASET, MODEL, TRANSFORM, allowed, resolve, resolve_all
 from mmskelssl.errors import UserError
 
-
-def decode_info(checkpoint: dict, path) -> dict:
-    """``meta['mmskelssl']`` of a checkpoint, with ``model`` and ``dataset`` as dicts."""
-    info = (checkpoint.get('meta') or {}).get('mmskelssl')
-    if not isinstance(info, dict) or 'model' not in info:
-        raise UserError(f'{path}: does not say how to build its model (written by another program?); '
-                        'use python tools/test.py CONFIG CKPT')
-    try:
-        return {**info, **{key: json.loads(info[key]) for key in ('model', 'dataset') if key in info}}
-    except (TypeError, ValueError) as error:
-        raise UserError(f'{path}: its model description is not JSON: {error}') from error
-
-
-def registered_types() -> set[str]:
-    """Every name that a config may use as ``type`` for models, augmentations, data sets and transforms."""
-    names = set()
-    for kind in ('MODELS', 'BATCH_AUGMENTS', 'DATASETS', 'TRANSFORMS'):
-        node = getattr(registry, kind)
-        node.import_from_location()
-        while node is not None:
-            names.update(node.module_dict)
-            node = node.parent
-    return names
-
-
-def check_types(config, where: str) -> None:
-    """Refuse a config, however nested, that names anything unregistered."""
-    known = registered_types()
-
-    def visit(node):
-        if isinstance(node, dict):
-            if '_scope_' in node and node['_scope_'] != 'mmskelssl':
-                raise UserError(f'{where}: its description asks for the scope {node["_scope_"]!r}; refused')
-            if 'type' in node and str(node['type']).removeprefix('mmskelssl.') not in known:
-                close = difflib.get_close_matches(str(node['type']), known, 3, 0.6)
-                raise UserError(f'{where}: type {node["type"]!r} is not registered'
-                                + (f' (nearest: {", ".join(close)})' if close else '')
-                                + '; if a plug-in has it, name the module or its path with --imports')
-            for value in node.values():
-                visit(value)
-        elif isinstance(node, (list, tuple)):
-            for value in node:
-                visit(value)
-
-    visit(config)
+MAX_BYTES, MAX_TENSORS = 1 << 30, 20_000  # of a model that a file describes; the largest published one has 20 MiB
 
 
 def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
     """Build a model from plain data.
 
     Args:
-        config: Model config with registered types only.
+        config: Model config; it may name what :mod:`mmskelssl.engine.allow_list` allows.
         where: File that it came from, for messages.
         seed: Initialise the weights from this seed; else leave them as they are built. torch's generators are put
             back afterwards.
     """
-    check_types(config, where)
-    try:
-        method = registry.MODELS.get(config['type'])
+    with _one_line(f'{where}: its model cannot be built here'):
+        method = allowed(MODEL).get(str(config.get('type')).removeprefix('mmskelssl.'))
         if hasattr(method, 'rename_options'):  # an older version may have written the description
             config = method.rename_options(config)
+        with torch.random.fork_rng([]), torch.device('meta'), _measured(where):
+            _make(resolve(config, MODEL, where))  # no memory for weights is taken before their size is known
         if seed is None:
-            return registry.MODELS.build(config)
+            return _make(resolve(config, MODEL, where))
         with torch.random.fork_rng([*range(torch.cuda.device_count())]):
             torch.manual_seed(seed)
-            model = registry.MODELS.build(config)
+            model = _make(resolve(config, MODEL, where))
             if hasattr(model, 'init_weights'):
                 before = logging.root.manager.disable
                 logging.disable(logging.INFO)  # mmengine logs a line for every parameter
@@ -88,15 +44,66 @@ def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
                 finally:
                     logging.disable(before)
             return model
-    except UserError:
-        raise
-    except (TypeError, KeyError, ValueError) as error:
-        raise UserError(f'{where}: its model cannot be built here: {error}') from error
 
 
 def build_dataset(data: dict, split: str, where: str):
-    """The data set of a split, as a checkpoint describes it (:func:`dataset_config`)."""
-    # Not where to write: that is no file's to say.
-    config = dataset_config({key: value for key, value in data.items() if key != 'cache_dir'}, split)
-    check_types(config, where)
-    return registry.DATASETS.build(config)
+    """The data set of a split, as a checkpoint describes it (:func:`dataset_config`).
+
+    It does not say where to write, nor what to keep in a device's memory.
+    """
+    config = dataset_config({key: value for key, value in data.items() if key not in ('cache_dir', 'resident')}, split)
+    resolved = resolve(config, DATASET, where)
+    # By name in the data set: it hashes its pipeline, and sends it to other processes.
+    with _one_line(f'{where}: its data set cannot be built here'):
+        arguments = {**config, 'pipeline': _named(config.get('pipeline') or [])}
+        return resolved['type'](**{key: value for key, value in arguments.items() if key != 'type'})
+
+
+def build_pipeline(pipeline: list[dict], where: str) -> Compose:
+    """The transforms of a data set that a checkpoint describes, for clips in memory."""
+    resolve_all(pipeline, TRANSFORM, where, 'data set.pipeline')
+    with _one_line(f'{where}: its pipeline cannot be built here'):
+        return build_transform(_named(pipeline))
+
+
+def _named(pipeline: list[dict]) -> list[dict]:
+    return [{**step, 'type': step['type'].removeprefix('mmskelssl.')} for step in pipeline]
+
+
+def _make(resolved: dict):
+    return resolved.pop('type')(**resolved)
+
+
+@contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """A constructor may fail in any way on values that fit its signature."""
+    try:
+        yield
+    except UserError as error:
+        raise error if str(error).startswith(what.partition(':')[0]) else UserError(f'{what}: {error}') from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError,
+            ValueError) as error:
+        text = ' '.join(str(error).split())[:300]
+        raise UserError(f'{what}: {text or type(error).__name__}') from error
+
+
+@contextmanager
+def _measured(where) -> Iterator[None]:
+    """Refuse a model while it is being built, once it has too many or too large weights."""
+    seen, size = 0, 0
+
+    def count(module, name, tensor):
+        nonlocal seen, size
+        if tensor is not None:
+            seen, size = seen + 1, size + tensor.numel() * tensor.element_size()
+            if seen > MAX_TENSORS or size > MAX_BYTES:
+                raise UserError(f'{where}: its model would have more than {MAX_BYTES >> 20} MiB or {MAX_TENSORS:,} '
+                                'weights; refused')
+
+    hooks = [torch_modules.register_module_parameter_registration_hook(count),
+             torch_modules.register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,8 +1,8 @@
-"""Inert stand-ins with which ``torch.load(weights_only=True)`` reads mmengine's own checkpoints.
+"""How histories and arrays of mmengine's checkpoints become plain data, and plain data histories again.
 
 mmengine pickles ``HistoryBuffer`` objects together with their bound methods, so such a file names
 ``builtins.getattr`` and numpy's reconstructors. Allowing the real ones would let a crafted file call what it likes.
-These classes only keep what they are given; :func:`restore` turns them into arrays and numbers afterwards.
+:data:`STAND_INS` only keep what they are given; :func:`restore` turns them into arrays and numbers afterwards.
 """
 from collections import OrderedDict
 
@@ -10,92 +10,58 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-# Kind and size only: no objects, no records, no strings.
-_DTYPES = {f'{kind}{size}' for kind in 'iu' for size in (1, 2, 4, 8)} | {'f2', 'f4', 'f8', 'b1'}
+from mmskelssl import plain_pickle
+from mmskelssl.plain_pickle import Array, Dtype, Scalar, StandIn
 
 
-class _Dtype:
-    """``numpy.dtype('f8', False, True)``, then its state ``(version, byte order, ...)``."""
-
-    def __init__(self, code='', *_):
-        self.code, self.order = str(code), '='
-
-    def __setstate__(self, state):
-        self.order = str(state[1])
-
-    def real(self) -> np.dtype:
-        if self.code not in _DTYPES:
-            raise ValueError(f'array of unsupported type {self.code!r}')
-        return np.dtype(self.code).newbyteorder({'<': '<', '>': '>'}.get(self.order, '='))
-
-
-class _Array:
-    """``numpy.ndarray``: its state is ``(version, shape, dtype, Fortran order, bytes)``."""
-
-    def __setstate__(self, state):
-        _, self.shape, self.dtype, self.fortran, self.data = state
-
-    def real(self) -> np.ndarray:
-        flat = np.frombuffer(bytearray(self.data), self.dtype.real())
-        return flat.reshape(self.shape, order='F' if self.fortran else 'C')
-
-
-class _Scalar:
-    def __init__(self, dtype, data=b''):
-        self.dtype, self.data = dtype, data
-
-    def real(self) -> int | float | bool:
-        return np.frombuffer(self.data, self.dtype.real())[0].item()
-
-
-class _History:
+class History(StandIn):
     """``HistoryBuffer``: two arrays and a length; the methods in its state are ignored."""
+    state = None
+
+    def __init__(self, *_):
+        pass
 
     def __setstate__(self, state):
-        self.state = dict(state)
+        self.state = state
 
     def real(self) -> HistoryBuffer:
-        log, count = (np.asarray(restore(self.state[key]), dtype) for key, dtype in
-                      (('_log_history', np.float64), ('_count_history', np.int64)))
-        return HistoryBuffer(log, count, int(self.state['max_length']))
+        if not isinstance(self.state, dict):
+            raise ValueError('a history without data')
+        return _history(*(self.state.get(key) for key in ('_log_history', '_count_history', 'max_length')))
 
 
-def _new_array(*_):
-    return _Array()
+def _history(log, count, length) -> HistoryBuffer:
+    """A HistoryBuffer of two vectors of one size; what is neither array nor tensor yet is a stand-in."""
+    log, count = (part.real() if isinstance(part, Array) else part for part in (log, count))
+    log, count = (part.cpu().numpy() if isinstance(part, torch.Tensor) else part for part in (log, count))
+    vectors = all(isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind in 'iuf' for part in (log, count))
+    if not vectors or len(log) != len(count) or type(length) is not int or not 0 < length < 1 << 40:
+        raise ValueError('a history that is not two vectors of one size and a length')
+    return HistoryBuffer(log.astype(np.float64), count.astype(np.int64), length)
 
 
-def _nothing(*_):
+def nothing(*_):
+    """Stands in for a function whose result no one needs."""
     return None
 
 
-def _no_bytes(*_):
-    return b''  # how pickle writes the bytes of an empty array
-
-
-STAND_INS = [(_History, 'mmengine.logging.history_buffer.HistoryBuffer'), (_nothing, 'builtins.getattr'),
-             (_no_bytes, 'builtins.bytes'),
-             (_Array, 'numpy.ndarray'), (_Dtype, 'numpy.dtype'),
+# For torch's own unpickler, by the names that it looks up.
+STAND_INS = [(History, 'mmengine.logging.history_buffer.HistoryBuffer'), (nothing, 'builtins.getattr'),
+             (plain_pickle.empty_bytes, 'builtins.bytes'), (Array, 'numpy.ndarray'), (Dtype, 'numpy.dtype'),
              *((stand_in, f'numpy.{core}.multiarray.{name}') for core in ('core', '_core')
-               for stand_in, name in ((_new_array, '_reconstruct'), (_Scalar, 'scalar')))]
+               for stand_in, name in ((plain_pickle.new_array, '_reconstruct'), (Scalar, 'scalar')))]
 
 _PLAIN_HISTORY = {'_history', '_count', 'max_length'}
 
 
 def restore(value):
-    """Replace stand-ins, and histories in their plain form, by what they stand for."""
-    if isinstance(value, (_Array, _Scalar, _History)):
-        return value.real()
-    if isinstance(value, dict):
-        if set(value) == _PLAIN_HISTORY:
-            return HistoryBuffer(value['_history'].cpu().numpy(), value['_count'].cpu().numpy(), value['max_length'])
-        for key, item in value.items():
-            value[key] = restore(item)
-        return value
-    if isinstance(value, list):
-        return [restore(item) for item in value]
-    if type(value) is tuple:
-        return tuple(restore(item) for item in value)
-    return None if isinstance(value, _Dtype) else value
+    """Replace stand-ins, and histories in their plain form, by what they stand for; see plain_pickle.restore."""
+    return plain_pickle.restore(value, _to_history)
+
+
+def _to_history(value: dict):
+    plain = set(value) == _PLAIN_HISTORY
+    return _history(value['_history'], value['_count'], value['max_length']) if plain else value
 
 
 def to_plain(value, path: str = '', dropped: list[str] | None = None):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from mmskelssl.atomic import file_hash, write_atomically
 from mmskelssl.engine.checkpoint import load_checkpoint
+from mmskelssl.engine.checkpoint_schema import check_resumable
 from mmskelssl.engine.distributed import is_first_process
 from mmskelssl.errors import UserError
 
@@ -119,11 +120,10 @@ def _problem(path: str, entry: dict) -> str | None:
     if 'sha256' in entry and file_hash(path) != entry['sha256']:
         return f'{path}: its content is not what was written (sha256 differs from manifest.json)'
     try:
-        checkpoint = load_checkpoint(path)
+        check_resumable(load_checkpoint(path), path)
     except UserError as error:
         return str(error)
-    missing = {'meta', 'state_dict', 'optimizer', 'message_hub'} - set(checkpoint)
-    return f'{path}: cannot be resumed from, it has no {", ".join(sorted(missing))}' if missing else None
+    return None
 
 
 def prune(work_dir: str, keep: int) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from rich.progress import track
 from torch import nn
+from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 
@@ -30,6 +31,54 @@ class Features:
     def take(self, rows) -> 'Features':
         """The clips at these rows."""
         return Features(self.feats[rows], self.labels[rows], [self.ids[i] for i in rows])
+
+
+def label_array(labels, what: str, known: bool = True) -> np.ndarray:
+    """Labels as an (N,) int64 array.
+
+    Args:
+        what: Whose they are, for the message of the error where they are no whole numbers from 0 on. Booleans and
+            floats are refused: a cast would make classes of them in silence.
+        known: Refuse -1, too, which stands for a missing label.
+    """
+    given = labels
+    labels = np.asarray(labels)
+    mixed = isinstance(given, (list, tuple)) and any(isinstance(label, (bool, np.bool_)) for label in given)
+    if labels.ndim != 1 or labels.dtype.kind not in 'iu' or mixed or (labels.dtype.kind == 'u' and labels.size
+                                                                       and labels.max() > 1 << 62):
+        raise UserError(f'{what}: labels are whole numbers from 0 on, one for each clip; got '
+                        f'{"booleans among them" if mixed else f"{labels.dtype} of shape {labels.shape}"}')
+    labels = labels.astype(np.int64)
+    if labels.size and labels.min() < -1:
+        raise UserError(f'{what}: clip {int(labels.argmin())} has the label {labels.min()}; labels are whole numbers '
+                        'from 0 on, and -1 where there is none')
+    if known and (labels < 0).any():
+        raise UserError(f'{what}: {int((labels < 0).sum())} of {len(labels)} clips have no label; give the store '
+                        'labels, or evaluate on another one')
+    return labels
+
+
+def unit_features(features, what: str) -> torch.Tensor:
+    """:func:`feature_tensor`, each of length 1; a feature of length zero stays as it is.
+
+    Scaled before: the square of 1e20 is no float32.
+    """
+    features = feature_tensor(features, what)
+    largest = features.abs().amax(1, keepdim=True)
+    return F.normalize(torch.where(largest > 1e15, features / largest, features), dim=1)
+
+
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """The device of this name, default the GPU where there is one; an error where it cannot hold data."""
+    try:
+        made = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        if made.type == 'meta':
+            raise RuntimeError('it holds no data')
+        torch.zeros(1, device=made)
+        return made
+    except (AssertionError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f'device {str(device)!r} cannot be used: {reason}') from error
 
 
 def feature_tensor(features, what: str) -> torch.Tensor:
@@ -72,9 +121,7 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
     feats = None
     try:
         for i, chunk in enumerate(track(chunks, 'features', disable=not progress or len(chunks) < 8, transient=True)):
-            batch = model.data_preprocessor(dataset.__getitems__(chunk), False)
-            frames = (batch.get('data_samples') or {}).get('num_frames')
-            made = model.extract_feat(batch['inputs'], frames).float().cpu().numpy()
+            made = _encode(model, dataset.__getitems__(chunk), str(dataset.ids[chunk[0]]))
             if feats is None:
                 feats = np.empty((len(rows), made.shape[1]), np.float32)
             feats[i * batch_size:i * batch_size + len(chunk)] = made
@@ -87,6 +134,20 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
         raise UserError(f'sample {ids[bad[0]]}: its feature is not finite ({len(bad)} of {len(ids)} samples): '
                         'check the sample, and the checkpoint, for NaN')
     return Features(feats, np.asarray(dataset.labels, np.int64)[rows], ids)
+
+
+def _encode(model: nn.Module, batch: dict, name: str) -> np.ndarray:
+    """Features of a batch, or an error that names its first sample: a model need not fit the clips that it is given."""
+    shape = tuple(batch['inputs'].shape)
+    try:
+        batch = model.data_preprocessor(batch, False)
+        frames = (batch.get('data_samples') or {}).get('num_frames')
+        return model.extract_feat(batch['inputs'], frames).float().cpu().numpy()
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = ' '.join(str(error).split())[:300]
+        raise UserError(f'sample {name}: the encoder fails on its batch of shape {shape}: {reason}') from error
 
 
 @dataclass

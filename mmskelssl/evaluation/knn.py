@@ -3,10 +3,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.features import feature_tensor
+from mmskelssl.evaluation.features import label_array, unit_features
 from mmskelssl.ops.neighbours import nearest
 
 _CHUNK_BYTES = 28 << 20  # of similarities held at a time; beyond 32 MiB malloc maps fresh pages for each chunk
@@ -33,15 +32,11 @@ def knn_scores(bank, bank_labels, queries, ks: Sequence[int] = (1,), temperature
     """
     if not ks or min(ks) < 1:
         raise UserError(f'KNN: k must be at least 1, got {list(ks)}')
-    bank, queries = (F.normalize(feature_tensor(x, f'KNN: {what}'), dim=1)
-                     for x, what in ((bank, 'bank'), (queries, 'queries')))
-    labels = torch.as_tensor(np.asarray(bank_labels), dtype=torch.long, device=bank.device)
+    bank, queries = (unit_features(x, f'KNN: {what}') for x, what in ((bank, 'bank'), (queries, 'queries')))
+    labels = torch.from_numpy(label_array(bank_labels, 'KNN: bank')).to(bank.device)
     if len(labels) != len(bank) or bank.shape[1] != queries.shape[1]:
         raise UserError(f'KNN: bank {tuple(bank.shape)} with {len(labels)} labels does not go with queries '
                         f'{tuple(queries.shape)}')
-    if labels.min() < 0:
-        raise UserError(f'KNN: {int((labels < 0).sum())} clips of the bank have no label; '
-                        'give the store labels, or evaluate on another one')
     classes = max(num_classes or 0, int(labels.max()) + 1)
     votes = {k: np.empty((len(queries), classes), np.float32) for k in ks}
     step = max(1, _CHUNK_BYTES // (4 * len(bank)))

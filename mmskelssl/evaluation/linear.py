@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.features import feature_tensor
+from mmskelssl.evaluation.features import feature_tensor, label_array
 from mmskelssl.evaluation.recipes import LINEAR, LogRegRecipe, SGDRecipe
 
 
@@ -48,17 +48,25 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
     """
     settings = replace(LINEAR[recipe], **changes)
     train = feature_tensor(train, 'linear probe: train').numpy()
-    labels = np.asarray(train_labels, np.int64)
+    labels = label_array(train_labels, 'linear probe')
     if len(train) != len(labels):
         raise UserError(f'linear probe: features {train.shape} with {len(labels)} labels do not fit')
-    if labels.min() < 0:
-        raise UserError(f'linear probe: {int((labels < 0).sum())} of {len(labels)} training clips have no label; '
-                        'give the store labels, or evaluate on another one')
     if len(np.unique(labels)) < 2:
         raise UserError(f'linear probe: all {len(labels)} training clips have class {labels[0]}; it needs two or more')
     classes = max(num_classes or 0, int(labels.max()) + 1)
     fit = _sgd if isinstance(settings, SGDRecipe) else _logreg
-    return fit(settings, train, labels, seed, classes)
+    score = fit(settings, train, labels, seed, classes)
+
+    def checked(test: np.ndarray) -> np.ndarray:
+        with np.errstate(over='ignore'):
+            scores = score(test)
+        if not np.isfinite(scores).all():
+            raise UserError(f'linear probe: the scores of recipe {recipe!r} are not finite: the layer has diverged on '
+                            f'features as large as {max(np.abs(train).max(), np.abs(test).max()):.3g}; check the '
+                            "encoder, or take recipe 'logreg', which standardises them")
+        return scores
+
+    return checked
 
 
 def _sgd(recipe: SGDRecipe, train, labels, seed: int, classes: int) -> Callable:

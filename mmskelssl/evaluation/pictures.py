@@ -5,6 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmskelssl.atomic import write_atomically
+from mmskelssl.errors import printable
+
+
+def _plain(text: str) -> str:
+    """Matplotlib sets what stands between two dollars as mathematics, and fails where it is none."""
+    return printable(text).replace('$', r'\$')
 
 
 def draw_errors(path: str, labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str], title: str) -> None:
@@ -16,6 +22,7 @@ def draw_errors(path: str, labels: np.ndarray, predictions: np.ndarray, classes:
         classes: Names by class number.
     """
     from matplotlib.figure import Figure
+    classes, title = [_plain(name) for name in classes], _plain(title)
     present = np.unique(labels)
     table = np.zeros((len(classes), len(classes)))
     known = predictions >= 0

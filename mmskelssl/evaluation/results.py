@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from mmskelssl.atomic import write_atomically
+from mmskelssl.errors import printable
 from mmskelssl.evaluation.protocols import PROTOCOLS
 from mmskelssl.provenance import command_line, machine, versions
 
@@ -25,6 +27,11 @@ def _plain(value):
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None  # NaN is not JSON
     return value
+
+
+def _shown(text: str) -> str:
+    """Names come from files: neither Rich's markup nor a terminal's codes in them are obeyed."""
+    return escape(printable(text))
 
 
 def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = None, data_hash: str | None = None,
@@ -85,16 +92,16 @@ def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None
     backbones = len({row.get('backbone') for row in rows}) > 1
     lines: dict[tuple, dict] = {}
     for row in rows:
-        encoder = encoder_name(row, backbones) + (f', epoch {row["epoch"]}' if row.get('epoch') else '')
-        where = (f'{data_name(row)} {row["stream"]} ' if several else '') + row['split']
+        encoder = _shown(encoder_name(row, backbones) + (f', epoch {row["epoch"]}' if row.get('epoch') else ''))
+        where = _shown((f'{data_name(row)} {row["stream"]} ' if several else '') + row['split'])
         lines.setdefault((encoder, where), {})[column_of(row)] = row
-    table = Table(title=None if several else f'{data_name(rows[0])}, {rows[0]["stream"]} stream: top-1 %')
+    table = Table(title=None if several else _shown(f'{data_name(rows[0])}, {rows[0]["stream"]} stream: top-1 %'))
     for name in ('encoder', 'split'):
         table.add_column(name, no_wrap=True)
     for protocol, recipe, share in columns:
         share = f' {100 * share:g} %' if share != 1 else ''
-        table.add_column(f'{protocol}{share}\n{recipe}{" mAP" if protocol == "retrieval" else ""}', justify='right',
-                         no_wrap=True)
+        table.add_column(f'{_shown(protocol)}{share}\n{_shown(recipe)}{" mAP" if protocol == "retrieval" else ""}',
+                         justify='right', no_wrap=True)
     keys = list(lines)
     for i, key in enumerate(keys):
         last_of_encoder = i + 1 < len(keys) and keys[i + 1][0] != key[0]
@@ -106,7 +113,7 @@ def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None
         console = Console(width=max(needed, Console().width if sys.stdout.isatty() else 120))
     console.print(table)
     for line in _legend(rows):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, soft_wrap=True, markup=False)
 
 
 def data_name(row: Mapping) -> str:

@@ -1,11 +1,9 @@
 """Rank a gallery by cosine."""
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from torch.nn import functional as F
 
-from mmskelssl.evaluation.features import feature_tensor
+from mmskelssl.evaluation.features import label_array, unit_features
 
 _CHUNK_BYTES = 64 << 20  # of similarities held at a time
 
@@ -24,9 +22,10 @@ def retrieve(gallery, gallery_labels, queries, query_labels, ranks: Sequence[int
     Returns:
         (N,) the nearest clip of the gallery, (N,) average precision in 0..1, and rank -> (N,) bool.
     """
-    gallery, queries = (F.normalize(feature_tensor(x, f'retrieval: {what}'), dim=1)
+    gallery, queries = (unit_features(x, f'retrieval: {what}')
                         for x, what in ((gallery, 'gallery'), (queries, 'queries')))
-    labels, wanted = (torch.as_tensor(np.asarray(x), dtype=torch.long) for x in (gallery_labels, query_labels))
+    labels, wanted = (torch.from_numpy(label_array(x, f'retrieval: {what}'))
+                      for x, what in ((gallery_labels, 'gallery'), (query_labels, 'queries')))
     place = torch.arange(1, len(gallery) + 1)
     nearest, precision = torch.empty(len(queries), dtype=torch.long), torch.empty(len(queries), dtype=torch.float64)
     found = {rank: torch.empty(len(queries), dtype=torch.bool) for rank in ranks}

@@ -55,13 +55,15 @@ def load_scores(path: str) -> Scores:
         raise UserError(f'{path}: no such file') from None
     except KeyError as error:
         raise UserError(f'{path}: {error.args[0]}; it needs ids, scores and labels') from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f'{path}: no readable file of scores ({error})') from error
+    except UserError:
+        raise
+    except Exception as error:  # a damaged or crafted zip can fail in any way
+        raise UserError(f'{path}: no readable file of scores ({" ".join(str(error).split())[:200]})') from error
     ids, scores, labels = [str(name) for name in arrays['ids'].ravel()], arrays['scores'], arrays['labels']
     if (scores.ndim != 2 or not scores.shape[1] or scores.dtype.kind != 'f' or labels.dtype.kind not in 'iu'
-            or labels.shape != (len(ids),) or len(scores) != len(ids) or not ids or not isinstance(row, dict)):
+            or labels.shape != (len(ids),) or len(scores) != len(ids) or not ids or not _is_row(row)):
         raise UserError(f'{path}: {len(ids)} ids, scores {scores.shape} and labels {labels.shape} do not fit; '
-                        'expected N, (N, classes) and (N,)')
+                        'expected N, (N, classes) and (N,), and a row of names and numbers')
     if not np.isfinite(scores).all():
         raise UserError(f'{path}: the scores of sample {ids[np.flatnonzero(~np.isfinite(scores).all(1))[0]]} are not '
                         'finite')
@@ -72,6 +74,15 @@ def load_scores(path: str) -> Scores:
     if len(classes) != scores.shape[1]:
         classes = [str(c) for c in range(scores.shape[1])]
     return Scores(ids, scores, labels.astype(np.int64), row, classes)
+
+
+def _is_row(row) -> bool:
+    """A row of results.json: names are texts on one line, all other values numbers or containers of them."""
+    names = ('encoder', 'method', 'data', 'split', 'train_split', 'test_split', 'stream', 'protocol', 'recipe')
+    numbers = ('label_fraction', 'seed', 'seconds', 'feature_seconds', 'epoch')
+    return (isinstance(row, dict)
+            and all(isinstance(row.get(key, ''), str) and row.get(key, '').isprintable() for key in names)
+            and all(isinstance(row.get(key) or 0, (int, float)) for key in numbers))
 
 
 def join(members: Sequence[Scores], names: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:

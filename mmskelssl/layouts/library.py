@@ -55,7 +55,9 @@ def get_layout(layout: str | Mapping | SkeletonLayout) -> SkeletonLayout:
         return LAYOUTS[name]
     try:
         return _from_fields(layout)
-    except (AttributeError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f'layout dict: {error}; it needs name, joints, parents, hip, shoulders') from error
 
 

@@ -42,7 +42,7 @@ class SkeletonLayout:
         parents = tuple(joint if parent == -1 else parent for joint, parent in enumerate(self.parents))
         object.__setattr__(self, 'parents', parents)
         used = [*self.parents, self.hip, *self.shoulders, *(j for pair in self.pairs for j in pair)]
-        if any(j not in joints for j in used):
+        if any(type(j) is not int or j not in joints for j in used):
             raise UserError(f'layout {self.name}: a joint index is outside 0..{len(self.joints) - 1}')
         if sum(parent == joint for joint, parent in enumerate(self.parents)) != 1:
             raise UserError(f'layout {self.name}: exactly one joint must be its own parent (the root), or have -1')
@@ -57,6 +57,8 @@ class SkeletonLayout:
             raise UserError(f'a layout has {len(self.joints)} joints: expected 1 to {MAX_JOINTS}')
         if not all(isinstance(name, str) for name in (self.name, *self.joints, *self.parts)):
             raise UserError('a layout has a name, a joint or a part that is not text')
+        if not self.name.isprintable():
+            raise UserError(f'layout {self.name[:50]!r}: its name has characters that cannot be printed')
         numbers = [*self.parents, self.hip, *self.shoulders, *(j for pair in self.pairs for j in pair),
                    *(j for part in self.parts.values() for j in part)]
         if any(isinstance(j, bool) or not hasattr(j, '__index__') for j in numbers):

@@ -12,12 +12,14 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmskelssl.engine import plugins
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone, load_checkpoint, load_part
 from mmskelssl.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
-from mmskelssl.engine.rebuild import build_dataset, check_types
+from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.engine.safe_io import install_safe_io
 from mmskelssl.engine.unpickle import to_plain
 from mmskelssl.errors import UserError
+from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.registry import MODELS
 
 
@@ -213,42 +215,88 @@ def test_other_shapes_surplus_and_nan_are_refused(tmp_path):
         load_backbone(Net(), tmp_path / 'a.pth')
 
 
+class Encoder(nn.Module):
+    def __init__(self, width: int = 4):
+        super().__init__()
+        self.layers, self.out_channels = nn.Linear(3, width), width
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Method(SkeletonEncoder):
+    def __init__(self, inner: list | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.projector = nn.Linear(self.feat_channels, 2)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.extract_feat(inputs)
+
+
 @pytest.fixture
-def registered():
-    MODELS.register_module('CheckpointTestNet', module=Net)
+def registered(monkeypatch):
+    monkeypatch.setattr(plugins, '_trusted', set())
+    for kind in (Encoder, Method):
+        MODELS.register_module(f'CheckpointTest{kind.__name__}', module=kind)
+    plugins.trust(__name__)
     yield
-    del MODELS._module_dict['CheckpointTestNet']
+    for kind in (Encoder, Method):
+        del MODELS._module_dict[f'CheckpointTest{kind.__name__}']
 
 
-def described(path, model, net):
-    info = dict(model=json.dumps(model), dataset=json.dumps(dict(store='s')), seed=0)
-    torch.save(dict(meta=dict(mmskelssl=info), state_dict=net.state_dict()), path)
+ENCODER = dict(type='CheckpointTestEncoder', width=6)
+METHOD = dict(type='CheckpointTestMethod', backbone=ENCODER)
+
+
+def described(path, model):
+    torch.save(dict(meta=dict(mmskelssl=dict(model=json.dumps(model), seed=0)),
+                    state_dict=Method(backbone=Encoder(6)).state_dict()), path)
 
 
 def test_model_is_rebuilt_from_its_description(tmp_path, registered):
-    net = Net(6)
-    described(tmp_path / 'a.pth', dict(type='CheckpointTestNet', width=6), net)
+    described(tmp_path / 'a.pth', METHOD)
     model, info = build_from_checkpoint(tmp_path / 'a.pth')
-    assert not model.training and info['model']['width'] == 6 and info['not_loaded'] == []
-    assert all(torch.equal(value, net.state_dict()[name]) for name, value in model.state_dict().items())
+    assert not model.training and info['model'] == METHOD and info['not_loaded'] == []
+    saved = torch.load(tmp_path / 'a.pth')['state_dict']
+    assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize('model', [
-    dict(type='os.mkdir', path='made'), dict(type='subprocess.Popen', args=['true']), dict(type='antigravity'),
-    dict(type='CheckpointTestNet', inner=[dict(type='os.mkdir', path='made')]),
-    dict(type='CheckpointTestNet', _scope_='os')])
-def test_description_may_only_name_what_is_registered(tmp_path, registered, model):
-    described(tmp_path / 'a.pth', model, Net())
-    with pytest.raises(UserError, match='a.pth: '):
+@pytest.mark.parametrize('change, message', [
+    (dict(type='os.mkdir'), "model: type 'os.mkdir' is not registered as a model"),
+    (dict(type='CheckpointTestEncoder'), 'is not registered as a model'),
+    (dict(type='BaseDataPreprocessor'), 'is not registered as a model'),
+    (dict(backbone=dict(type='CheckpointTestMethod')), 'model.backbone: .* is not registered as a backbone'),
+    (dict(backbone=dict(type='CheckpointTestEncodre')), 'nearest: CheckpointTestEncoder'),
+    (dict(backbone={**ENCODER, 'width': '6'}), r'model.backbone.width is 6, which Encoder does not take'),
+    (dict(backbone={**ENCODER, 'width': True}), r'model.backbone.width is True'),
+    (dict(backbone={**ENCODER, 'depth': 2}), r"Encoder takes no argument 'depth'"),
+    (dict(backbone={**ENCODER, 'width': 10 ** 9}), 'more than 1024 MiB'),
+    (dict(backbone={**ENCODER, 'width': 10 ** 20}), 'is a number of more than'),
+    (dict(backbone={**ENCODER, 'width': -1}), 'its model cannot be built here'),
+    (dict(inner=[dict(type='os.mkdir', path='made')]), r"model.inner\[0\]: type 'os.mkdir' is not registered"),
+    (dict(_scope_='os'), 'may not set _scope_'),
+    (dict(init_cfg=dict(type='Pretrained', checkpoint='x.pth')), 'may not set init_cfg'),
+    (dict(data_preprocessor=dict(type='ImgDataPreprocessor')), 'is not registered as a preprocessor'),
+    (dict(pooling=dict(type='x')), r'model.pooling')])
+def test_what_a_description_may_say(tmp_path, registered, change, message):
+    described(tmp_path / 'a.pth', {**METHOD, **change})
+    with pytest.raises(UserError, match=f'a.pth: .*{message}') as caught:
         build_from_checkpoint(tmp_path / 'a.pth')
-    with pytest.raises(UserError):
-        check_types(model, 'x')
-    assert not os.path.exists('made')
+    assert '\n' not in str(caught.value) and not os.path.exists('made')
+
+
+def test_a_class_that_nobody_imported_by_name_is_refused(tmp_path, registered, monkeypatch):
+    described(tmp_path / 'a.pth', METHOD)
+    monkeypatch.setattr(plugins, '_trusted', set())
+    with pytest.raises(UserError, match='class of the module test_checkpoint, .* name that module with --imports'):
+        build_from_checkpoint(tmp_path / 'a.pth')
+    plugins.import_plugins(__name__)
+    build_from_checkpoint(tmp_path / 'a.pth')
 
 
 def test_a_description_does_not_say_where_to_write(tmp_path, tiny_store):
     pipeline = [dict(type='SelectPersons'), dict(type='ResizeFrames', frames=4), dict(type='PackSkeleton')]
-    data = dict(store=tiny_store, pipeline=pipeline, cache_dir=str(tmp_path / 'there'))
+    data = dict(store=tiny_store, pipeline=pipeline, cache_dir=str(tmp_path / 'there'), resident='device')
     assert len(build_dataset(data, 'train', 'a.pth')) == 32 and not (tmp_path / 'there').exists()
 
 

@@ -63,7 +63,7 @@ def test_zero_features_are_near_nothing():
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(bank_labels=[0, -1]), '1 clips of the bank have no label'),
+    (dict(bank_labels=[0, -1]), 'KNN: bank: 1 of 2 clips have no label'),
     (dict(bank_labels=[0]), 'does not go with'),
     (dict(queries=[[1.0, float('nan')]]), 'queries row 0 is not finite'),
     (dict(queries=np.zeros((0, 2))), 'queries has shape'),

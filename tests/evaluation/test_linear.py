@@ -108,7 +108,11 @@ def test_constant_features_are_allowed(data):
 
 
 @pytest.mark.parametrize('labels, recipe, message', [
-    ([0, 1, -1, 0], 'logreg', '1 of 4 training clips have no label'),
+    ([0, 1, -1, 0], 'logreg', '1 of 4 clips have no label'),
+    ([0, 1, -7, 0], 'logreg', 'clip 2 has the label -7'),
+    ([0, 1, 1.5, 0], 'logreg', 'labels are whole numbers from 0 on.*got float64'),
+    ([0, 1, True, 0], 'logreg', 'booleans among them'),
+    (np.array([True, False, True, False]), 'paper', 'got bool'),
     ([1, 1, 1, 1], 'paper', 'all 4 training clips have class 1'),
     ([0, 1], 'paper', 'do not fit'),
     ([0, 1, 0, 1], 'best', "unknown linear recipe 'best'")])

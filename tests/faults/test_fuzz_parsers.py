@@ -1,11 +1,16 @@
 """The coverage-guided fuzzer, a few seconds a parser; tests/faults/fuzz_parsers.py runs for as long as one likes."""
+import io
 import json
+import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hostile import MODEL
 
 from mmskelssl.datasets.toy.raw import skeleton_text, write_raw
 
@@ -28,7 +33,17 @@ INDEX = json.dumps(dict(
     provenance=dict(skipped=[dict(id='z', reason='empty')])))
 
 
-def seed_of(parser: str, folder: Path) -> str:
+def seed_of(parser: str, folder: Path) -> str | bytes:
+    if parser == 'pickle':
+        keypoint = np.ones((1, 2, 3, 3), np.float32)
+        return pickle.dumps(dict(split=dict(a=['x']), annotations=[dict(frame_dir='x', keypoint=keypoint, label=1)]), 4)
+    if parser == 'description':
+        return json.dumps(MODEL)
+    if parser in ('checkpoint', 'zipped'):
+        data = io.BytesIO()
+        made = dict(state_dict=dict(a=torch.ones(2, 4), b=torch.ones(3).long()), meta=dict(epoch=1, iter=2, x=[1.]))
+        torch.save(made, data, _use_new_zipfile_serialization=parser == 'zipped')
+        return zipfile.ZipFile(data).read('archive/data.pkl') if parser == 'zipped' else data.getvalue()
     if parser == 'ntu':
         return skeleton_text(np.random.default_rng(0).normal(3, .1, (2, 2, 25, 3)))
     if parser == 'bvh':
@@ -41,11 +56,12 @@ def seed_of(parser: str, folder: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('parser', ['ntu', 'asf', 'bvh', 'index'])
-def test_no_text_breaks_a_parser(parser, tmp_path):
+@pytest.mark.parametrize('parser', ['ntu', 'asf', 'bvh', 'index', 'pickle', 'checkpoint', 'zipped', 'description'])
+def test_no_file_breaks_a_parser(parser, tmp_path):
     pytest.importorskip('atheris', reason='atheris is not installed')
     (tmp_path / 'corpus').mkdir()
-    (tmp_path / 'corpus' / 'seed').write_text(seed_of(parser, tmp_path))
+    seed = seed_of(parser, tmp_path)
+    (tmp_path / 'corpus' / 'seed').write_bytes(seed if isinstance(seed, bytes) else seed.encode())
     done = subprocess.run([
         sys.executable, Path(__file__).with_name('fuzz_parsers.py'), parser, str(tmp_path / 'corpus'),
         '-max_total_time=4', f'-artifact_prefix={tmp_path}/'], capture_output=True, text=True, timeout=120)

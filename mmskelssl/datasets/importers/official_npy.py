@@ -3,6 +3,7 @@
 ``train_data.npy`` (ST-GCN), ``train_data_joint.npy`` (2s-AGCN, MS-G3D), ``train_position.npy`` (CrosSCLR, AimCLR,
 ActCLR). V is 25 for NTU RGB+D, 18 for Kinetics-skeleton, whose third channel is the score.
 """
+import operator
 import os
 import os.path as osp
 from typing import Annotated
@@ -58,6 +59,12 @@ def import_official_npy(
         writer.set_split(f'{protocol}_{part}', [s['id'] for s in writer.samples if s['id'] in wanted])
 
 
+def _whole(label) -> int:
+    if isinstance(label, (bool, np.bool_)):
+        raise TypeError('a label is True or False, not a number')
+    return operator.index(label)
+
+
 def _load(positions: str, labels: str):
     try:
         clips = np.load(positions, mmap_mode='r', allow_pickle=False)
@@ -72,7 +79,7 @@ def _load(positions: str, labels: str):
     content = load_pickle(labels)
     try:
         names, classes = content
-        names, classes = [str(name).rsplit('.', 1)[0] for name in names], [int(label) for label in classes]
+        names, classes = [str(name).rsplit('.', 1)[0] for name in names], [_whole(label) for label in classes]
     except (TypeError, ValueError) as error:
         raise UserError(f'{labels} does not hold (names, labels): {error}') from error
     if not len(names) == len(classes) == len(clips):

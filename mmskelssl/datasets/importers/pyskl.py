@@ -45,7 +45,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         data = dict(annotations=data)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
         raise UserError(f"{path}: no pyskl pickle; it needs the keys 'split' and 'annotations'")
-    splits, classes = data.get('split') or {}, data.get('classes') or []
+    splits, classes = ({} if data.get('split') is None else data['split'],
+                       [] if data.get('classes') is None else data['classes'])
     if not isinstance(splits, dict) or not all(isinstance(key, str) and isinstance(names, list | tuple | np.ndarray)
                                                for key, names in splits.items()):
         raise UserError(f"{path}: 'split' must be a dict of lists of frame_dir")
@@ -63,7 +64,11 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                     units or (units_of(first[..., :2]) if flat else 'm' if _metres(first) else 'unknown'))
     writer.index['classes'] = [str(name) for name in classes]
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
-        name = str(sample.get('frame_dir', i)) if isinstance(sample, dict) else str(i)
+        name = sample.get('frame_dir', i) if isinstance(sample, dict) else i
+        if not isinstance(name, (str, int)):
+            writer.skip(str(i), f'its frame_dir is a {type(name).__name__}, not a name')
+            continue
+        name = str(name)
         try:
             keypoint = _in_order(np.asarray(sample['keypoint'], np.float32), sample, axes)
             if scale is not None:

@@ -74,7 +74,7 @@ def _degrees(word: str) -> bool:
 
 def _axes(angles: list[str], order: str, what: str, degrees: bool) -> np.ndarray:
     if sorted(order.lower()) != ['x', 'y', 'z']:
-        raise ValueError(f'{what}: axis order {order!r}')
+        raise ValueError(f'{what}: axis order {order[:80]!r}')
     return euler(order.lower(), numbers(angles, what, 3)[None], degrees)[0]
 
 
@@ -82,7 +82,7 @@ def _root(lines: list[list[str]], skeleton: Acclaim) -> None:
     values = {words[0].lower(): words[1:] for words in lines}
     skeleton.order = [word.lower() for word in values.get('order', skeleton.order)]
     if sorted(skeleton.order) != ['rx', 'ry', 'rz', 'tx', 'ty', 'tz']:
-        raise ValueError(f'root: order {" ".join(skeleton.order)} is not TX TY TZ RX RY RZ in some order')
+        raise ValueError(f'root: order {" ".join(skeleton.order)[:80]} is not TX TY TZ RX RY RZ in some order')
     skeleton.position = numbers(values.get('position', list('000')), 'root position', 3)
     skeleton.axes['root'] = _axes(values.get('orientation', list('000')), ''.join(values.get('axis', ['XYZ'])),
                                   'root orientation', skeleton.degrees)
@@ -105,7 +105,7 @@ def _bones(lines: list[list[str]], skeleton: Acclaim) -> None:
                 raise ValueError(f'bone {name!r} stands twice')
             dofs = [word.lower() for word in bone.get('dof', [])]
             if len(set(dofs)) < len(dofs) or not set(dofs) <= {'rx', 'ry', 'rz'}:
-                raise ValueError(f'bone {name!r}: dof {" ".join(dofs)}; only rx, ry and rz are supported')
+                raise ValueError(f'bone {name!r}: dof {" ".join(dofs)[:80]}; only rx, ry and rz are supported')
             skeleton.dofs[name] = ''.join(word[1] for word in dofs)
             length = numbers(bone['length'], f'length of {name!r}', 1)
             skeleton.offsets[name] = numbers(bone['direction'], f'direction of {name!r}', 3) * length

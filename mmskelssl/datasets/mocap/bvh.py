@@ -55,9 +55,9 @@ def _hierarchy(tokens: list[str]) -> tuple[list[str], list[int], list[np.ndarray
                 raise ValueError(f'{word} without a brace after its name')
             brace = tokens.index('{', position)
             if (word == 'ROOT') != (not names) or (word != 'ROOT' and not open_joints):
-                raise ValueError(f'{word} {" ".join(tokens[position + 1:brace])} is out of place; one ROOT, the rest '
-                                 'inside it')
-            name = f'{names[open_joints[-1]]}_end' if word == 'END' else ' '.join(tokens[position + 1:brace])
+                raise ValueError(f'{word} {" ".join(tokens[position + 1:brace])[:80]} is out of place; one ROOT, the '
+                                 'rest inside it')
+            name = f'{names[open_joints[-1]]}_end' if word == 'END' else ' '.join(tokens[position + 1:brace])[:200]
             check_size(len(names))
             if name in names:
                 raise ValueError(f'joint {name!r} stands twice')
@@ -81,7 +81,7 @@ def _hierarchy(tokens: list[str]) -> tuple[list[str], list[int], list[np.ndarray
                 raise ValueError(f'joint {names[-1]!r}: {count[:20]!r} channels')
             own = [name.lower() for name in tokens[position + 2:position + 2 + int(count)]]
             if len(own) != int(count) or len(set(own)) < len(own) or not set(own) <= set(_CHANNELS):
-                raise ValueError(f'joint {names[-1]!r}: channels {" ".join(own)}')
+                raise ValueError(f'joint {names[-1]!r}: channels {" ".join(own)[:80]}')
             channels[open_joints[-1]] = own
             position += 2 + int(count)
         else:

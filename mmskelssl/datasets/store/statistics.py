@@ -6,6 +6,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.errors import printable
 
 
 def store_stats(path: str) -> dict:
@@ -33,20 +34,24 @@ def store_stats(path: str) -> dict:
                 ranges=np.percentile(points, (1, 99), axis=0).T, splits={k: len(v) for k, v in store.splits.items()})
 
 
+def _shown(text: str) -> str:
+    """Names come from the store: neither Rich's markup nor a terminal's codes in them are obeyed."""
+    return escape(printable(text))
+
+
 def print_stats(stats: dict) -> None:
     """Print the numbers as tables."""
     console = Console()
-    units = escape(stats['units'])
-    table = Table(title=f'{escape(stats["name"])}: {len(stats["lengths"])} samples, layout {escape(stats["layout"])}')
+    table = Table(title=_shown(f'{stats["name"]}: {len(stats["lengths"])} samples, layout {stats["layout"]}'))
     for column in ('', 'least', 'median', 'mean', 'most'):
         table.add_column(column, justify='right' if column else 'left')
     for name, values, digits in (('frames', stats['lengths'], 0), ('persons', stats['persons'], 0),
-                                 (f'motion energy ({units} a frame)', stats['energy'], 4)):
-        table.add_row(name, *(f'{f(values):.{digits if f is not np.mean else max(digits, 2)}f}'
+                                 (f'motion energy ({stats["units"]} a frame)', stats['energy'], 4)):
+        table.add_row(_shown(name), *(f'{f(values):.{digits if f is not np.mean else max(digits, 2)}f}'
                               for f in (np.min, np.median, np.mean, np.max)))
     console.print(table)
     for axis, (low, high) in zip('xyzw', stats['ranges'], strict=False):
-        console.print(f'{axis}: 98 % between {low:.3g} and {high:.3g} {units}')
+        console.print(_shown(f'{axis}: 98 % between {low:.3g} and {high:.3g} {stats["units"]}'))
     counts = np.bincount(stats['labels'] + 1)
     if counts[0]:
         console.print(f'without a label: {counts[0]}')
@@ -54,7 +59,7 @@ def print_stats(stats: dict) -> None:
         names = stats['classes'] or [str(i) for i in range(len(counts) - 1)]
         table = Table('class', 'samples')
         for i, count in enumerate(counts[1:]):
-            table.add_row(escape(names[i]) if i < len(names) else str(i), str(count))
+            table.add_row(_shown(names[i]) if i < len(names) else str(i), str(count))
         console.print(table)
-    splits = ', '.join(f'{escape(name)} {count}' for name, count in stats['splits'].items())
-    console.print(f'splits: {splits or "none"}')
+    splits = ', '.join(f'{name} {count}' for name, count in stats['splits'].items())
+    console.print(_shown(f'splits: {splits or "none"}'))

@@ -12,6 +12,14 @@ from mmskelssl.alignment import align_sequence, align_shoulders, centre_frames
 from mmskelssl.errors import UserError
 from mmskelssl.registry import TRANSFORMS
 
+MAX_FRAMES, MAX_PERSONS = 1 << 14, 32  # of a preprocessed clip: a checkpoint may ask for any number
+
+
+def _within(what: str, value: int, largest: int) -> int:
+    if type(value) is not int or not 1 <= value <= largest:
+        raise UserError(f'{what} is {value!r}; it is a whole number from 1 to {largest}')
+    return value
+
 
 def _as_clip(keypoint: np.ndarray) -> Tensor:
     """(M, T, V, C) array -> (1, C, T, V, M) tensor."""
@@ -37,7 +45,7 @@ class SelectPersons(BaseTransform):
     def __init__(self, max_persons: int = 2, by: str = 'file-order'):
         if by not in ('file-order', 'energy'):
             raise UserError(f"SelectPersons: by must be 'file-order' or 'energy', not {by!r}")
-        self.max_persons, self.by = max_persons, by
+        self.max_persons, self.by = _within('SelectPersons: max_persons', max_persons, MAX_PERSONS), by
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
@@ -120,7 +128,7 @@ class ResizeFrames(BaseTransform):
     """
 
     def __init__(self, frames: int = 50):
-        self.frames = frames
+        self.frames = _within('ResizeFrames: frames', frames, MAX_FRAMES)
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
@@ -142,7 +150,7 @@ class PadFrames(BaseTransform):
     """
 
     def __init__(self, frames: int = 300):
-        self.frames = frames
+        self.frames = _within('PadFrames: frames', frames, MAX_FRAMES)
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint'][:, :self.frames]

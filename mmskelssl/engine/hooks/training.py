@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmskelssl.engine.checkpoint_schema import check_resumable
 from mmskelssl.engine.run_spec import RunSpec, refuse_changes
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import Progress
@@ -131,6 +132,7 @@ class RunInfoHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint):
         from mmskelssl.engine.checkpoint import load_whole
+        check_resumable(checkpoint, runner._load_from, runner.optim_wrapper, runner.param_schedulers)
         changes = refuse_changes(runner._load_from, checkpoint, self.spec, self.allow_change)
         for change in changes:
             runner.logger.warning(f'going on although {change}')

@@ -2,7 +2,6 @@
 from functools import partial
 
 import torch
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,7 +10,7 @@ from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.adjacency import build_adjacency
 from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.modules.init import normal_init
-from mmskelssl.models.modules.norm import BatchNorm1d
+from mmskelssl.models.modules.norm import BatchNorm1d, build_norm
 from mmskelssl.ops.absent import encode_persons
 from mmskelssl.ops.batch_norm import can_fold, conv_norm
 from mmskelssl.ops.dropout import Dropout
@@ -56,7 +55,7 @@ class STGCNBlock(nn.Module):
         norm_cfg = norm_cfg or dict(type='BN')
 
         def norm() -> nn.Module:
-            return build_norm_layer(norm_cfg, out_channels)[1]
+            return build_norm(norm_cfg, out_channels)
 
         self.gcn = GraphConv(in_channels, out_channels, slices)
         self.tcn = nn.Sequential(
@@ -103,7 +102,7 @@ class STGCN(SkeletonBackbone):
         dropout: Rate in every block but the first.
         absent: What becomes of an absent person, all zeros: ``encode`` it like any other, as published, or ``skip`` it,
             its map being zero and no part of the batch statistics, which saves the work where most clips show one.
-        norm_cfg: Norm layer.
+        norm_cfg: Norm layer, such as ``dict(type='GN', num_groups=2)``, of those in ``models/modules/norm.py``.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, hidden_channels: int = 16,

@@ -20,7 +20,9 @@ class FeatureQueue(nn.Module):
 
     def __init__(self, dim: int, size: int):
         super().__init__()
-        start = torch.randn(size, dim, generator=torch.Generator().manual_seed(0))
+        start = torch.empty(size, dim)
+        if not start.is_meta:  # where only shapes are wanted, there is no generator
+            start.normal_(generator=torch.Generator(start.device).manual_seed(0))
         self.register_buffer('keys', F.normalize(start, dim=1))
         self.register_buffer('pointer', torch.zeros((), dtype=torch.long))
 

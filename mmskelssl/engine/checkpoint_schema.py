@@ -1,0 +1,200 @@
+"""What a checkpoint must hold, checked once, when it is read. No other code asks again.
+
+Checkpoints come from strangers too: every value that is later used as a text, a number or a tensor is looked at here.
+"""
+import json
+import re
+from collections.abc import Callable
+
+import torch
+
+from mmskelssl.datasets.skeleton_dataset import ABOUT
+from mmskelssl.errors import UserError
+
+_HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
+_RANDOM = {'python', 'numpy', 'torch', 'cuda'}
+MAX_JSON = 1 << 24  # characters of a description
+_LABEL = re.compile(r'[\w%][\w.+% -]{0,199}')
+
+
+def _label(value) -> bool:
+    """A name that can be printed and be part of a file's name."""
+    return type(value) is str and _LABEL.fullmatch(value) is not None
+
+
+def _count(value) -> bool:
+    return type(value) is int and 0 <= value < 1 << 62
+
+
+def _text(value) -> bool:
+    return type(value) is str and len(value) <= MAX_JSON
+
+
+# Of meta['mmskelssl']: is the value what it should be, and the words for that. None is the same as a missing key.
+_FIELDS: dict[str, tuple[Callable, str]] = {
+    **{key: (_text, 'a JSON text') for key in ('model', 'dataset', 'decisive')},
+    **{key: (_label, 'a name of letters, digits and ._+%-') for key in (
+        'method', 'stream', 'data_hash', 'config_hash', 'source')},
+    **{key: (_count, 'a whole number') for key in ('seed', 'epoch', 'iteration', 'world_size', 'epoch_length',
+                                               'spec_version')},
+}
+
+
+def check_content(content, path) -> dict:
+    """A checkpoint's content in its one form: ``state_dict`` (name -> dense tensor) and ``meta`` (dict), always.
+
+    A file that is itself a state dict, as other programs write them, becomes ``state_dict``. ``meta['config']`` is
+    dropped: mmengine executes it when it resumes.
+
+    Raises:
+        UserError: It names the file and the key.
+    """
+    if not isinstance(content, dict):
+        raise UserError(f'{path}: holds a {type(content).__name__}, not a checkpoint')
+    _texts(content, path, 'the file')
+    if 'state_dict' not in content:
+        tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+        content = {**{name: value for name, value in content.items() if name not in tensors}, 'state_dict': tensors}
+    state = content['state_dict']
+    if not isinstance(state, dict):
+        raise UserError(f'{path}: state_dict is a {type(state).__name__}, not a dict of tensors')
+    _texts(state, path, 'state_dict')
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise UserError(f'{path}: state_dict[{name!r}] is a {type(value).__name__}, not a tensor')
+    twice = next((name for name in state if name.startswith('module.') and name.removeprefix('module.') in state), None)
+    if twice:
+        raise UserError(f'{path}: state_dict holds {twice!r} with and without "module."')
+    meta = content['meta'] = {} if content.get('meta') is None else content['meta']
+    if not isinstance(meta, dict):
+        raise UserError(f'{path}: meta is a {type(meta).__name__}, not a dict')
+    meta.pop('config', None)
+    for key in ('epoch', 'iter'):
+        if key in meta and not _count(meta[key]):
+            raise UserError(f'{path}: meta.{key} is not a whole number')
+    info = meta.get('mmskelssl')
+    if info is not None:
+        _check_info(info, path)
+    return content
+
+
+def _texts(mapping: dict, path, what: str) -> None:
+    for key in mapping:
+        if type(key) is not str or not key.isprintable() or len(key) > 500:
+            raise UserError(f'{path}: {what} has the key {str(key)[:50]!r}, which is not a name')
+
+
+def _check_info(info, path) -> None:
+    if not isinstance(info, dict):
+        raise UserError(f'{path}: meta.mmskelssl is a {type(info).__name__}, not a dict')
+    for key, (fits, words) in _FIELDS.items():
+        if info.get(key) is None:
+            info.pop(key, None)
+        elif not fits(info[key]):
+            raise UserError(f'{path}: meta.mmskelssl.{key} is not {words}')
+
+
+def check_resumable(checkpoint: dict, path, optimizer=None, schedulers=()) -> None:
+    """Refuse a checkpoint from which training cannot go on; mmengine would end in a traceback.
+
+    Args:
+        optimizer: The optimiser, or its wrapper, that is to take over the saved state.
+        schedulers: Those that are to take over the saved ones, in order.
+    """
+    missing = {'optimizer', 'message_hub'} - set(checkpoint) | {key for key in ('epoch', 'iter')
+                                                                if key not in checkpoint['meta']}
+    if not checkpoint['state_dict']:
+        missing.add('state_dict')
+    if missing:
+        raise UserError(f'{path}: cannot be resumed from, it has no {", ".join(sorted(missing))}')
+    optimizer_state, hub = checkpoint['optimizer'], checkpoint['message_hub']
+    groups = optimizer_state.get('param_groups') if isinstance(optimizer_state, dict) else None
+    whole = (isinstance(groups, list) and isinstance(optimizer_state.get('state'), dict)
+             and all(isinstance(group, dict) and isinstance(group.get('params'), list) for group in groups)
+             and all(isinstance(state, dict) for state in optimizer_state['state'].values()))
+    if not whole:
+        raise UserError(f'{path}: cannot be resumed from, its optimizer has no state and param_groups')
+    if optimizer is not None:
+        _check_fit(optimizer_state, optimizer, path)
+    if not isinstance(hub, dict) or not all(isinstance(hub.get(key), dict) for key in _HUB):
+        raise UserError(f'{path}: cannot be resumed from, its message_hub has no dicts {", ".join(_HUB)}')
+    seed = checkpoint['meta'].get('seed')
+    if seed is not None and not (type(seed) is int and 0 <= seed < 1 << 32):
+        raise UserError(f'{path}: cannot be resumed from, meta.seed is not a seed')
+    saved = [] if checkpoint.get('param_schedulers') is None else checkpoint['param_schedulers']
+    if not isinstance(saved, list) or not all(isinstance(part, dict) for part in saved):
+        raise UserError(f'{path}: cannot be resumed from, its param_schedulers are not a list of dicts')
+    for part, scheduler in zip(saved, schedulers or (), strict=False):
+        _check_alike(part, vars(scheduler), path, 'a scheduler')
+    states = [] if checkpoint['meta'].get('random') is None else checkpoint['meta']['random']
+    if not isinstance(states, list) or not all(isinstance(state, dict) and set(state) >= _RANDOM for state in states):
+        raise UserError(f'{path}: cannot be resumed from, meta.random is not a list of states of generators')
+
+
+def _check_alike(saved: dict, now: dict, path, what: str) -> None:
+    """A scheduler or optimiser takes over whatever a file says of it: numbers must stay numbers."""
+    for key, value in saved.items():
+        number = type(now.get(key)) in (int, float) and not (value is None or type(value) in (int, float))
+        if type(key) is not str or key.startswith('__') or number or (callable(now.get(key)) and key in now):
+            raise UserError(f'{path}: cannot be resumed from, {what} has {str(key)[:50]}={str(value)[:50]!r}')
+
+
+def _check_fit(saved: dict, optimizer, path) -> None:
+    sizes = [[len(group['params']) for group in groups] for groups in (saved['param_groups'], optimizer.param_groups)]
+    if sizes[0] != sizes[1]:
+        raise UserError(f'{path}: cannot be resumed from, its optimizer has groups of {sizes[0]} weights, and the '
+                        f'config makes groups of {sizes[1]}')
+    for group, now in zip(saved['param_groups'], optimizer.param_groups, strict=True):
+        _check_alike(group, now, path, 'its optimizer')
+    weights = [weight for group in optimizer.param_groups for weight in group['params']]
+    ids = [number for group in saved['param_groups'] for number in group['params']]
+    places = {number: i for i, number in enumerate(ids) if type(number) is int}
+    for number, state in saved['state'].items():
+        shapes = {tuple(state[key].shape) if isinstance(state[key], torch.Tensor) else None
+                  for key in ('momentum_buffer', 'exp_avg', 'exp_avg_sq') if state.get(key) is not None}
+        if number not in places or shapes - {tuple(weights[places[number]].shape)}:
+            raise UserError(f'{path}: cannot be resumed from, its optimizer has a state of another shape than weight '
+                            f'{str(number)[:20]}')
+
+
+def describe(checkpoint: dict, path) -> dict:
+    """``meta['mmskelssl']`` of a checked checkpoint, with ``model`` and, where there is one, ``dataset`` as dicts.
+
+    Both have the parts that every reader needs: the model a ``type`` and a ``backbone``, the data set a ``pipeline``
+    and a ``layout``. What they name is looked at when it is built, see :mod:`mmskelssl.engine.allow_list`.
+    """
+    info = checkpoint['meta'].get('mmskelssl') or {}
+    if 'model' not in info:
+        raise UserError(f'{path}: does not say how to build its model (written by another program?); '
+                        'use python tools/test.py CONFIG CKPT')
+    made = {**info, **{key: _decode(info[key], key, path) for key in ('model', 'dataset') if key in info}}
+    model, dataset = made['model'], made.get('dataset')
+    if type(model.get('type')) is not str or not isinstance(model.get('backbone'), dict) \
+            or type(model['backbone'].get('type')) is not str:
+        raise UserError(f'{path}: its model description names no type, or no backbone with a type')
+    if dataset is not None:
+        pipeline, about = dataset.get('pipeline'), dataset.get(ABOUT, dataset)
+        if not isinstance(about, dict):
+            raise UserError(f'{path}: what it says of its data is a {type(about).__name__}, not a dict')
+        if not isinstance(pipeline, list) or not pipeline or not all(isinstance(step, dict) for step in pipeline) \
+                or not isinstance(about.get('layout'), (str, dict)):
+            raise UserError(f'{path}: does not say how its clips were preprocessed (its data set needs a pipeline and '
+                            'a layout); take a checkpoint written by tools/train.py')
+        for key in ('store', 'data_hash', 'split', 'train_split', 'test_split'):
+            value = about.get(key) if key == 'data_hash' else dataset.get(key)
+            if value is not None and not (type(value) is str and value.isprintable()):
+                raise UserError(f'{path}: its data set has a {key} that is not a text')
+    made.setdefault('method', model['type'])
+    return made
+
+
+def _decode(text: str, key: str, path) -> dict:
+    def refuse(constant):
+        raise ValueError(f'{constant} is not JSON')
+    try:
+        made = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError, too
+        raise UserError(f'{path}: its {key} description is not JSON: {" ".join(str(error).split())[:200]}') from error
+    if not isinstance(made, dict):
+        raise UserError(f'{path}: its {key} description is a {type(made).__name__}, not a dict')
+    return made
