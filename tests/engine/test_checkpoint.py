@@ -220,7 +220,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers, self.out_channels = nn.Linear(3, width), width
 
-    def forward(self, x):
+    def forward(self, x, num_frames=None):
         return self.layers(x)
 
 

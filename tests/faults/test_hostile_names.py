@@ -51,6 +51,11 @@ def test_names_of_a_store(tmp_path, named_store, name, capsys, lost):
     store = named_store(name, [f'{name}{i}' for i in range(4)])
     checkpoint, out = save(tmp_path / 'a.pth', store), tmp_path / 'eval' / 'deep' / 'out'
     before = everything(tmp_path)
+    if not name.isprintable():
+        with pytest.raises(UserError, match='is no name'):
+            evaluate_checkpoints([checkpoint], ['knn'], str(out), device='cpu')
+        assert everything(tmp_path) == before
+        return
     evaluate_checkpoints([checkpoint], ['knn'], str(out), device='cpu', recipes=['1nn'],
                          pairs=[f'{name}_train:{name}_test'])
     made = {path for path in everything(tmp_path) - before if not path.startswith('store/cache/')}
