@@ -9,6 +9,7 @@ import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -84,7 +85,7 @@ class Scalar(StandIn):
         return make_array(self.data, self.dtype, (), 'C')[()]
 
 
-def make_array(data, dtype, shape, order: str) -> np.ndarray:
+def make_array(data, dtype, shape, order: Literal['C', 'F']) -> np.ndarray:
     """An array over ``data``, if type, shape and size agree."""
     if not isinstance(dtype, Dtype):
         raise ValueError('an array without a type')
@@ -163,9 +164,10 @@ class PlainUnpickler(pickle._Unpickler):
         persistent: Called with each persistent id; default refuses them.
         max_opcodes: More are refused.
     """
-    dispatch = {code: function for code, function in pickle._Unpickler.dispatch.items()
-                if bytes([code]) not in (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2,
-                                         pickle.EXT4, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER, pickle.PERSID)}
+    dispatch: ClassVar[dict] = {
+        code: function for code, function in pickle._Unpickler.dispatch.items()
+        if bytes([code]) not in (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4,
+                                 pickle.NEXT_BUFFER, pickle.READONLY_BUFFER, pickle.PERSID)}
 
     def __init__(self, file, names: Mapping[tuple[str, str], Callable] = ARRAYS, size: int | None = None,
                  persistent: Callable | None = None, max_opcodes: int | None = None):

@@ -11,7 +11,6 @@ from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import usable_device
 from mmskelssl.layouts import get_layout
-from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
 
@@ -82,13 +81,13 @@ def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = N
     return Encoder(path, model, info, store, name)
 
 
-def coordinates(model: SkeletonEncoder, path: str) -> int:
+def coordinates(model: nn.Module, path: str) -> int:
     """Coordinates of a joint in the clips that a model was trained on, from the channels that its backbone takes."""
-    given = model.data_preprocessor
+    given = getattr(model, 'data_preprocessor', None)
     if not isinstance(given, SkeletonPreprocessor):
         raise UserError(f'{path}: its model has no data_preprocessor, which turns clips into what it takes')
     each = SkeletonPreprocessor.channels(1, given.alignment, given.velocity)
-    channels = getattr(model.backbone, 'in_channels', 3 * each)
+    channels = getattr(getattr(model, 'backbone', None), 'in_channels', 3 * each)
     if channels % each or not 0 < channels <= 6 * each:
         raise UserError(f'{path}: its backbone takes {channels} channels, and its preprocessor makes {each} of each '
                         'coordinate')
