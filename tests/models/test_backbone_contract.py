@@ -67,7 +67,7 @@ def test_a_stranger_without_joints_is_refused_where_joints_are_needed():
     backbone.maps_joints = False
     with pytest.raises(UserError, match='needs a feature map over joints, which Stranger has not'):
         method(backbone, 'AimCLR')
-    with pytest.raises(UserError, match='needs a sequence encoder .*Stranger is none'):
+    with pytest.raises(UserError, match='needs a sequence encoder .*Stranger does not qualify'):
         method(backbone, 'CRRLMotion')
 
 

@@ -247,7 +247,7 @@ def test_without_a_mask_the_global_contrast_is_left():
     assert [name for name in made if 'loss' in name] == ['loss_global'] and 'mask_mean' not in made
     torch.testing.assert_close(made['loss_global'], whole['loss_global'], **close)
     torch.testing.assert_close(model.queue.keys, twin.queue.keys, **close)
-    with pytest.raises(UserError, match="mask='none', there is no mask to show"):
+    with pytest.raises(UserError, match="trained with mask='none' has no mask to show"):
         model.attention_map(views()['query'])
     with pytest.raises(UserError, match="mask is 'ones': choose one of attention, none"):
         build(mask='ones')

@@ -1,4 +1,4 @@
-"""Self-supervised methods: a file each, readable as the paper's algorithm box."""
+"""Self-supervised methods, one file each. Every file reads like the algorithm box of its paper."""
 from mmskelssl.models.methods.actclr import ActCLR
 from mmskelssl.models.methods.aimclr import AimCLR
 from mmskelssl.models.methods.crrl import CRRL, CRRLMotion, CRRLReconstruct

@@ -16,26 +16,29 @@ from mmskelssl.registry import MODELS
 
 @MODELS.register_module()
 class ActCLR(MomentumContrast):
-    """Similarities of a key to the queue are the target of three differently disturbed queries.
+    """Train three differently augmented queries to match the similarities between a key and the queue.
 
-    The actionlet is where a clip differs from the static anchor, the average clip. The motion-adaptive transformation
-    disturbs what is outside it, and the key pools what is inside it. Initialise from AimCLR.
+    The actionlet is the part of a clip that differs from the static anchor, the average clip. The motion-adaptive
+    transformation changes only what lies outside the actionlet. The key pools what lies inside it. Initialise the
+    model from an AimCLR checkpoint.
 
-    Where the released versions of the code differ, this one follows the paper and says so: the anchor's similarity
-    runs over the feature axis (:func:`actionlet_mask`), keys are mixed by sample, and nothing is changed in place.
+    The released versions of the code differ from each other. Where they do, this class follows the paper: the
+    similarity to the anchor is computed over the feature axis (:func:`actionlet_mask`), keys are mixed per sample,
+    and no input is modified in place.
 
     Args:
         mask: ``actionlet``, or for ablation ``ones`` (everything is the actionlet) or ``zeros`` (nothing is).
         threshold: ``published`` or ``relative``, see :func:`actionlet_mask`.
-        anchor: ``batch``: the anchor is the embedding of the batch's mean clip. ``running``: its running mean.
-        topk: Queue entries compared, the teacher's nearest; fewer if the queue is shorter.
-        temperatures: Student's and teacher's.
-        late_epoch: From here on the second branch pastes smaller regions.
-        contrast_weight: Weight of an InfoNCE term of the first two branches with the key. The paper has none (0):
-            similarities that are all alike satisfy its loss too, and with a short queue and few clips the embedding
-            drifts there.
-        temperature, in_batch: Of the InfoNCE term; without it they have no effect, which the log says.
-        **kwargs: Of :class:`MomentumContrast`.
+        anchor: ``batch`` uses the embedding of the batch's mean clip as the anchor, ``running`` its running mean.
+        topk: Number of queue entries to compare, those nearest to the teacher's key. A shorter queue is used in full.
+        temperatures: Temperatures of the student and the teacher.
+        late_epoch: Epoch from which the second branch pastes smaller regions.
+        contrast_weight: Weight of an InfoNCE term between the first two branches and the key. The paper has none (0).
+            Its loss is also satisfied when all similarities are equal, and the embedding drifts towards that state
+            with a short queue and few clips.
+        temperature, in_batch: Options of the InfoNCE term. Without that term they have no effect, and a warning is
+            logged.
+        **kwargs: Arguments of :class:`MomentumContrast`.
     """
     view_names = ('strong', 'normal', 'weak', 'key')
 
@@ -72,17 +75,17 @@ class ActCLR(MomentumContrast):
         anchor = self.static_anchor(key_view)
         k = self.semantic_key(key_view, anchor)
 
-        # Branch 1, intra-instance: the actionlet stays normal, the rest is strongly augmented.
+        # Branch 1, intra-instance: keep the actionlet of the normal view, take the rest from the strong view.
         normal_mask, weak_mask = self.masks(normal, anchor), self.masks(weak, anchor)
         adapted = blend(normal_mask.flatten(0, 1).unsqueeze(1), normal, strong)
-        # Branch 2, inter-instance: another body's style, another clip's regions, the actionlet kept.
+        # Branch 2, inter-instance: take the style of another body and regions of another clip, keep the actionlet.
         late = self.progress.epoch >= self.late_epoch
         plan = draw_mix(len(weak), frames, len(self.layout.parts), draw,
                         parts=(1, 2) if late else (2, 3), cells=(1, 3) if late else (3, 5))
         lender = draw_shift(len(weak), torch.rand((), generator=draw, device=draw.device).item())
         styled = transfer_style(weak, lender, self.stream, self.layout)
         kept = blend(weak_mask.flatten(0, 1).unsqueeze(1), styled, mix(styled, plan, self.layout))
-        # Branch 3, inter-instance, plain: the target is mixed as the clip was, weighed by attention.
+        # Branch 3, inter-instance, plain: mix the target like the clip, weighted by attention.
         plan = draw_mix(len(weak), frames, len(self.layout.parts), draw)
         mixed, k_mixed = mix(weak, plan, self.layout), self.mix_keys(k, weak_mask, plan, frames)
 
@@ -98,12 +101,12 @@ class ActCLR(MomentumContrast):
 
     @torch.no_grad()
     def static_anchor(self, key_view: Tensor) -> Tensor:
-        """(1, E) embedding of the batch's average clip by the key encoder, not normalised."""
+        """Return the key encoder's embedding of the batch's average clip, (1, E), not normalised."""
         average = key_view.mean(0, keepdim=True)
         anchor = widen(self.key_encoder.projector(self.pool(self.key_encoder.backbone(average))))
         if self.anchor == 'running':
             anchor = anchor.to(self.running_anchor)
-            all_reduce(anchor, 'mean')  # ranks hold different batches; the buffer must be one
+            all_reduce(anchor, 'mean')  # ranks hold different batches, but the buffer must be the same on all of them
             first = self.running_anchor.abs().sum() == 0
             self.running_anchor.copy_(torch.where(first, anchor, self.running_anchor.lerp(anchor, 0.1)))
             anchor = self.running_anchor.clone()
@@ -111,20 +114,20 @@ class ActCLR(MomentumContrast):
 
     @torch.no_grad()
     def mask_of(self, features: Tensor, projector, anchor: Tensor) -> Tensor:
-        """(N, M, T', V) actionlet of a feature map, or its ablation."""
+        """Return the actionlet (N, M, T', V) of a feature map, or the constant mask of an ablation."""
         if self.mask != 'actionlet':
             return self.constant_mask(features)
         pooled = self.pool(widen(features.detach()))
         return actionlet_mask(features, projector, anchor, self.layout, self.threshold, pooled)
 
     def constant_mask(self, x: Tensor) -> Tensor:
-        """(N, M, T, V) of the ablation, for a tensor (N, M, D, T, V)."""
+        """Return the constant mask (N, M, T, V) of an ablation for a tensor (N, M, D, T, V)."""
         return x.new_full((*x.shape[:2], *x.shape[3:]), float(self.mask == 'ones'), dtype=torch.float32)
 
     @torch.no_grad()
     def masks(self, view: Tensor, anchor: Tensor) -> Tensor:
-        """Actionlet of a query view, from the query encoder; (N, M, ceil(T / 4), V)."""
-        if self.mask != 'actionlet':  # no need to look
+        """Return the actionlet (N, M, ceil(T / 4), V) of a query view, computed with the query encoder."""
+        if self.mask != 'actionlet':  # the mask is constant: skip the forward pass
             return self.constant_mask(view.permute(0, 4, 1, 2, 3)[:, :, :, ::4])
         features, cells = self.backbone(view), -(-view.shape[2] // 4)
         if features.shape[3] != cells:
@@ -134,12 +137,15 @@ class ActCLR(MomentumContrast):
         return self.mask_of(features, self.projector, anchor)
 
     def attention_map(self, clips: Tensor) -> Tensor:
-        """Actionlets (N, M, T', V) of clips as the backbone gets them; the anchor is the average of just these."""
+        """Return the actionlets (N, M, T', V) of clips in the backbone's input format.
+
+        The anchor is the average of these clips only.
+        """
         return self.masks(clips, self.static_anchor(clips))
 
     @torch.no_grad()
     def semantic_key(self, key_view: Tensor, anchor: Tensor) -> Tensor:
-        """Key: half the whole clip, half its actionlet, then L2-normalised (N, E)."""
+        """Return keys (N, E): the mean of the whole clip's and its actionlet's embeddings, L2-normalised."""
         features = self.key_encoder.backbone(key_view)
         mask = self.mask_of(features, self.key_encoder.projector, anchor)
         whole, salient = (widen(self.key_encoder.projector(pooled))
@@ -148,7 +154,10 @@ class ActCLR(MomentumContrast):
 
     @torch.no_grad()
     def mix_keys(self, k: Tensor, mask: Tensor, plan, frames: int) -> Tensor:
-        """Key of a mixed clip: both clips' keys, by the share of their attention that is left in it (N, E)."""
+        """Return the keys (N, E) of mixed clips.
+
+        The keys of the two source clips are weighted by the share of each clip's attention that the mix retains.
+        """
         attention = (mask / 0.1).exp()
         attention = attention / attention.sum((2, 3), keepdim=True)
         pasted, replaced = plan.masks(frames, self.layout, attention.device, attention.dtype)

@@ -10,16 +10,19 @@ from mmskelssl.registry import MODELS
 
 
 def energy_drop(features: Tensor, keep: float = 0.7, epsilon: float = 1e-4) -> Tensor:
-    """Energy-based attention drop (AimCLR, section 3.2): silence what stands out from the map's mean.
+    """Zero the activations that deviate most from the map's mean: energy-based attention drop (AimCLR, section 3.2).
 
-    First the joints whose attention, the sigmoid of SimAM's inverse energy averaged over channels and frames, reaches
-    ``keep``; then the single activations that do. What is left is scaled up to keep the sum of the mask.
+    The attention is the sigmoid of SimAM's inverse energy. Joints whose attention, averaged over channels and frames,
+    reaches ``keep`` are dropped first. Then single activations that reach it are dropped. The remaining activations
+    are scaled up to preserve the sum of the mask.
 
     Args:
-        features: (N, M, D, T', V).
+        features: (N, M, D, T', V) feature map.
+        keep: Attention from which activations are dropped.
+        epsilon: Added to the variance for numerical stability.
 
     Returns:
-        A map of the same shape, with gradient to the kept activations.
+        A map of the same shape. Gradients flow to the kept activations only.
     """
     with torch.no_grad():
         x = widen(features)
@@ -35,15 +38,16 @@ def energy_drop(features: Tensor, keep: float = 0.7, epsilon: float = 1e-4) -> T
 
 @MODELS.register_module()
 class AimCLR(MomentumContrast):
-    """Contrast of a normal view; its similarity distribution is the target of two extreme ones.
+    """Contrast a normal view with its key and train two extreme views to match its similarity distribution.
 
     Args:
-        ddm_weight: Weight of the two divergence losses together with 1 for InfoNCE (0.5 published).
-        mining_epoch: Epoch from which each query's nearest queue entry counts as a positive; None for never.
-        mined: Nearest queue entries mined per query.
-        drop_keep: Attention from which :func:`energy_drop` silences. The released code has had 0.7, with a mask that
-            drops nothing by a slip, and 0.9; here 0.7 does drop. None leaves the dropped view out, for encoders without
-            a feature map over joints.
+        ddm_weight: Weight of the two divergence losses. InfoNCE has weight 1. The paper uses 0.5.
+        mining_epoch: Epoch from which each query's nearest queue entries count as positives. None disables mining.
+        mined: Number of nearest queue entries to mine per query.
+        drop_keep: Attention from which :func:`energy_drop` drops activations. The released code has used 0.7, with a
+            mask that drops nothing by mistake, and 0.9. Here 0.7 does drop. None omits the dropped view, for encoders
+            without a feature map over joints.
+        **kwargs: Arguments of :class:`MomentumContrast`.
     """
     view_names = ('extreme', 'query', 'key')
 
@@ -85,12 +89,15 @@ class AimCLR(MomentumContrast):
 
     @classmethod
     def rename_options(cls, options: dict) -> dict:
-        """Options as a checkpoint describes them, under today's names; ``mined`` was once called ``topk``."""
+        """Return the options of a checkpoint under their current names. ``mined`` was called ``topk`` before."""
         return {'mined' if name == 'topk' else name: value for name, value in options.items()}
 
     @torch.no_grad()
     def mine(self, *all_logits: Tensor) -> Tensor:
-        """Mask (N, columns): the key itself, and the nearest queue entries of any of the queries (section 3.3)."""
+        """Return the mask (N, columns) of positives (section 3.3).
+
+        Positives are the key itself and the queue entries nearest to any of the queries.
+        """
         positives = torch.zeros_like(all_logits[0])
         positives[:, 0] = 1
         for logits in all_logits:

@@ -1,9 +1,10 @@
-"""CRRL (Wang et al., IEEE TIP 2022): contrast of a movement with its velocity, and reconstruction, fused.
+"""CRRL (Wang et al., IEEE TIP 2022): contrast of a clip with its velocity, fused with reconstruction.
 
-Two stages. :class:`CRRLMotion` (the paper's contrastive motion learner) trains a sequence encoder to find a clip's
-velocity among those of other clips. :class:`CRRL` then trains a new encoder to rebuild the movement, forwards and
-backwards (:class:`CRRLReconstruct`, the sequence reconstructor), while it also predicts the first one's features (the
-information fuser). Velocity is the frame difference, v[t] = x[t + 1] - x[t], nothing else. Nothing is augmented.
+Training has two stages. :class:`CRRLMotion`, the paper's contrastive motion learner, trains a sequence encoder to find
+a clip's velocity among the velocities of other clips. :class:`CRRL` then trains a new encoder with two objectives. It
+reconstructs the sequence forwards and backwards (:class:`CRRLReconstruct`, the sequence reconstructor), and it predicts
+the features of the first encoder (the information fuser). Velocity is the plain frame difference,
+v[t] = x[t + 1] - x[t]. The method uses no augmentation.
 """
 import copy
 
@@ -22,32 +23,32 @@ from mmskelssl.registry import MODELS
 
 
 def check_sequences(model: SelfSupervisedModel) -> None:
-    """CRRL needs an encoder with a state for each frame of a clip of any length."""
+    """Raise unless the encoder returns one state per frame for clips of any length."""
     if not model.backbone.variable_length:
-        raise UserError(f'{type(model).__name__} needs a sequence encoder with a state for each frame, such as BiGRU; '
-                        f'{type(model.backbone).__name__} is none')
+        raise UserError(f'{type(model).__name__} needs a sequence encoder with one state per frame, such as BiGRU; '
+                        f'{type(model.backbone).__name__} does not qualify')
 
 
 def true_lengths(clip: Tensor, data_samples: dict[str, Tensor]) -> Tensor:
-    """(N,) real frames of clips (N, C, T, V, M); all of them where the batch does not say."""
+    """Return the number of real frames (N,) of clips (N, C, T, V, M), or T if the batch has no ``num_frames``."""
     lengths = data_samples.get('num_frames')
     return torch.full((len(clip),), clip.shape[2], device=clip.device) if lengths is None else lengths
 
 
 @MODELS.register_module()
 class CRRLMotion(MomentumContrast):
-    """Contrastive motion learner: the coordinates of a clip are the query, its velocity is the key.
+    """Contrastive motion learner: the query encodes the coordinates of a clip, the key encodes its velocity.
 
-    As published, both views are the clip itself. Where they are augmented, each is by itself: what they share by
-    chance, such as one random turn, would be the easiest thing to find a clip by.
+    As published, both views are the clip itself. If they are augmented, each view is augmented independently.
+    Anything that both share by chance, such as the same random rotation, would be the easiest cue for matching them.
 
     Args:
-        key_head: ``fixed``: the key's projector is a random one that nothing ever changes, as in the released
-            code. ``momentum``: it follows the query's, as elsewhere.
-        velocity: ``difference``: the frame difference as it is. ``range``: scaled, clip by clip, to a largest absolute
-            value of 1. Both encoders share their weights but for the momentum, so that the scales should be alike; the
-            published preprocessing is unknown.
-        **kwargs: Of :class:`MomentumContrast`. The published queue is short: 64 keys, two batches.
+        key_head: ``fixed`` keeps the key's projector at its random initialisation, as in the released code.
+            ``momentum`` lets it follow the query's projector, as in the other methods.
+        velocity: ``difference`` uses the plain frame difference. ``range`` scales it per clip to a maximum absolute
+            value of 1. The two encoders share their weights except for the momentum, so both inputs should have
+            similar scales. The published preprocessing is unknown.
+        **kwargs: Arguments of :class:`MomentumContrast`. The published queue is short: 64 keys, two batches.
     """
     view_names = ('query', 'key')
     variable_length = True
@@ -77,11 +78,11 @@ class CRRLMotion(MomentumContrast):
 
     @torch.no_grad()
     def encode_key(self, key_view: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """Key (N, E) of the velocity of a view (N, C, T, V, M)."""
+        """Return the keys (N, E) of the velocity of a view (N, C, T, V, M)."""
         return super().encode_key(self.velocity_of(key_view, num_frames), num_frames)
 
     def velocity_of(self, clip: Tensor, lengths: Tensor | None) -> Tensor:
-        """Frame differences (N, C, T, V, M), zero at a clip's last frame and beyond."""
+        """Return frame differences (N, C, T, V, M). They are zero from a clip's last frame on."""
         velocity = to_stream(clip, 'motion', num_frames=lengths)
         if self.velocity == 'range':
             velocity = velocity / velocity.abs().amax((1, 2, 3, 4), keepdim=True).clamp_min(1e-6)
@@ -90,12 +91,13 @@ class CRRLMotion(MomentumContrast):
 
 @MODELS.register_module()
 class CRRLReconstruct(SelfSupervisedModel):
-    """Sequence reconstructor: one decoder rebuilds a clip from its first state, and played backwards from its last.
+    """Sequence reconstructor: one decoder reconstructs a clip from its first state and the reversed clip from its last.
 
-    The encoder is bidirectional, so both of these states have seen the whole clip.
+    The encoder is bidirectional, so both states depend on the whole clip.
 
     Args:
-        decoder_layers: Of the decoder, which is dropped after training.
+        decoder_layers: Number of layers of the decoder. The decoder is discarded after training.
+        **kwargs: Arguments of :class:`SelfSupervisedModel`.
     """
     view_names = ('clip',)
     variable_length = True
@@ -110,10 +112,10 @@ class CRRLReconstruct(SelfSupervisedModel):
         return self.reconstruction(clip, lengths, self.backbone(clip, lengths))
 
     def reconstruction(self, clip: Tensor, lengths: Tensor, features: Tensor) -> dict[str, Tensor]:
-        """Losses of both directions from the feature map (N, 1, D, T, 1)."""
+        """Return the losses of both directions from the feature map (N, 1, D, T, 1)."""
         states = features[:, 0, :, :, 0]  # (N, D, T)
         rows, last = torch.arange(len(clip), device=clip.device), lengths - 1
-        # Both directions in one pass through the decoder.
+        # Decode both directions in one pass.
         ends = torch.cat([states[:, :, 0], states[rows, :, last]])
         forward, backward = self.decoder(ends, lengths.repeat(2)).chunk(2)
         frames = self.backbone.frames(clip)[:, :forward.shape[1]]
@@ -123,16 +125,18 @@ class CRRLReconstruct(SelfSupervisedModel):
 
 @MODELS.register_module()
 class CRRL(CRRLReconstruct):
-    """Reconstruction and, by distillation, what a frozen motion learner knows.
+    """Reconstruction combined with distillation from a frozen motion learner.
 
-    The teacher sees coordinates: what it knows of motion it has from having been contrasted with velocity.
+    The teacher's input is coordinates. It has learned about motion because its training contrasted them with velocity.
 
     Args:
-        distill_weight: lambda; the loss is both reconstructions + lambda * distillation.
-        head: Arguments of the projector that predicts the teacher's feature; dropped after training.
-        teacher_dropout: Leave the teacher's dropout on, as the released code does by never calling ``eval()``.
+        distill_weight: Weight lambda of the distillation loss. The total loss is both reconstruction losses
+            + lambda * distillation.
+        head: Arguments of the projector that predicts the teacher's feature. It is discarded after training.
+        teacher_dropout: Keep the teacher's dropout active, as in the released code, which never calls ``eval()``.
+        **kwargs: Arguments of :class:`CRRLReconstruct`.
     """
-    needs = ('teacher.',)  # a stage before this one has to bring them
+    needs = ('teacher.',)  # weights that an earlier stage must provide
 
     def __init__(self, *args, distill_weight: float = 0.1, head: dict | None = None, teacher_dropout: bool = False,
                  **kwargs):
@@ -141,10 +145,10 @@ class CRRL(CRRLReconstruct):
         self.teacher = copy.deepcopy(self.backbone).requires_grad_(False)
         head = {'hidden_channels': 512, 'out_channels': self.feat_channels, **(head or {})}
         if head['out_channels'] != self.feat_channels:
-            raise UserError(f'CRRL: head.out_channels is {head["out_channels"]}, but the teacher that it predicts has '
-                            f'features of {self.feat_channels}: set it to that, or leave it out')
+            raise UserError(f'CRRL: head.out_channels is {head["out_channels"]}, but the teacher has '
+                            f'{self.feat_channels}-dimensional features: set it to {self.feat_channels}, or omit it')
         self.head = Projector(self.feat_channels, **head)
-        self.train()  # as one would expect of a new module, but for the teacher
+        self.train()  # a new module starts in training mode; this call sets the teacher's mode as well
 
     def train(self, mode: bool = True) -> nn.Module:
         super().train(mode)

@@ -1,4 +1,4 @@
-"""SimCLR (Chen et al., ICML 2020) on skeletons: the reference point of every table."""
+"""SimCLR (Chen et al., ICML 2020) on skeletons, the baseline of every table."""
 from torch import Tensor
 
 from mmskelssl.models.base import ContrastiveModel
@@ -8,9 +8,10 @@ from mmskelssl.registry import MODELS
 
 @MODELS.register_module()
 class SimCLR(ContrastiveModel):
-    """Two views of a clip attract, all other clips of the batch repel. Arguments: :class:`ContrastiveModel`.
+    """Attract two views of a clip and repel all other clips of the batch.
 
-    No queue, no key encoder: what a method with more parts has to beat. Each process contrasts its own batch.
+    SimCLR has no queue and no key encoder. A method with more parts has to outperform it. Each process contrasts only
+    its own batch. Takes the arguments of :class:`ContrastiveModel`.
     """
     view_names = ('first', 'second')
 

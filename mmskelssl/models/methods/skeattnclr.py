@@ -1,4 +1,4 @@
-"""SkeAttnCLR (Hua et al., IJCAI 2023): contrast of whole clips, and of their salient and non-salient features."""
+"""SkeAttnCLR (Hua et al., IJCAI 2023): contrast of whole clips and of their salient and non-salient features."""
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,23 +14,25 @@ from mmskelssl.registry import MODELS
 
 @MODELS.register_module()
 class SkeAttnCLR(MomentumContrast):
-    """A mask from self-attention splits a mixed clip's features; each half finds its counterpart in the key's features.
+    """Split a mixed clip's features with a self-attention mask and contrast each half with its counterpart in the key.
 
-    The released code does not run as it is published: its forward pass calls predictors that its constructor names
-    otherwise (predictor_p and _c for _s and _ns). This follows the forward pass with the names repaired, which
-    agrees with the paper's figure. Of what else the code holds, only what reaches the loss is here: one queue of
-    global keys serves all three contrasts (the two further ones are filled there but never read), and the query's mask
-    pools the key's features too, although the key view has its own crop and nothing swapped in.
+    The released code does not run as published. Its forward pass calls predictors that its constructor defines under
+    other names (predictor_p and _c instead of _s and _ns). This class follows the forward pass with corrected names,
+    which agrees with the paper's figure. It keeps only the parts of the released code that affect the loss. One queue
+    of global keys serves all three contrasts (the released code fills two more but never reads them). The query's mask
+    also pools the key's features, although the key view has its own crop and no swapped-in regions.
 
     Args:
-        local_weight: mu; the loss is L_global + mu * L_salient + (1 - mu) * L_rest. The paper's configs take 1 for the
-            joint stream of NTU60, where the non-salient contrast is left out, and 0.5 elsewhere.
+        local_weight: Weight mu in L_global + mu * L_salient + (1 - mu) * L_rest. The paper's configs use 1 for the
+            joint stream of NTU60, which omits the non-salient contrast, and 0.5 elsewhere.
         attention: Arguments of :class:`AttentionMask`, ``heads`` and ``sharpness``.
-        mask: ``attention``, or for ablation ``none``: the global contrast alone.
-        predictor_channels: Hidden width of the three predictors of the query side; None for no predictors. With them
-            only the query's gradient spreads the keys out, which takes far more steps than a small data set has.
-        **kwargs: Of :class:`MomentumContrast`. The published momentum (0.996 to 1, BN statistics averaged too) moves
-            the key encoder after each optimiser step; here it moves before the next one, which is the same.
+        mask: ``attention``, or for ablation ``none``, which keeps only the global contrast.
+        predictor_channels: Hidden width of the three predictors on the query side. None uses no predictors. With
+            predictors, only the query's gradient spreads the keys out, which takes far more steps than a small data
+            set provides.
+        **kwargs: Arguments of :class:`MomentumContrast`. The published recipe (momentum 0.996 to 1, BN statistics also
+            averaged) updates the key encoder after each optimiser step. Here the update runs before the next step,
+            which is equivalent.
     """
     view_names = ('query', 'key', 'mixed')
 
@@ -71,18 +73,21 @@ class SkeAttnCLR(MomentumContrast):
         return dict(**losses, **shown, **self.monitors(q, k))
 
     def predict(self, name: str, projected: Tensor) -> Tensor:
-        """Predicted, L2-normalised embedding (N, E) of a projected one."""
+        """Apply a predictor to projected embeddings and L2-normalise the result, (N, E)."""
         return F.normalize(widen(self.predictors[name](projected)), dim=1)
 
     def split(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Salient and non-salient pooled features (N, D): their means sum to the plain mean, as both divide by all
-        tokens (the maxima of ``pooling='mean_max'`` do not)."""
+        """Return pooled salient and non-salient features, each (N, D).
+
+        Both means divide by the number of all tokens, so they sum to the plain mean. The maxima of
+        ``pooling='mean_max'`` have no such property.
+        """
         masked = features * mask
         return self.pool(masked), self.pool(features - masked)
 
     @torch.no_grad()
     def keys(self, key_view: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Keys (N, E) of a view: whole and, under the query's mask, salient and rest."""
+        """Return keys (N, E) of a view: whole and, under the query's mask, salient and rest."""
         features = self.key_encoder.backbone(key_view)
         halves = () if mask is None else self.split(features, mask)
         return [F.normalize(widen(self.key_encoder.projector(pooled)), dim=1)
@@ -90,7 +95,7 @@ class SkeAttnCLR(MomentumContrast):
 
     @torch.no_grad()
     def attention_map(self, clips: Tensor) -> Tensor:
-        """Mean of the mask over the channels (N, M, T', V), of clips as the backbone gets them."""
+        """Return the mask's mean over the channels, (N, M, T', V), for clips in the backbone's input format."""
         if not self.local:
-            raise UserError("SkeAttnCLR: trained with mask='none', there is no mask to show")
+            raise UserError("SkeAttnCLR: a model trained with mask='none' has no mask to show")
         return self.attention(self.backbone(clips)).mean(2)

@@ -8,7 +8,10 @@ from mmskelssl.registry import MODELS
 
 @MODELS.register_module()
 class SkeletonCLR(MomentumContrast):
-    """Two views of a clip attract, the keys in the queue repel. Arguments: :class:`MomentumContrast`."""
+    """Attract two views of a clip and repel the keys in the queue.
+
+    Takes the arguments of :class:`MomentumContrast`.
+    """
     view_names = ('query', 'key')
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
