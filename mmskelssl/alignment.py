@@ -1,6 +1,6 @@
-"""View-invariance without learning: centring and turning of whole batches, on any device.
+"""Centre and rotate whole batches of clips for view invariance, on any device.
 
-Clips are (N, 3, T, V, M), y up. An absent person or frame is all zeros and stays so.
+Clips have the shape (N, 3, T, V, M), with y up. Absent persons and frames are all zeros and stay zero.
 """
 import torch
 from torch import Tensor
@@ -16,23 +16,24 @@ def _check(x: Tensor, name: str, channels: tuple[int, ...] = (3,)) -> None:
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate about y: x' = cos x - sin z, z' = sin x + cos z; ``cos`` and ``sin`` broadcast against (N, T, V, M)."""
+    """Rotate about y: x' = cos x - sin z, z' = sin x + cos z. ``cos`` and ``sin`` broadcast against (N, T, V, M)."""
     return torch.stack((cos * x[:, 0] - sin * x[:, 2], x[:, 1], sin * x[:, 0] + cos * x[:, 2]), 1)
 
 
 def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None) -> Tensor:
-    """Subtract a joint, the layout's centre by default, from each frame and person by itself.
+    """Subtract a joint, by default the layout's centre, in each frame and for each person separately.
 
-    As in the AimCLR lineage (docs/methods.md 0.1 step 3): two persons lose their relative position.
+    As in AimCLR and related methods (docs/methods.md 0.1 step 3), two persons lose their relative position.
     """
     joint = layout.centre if joint is None else joint
     return x - x[:, :, :, joint:joint + 1]
 
 
 def align_shoulders(x: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Turn each frame of each person so that its shoulders lie along x (AimCLR lineage, docs/methods.md 0.1 step 5).
+    """Rotate each frame of each person so that the shoulders lie along x.
 
-    As published, one sign of the angle serves a person's whole clip: frames that disagree turn the wrong way.
+    Source: AimCLR and related methods (docs/methods.md 0.1 step 5). As published, the angle has one sign for a
+    person's whole clip. Frames that need the other sign are rotated the wrong way.
     """
     _check(x, 'align_shoulders')
     left, right = layout.shoulders
@@ -46,16 +47,23 @@ def align_shoulders(x: Tensor, layout: SkeletonLayout) -> Tensor:
 
 
 def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle: bool = False) -> Tensor:
-    """Move and turn a whole clip rigidly: the first person's first hip to the origin, their median shoulders along x.
+    """Translate and rotate a whole clip rigidly.
 
-    The trajectory, the heading over time and the distance between two persons remain. Frames are turned about y alone,
-    or with ``turn=False`` not at all: the encoder then has the view point to learn. Poses in 2D are only moved.
-    With ``middle`` the origin is half-way between the hips of all who are there in that frame, so that exchanging two
-    persons changes nothing else.
-    Of an even number of frames the median is the lower of the two in the middle, as torch takes it.
+    The hip of the first person in their first frame moves to the origin, and their median shoulder direction is
+    rotated to x. The trajectory, the heading over time and the distance between two persons are preserved. For an even
+    number of frames, the median is the lower of the two middle values, as in torch.
 
-    In 2D a joint of zeros is one that the pose estimator did not see: it stays at zero, and the origin is the hip where
-    that is first seen. (In 3D a whole frame of zeros only counts as not seen: clips may be centred on a joint.)
+    In 2D, a joint of zeros was not detected by the pose estimator. It stays at zero, and the origin is the first
+    detected position of the hip. In 3D, only a whole frame of zeros counts as not detected, because clips may be
+    centred on a joint.
+
+    Args:
+        x: (N, 3, T, V, M), or (N, 2, T, V, M) with ``turn=False``.
+        layout: Skeleton layout of the clips.
+        turn: Rotate the clip about y. Otherwise it is only translated, and the encoder has to learn the viewpoint. 2D
+            poses can only be translated.
+        middle: Use the midpoint between the hips of all persons present in that frame as the origin. Swapping two
+            persons then changes nothing else.
     """
     _check(x, 'align_sequence', (3,) if turn else (2, 3))
     there = (x != 0).any(1, keepdim=True)  # (N, 1, T, V, M)

@@ -1,11 +1,11 @@
-"""Files that are either whole or not there, and their hashes."""
+"""Atomic file writes and file hashes."""
 import hashlib
 import os
 import os.path as osp
 
 
 def file_hash(path: str) -> str:
-    """sha256 of a file."""
+    """Return the SHA-256 hash of a file."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):
@@ -14,16 +14,19 @@ def file_hash(path: str) -> str:
 
 
 def write_atomically(path: str, data: bytes, check=None) -> None:
-    """Write ``path`` so that an interruption leaves the old file, or none, but never half of the new one.
+    """Write a file so that an interruption leaves the old file or none, but never a part of the new one.
 
     Args:
-        check: Called with the temporary file's path before that takes the place of the old one; may raise.
+        path: File to write. Its folder is created.
+        data: Content of the file.
+        check: Called with the path of the temporary file before it replaces the old one. It may raise to keep the old
+            file.
     """
     folder = osp.dirname(path) or '.'
     os.makedirs(folder, exist_ok=True)
     temporary = f'{path}.{os.getpid()}.tmp'
     try:
-        if osp.lexists(temporary):  # of a killed process with the same number; or a link, which is not followed
+        if osp.lexists(temporary):  # left by a killed process with the same id, or a link, which must not be followed
             os.remove(temporary)
         with open(temporary, 'xb') as file:
             file.write(data)
@@ -40,7 +43,7 @@ def write_atomically(path: str, data: bytes, check=None) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a rename last through a power cut."""
+    """Flush a rename to disk so that it survives a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

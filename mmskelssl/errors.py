@@ -1,4 +1,4 @@
-"""One error type for everything a user can mend, and the wrapper that shows it as one line."""
+"""The error type for everything a user can fix, and a decorator that reports it as one line."""
 import errno
 import functools
 import logging
@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 
 class UserError(ValueError):
-    """A mistake in data, config or command line. The message names the place and says what to do."""
+    """A mistake in the data, the config or the command line. The message states where it is and how to fix it."""
 
 
-# Import name -> what pip installs, where the two differ.
+# Import name -> name of the distribution on PyPI, if the two differ.
 _DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'sklearn': 'scikit-learn', 'PIL': 'pillow', 'yaml': 'pyyaml',
                   'mmcv': 'mmcv-lite'}
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -25,11 +25,11 @@ def printable(text) -> str:
 
 
 def one_line_errors(main: Callable) -> Callable:
-    """Decorate a command's ``main``: what the user can mend ends it with one line on stderr.
+    """Decorate the ``main`` of a command so that errors a user can fix print one line on stderr.
 
     The exit status is 2 for a :class:`UserError`, 1 for a missing package or an output that cannot be written, 130
-    after Ctrl-C, and 141 where the reader of the output has gone, as in ``| head``. Any other error is a traceback.
-    Set ``MMSKELSSL_DEBUG=1`` for the traceback of these, too.
+    after Ctrl-C, and 141 if the reader of the output has exited, as in ``| head``. Any other error prints a traceback.
+    Set ``MMSKELSSL_DEBUG=1`` to get the traceback of all errors.
     """
     @functools.wraps(main)
     def wrapper(*args, **kwargs):
@@ -37,7 +37,7 @@ def one_line_errors(main: Callable) -> Callable:
             try:
                 result = main(*args, **kwargs)
             except SystemExit:
-                sys.stdout.flush()  # a full disk or a closed pipe shows here, and not while Python shuts down
+                sys.stdout.flush()  # report a full disk or a closed pipe here, not while Python shuts down
                 raise
             sys.stdout.flush()
             return result
@@ -50,14 +50,14 @@ def one_line_errors(main: Callable) -> Callable:
                 _drop(sys.stdout)
         try:
             print(text, file=sys.stderr, flush=True)
-        except OSError:  # that is closed or full, too
+        except OSError:  # stderr is closed or full as well
             pass
         sys.exit(status)
     return wrapper
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
-    """The line that says what to do about an error, and the exit status; None for a fault of the program."""
+    """Return a line that explains an error and the exit status, or None for a bug in the program."""
     if isinstance(error, UserError):
         return f'error: {printable(error)}', 2
     if isinstance(error, KeyboardInterrupt):
@@ -72,7 +72,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
 
 
 def _explain_import(error: ImportError) -> str | None:
-    """What to install; None where one of the package's own modules is the fault."""
+    """Explain what to install. Return None if one of the package's own modules is missing."""
     text = ' '.join(str(error).split())
     if library := re.match(r'(lib\S+\.so\S*): cannot open shared object file', text):
         cure = f'the system library {library[1]} is missing'
@@ -87,7 +87,7 @@ def _explain_import(error: ImportError) -> str | None:
 
 
 def _reader_has_gone() -> bool:
-    """Whether it is our own output that is closed, and not a pipe between processes."""
+    """Return whether this process's own output is closed, as opposed to a pipe between processes."""
     if not hasattr(select, 'poll'):
         return True
     poll = select.poll()
@@ -97,19 +97,19 @@ def _reader_has_gone() -> bool:
 
 
 def _drop(stream) -> None:
-    """Send what is still buffered nowhere: Python would fail once more when it shuts down."""
+    """Discard buffered output. Otherwise Python would fail again when it shuts down."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-    except (OSError, ValueError):  # no real file, as in tests
+    except (OSError, ValueError):  # not a real file, as in tests
         pass
 
 
 def log_without_console() -> None:
-    """Let a run outlive its console: a closed or full output costs one line, and logging to files goes on.
+    """Keep a run alive after its console output is closed or full. One line reports it, and logging to files continues.
 
-    The logging module would print a traceback for each record.
+    By default, the logging module would print a traceback for each record.
     """
     def handle_error(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]

@@ -1,4 +1,7 @@
-"""A function over many items, on all cores, in order, with little in memory and no hanging when a process dies."""
+"""Map a function over many items on all cores.
+
+Results are returned in order, little is held in memory, and the call does not hang if a process dies.
+"""
 import multiprocessing
 import os
 import threading
@@ -11,15 +14,15 @@ from mmskelssl.errors import UserError
 
 
 class WorkerDied(UserError):
-    """A process was killed; what it had not finished can be done again."""
+    """A process was killed. Its unfinished work can be repeated."""
 
 
-# Starting the processes costs a few seconds; below so many items it does not pay.
+# Starting the processes takes a few seconds, which does not pay off for fewer items.
 FEW = 500
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
@@ -28,19 +31,24 @@ def run_parallel(function: Callable, items: Sequence, jobs: int | None = None, c
     """Yield ``function(item)`` for each item, in order.
 
     Args:
-        function: Of a module, or a ``partial`` of one, as it travels to other processes.
-        jobs: Processes; 1 stays in this one. Default: one a core, but only from :data:`FEW` items on.
-        chunk: Items that travel together.
-        what: For the error message.
+        function: A module-level function or a ``partial`` of one, because it is sent to other processes.
+        items: Arguments of the function.
+        jobs: Number of processes. 1 runs in the current process. By default, one process per core is used from
+            :data:`FEW` items on, and the current process otherwise.
+        chunk: Number of items to send at a time.
+        what: Name of the work, for the error message.
+
+    Raises:
+        WorkerDied: If a process was killed.
     """
     jobs = jobs or (cores() if len(items) >= FEW else 1)
     if jobs == 1 or len(items) <= chunk:
         yield from map(function, items)
         return
     chunks = [items[i:i + chunk] for i in range(0, len(items), chunk)]
-    # Not forked: this process may have threads, which a forked one would wait for.
+    # Do not fork: a forked process would wait for the threads of this process.
     if jobs < 1:
-        raise UserError(f'{jobs} jobs: at least one')
+        raise UserError(f'jobs must be at least 1, got {jobs}')
     context = multiprocessing.get_context('forkserver' if 'forkserver' in multiprocessing.get_all_start_methods()
                                           else 'spawn')
     pool = ProcessPoolExecutor(jobs, context, _end_with_parent)
@@ -57,7 +65,7 @@ def run_parallel(function: Callable, items: Sequence, jobs: int | None = None, c
 
 
 def _end_with_parent() -> None:
-    """Without it the processes of a killed import would wait for ever."""
+    """Exit with the parent process. Otherwise the workers of a killed command would wait forever."""
     def wait():
         multiprocessing.parent_process().join()
         os._exit(1)
@@ -73,5 +81,5 @@ def _result(waiting: deque, what: str) -> list:
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise WorkerDied(f'{what}: a process was killed, perhaps for want of memory, at or after {part[0]!r}; run the '
-                        'command again, with fewer --jobs') from error
+        raise WorkerDied(f'{what}: a process was killed at or after {part[0]!r}, possibly because memory ran out; run '
+                        'the command again with fewer --jobs') from error

@@ -1,4 +1,4 @@
-"""What a number was made with: versions and machine."""
+"""The versions and the machine that produced a result."""
 import os
 import os.path as osp
 import platform
@@ -12,7 +12,7 @@ import mmskelssl
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides a number."""
+    """Return the versions of the packages that affect results."""
     found = {'mmskelssl': mmskelssl.__version__, 'python': platform.python_version(), 'torch': torch.__version__}
     for package in ('mmengine', 'mmcv-lite', 'mmcv', 'numpy', 'scikit-learn'):
         try:
@@ -23,14 +23,14 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict:
-    """What it ran on."""
+    """Return a description of this machine."""
     return dict(system=platform.platform(terse=True), processor=platform.machine(), cores=os.cpu_count(),
                 threads=torch.get_num_threads(),
                 gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None)
 
 
 def command_line() -> str:
-    """The command that this process runs, as a user would type it."""
+    """Return the command line of this process as a user would type it."""
     program, *arguments = sys.argv
     if osp.basename(program) == 'mmskelssl' or program.endswith(osp.join('mmskelssl', '__main__.py')):
         return shlex.join(['mmskelssl', *arguments])

@@ -1,7 +1,7 @@
-"""Registries of the scope ``mmskelssl``: a child of every mmengine root, and one of our own.
+"""Registries of the scope ``mmskelssl``: a child of every mmengine root registry and one additional registry.
 
-A root without a child makes mmengine warn at every build, hence all of them. ``locations`` says where
-a type is registered, so that an unknown one imports the right package before it is refused.
+All roots have a child because mmengine logs a warning at every build otherwise. ``locations`` lists the packages that
+register a type. They are imported before an unknown type is rejected.
 """
 import difflib
 import re
@@ -50,12 +50,12 @@ VISUALIZERS = _child('VISUALIZERS')
 VISBACKENDS = _child('VISBACKENDS')
 LOG_PROCESSORS = _child('LOG_PROCESSORS')
 INFERENCERS = _child('INFERENCERS')
-# Random, batched augmentations on the device; mmengine has no such kind.
+# Random batched augmentations on the device. mmengine has no registry for them.
 BATCH_AUGMENTS = Registry('batch_augment', scope='mmskelssl', locations=['mmskelssl.augment'])
 
 
 def explain_unknown(error: Exception) -> str | None:
-    """What to do about a type that a registry does not know, with the nearest names; None for any other error."""
+    """Explain an error about an unknown type, with the closest names. Return None for any other error."""
     text = ' '.join(str(error.args[0] if error.args else error).split())
     match = re.search(r'(\S+) is not in the (?:\S+::)?([\w ]+) registry', text)
     if not match:
@@ -64,8 +64,8 @@ def explain_unknown(error: Exception) -> str | None:
     found = {key: value.module_dict for key, value in globals().items()
              if isinstance(value, Registry) and value.name.replace(' ', '_') == kind}
     found = {key: {**(getattr(_root, key).module_dict if hasattr(_root, key) else {}), **types}
-             for key, types in found.items()}  # mmengine's own count, too
+             for key, types in found.items()}  # include mmengine's own types
     registry, known = next(iter(found.items()), ('REGISTRY', {}))
     close = difflib.get_close_matches(name, known, 3, 0.4) or sorted(known)
-    return (f'no {kind} is called {name!r}; did you mean {", ".join(close)}? A type of your own must be registered in '
-            f'mmskelssl.registry.{registry}, and its module named in custom_imports')
+    return (f'unknown {kind} {name!r}; did you mean {", ".join(close)}? Register a custom type in '
+            f'mmskelssl.registry.{registry} and list its module in custom_imports')

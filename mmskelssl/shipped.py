@@ -1,4 +1,4 @@
-"""Where the configs that come with mmskelssl are: in a wheel, in an editable install, and in a checkout."""
+"""Locate the configs that ship with mmskelssl, in a wheel, in an editable install and in a checkout."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +10,7 @@ PREFIX = 'mmskelssl::'
 
 
 def shipped_configs() -> Path:
-    """``mmskelssl/.mim/configs`` if the package was installed, else the folder ``configs`` of its checkout."""
+    """Return ``mmskelssl/.mim/configs`` of an installed package, or the folder ``configs`` of a checkout."""
     for folder in (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs'):
         if (folder / '_base_').is_dir():
             return folder
@@ -18,10 +18,12 @@ def shipped_configs() -> Path:
 
 
 def config_path(name: str, source: str) -> str:
-    """The file that a config names: ``mmskelssl::NAME`` comes with mmskelssl, any other name is relative to the config.
+    """Return the path of a file named in a config.
+
+    ``mmskelssl::NAME`` refers to a config that ships with mmskelssl. Any other name is relative to the config file.
 
     Args:
-        name: As written in the config.
+        name: Name as written in the config.
         source: The config file.
     """
     if name.startswith(PREFIX):
@@ -31,9 +33,10 @@ def config_path(name: str, source: str) -> str:
 
 @contextmanager
 def shipped_bases() -> Iterator[None]:
-    """Let ``_base_ = 'mmskelssl::...'`` name a config that comes with mmskelssl, while configs are read.
+    """Resolve ``_base_ = 'mmskelssl::...'`` to configs that ship with mmskelssl, while this context is active.
 
-    mmengine 0.10.7 does this for a fixed list of packages, and needs pkg_resources, which setuptools 82 removed.
+    mmengine 0.10.7 resolves such names only for a fixed list of packages. It also needs pkg_resources, which
+    setuptools 82 removed.
     """
     from mmengine.config import Config
     original = Config._get_cfg_path

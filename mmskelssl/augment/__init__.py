@@ -1,4 +1,4 @@
-"""Random augmentation of whole batches on the device, mixing, streams. Clips are (N, C, T, V, M) throughout."""
+"""Random batched augmentations on the device, mixing, and streams. Clips always have the shape (N, C, T, V, M)."""
 from collections.abc import Iterable
 
 from mmskelssl.augment.base import BatchAugment
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def build_augments(configs: Iterable[dict | BatchAugment], layout=None) -> list[BatchAugment]:
-    """Build a view's operators and give the model's layout to those that have none of their own."""
+    """Build the augmentations of a view and bind the model's layout to those without their own."""
     augments = []
     for config in configs:
         try:

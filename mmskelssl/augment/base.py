@@ -1,4 +1,4 @@
-"""What every random batched augmentation has in common: a draw, and a deterministic application of what was drawn."""
+"""Base class of random batched augmentations: draw the parameters, then apply them deterministically."""
 import torch
 from torch import Tensor
 
@@ -8,41 +8,46 @@ from mmskelssl.ops.precision import without_autocast
 
 
 def split_axes(x: Tensor, name: str, dims: tuple[int, ...] = (3, 2)) -> Tensor:
-    """(N, C, T, V, M) -> (N, G, D, T*V*M): G groups of D coordinates. C=6 is two groups of xyz (two alignments).
+    """Reshape clips (N, C, T, V, M) to (N, G, D, T*V*M), G groups of D coordinates.
+
+    C=6 gives two groups of xyz, one per alignment.
 
     Args:
         x: Clips.
-        name: Who asks, for the error.
-        dims: The D that make sense, in order of preference.
+        name: Name of the caller, for the error message.
+        dims: Allowed values of D, in order of preference.
+
+    Raises:
+        UserError: If C is not a multiple of any allowed D.
     """
     channels = x.shape[1]
     for dim in dims:
         if channels % dim == 0:
             return x.reshape(len(x), channels // dim, dim, -1)
-    raise UserError(f'{name} needs {" or ".join(map(str, dims))} coordinates a joint, but the clips have {channels} '
-                    'channels: take it out of the view, or give it other data')
+    raise UserError(f'{name} needs {" or ".join(map(str, dims))} coordinates per joint, but the clips have {channels} '
+                    'channels: remove it from the view, or use other data')
 
 
 def uniform(x: Tensor, generator: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
-    """U(low, high) of shape (N, *shape), on the device and in the type of ``x``."""
+    """Draw from U(low, high) with shape (N, *shape), on the device and with the dtype of ``x``."""
     sample = torch.rand(len(x), *shape, generator=generator, device=x.device, dtype=x.dtype)
     return sample * (high - low) + low
 
 
 def integers(x: Tensor, generator: torch.Generator, high: int) -> Tensor:
-    """(N,) integers uniform in [0, high)."""
+    """Draw N integers uniformly from [0, high), returned as (N,)."""
     return torch.randint(high, (len(x),), generator=generator, device=x.device)
 
 
 class BatchAugment:
-    """A random operator on a batch of clips (N, C, T, V, M).
+    """Base class of random augmentations of a batch of clips (N, C, T, V, M).
 
-    Subclasses write :meth:`draw`, one parameter per sample, and :meth:`apply`, which is deterministic, so that a test
-    can inject parameters. Neither changes its input.
+    Subclasses implement :meth:`draw`, which draws the parameters of each sample, and :meth:`apply`, which is
+    deterministic so that tests can inject parameters. Neither modifies its input.
 
     Args:
-        p: Probability with which each sample is changed.
-        layout: Name, dict or :class:`SkeletonLayout`; where it is not given, :meth:`bind` supplies the model's.
+        p: Probability of changing a sample.
+        layout: Name, dict or :class:`SkeletonLayout`. If it is not given, :meth:`bind` sets the model's layout.
     """
 
     needs_layout = False
@@ -56,36 +61,36 @@ class BatchAugment:
             self.bind(layout)
 
     def bind(self, layout) -> 'BatchAugment':
-        """Take ``layout`` unless the operator has one of its own."""
+        """Set the layout unless the augmentation already has one."""
         if self.layout is None:
             self.layout = get_layout(layout)
         return self
 
     def draw(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Parameters of every sample, each of shape (N, ...)."""
+        """Draw the parameters of all samples, each with shape (N, ...)."""
         return {}
 
     def apply(self, x: Tensor, **params: Tensor) -> Tensor:
-        """The operator with given parameters, on all samples."""
+        """Apply the augmentation with the given parameters to all samples."""
         raise NotImplementedError
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if x.ndim != 5:
             raise UserError(f'{type(self).__name__} takes clips (N, C, T, V, M), got shape {tuple(x.shape)}')
         if self.needs_layout and self.layout is None:
-            raise UserError(f'{type(self).__name__} needs a skeleton layout: give it layout=...')
-        with without_autocast(x):  # mmengine calls the preprocessor inside it, where a matmul would return bfloat16
+            raise UserError(f'{type(self).__name__} needs a skeleton layout: set layout=...')
+        with without_autocast(x):  # mmengine calls the preprocessor under autocast, where matmul returns bfloat16
             if self.p == 0 or not x.numel():
                 return x
             if self.p == 1:
                 return self.apply(x, **self.draw(x, generator))
             chosen = torch.rand(len(x), generator=generator, device=x.device) < self.p
-            if x.is_cuda:  # picking rows there would wait for the device
+            if x.is_cuda:  # selecting rows would synchronise with the device
                 return torch.where(chosen.view(-1, 1, 1, 1, 1), self.apply(x, **self.draw(x, generator)), x)
             rows = chosen.nonzero().squeeze(1)
             if not len(rows):
                 return x
-            part = x.index_select(0, rows)  # half the time of indexing
+            part = x.index_select(0, rows)  # takes half as long as indexing
             return x.index_copy(0, rows, self.apply(part, **self.draw(part, generator)))
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""Mixing each clip of a batch with a partner, by body parts, on a coarse grid of time cells.
+"""Mix each clip of a batch with a partner, by body parts, on a coarse grid of time cells.
 
-Source: ActCLR's three kinds (docs/methods.md 1.3) and, as CutMix alone, SkeAttnCLR's part swap (2.1). One plan serves
-the whole batch: the partner of clip i is clip (i + shift) mod N.
+Source: the three kinds of ActCLR (docs/methods.md 1.3) and SkeAttnCLR's part swap, which is CutMix only (2.1). The
+whole batch shares one plan. The partner of clip i is clip (i + shift) mod N.
 """
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ KINDS = ('cutmix', 'resizemix', 'mixup')
 
 @dataclass(frozen=True)
 class MixPlan:
-    """What to mix, for the whole batch.
+    """The parameters of mixing, shared by the whole batch.
 
     Args:
         shift: Distance to the partner in the batch.
@@ -27,8 +27,8 @@ class MixPlan:
         parts: Indices of body parts, in the order of ``layout.parts``.
         start: First time cell.
         length: Number of time cells.
-        cell: Frames in a cell.
-        lam: Share of the partner (mixup only).
+        cell: Number of frames per cell.
+        lam: Weight of the partner (mixup only).
     """
     shift: int
     kind: str
@@ -43,7 +43,7 @@ class MixPlan:
             raise UserError(f'unknown kind of mixing {self.kind!r}: choose one of {", ".join(KINDS)}')
 
     def joints(self, layout: SkeletonLayout) -> Tensor:
-        """(V,) bool: joints of the chosen parts."""
+        """Return a bool mask (V,) of the joints of the chosen parts."""
         if not layout.parts:
             raise UserError(f'mixing needs body parts, but layout {layout.name} has none: add `parts` to it')
         if max(self.parts, default=0) >= len(layout.parts):
@@ -55,10 +55,10 @@ class MixPlan:
         return chosen
 
     def masks(self, frames: int, layout: SkeletonLayout, device=None, dtype=torch.float32) -> tuple[Tensor, Tensor]:
-        """(pasted, replaced), each (T', V) with T' = ceil(T / cell).
+        """Return the weights (pasted, replaced), each (T', V) with T' = ceil(T / cell).
 
-        ``pasted`` weighs what of the partner came in, on the partner's own grid: for ResizeMix all its frames.
-        ``replaced`` weighs what of the clip is gone. Both are ``lam`` everywhere for Mixup.
+        ``pasted`` is the share of the partner that was pasted, on the partner's own grid. For ResizeMix it covers all
+        frames. ``replaced`` is the share of the clip that was overwritten. For Mixup both are ``lam`` everywhere.
         """
         joints = self.joints(layout).to(device, dtype)
         cells = -(-frames // self.cell)
@@ -72,25 +72,30 @@ class MixPlan:
 
 
 def draw_shift(n: int, share: float) -> int:
-    """Distance to the partner for a uniform ``share`` in [0, 1): 1 .. N-2, as published.
+    """Return the distance to the partner for a uniform ``share`` in [0, 1): 1 .. N-2, as published.
 
-    Two clips can only be each other's partner (1); a clip alone is its own (0).
+    In a batch of two, the clips are each other's partner (1). A single clip is its own partner (0).
     """
     return 0 if n < 2 else 1 + int(share * (n - 2))
 
 
 def draw_mix(n: int, frames: int, num_parts: int, generator: torch.Generator, parts: tuple[int, int] = (2, 3),
              cells: tuple[int, int] = (3, 5), cell: int = 4, kind: str | None = None) -> MixPlan:
-    """Draw the plan of a batch of ``n`` clips of ``frames`` frames.
+    """Draw the mixing plan of a batch.
 
     Args:
-        parts: Fewest and most body parts. Fewer where the layout has fewer.
-        cells: Fewest and most time cells. Fewer where the clip is shorter.
-        kind: Fixed kind; otherwise CutMix with probability 1/2, ResizeMix and Mixup with 1/4 each.
+        n: Number of clips.
+        frames: Number of frames per clip.
+        num_parts: Number of body parts of the layout.
+        generator: Random generator.
+        parts: Minimum and maximum number of body parts. Limited by the layout.
+        cells: Minimum and maximum number of time cells. Limited by the length of the clip.
+        cell: Number of frames per cell.
+        kind: Fixed kind. By default, CutMix has probability 1/2, and ResizeMix and Mixup have 1/4 each.
     """
     if num_parts < 1:
         raise UserError('mixing needs body parts, but the layout has none: add `parts` to it')
-    # All at once: one wait for the device if the generator lives there.
+    # Draw all numbers at once: a generator on the device then needs only one synchronisation.
     shift, count, length, start, which, lam, *order = torch.rand(
         6 + num_parts, generator=generator, device=generator.device, dtype=torch.float64).tolist()
 
@@ -107,10 +112,10 @@ def draw_mix(n: int, frames: int, num_parts: int, generator: torch.Generator, pa
 
 
 def mix(x: Tensor, plan: MixPlan, layout: SkeletonLayout) -> Tensor:
-    """Clips (N, C, T, V, M) with the partners' material in place, as a new tensor.
+    """Mix clips (N, C, T, V, M) with their partners and return a new tensor.
 
-    CutMix pastes the partner's chosen parts at the same place; ResizeMix pastes its first 2 * length cells at double
-    speed (nearest frame); Mixup takes lam of the partner and 1 - lam of the clip, everywhere.
+    CutMix pastes the chosen parts of the partner at the same frames. ResizeMix pastes the partner's first 2 * length
+    cells at double speed (nearest frame). Mixup adds lam times the partner to 1 - lam times the clip everywhere.
     """
     check_joints(x, layout)
     if plan.kind == 'mixup':
@@ -129,14 +134,15 @@ def mix(x: Tensor, plan: MixPlan, layout: SkeletonLayout) -> Tensor:
 
 @BATCH_AUGMENTS.register_module()
 class SwapParts(BatchAugment):
-    """Paste some body parts of the batch partner for some time (SkeAttnCLR, docs/methods.md 2.1): CutMix.
+    """Paste body parts of another clip of the batch for a span of time: CutMix (SkeAttnCLR, docs/methods.md 2.1).
 
-    The one augmentation in which clips of a batch meet: parts, time and distance to the partner are drawn once for all.
+    This is the only augmentation that combines clips of a batch. The parts, the span and the distance to the partner
+    are drawn once per batch.
 
     Args:
-        parts: Fewest and most body parts.
-        cells: Fewest and most time cells.
-        cell: Frames in a cell.
+        parts: Minimum and maximum number of body parts.
+        cells: Minimum and maximum number of time cells.
+        cell: Number of frames per cell.
     """
     needs_layout = True
 
@@ -146,7 +152,7 @@ class SwapParts(BatchAugment):
         self.parts, self.cells, self.cell = tuple(parts), tuple(cells), cell
 
     def draw(self, x, generator):
-        """plan: a :class:`MixPlan`."""
+        """Draw ``plan``, a :class:`MixPlan`."""
         return dict(plan=draw_mix(len(x), x.shape[2], len(self.layout.parts), generator, self.parts, self.cells,
                                   self.cell, 'cutmix'))
 

@@ -1,4 +1,4 @@
-"""Augmentations that know the skeleton: flipping left and right, changing the length of bones."""
+"""Augmentations that need the skeleton layout: left-right flips and changes of bone length."""
 import torch
 
 from mmskelssl.augment.base import BatchAugment, split_axes, uniform
@@ -9,10 +9,11 @@ from mmskelssl.registry import BATCH_AUGMENTS
 
 @BATCH_AUGMENTS.register_module()
 class SpatialFlip(BatchAugment):
-    """Exchange left and right joints.
+    """Swap left and right joints.
 
     Args:
-        mirror: Also negate x, which makes it a reflection. The published one only renames joints (docs/methods.md 0.5).
+        mirror: Also negate x, which makes it a reflection. The published version only swaps the joints
+            (docs/methods.md 0.5).
     """
 
     needs_layout = True
@@ -24,7 +25,7 @@ class SpatialFlip(BatchAugment):
     def bind(self, layout):
         super().bind(layout)
         if not self.layout.pairs:
-            raise UserError(f'SpatialFlip: layout {self.layout.name} names no left/right pairs: add `pairs` to it')
+            raise UserError(f'SpatialFlip: layout {self.layout.name} has no left/right pairs: add `pairs` to it')
         return self
 
     def apply(self, x):
@@ -40,12 +41,12 @@ class SpatialFlip(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class Rescale(BatchAugment):
-    """One factor per bone and clip; the body is rebuilt outwards from its root.
+    """Multiply each bone of a clip by its own random factor and rebuild the body outwards from its root.
 
     Args:
         amplitude: Size of the change.
-        centred: Factors 1 + amplitude * U(-1, 1). The published recipe takes amplitude * U(0, 1), which with its
-            amplitude of .5 shrinks bodies to between nothing and half their size (docs/methods.md 0.5).
+        centred: Draw factors from 1 + amplitude * U(-1, 1). The published recipe draws them from amplitude * U(0, 1).
+            With its amplitude of .5, bodies shrink to between zero and half their size (docs/methods.md 0.5).
     """
 
     needs_layout = True
@@ -55,7 +56,7 @@ class Rescale(BatchAugment):
         self.amplitude, self.centred = amplitude, centred
 
     def draw(self, x, generator):
-        """factors (N, V), for the bone that ends in each joint; the root's is ignored."""
+        """Draw ``factors`` (N, V) for the bone that ends in each joint. The factor of the root is ignored."""
         low, high = (1 - self.amplitude, 1 + self.amplitude) if self.centred else (0, self.amplitude)
         return dict(factors=uniform(x, generator, low, high, x.shape[3]))
 

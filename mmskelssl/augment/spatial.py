@@ -1,4 +1,4 @@
-"""Augmentations of the coordinates that need no skeleton: linear maps, noise, masks."""
+"""Augmentations of the coordinates that do not need a skeleton layout: linear maps, noise and masks."""
 import math
 
 import torch
@@ -11,18 +11,30 @@ from mmskelssl.registry import BATCH_AUGMENTS
 
 
 def linear_map(x: Tensor, matrix: Tensor, name: str) -> Tensor:
-    """Map every point of a sample by its matrix: p -> matrix @ p.  (N, C, T, V, M), (N, D, D) -> (N, C, T, V, M)."""
+    """Multiply every point of a clip by the clip's matrix, p -> matrix @ p.
+
+    Args:
+        x: (N, C, T, V, M).
+        matrix: (N, D, D).
+        name: Name of the caller, for the error message.
+
+    Returns:
+        (N, C, T, V, M).
+    """
     dim = matrix.shape[-1]
     return (matrix[:, None] @ split_axes(x, name, (dim,))).view(x.shape)
 
 
 def axes_of(x: Tensor, name: str) -> int:
-    """D, the coordinates of a point: 3 where the channels allow it, else 2."""
+    """Return D, the number of coordinates of a point: 3 if the channels allow it, otherwise 2."""
     return split_axes(x, name).shape[2]
 
 
 def rotation(angles: Tensor) -> Tensor:
-    """Right-handed rotations about x, then y, then z: (N, 3) radians -> (N, 3, 3), to be multiplied from the left."""
+    """Return matrices (N, 3, 3) of right-handed rotations about x, then y, then z by angles (N, 3) in radians.
+
+    Multiply points by the matrices from the left.
+    """
     (cx, cy, cz), (sx, sy, sz) = angles.cos().unbind(1), angles.sin().unbind(1)
     rows = (cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx,
             sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx,
@@ -32,9 +44,10 @@ def rotation(angles: Tensor) -> Tensor:
 
 @BATCH_AUGMENTS.register_module()
 class Shear(BatchAugment):
-    """Off-diagonal entries U(-amplitude, amplitude) beside a unit diagonal. Source: docs/methods.md 0.5 (there .5).
+    """Shear with a matrix of ones on the diagonal and off-diagonal entries from U(-amplitude, amplitude).
 
-    The official ActCLR puts the centre joint back afterwards; a linear map leaves a centred one where it is.
+    Source: docs/methods.md 0.5, with amplitude .5. The official ActCLR code restores the position of the centre joint
+    afterwards. That is unnecessary for centred clips, because a linear map keeps the origin.
     """
 
     def __init__(self, amplitude: float = 0.5, p: float = 1.0, layout=None):
@@ -42,7 +55,7 @@ class Shear(BatchAugment):
         self.amplitude = amplitude
 
     def draw(self, x, generator):
-        """matrix (N, D, D)."""
+        """Draw ``matrix`` (N, D, D)."""
         dim = axes_of(x, 'Shear')
         unit = torch.eye(dim, device=x.device, dtype=x.dtype)
         return dict(matrix=unit + (1 - unit) * uniform(x, generator, -self.amplitude, self.amplitude, dim, dim))
@@ -53,10 +66,11 @@ class Shear(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class Rotate(BatchAugment):
-    """About one axis, chosen uniformly, by U(0, main) degrees, about the other two by U(0, minor); x first, z last.
+    """Rotate by U(0, main) degrees about one random axis and by U(0, minor) degrees about the other two.
 
-    Source: AimCLR's random rotation (docs/methods.md 0.5). Its matrices turn against the right-hand rule, and the range
-    is one-sided, so the right-handed angles drawn here are negative.
+    The rotations are applied in the order x, y, z. Source: AimCLR's random rotation (docs/methods.md 0.5). Its
+    matrices rotate against the right-hand rule and its range is one-sided. The right-handed angles drawn here are
+    therefore negative.
     """
 
     def __init__(self, main: float = 30.0, minor: float = 1.0, p: float = 1.0, layout=None):
@@ -64,7 +78,7 @@ class Rotate(BatchAugment):
         self.main, self.minor = main, minor
 
     def draw(self, x, generator):
-        """angles (N, 3): right-handed, radians, about x, y and z."""
+        """Draw ``angles`` (N, 3) about x, y and z, right-handed, in radians."""
         axis = integers(x, generator, 3)
         is_main = torch.arange(3, device=x.device) == axis[:, None]
         limit = torch.where(is_main, -math.radians(self.main), -math.radians(self.minor)).to(x.dtype)
@@ -76,14 +90,14 @@ class Rotate(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class YawRotate(BatchAugment):
-    """Turn about the vertical (y) axis by U(-degrees, degrees): another view point. 3D only."""
+    """Rotate about the vertical axis y by U(-degrees, degrees), which simulates another viewpoint. 3D only."""
 
     def __init__(self, degrees: float = 45.0, p: float = 1.0, layout=None):
         super().__init__(p, layout)
         self.degrees = degrees
 
     def draw(self, x, generator):
-        """angle (N,): right-handed, radians."""
+        """Draw ``angle`` (N,), right-handed, in radians."""
         limit = math.radians(self.degrees)
         return dict(angle=uniform(x, generator, -limit, limit))
 
@@ -94,14 +108,14 @@ class YawRotate(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class Scale(BatchAugment):
-    """One factor 1 + U(-amplitude, amplitude) for the whole clip."""
+    """Scale the whole clip by one factor, 1 + U(-amplitude, amplitude)."""
 
     def __init__(self, amplitude: float = 0.2, p: float = 1.0, layout=None):
         super().__init__(p, layout)
         self.amplitude = amplitude
 
     def draw(self, x, generator):
-        """factor (N,)."""
+        """Draw ``factor`` (N,)."""
         return dict(factor=uniform(x, generator, 1 - self.amplitude, 1 + self.amplitude))
 
     def apply(self, x, factor):
@@ -110,14 +124,14 @@ class Scale(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class LinearJitter(BatchAugment):
-    """The identity plus a full matrix of N(0, std): a little of shear, scale and rotation at once."""
+    """Multiply points by the identity plus a matrix of N(0, std): slight shear, scaling and rotation combined."""
 
     def __init__(self, std: float = 0.1, p: float = 1.0, layout=None):
         super().__init__(p, layout)
         self.std = std
 
     def draw(self, x, generator):
-        """matrix (N, D, D)."""
+        """Draw ``matrix`` (N, D, D)."""
         dim = axes_of(x, 'LinearJitter')
         jitter = torch.randn(len(x), dim, dim, generator=generator, device=x.device, dtype=x.dtype)
         return dict(matrix=torch.eye(dim, device=x.device, dtype=x.dtype) + self.std * jitter)
@@ -128,14 +142,17 @@ class LinearJitter(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class GaussianNoise(BatchAugment):
-    """Add N(0, std) to every coordinate, absent persons included. Published: .01, strong view of ActCLR .05."""
+    """Add noise from N(0, std) to every coordinate, including those of absent persons.
+
+    The published std is .01, and .05 in ActCLR's strong view.
+    """
 
     def __init__(self, p: float = 0.5, std: float = 0.01, layout=None):
         super().__init__(p, layout)
         self.std = std
 
     def draw(self, x, generator):
-        """noise (N, C, T, V, M), in the unit of ``x``."""
+        """Draw ``noise`` (N, C, T, V, M), in the unit of ``x``."""
         noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         return dict(noise=noise.mul_(self.std))
 
@@ -145,13 +162,13 @@ class GaussianNoise(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class AxisMask(BatchAugment):
-    """Set one axis, chosen uniformly, to zero."""
+    """Set one random axis to zero. Each axis has the same probability."""
 
     def __init__(self, p: float = 0.5, layout=None):
         super().__init__(p, layout)
 
     def draw(self, x, generator):
-        """axis (N,)."""
+        """Draw ``axis`` (N,)."""
         return dict(axis=integers(x, generator, axes_of(x, 'AxisMask')))
 
     def apply(self, x, axis):
@@ -162,7 +179,7 @@ class AxisMask(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class JointMask(BatchAugment):
-    """Set a share ``ratio`` of the joints, others in every clip, to zero in all frames and persons."""
+    """Set a share ``ratio`` of the joints, drawn separately for each clip, to zero in all frames and persons."""
 
     def __init__(self, p: float = 1.0, ratio: float = 0.15, layout=None):
         super().__init__(p, layout)
@@ -171,7 +188,7 @@ class JointMask(BatchAugment):
         self.ratio = ratio
 
     def draw(self, x, generator):
-        """keep (N, V), bool; round(ratio * V) of V are False."""
+        """Draw ``keep`` (N, V), bool. In each row, round(ratio * V) values are False."""
         rank = uniform(x, generator, 0, 1, x.shape[3]).argsort(1).argsort(1)
         return dict(keep=rank >= round(self.ratio * x.shape[3]))
 
@@ -181,7 +198,7 @@ class JointMask(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class CoordinateDropout(BatchAugment):
-    """Set each coordinate to zero with probability ``rate``, without rescaling the others."""
+    """Set each coordinate to zero with probability ``rate``. The others are not rescaled."""
 
     def __init__(self, rate: float = 0.5, p: float = 1.0, layout=None):
         super().__init__(p, layout)
@@ -190,7 +207,7 @@ class CoordinateDropout(BatchAugment):
         self.rate = rate
 
     def draw(self, x, generator):
-        """keep (N, C, T, V, M), bool."""
+        """Draw ``keep`` (N, C, T, V, M), bool."""
         return dict(keep=torch.rand(x.shape, generator=generator, device=x.device) >= self.rate)
 
     def apply(self, x, keep):

@@ -1,4 +1,4 @@
-"""The three views of a skeleton that methods train on: joints, bones, motion."""
+"""The three streams that methods train on: joints, bones and motion."""
 import torch
 from torch import Tensor
 
@@ -11,13 +11,17 @@ STREAMS = ('joint', 'bone', 'motion')
 
 def to_stream(x: Tensor, stream: str, layout: SkeletonLayout | None = None,
               num_frames: Tensor | None = None) -> Tensor:
-    """Clips (N, C, T, V, M) in another stream, same shape. Source: docs/methods.md 0.2.
+    """Convert clips (N, C, T, V, M) to another stream of the same shape. Source: docs/methods.md 0.2.
 
-    bone: joint less parent, root 0 (needs ``layout``). motion: next frame less this one, last frame 0. Both are
-    linear in the coordinates, so any number of channels will do. joint: ``x`` itself.
+    ``joint`` returns ``x`` itself. ``bone`` subtracts the parent from each joint and sets the root to 0. ``motion``
+    subtracts each frame from the next and sets the last frame to 0. Bone and motion are linear in the coordinates, so
+    they accept any number of channels.
 
     Args:
-        num_frames: (N,) real frames of padded clips: the last real one counts as the last frame.
+        x: Clips.
+        stream: ``joint``, ``bone`` or ``motion``.
+        layout: Skeleton layout, required for bones.
+        num_frames: (N,) number of real frames of padded clips. The last real frame counts as the last frame.
     """
     if stream == 'joint':
         return x

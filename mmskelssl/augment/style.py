@@ -1,6 +1,7 @@
-"""ActCLR's motion-adaptive transformations: another body's proportions, and keeping the actionlet.
+"""ActCLR's motion-adaptive transformations: transfer another body's proportions and keep the actionlet.
 
-Source: docs/methods.md 1.3, steps 6 and 7. Both are pure; the official joint one overwrites its input (1.6, item 4).
+Source: docs/methods.md 1.3, steps 6 and 7. Both functions are pure. The official version for joints overwrites its
+input (1.6, item 4).
 """
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -13,18 +14,18 @@ from mmskelssl.layouts import SkeletonLayout
 
 
 def _borrow_lengths(bones: Tensor, shift: int) -> Tensor:
-    """Bones (N, C, T, V, M) in their own direction, with the length that the partner's bone has in the same frame."""
+    """Scale bones (N, C, T, V, M) to the length of the partner's bone in the same frame, keeping their direction."""
     points = split_axes(bones, 'style transfer').unflatten(3, bones.shape[2:])
     length = (points.square().sum(2, keepdim=True) + 1e-5).sqrt()
     return (points * (length.roll(-shift, 0) / length)).view(bones.shape)
 
 
 def transfer_style(x: Tensor, shift: int, stream: str, layout: SkeletonLayout) -> Tensor:
-    """Give clip i the style of clip (i + shift) mod N.  (N, C, T, V, M) -> same shape.
+    """Transfer the style of clip (i + shift) mod N to clip i. Clips (N, C, T, V, M) keep their shape.
 
-    joint: every bone takes the partner's length, frame by frame, and the body is rebuilt from its root. bone: the
-    vectors take the partner's lengths. motion: mean over the joints and standard deviation over time are exchanged.
-    With C=6, lengths are those of each group of three channels.
+    For ``joint``, every bone takes the partner's length, frame by frame, and the body is rebuilt from its root. For
+    ``bone``, the vectors take the partner's lengths. For ``motion``, the mean over the joints and the standard
+    deviation over time are replaced with the partner's. With C=6, each group of three channels has its own lengths.
     """
     if stream == 'joint':
         centre = layout.centre
@@ -33,21 +34,22 @@ def transfer_style(x: Tensor, shift: int, stream: str, layout: SkeletonLayout) -
         return _borrow_lengths(x, shift)
     if stream == 'motion':
         mean = x.mean(3, keepdim=True)
-        std = x.std(2, keepdim=True, correction=min(1, x.shape[2] - 1))  # a single frame has no spread, not NaN
+        std = x.std(2, keepdim=True, correction=min(1, x.shape[2] - 1))  # a single frame gets 0 instead of NaN
         return (x - mean) / (std + 1e-3) * std.roll(-shift, 0) + mean.roll(-shift, 0)
     raise UserError(f'unknown stream {stream!r}: choose one of {", ".join(STREAMS)}')
 
 
 def upsample_mask(mask: Tensor, frames: int, joints: int, persons: int) -> Tensor:
-    """Actionlet mask from the feature grid to the clip: (N*M, 1, T', V') -> (N, 1, T, V, M), bilinear, corners aligned.
+    """Upsample an actionlet mask (N*M, 1, T', V') from the feature grid to the clip grid (N, 1, T, V, M).
 
-    Rows of ``mask`` run over the persons of the first clip, then of the second, and so on.
+    The interpolation is bilinear with aligned corners. The rows of ``mask`` list the persons of the first clip, then
+    those of the second, and so on.
     """
     full = interpolate(mask, size=(frames, joints), mode='bilinear', align_corners=True)
     return full.view(-1, persons, 1, frames, joints).permute(0, 2, 3, 4, 1)
 
 
 def blend(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """``a`` where the mask (N*M, 1, T', V') is 1, ``b`` where it is 0; clips (N, C, T, V, M)."""
+    """Blend clips (N, C, T, V, M): ``a`` where the mask (N*M, 1, T', V') is 1, ``b`` where it is 0."""
     weight = upsample_mask(mask.to(a.dtype), *a.shape[2:])
     return weight * a + (1 - weight) * b

@@ -8,16 +8,16 @@ from mmskelssl.registry import BATCH_AUGMENTS
 
 
 def take_frames(x: Tensor, index: Tensor) -> Tensor:
-    """Frames ``index`` (N, T') of each clip: (N, C, T, V, M) -> (N, C, T', V, M)."""
+    """Select frames ``index`` (N, T') of each clip: (N, C, T, V, M) -> (N, C, T', V, M)."""
     n, c, t, v, m = x.shape
-    # One row per (sample, channel, frame): copying whole rows is four times faster than gather.
+    # Use one row per (sample, channel, frame): copying whole rows is four times faster than gather.
     first = torch.arange(n * c, device=x.device).view(n, c, 1) * t
     rows = x.reshape(n * c * t, v * m).index_select(0, (first + index[:, None]).flatten())
     return rows.view(n, c, -1, v, m)
 
 
 def resample(x: Tensor, position: Tensor) -> Tensor:
-    """Clips read at fractional frame positions (N, T') within [0, T-1], linearly interpolated."""
+    """Interpolate clips linearly at fractional frame positions (N, T') within [0, T-1]."""
     low = position.floor()
     index = low.long()
     weight = (position - low).view(len(x), 1, -1, 1, 1)
@@ -25,15 +25,16 @@ def resample(x: Tensor, position: Tensor) -> Tensor:
 
 
 def half_pixel(frames: Tensor, source: Tensor | int, target: Tensor | int) -> Tensor:
-    """Where in ``source`` frames each of the ``frames`` of a clip resized to ``target`` lies (unclamped)."""
+    """Return the positions in ``source`` frames of the ``frames`` of a clip resized to ``target`` (unclamped)."""
     return (frames + 0.5) * source / target - 0.5
 
 
 @BATCH_AUGMENTS.register_module()
 class TemporalCrop(BatchAugment):
-    """A window of T frames out of the clip with T // ``pad_ratio`` mirrored frames (edge included) on each side.
+    """Crop a random window of T frames from the clip padded with T // ``pad_ratio`` mirrored frames on each side.
 
-    Source: AimCLR, ActCLR and SkeAttnCLR, docs/methods.md 0.5. Fewer than ``pad_ratio`` frames: nothing to mirror.
+    The edge frame is included in the mirrored frames. Clips with fewer than ``pad_ratio`` frames stay unchanged.
+    Source: AimCLR, ActCLR and SkeAttnCLR, docs/methods.md 0.5.
     """
 
     def __init__(self, pad_ratio: int = 6, p: float = 1.0, layout=None):
@@ -43,7 +44,7 @@ class TemporalCrop(BatchAugment):
         self.pad_ratio = pad_ratio
 
     def draw(self, x, generator):
-        """start (N,): first frame of the window in the padded clip, 0 .. 2 * (T // pad_ratio)."""
+        """Draw ``start`` (N,), the first frame of the window in the padded clip, 0 .. 2 * (T // pad_ratio)."""
         return dict(start=integers(x, generator, 2 * (x.shape[2] // self.pad_ratio) + 1))
 
     def apply(self, x, start):
@@ -55,7 +56,7 @@ class TemporalCrop(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class TimeReverse(BatchAugment):
-    """Play backwards."""
+    """Reverse the order of the frames."""
 
     def __init__(self, p: float = 0.5, layout=None):
         super().__init__(p, layout)
@@ -66,13 +67,13 @@ class TimeReverse(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class GaussianBlur(BatchAugment):
-    """Convolve every track with exp(-k^2 / 2 sigma^2), zeros outside the clip.
+    """Convolve every coordinate over time with exp(-k^2 / 2 sigma^2). The clip is padded with zeros.
 
     Args:
         taps: Length of the kernel, odd.
-        sigma: Range of the standard deviation in frames, one per sample.
-        normalise: Divide by the weights that fall into the clip, so that a still clip stays as it is. The published
-            recipe does not divide: its gain grows from 1 at sigma .1 to 5 at sigma 2 (docs/methods.md 0.5).
+        sigma: Range of the standard deviation in frames. One value is drawn per sample.
+        normalise: Divide by the sum of the weights inside the clip, so that a static clip stays unchanged. The
+            published recipe does not divide. Its gain grows from 1 at sigma .1 to 5 at sigma 2 (docs/methods.md 0.5).
     """
 
     def __init__(self, p: float = 0.5, taps: int = 15, sigma: tuple[float, float] = (0.1, 2.0),
@@ -83,17 +84,17 @@ class GaussianBlur(BatchAugment):
         self.taps, self.sigma, self.normalise = taps, tuple(sigma), normalise
 
     def draw(self, x, generator):
-        """sigma (N,), frames."""
+        """Draw ``sigma`` (N,), in frames."""
         return dict(sigma=uniform(x, generator, *self.sigma))
 
     def apply(self, x, sigma):
         n, c, t, v, m = x.shape
         reach = self.taps // 2
-        lag = torch.arange(-reach, reach + 2, device=x.device)  # the last one stands for all that is out of reach
+        lag = torch.arange(-reach, reach + 2, device=x.device)  # the last entry represents all lags out of reach
         weight = torch.exp(-lag.square() / (2 * sigma.square())[:, None])
-        # Weights this small change nothing, but as denormal numbers they make the product several times slower.
+        # Such small weights do not affect the result, but denormal numbers make the product several times slower.
         weight = weight * ((weight > 1e-20) & (lag <= reach))
-        # One (T, T) band matrix a sample: faster here than a depthwise convolution, let alone a loop over taps.
+        # One (T, T) band matrix per sample is faster here than a depthwise convolution or a loop over taps.
         frame = torch.arange(t, device=x.device)
         tap = frame - frame[:, None] + reach
         band = weight[:, torch.where((tap < 0) | (tap > 2 * reach), 2 * reach + 1, tap)]
@@ -106,7 +107,8 @@ class GaussianBlur(BatchAugment):
 class Interpolate(BatchAugment):
     """Resize time by a factor in [1 / (1 + ratio), 1 / (1 + ratio) + ratio], then cut or zero-pad the end back to T.
 
-    Half-pixel bilinear, as in preprocessing. Source: ActCLR's strong view with ratio 1, factors .5 to 1.5.
+    The interpolation is half-pixel bilinear, as in preprocessing. Source: ActCLR's strong view, with ratio 1 and
+    factors .5 to 1.5.
     """
 
     def __init__(self, p: float = 0.5, ratio: float = 1.0, layout=None):
@@ -116,7 +118,7 @@ class Interpolate(BatchAugment):
         self.ratio = ratio
 
     def draw(self, x, generator):
-        """length (N,): frames after resizing, at least 1."""
+        """Draw ``length`` (N,), the number of frames after resizing, at least 1."""
         low = 1 / (1 + self.ratio)
         return dict(length=(x.shape[2] * uniform(x, generator, low, low + self.ratio)).long().clamp_(min=1))
 
@@ -129,7 +131,7 @@ class Interpolate(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class CropResize(BatchAugment):
-    """A random window of a share ``scale`` of the clip, resized back to T frames (half-pixel bilinear)."""
+    """Crop a random window of a share ``scale`` of the clip and resize it to T frames (half-pixel bilinear)."""
 
     def __init__(self, scale: tuple[float, float] = (0.5, 1.0), p: float = 1.0, layout=None):
         super().__init__(p, layout)
@@ -138,7 +140,7 @@ class CropResize(BatchAugment):
         self.scale = tuple(scale)
 
     def draw(self, x, generator):
-        """start, length (N,): the window, in frames."""
+        """Draw ``start`` and ``length`` (N,) of the window, in frames."""
         t = x.shape[2]
         length = (t * uniform(x, generator, *self.scale)).round().long().clamp_(1, t)
         start = (uniform(x, generator, 0, 1) * (t - length + 1)).long()

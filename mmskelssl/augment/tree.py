@@ -1,4 +1,4 @@
-"""The skeleton as a tree: bones out of joints, and joints out of bones."""
+"""The skeleton as a tree: conversion between joints and bones."""
 from functools import lru_cache
 
 import torch
@@ -10,7 +10,7 @@ from mmskelssl.ops.precision import without_autocast
 
 
 def check_joints(x: Tensor, layout: SkeletonLayout) -> None:
-    """Raise unless ``x`` (N, C, T, V, M) has the layout's joints."""
+    """Raise unless ``x`` (N, C, T, V, M) has as many joints as the layout."""
     if x.shape[3] != layout.num_joints:
         raise UserError(f'clips have {x.shape[3]} joints, but layout {layout.name} has {layout.num_joints}: '
                         'set the layout that the data were prepared with')
@@ -24,21 +24,24 @@ def _columns(joints: tuple[int, ...], persons: int, device: torch.device) -> Ten
 
 
 def take_joints(x: Tensor, joints: list[int] | tuple[int, ...]) -> Tensor:
-    """Joints of (N, C, T, V, M), by index. A gather over whole (V*M) rows: ten times faster than one over axis 3."""
+    """Select joints of (N, C, T, V, M) by index.
+
+    Selecting columns of flat (V*M) rows is ten times faster than selecting along axis 3.
+    """
     *outer, v, m = x.shape
     columns = _columns(tuple(joints), m, x.device)
     return x.reshape(-1, v * m).index_select(1, columns).view(*outer, len(joints), m)
 
 
 def scale_joints(x: Tensor, factors: Tensor) -> Tensor:
-    """Multiply joints of (N, C, T, V, M) by factors (N, V), in all frames, channels and persons."""
+    """Multiply joints of (N, C, T, V, M) by factors (N, V) in all frames, channels and persons."""
     n, c, t, v, m = x.shape
-    # Flat again: a broadcast whose innermost axis is the persons is ten times slower.
+    # Use flat rows here as well: broadcasting with the persons as the innermost axis is ten times slower.
     return (x.reshape(n, c, t, v * m) * factors.repeat_interleave(m, dim=1).view(n, 1, 1, v * m)).view(x.shape)
 
 
 def to_bones(x: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Each joint less its parent, the root 0: (N, C, T, V, M) -> same shape. Source: docs/methods.md 0.2."""
+    """Subtract its parent from each joint of (N, C, T, V, M) and set the root to 0. Source: docs/methods.md 0.2."""
     check_joints(x, layout)
     return x - take_joints(x, layout.parents)
 
@@ -50,7 +53,10 @@ def _per_person(matrix: Tensor, persons: int) -> Tensor:
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _difference(parents: tuple[int, ...], persons: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(V*M, V*M) matrix that takes its parent from each joint, nothing from the root: row vectors on its left."""
+    """Return a (V*M, V*M) matrix that subtracts its parent from each joint and nothing from the root.
+
+    It is applied to row vectors, as in ``rows @ matrix``.
+    """
     unit = torch.eye(len(parents), dtype=dtype)
     root = torch.tensor([joint == parent for joint, parent in enumerate(parents)])
     return _per_person(unit - unit[list(parents)].T * ~root, persons).to(device)
@@ -59,7 +65,10 @@ def _difference(parents: tuple[int, ...], persons: int, device: torch.device, dt
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _summation(parents: tuple[int, ...], persons: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(V*M, V*M) matrix that adds up root and bones on the way to each joint: row vectors on its left."""
+    """Return a (V*M, V*M) matrix that sums the root and the bones on the path to each joint.
+
+    It is applied to row vectors, as in ``rows @ matrix``.
+    """
     size = len(parents)
     path = torch.zeros(size, size, dtype=dtype)
     for joint in range(size):
@@ -76,11 +85,12 @@ def from_bones(bones: Tensor, root: Tensor, layout: SkeletonLayout) -> Tensor:
 
     Args:
         bones: (N, C, T, V, M), 0 at the root.
-        root: The root's position, (N, C, T, 1, M).
+        root: (N, C, T, 1, M) position of the root.
+        layout: Skeleton layout of the bones.
     """
     check_joints(bones, layout)
     *outer, v, m = bones.shape
-    # One product with a constant matrix: stepping from joint to joint is 24 strided copies.
+    # Use one product with a constant matrix: a step from joint to joint would need 24 strided copies.
     path = _summation(tuple(layout.parents), m, bones.device, bones.dtype)
     with without_autocast(bones):
         start = take_joints(root, [0] * v).view(-1, v * m)
@@ -88,17 +98,18 @@ def from_bones(bones: Tensor, root: Tensor, layout: SkeletonLayout) -> Tensor:
 
 
 def rescale_bones(x: Tensor, factors: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Lengthen the bone that ends in each joint by its factor and rebuild the body from its root, which stays.
+    """Multiply the bone that ends in each joint by its factor and rebuild the body from its root, which does not move.
 
     Args:
         x: (N, C, T, V, M).
-        factors: (N, V); the root's is ignored.
+        factors: (N, V). The factor of the root is ignored.
+        layout: Skeleton layout of the clips.
     """
     check_joints(x, layout)
     n, c, t, v, m = x.shape
     key = (tuple(layout.parents), m, x.device, x.dtype)
     root = torch.arange(v, device=x.device) == layout.centre
     factors = torch.where(root, 1, factors).repeat_interleave(m, dim=1)
-    # Differences, factors and sums are one matrix a sample: a fifth of the time of doing them one after the other.
+    # One matrix per sample combines differences, factors and sums. It takes a fifth of the time of separate steps.
     matrix = _difference(*key) @ (factors[:, :, None] * _summation(*key))
     return torch.bmm(x.reshape(n, c * t, v * m), matrix).view(x.shape)

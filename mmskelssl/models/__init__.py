@@ -1,4 +1,4 @@
-"""Encoders, methods and what they are made of."""
+"""Encoders, methods and their building blocks."""
 from mmskelssl.models import backbones, methods
 from mmskelssl.models.base import MomentumContrast, Progress, SelfSupervisedModel
 from mmskelssl.models.classifier import SkeletonClassifier

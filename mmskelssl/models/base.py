@@ -1,4 +1,4 @@
-"""What every self-supervised method is made of, each base adding one part."""
+"""Base classes of the self-supervised methods. Each class adds one part to the one before."""
 import logging
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from mmskelssl.registry import MODELS
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is: epoch and iteration count what is already done."""
+    """Training progress: the number of epochs and iterations completed so far."""
     epoch: int = 0
     iteration: int = 0
     max_iterations: int = 1
@@ -33,19 +33,19 @@ class Progress:
 
 
 class SkeletonEncoder(BaseModel):
-    """A backbone, its preprocessor, and how a feature map becomes one feature a clip.
+    """A backbone, its preprocessor, and the pooling that turns a feature map into one feature per clip.
 
     Args:
-        backbone: Config or module under the contract of
+        backbone: Config or module that follows the contract of
             :class:`~mmskelssl.models.backbones.base.SkeletonBackbone`.
         data_preprocessor: Config of :class:`~mmskelssl.models.preprocessor.SkeletonPreprocessor`.
-        pooling: ``mean`` over joints and frames, as published; ``mean_max`` adds the maximum, which keeps a short
-            movement from drowning in a long clip (features twice as long).
+        pooling: ``mean`` averages over joints and frames, as published. ``mean_max`` also concatenates the maximum,
+            which preserves short movements in long clips and doubles the feature length.
     """
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
                  pooling: str = 'mean', init_cfg: dict | None = None):
-        if isinstance(data_preprocessor, dict):  # mmengine's root registry would not find ours
+        if isinstance(data_preprocessor, dict):  # mmengine would build it from its root registry, which lacks ours
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = build_backbone(backbone)
@@ -56,20 +56,25 @@ class SkeletonEncoder(BaseModel):
         self.progress = Progress()
 
     def set_progress(self, progress: Progress) -> None:
-        """Tell model and preprocessor where the run is, before each iteration."""
+        """Update the progress of the model and its preprocessor. Called before each iteration."""
         self.progress = progress
         if hasattr(self.data_preprocessor, 'set_progress'):
             self.data_preprocessor.set_progress(progress.iteration)
 
     def pool(self, features: Tensor, num_frames: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """(N, M, D, T', V) -> (N, D) or (N, 2D): over joints and frames, then the mean over persons, absent ones
-        included, as published.
+        """Pool a feature map over joints and frames, then average over persons.
+
+        The average includes absent persons, as published.
 
         Args:
-            num_frames: (N,) frames that count, for a backbone with ``variable_length``; others take clips of one
-                length.
-            mask: (N, M, T', V) in [0, 1], for clips of one length: the mean is that under the mask, and the maximum
-                that of the masked map.
+            features: (N, M, D, T', V) feature map.
+            num_frames: (N,) number of frames to pool, used if the backbone has ``variable_length``. Other backbones
+                take clips of equal length.
+            mask: (N, M, T', V) in [0, 1], for clips of equal length. The mean is weighted by the mask, and the
+                maximum is taken over the masked map.
+
+        Returns:
+            (N, D), or (N, 2D) for ``mean_max`` pooling.
         """
         check_map(features, self.backbone)
         if mask is not None:
@@ -87,17 +92,18 @@ class SkeletonEncoder(BaseModel):
         return pooled.mean(1)
 
     def extract_feat(self, inputs: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """Features of clips (N, C, T, V, M) from the online backbone, pooled, without projector: (N, D)."""
+        """Return pooled features (N, D) of clips (N, C, T, V, M) from the online backbone, without the projector."""
         return self.pool(self.backbone(inputs, num_frames), num_frames)
 
 
 class SelfSupervisedModel(SkeletonEncoder):
-    """An encoder and a pretext task.
+    """An encoder with a pretext task.
 
-    Arguments: :class:`SkeletonEncoder`. The preprocessor's views must be the method's ``view_names``.
+    Takes the arguments of :class:`SkeletonEncoder`. The views of the preprocessor must match the method's
+    ``view_names``.
     """
     view_names: tuple[str, ...] = ()
-    variable_length = False  # does the method look at ``num_frames``? Otherwise clips must be of one length
+    variable_length = False  # whether the method uses ``num_frames``; if not, all clips must have the same length
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
                  pooling: str = 'mean', init_cfg: dict | None = None):
@@ -108,24 +114,27 @@ class SelfSupervisedModel(SkeletonEncoder):
                             f'model.data_preprocessor.views has {", ".join(views) or "none"}')
 
     def need_joints(self, what: str, instead: str) -> None:
-        """Refuse a backbone whose feature map has no joints (a sequence encoder)."""
+        """Raise if the backbone's feature map has no joints, as with a sequence encoder."""
         if not self.backbone.maps_joints:
             raise UserError(f'{type(self).__name__}: {what} needs a feature map over joints, which '
-                            f'{type(self.backbone).__name__} has not: {instead}, or use STGCN')
+                            f'{type(self.backbone).__name__} does not return: {instead}, or use STGCN')
 
     @classmethod
     def report_unused(cls, reason: str, **given) -> None:
-        """Log the options that were given a value (not None) but have no effect."""
+        """Log a warning about options that are set (not None) but have no effect."""
         names = [name for name, value in given.items() if value is not None]
         if names:
             print_log(f'{cls.__name__}: {" and ".join(names)} will be ignored, as {reason}', 'current', logging.WARNING)
 
     @abstractmethod
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Scalars of one step. Those with ``loss`` in their name are summed and minimised, the others are logged."""
+        """Return the scalars of one step.
+
+        The sum of those with ``loss`` in their name is minimised. The others are only logged.
+        """
 
     def forward(self, inputs, data_samples: dict | None = None, mode: str = 'tensor'):
-        """``loss``: views -> dict of scalars; ``tensor`` or ``predict``: clips -> (N, D) features."""
+        """Return a dict of scalars for views (mode ``loss``) or features (N, D) for clips (``tensor``, ``predict``)."""
         if mode == 'loss':
             return self.loss(inputs, data_samples or {})
         if mode in ('tensor', 'predict'):
@@ -134,11 +143,12 @@ class SelfSupervisedModel(SkeletonEncoder):
 
 
 class JointEmbeddingModel(SelfSupervisedModel):
-    """An encoder with a projector: the base of methods that compare embeddings of views, with negatives or without.
+    """An encoder with a projector: the base of methods that compare embeddings of views, with or without negatives.
 
     Args:
-        projector: Arguments of :class:`Projector`; default ``hidden_channels=256`` and ``out_channels=128``.
-        **kwargs: Of :class:`SelfSupervisedModel`.
+        backbone: As in :class:`SkeletonEncoder`.
+        projector: Arguments of :class:`Projector`. The defaults are ``hidden_channels=256`` and ``out_channels=128``.
+        **kwargs: Arguments of :class:`SelfSupervisedModel`.
     """
 
     def __init__(self, backbone: dict | nn.Module, projector: dict | None = None, **kwargs):
@@ -148,18 +158,22 @@ class JointEmbeddingModel(SelfSupervisedModel):
         self.embedding_channels = projector['out_channels']
 
     def project(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """Feature map (N, M, D, T', V') of the encoder -> embedding (N, E), not normalised, at least float32."""
+        """Project the encoder's feature map (N, M, D, T', V') to an embedding (N, E).
+
+        The embedding is not normalised and has at least float32 precision.
+        """
         return widen(self.projector(self.pool(features, num_frames)))
 
     def embed(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """As :meth:`project`, L2-normalised."""
+        """Like :meth:`project`, but L2-normalised."""
         return F.normalize(self.project(features, num_frames), dim=1)
 
     @torch.no_grad()
     def monitors(self, q: Tensor, k: Tensor) -> dict[str, Tensor]:
-        """In-batch top-1 (does a query find its own key?) and mean cosine between different clips' keys.
+        """Return the in-batch top-1 accuracy and the mean cosine similarity between keys of different clips.
 
-        Where these two stand still, a falling loss means nothing.
+        The top-1 accuracy is the percentage of queries whose nearest key is their own. If neither number improves, a
+        falling loss means nothing.
 
         Args:
             q, k: (N, E), embeddings of two views of the same clips.
@@ -168,11 +182,11 @@ class JointEmbeddingModel(SelfSupervisedModel):
 
 
 class ContrastiveModel(JointEmbeddingModel):
-    """A joint embedding that other clips repel.
+    """A joint embedding model that contrasts each clip with other clips.
 
     Args:
-        temperature: Of InfoNCE.
-        **kwargs: Of :class:`JointEmbeddingModel`.
+        temperature: Temperature of InfoNCE.
+        **kwargs: Arguments of :class:`JointEmbeddingModel`.
     """
 
     def __init__(self, *args, temperature: float = 0.07, **kwargs):
@@ -181,13 +195,13 @@ class ContrastiveModel(JointEmbeddingModel):
 
 
 class MomentumModel(JointEmbeddingModel):
-    """A joint embedding with a key encoder, a moving average of the online one; no negatives (BYOL's kind).
+    """A joint embedding model with a key encoder, a moving average of the online encoder. It has no negatives (BYOL).
 
-    A step begins with ``self.key_encoder.update(self.progress.fraction)``.
+    Each step must begin with ``self.key_encoder.update(self.progress.fraction)``.
 
     Args:
         momentum: Arguments of :class:`MomentumEncoder`.
-        **kwargs: Of :class:`JointEmbeddingModel`.
+        **kwargs: Arguments of :class:`JointEmbeddingModel`.
     """
 
     def __init__(self, *args, momentum: dict | None = None, **kwargs):
@@ -196,37 +210,37 @@ class MomentumModel(JointEmbeddingModel):
 
     @torch.no_grad()
     def embed_key(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """As :meth:`embed`, of the key encoder's feature map and by its projector."""
+        """Like :meth:`embed`, but for a feature map of the key encoder and with the key encoder's projector."""
         return F.normalize(widen(self.key_encoder.projector(self.pool(features, num_frames))), dim=1)
 
     @torch.no_grad()
     def encode_key(self, key_view: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """Key (N, E) of a view (N, C, T, V, M), without gradient."""
+        """Return the keys (N, E) of a view (N, C, T, V, M), without gradient."""
         return self.embed_key(self.key_encoder.backbone(key_view, num_frames), num_frames)
 
     @classmethod
     def rename_state(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A state dict under today's names; the key encoder was once called ``key``."""
+        """Return a state dict under the current names. The key encoder was called ``key`` before."""
         return {f'key_encoder.{name[4:]}' if name.startswith('key.') else name: value for name, value in state.items()}
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         names = {name.removeprefix(prefix): name for name in state_dict if name.startswith(prefix)}
         for new, old in self.rename_state(names).items():
-            if prefix + new != old:  # in place, as torch passes the same dict on to the parts
+            if prefix + new != old:  # in place, because torch passes the same dict to the submodules
                 state_dict[prefix + new] = state_dict.pop(old)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class MomentumContrast(MomentumModel, ContrastiveModel):
-    """Query encoder, momentum key encoder and queue: MoCo for skeletons.
+    """MoCo for skeletons: a query encoder, a momentum key encoder and a queue.
 
-    There is no batch shuffle for BN: in one process it would change nothing, and several share their statistics
-    (``sync_bn`` of the config).
+    There is no batch shuffle for BN. In one process it would change nothing, and several processes share their
+    statistics (``sync_bn`` in the config).
 
     Args:
-        queue_size: Negative keys kept, K; 0 for none.
-        in_batch: Use the batch's other keys as negatives beside the queue.
-        **kwargs: Of :class:`MomentumModel` and :class:`ContrastiveModel`.
+        queue_size: Number of negative keys to keep, K. 0 disables the queue.
+        in_batch: Use the other keys of the batch as negatives, in addition to the queue.
+        **kwargs: Arguments of :class:`MomentumModel` and :class:`ContrastiveModel`.
     """
 
     def __init__(self, *args, queue_size: int = 32768, in_batch: bool = False, **kwargs):

@@ -1,7 +1,7 @@
-"""Losses as pure functions of tensors. N samples, D dimensions, K queue entries.
+"""Losses as pure functions of tensors, for N samples, D dimensions and K queue entries.
 
-All of them compute in float32 (float64 stays float64), whatever the autocast context: at temperatures of 0.04 to
-0.2 the eight mantissa bits of bfloat16 would be visible in the logits.
+All losses compute in float32 (float64 stays float64), regardless of the autocast context. At temperatures of 0.04 to
+0.2, the eight mantissa bits of bfloat16 would cause visible errors in the logits.
 """
 import torch
 from torch import Tensor
@@ -13,17 +13,19 @@ from mmskelssl.ops.precision import full_precision
 @full_precision
 def contrast_logits(query: Tensor, key: Tensor, negatives: Tensor, temperature: float,
                     in_batch: bool = False, extra: Tensor | None = None) -> Tensor:
-    """Similarities of each query to its key (column 0) and to the negatives.
+    """Compute the similarities of each query to its key (column 0) and to the negatives.
 
     Args:
         query, key: (N, D), L2-normalised.
         negatives: (D, K).
-        in_batch: Also take the other samples' keys as negatives: N - 1 more columns. They are as fresh as the
-            positive, so that telling new keys from old ones solves nothing (a small data set's short cut).
-        extra: (N, D), one more negative for each query alone.
+        temperature: Divisor of the similarities.
+        in_batch: Also use the keys of the other samples as negatives, which adds N - 1 columns. They are as fresh as
+            the positive. The model therefore cannot solve the task by telling new keys from old ones, a shortcut on
+            small data sets.
+        extra: (N, D), one additional negative per query.
 
     Returns:
-        (N, 1 + K), and N - 1 more columns for ``in_batch``, one more for ``extra``; divided by the temperature.
+        (N, 1 + K) similarities divided by the temperature. ``in_batch`` adds N - 1 columns and ``extra`` adds one.
     """
     columns = [(query * key).sum(1, keepdim=True), query @ negatives]
     if in_batch and len(query) > 1:
@@ -36,9 +38,12 @@ def contrast_logits(query: Tensor, key: Tensor, negatives: Tensor, temperature: 
 
 @full_precision
 def info_nce(logits: Tensor, positives: Tensor | None = None) -> Tensor:
-    """InfoNCE with column 0 as the positive, or with every column of the mask ``positives`` (N, columns) as one.
+    """Compute the InfoNCE loss.
 
-    Several positives share the loss equally (AimCLR, section 3.3).
+    Args:
+        logits: (N, columns).
+        positives: (N, columns) mask of the positives. By default, column 0 is the only positive. Several positives
+            share the loss equally (AimCLR, section 3.3).
     """
     if positives is None:
         return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
@@ -48,12 +53,13 @@ def info_nce(logits: Tensor, positives: Tensor | None = None) -> Tensor:
 
 @full_precision
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Normalised temperature-scaled cross entropy (SimCLR, Chen et al., ICML 2020, equation 1).
+    """Compute the normalised temperature-scaled cross entropy (SimCLR, Chen et al., ICML 2020, equation 1).
 
-    Each of the 2N embeddings has to find its clip's other view among the 2N - 1 others.
+    Each of the 2N embeddings must identify the other view of its clip among the 2N - 1 other embeddings.
 
     Args:
-        first, second: (N, D), L2-normalised: two views of the same clips.
+        first, second: (N, D), L2-normalised embeddings of two views of the same clips.
+        temperature: Divisor of the similarities.
     """
     both = torch.cat([first, second])
     itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
@@ -63,25 +69,33 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 @full_precision
 def ddm(logits: Tensor, target_logits: Tensor) -> Tensor:
-    """Distributional divergence minimisation (AimCLR, section 3.2): cross entropy to a detached view's softmax."""
+    """Compute the cross entropy with the softmax of a detached view.
+
+    This is AimCLR's distributional divergence minimisation (section 3.2).
+    """
     return -(F.softmax(target_logits.detach(), 1) * F.log_softmax(logits, 1)).sum(1).mean()
 
 
 @full_precision
 def masked_reconstruction(prediction: Tensor, target: Tensor, num_frames: Tensor) -> Tensor:
-    """Squared error summed over a clip's real frames and coordinates, over its length; mean over the batch (CRRL).
+    """Compute the reconstruction error of CRRL, averaged over the batch.
+
+    The error of a clip is the squared error summed over its real frames and coordinates, divided by its length.
 
     Args:
-        prediction, target: (N, T, D). What stands beyond a clip's end does not matter.
-        num_frames: (N,) real frames, at least 1.
+        prediction, target: (N, T, D). Values after a clip's last real frame are ignored.
+        num_frames: (N,) number of real frames, at least 1.
     """
     beyond = torch.arange(target.shape[1], device=target.device) >= num_frames.unsqueeze(1)
-    # Masked before it is squared: not even infinity there reaches the gradient.
+    # Mask before squaring, so that not even an infinity in the padding reaches the gradient.
     error = (prediction - target).masked_fill(beyond.unsqueeze(2), 0.).square()
     return (error.sum((1, 2)) / num_frames).mean()
 
 
 @full_precision
 def distillation(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared distance of features (N, D) to a detached teacher's, summed over D; mean over the batch (CRRL)."""
+    """Compute the squared distance between student and detached teacher features (N, D), as in CRRL.
+
+    The distance is summed over D and averaged over the batch.
+    """
     return (student - teacher.detach()).square().sum(1).mean()

@@ -1,12 +1,16 @@
-"""Numbers that show a collapse where the loss does not. Pure functions of features (N, D); no synchronisation."""
+"""Metrics that reveal a collapse that the loss does not show.
+
+All are pure functions of features (N, D) and never synchronise with the device.
+"""
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def feature_std(features: Tensor) -> Tensor:
-    """Spread of features: 1 where they fill the unit sphere evenly, 0 where all are alike.
+    """Measure the spread of features: 1 if they cover the unit sphere evenly, 0 if all are equal.
 
-    Standard deviation of each coordinate of the L2-normalised features, averaged, times sqrt(D).
+    It is the standard deviation of each coordinate of the L2-normalised features, averaged over the coordinates and
+    multiplied by sqrt(D).
 
     Args:
         features: (N, D).
@@ -16,7 +20,10 @@ def feature_std(features: Tensor) -> Tensor:
 
 
 def mean_cosine(features: Tensor) -> Tensor:
-    """Mean cosine between different rows of features (N, D): 1 where all are alike; NaN for a single row."""
+    """Return the mean cosine similarity between different rows of features (N, D).
+
+    It is 1 if all rows are equal and NaN for a single row.
+    """
     unit = F.normalize(features.detach().float(), dim=1)
     n = unit.shape[0]
     # The sum over all pairs is the squared length of the sum: O(ND) instead of O(N²D).
@@ -25,7 +32,7 @@ def mean_cosine(features: Tensor) -> Tensor:
 
 
 def in_batch_top1(queries: Tensor, keys: Tensor) -> Tensor:
-    """Percent of the queries (N, D) whose nearest key, by cosine, is their own among keys (N, D). Chance is 100 / N.
+    """Return the percentage of queries (N, D) whose nearest key (N, D) by cosine is their own. Chance is 100 / N.
 
     A tie of r keys counts 1/r, so that collapsed features do not score 100.
     """

@@ -1,4 +1,4 @@
-"""From a batch of clips to what a model eats: views, alignment, stream; all on the device."""
+"""Turn a batch of clips into model inputs on the device: views, alignment and stream."""
 import numpy as np
 import torch
 from mmengine.dist import get_rank
@@ -18,21 +18,22 @@ def _continues(ops: list) -> bool:
 
 @MODELS.register_module()
 class SkeletonPreprocessor(BaseDataPreprocessor):
-    """Moves a batch to the device, draws the views, aligns, and turns joints into the chosen stream.
+    """Move a batch to the device, draw the views, align the clips and convert joints to the selected stream.
 
-    Random draws come from a generator seeded by (seed, rank, iteration), see :meth:`set_progress`: workers, restarts
-    and other code's random numbers change nothing.
+    Random draws come from a generator seeded with (seed, rank, iteration), see :meth:`set_progress`. They do not
+    depend on the number of workers, on restarts or on random numbers drawn by other code.
 
     Args:
         layout: Skeleton layout of the clips.
-        stream: ``joint``, ``bone`` or ``motion``; the one switch between the streams.
-        alignment: ``none`` takes the clips as the data set made them; ``frame`` centres every frame and turns it to
-            the front; ``both`` stacks the two, trajectory and local pose, as input channels (C becomes 2C).
-        velocity: Append the difference to the next frame as further channels (C is doubled).
-        views: Augmentations of each named view, in order. The first entry may be the name of another view: the
-            list then continues from that one's clips. Views are drawn in training only.
-        keep_absent: Leave absent persons, all zeros, absent in every view; the published noise gives them a body.
-        seed: Base of the random draws.
+        stream: ``joint``, ``bone`` or ``motion``. No other option needs to change to switch between streams.
+        alignment: ``none`` keeps the clips as returned by the data set. ``frame`` centres every frame and rotates it
+            to face the front. ``both`` stacks the two, trajectory and local pose, as input channels (C becomes 2C).
+        velocity: Append the difference to the next frame as additional channels (C is doubled).
+        views: Augmentations of each named view, in order. The first entry may be the name of another view. The list
+            then continues from the clips of that view. Views are drawn in training only.
+        keep_absent: Keep absent persons (all zeros) absent in every view. The published noise gives them a body.
+        seed: Base seed of the random draws.
+        non_blocking: Copy tensors to the device asynchronously.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, stream: str = 'joint', alignment: str = 'none',
@@ -49,12 +50,12 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         self.views: dict[str, list[BatchAugment]] = {}
         self.origin: dict[str, str] = {}
         pending = {name: list(ops or []) for name, ops in (views or {}).items()}
-        while pending:  # in whatever order the views are written, or sorted into
+        while pending:  # views may be listed in any order
             ready = [name for name, ops in pending.items() if not _continues(ops) or ops[0] in self.views]
             if not ready:
                 raise UserError('data_preprocessor.views: ' + ', '.join(
                     f'{name!r} continues from {ops[0]!r}' for name, ops in pending.items()) +
-                    f', which is no other view; there are {", ".join(views or ())}')
+                    f', which is not another view; available views: {", ".join(views or ())}')
             for name in ready:
                 ops = pending.pop(name)
                 if _continues(ops):
@@ -65,12 +66,12 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         self._draw = (get_rank(), 0)
 
     def set_progress(self, iteration: int) -> None:
-        """Name the iteration about to run: its draws depend on nothing else."""
+        """Set the iteration that is about to run. Given the seed and the rank, the draws depend only on it."""
         self._draw = (get_rank(), iteration)
         self._generator = None
 
     def generator(self, device: torch.device) -> torch.Generator:
-        """Generator of this iteration, on the clips' device."""
+        """Return the generator of the current iteration on ``device``."""
         if self._generator is None or self._generator.device != device:
             state = np.random.SeedSequence((self.seed, *self._draw)).generate_state(1, np.uint64)[0]
             self._generator = torch.Generator(device).manual_seed(int(state >> 1))
@@ -78,13 +79,16 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
 
     @staticmethod
     def channels(coordinates: int, alignment: str = 'none', velocity: bool = False) -> int:
-        """Channels of what the backbone gets, for clips of so many coordinates a joint."""
+        """Return the number of input channels of the backbone for clips with ``coordinates`` per joint."""
         return coordinates * (2 if alignment == 'both' else 1) * (2 if velocity else 1)
 
     def represent(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """Alignment, stream and velocity of clips (N, C, T, V, M), which the augmentations have already changed.
+        """Apply alignment, stream and velocity to clips (N, C, T, V, M) that are already augmented.
 
-        ``num_frames`` (N,): real frames of padded clips; the step to the first padded frame is no movement.
+        Args:
+            x: (N, C, T, V, M).
+            num_frames: (N,) number of real frames of padded clips. The step from the last real frame to the padding
+                does not count as movement.
         """
         if self.alignment != 'none':
             local = align_shoulders(centre_frames(x, self.layout), self.layout)
@@ -100,7 +104,7 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             training: Draw the views.
 
         Returns:
-            The same keys; ``inputs`` is a dict of views in training, else the clips.
+            The same keys. ``inputs`` is a dict of views in training and the clips otherwise.
         """
         data = self.cast_data(data)
         x = data['inputs']

@@ -1,4 +1,5 @@
-"""Fast paths. Each file holds one function, its plain statement, and the reason why it is worth its lines.
+"""Optimised operations. Each file contains one function, a plain implementation of it, and the reason for the speedup.
 
-``benchmarks/ops.py`` measures each against its plain statement; ``tests/ops`` compares values and gradients.
+``benchmarks/ops.py`` measures each function against its plain implementation. ``tests/ops`` compares values and
+gradients.
 """

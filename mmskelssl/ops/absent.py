@@ -1,4 +1,4 @@
-"""Absent persons, all zeros, encoded once."""
+"""Encode absent persons (all zeros) only once."""
 from collections.abc import Callable
 
 import torch
@@ -6,12 +6,15 @@ from torch import Tensor
 
 
 def plain_encode_persons(encode: Callable[[Tensor], Tensor], persons: Tensor) -> Tensor:
-    """Maps (P, D, T', V) of persons (P, T, F), each encoded by itself."""
+    """Return the maps (P, D, T', V) of persons (P, T, F), each encoded separately."""
     return encode(persons)
 
 
 def encode_persons(encode: Callable[[Tensor], Tensor], persons: Tensor) -> Tensor:
-    """:func:`plain_encode_persons` in eval mode: all absent persons have the same map, so it is computed once."""
+    """Compute :func:`plain_encode_persons` in eval mode.
+
+    All absent persons have the same map, so it is computed only once.
+    """
     there = (persons != 0).flatten(1).any(1)
     if int(there.sum()) > len(there) - 2:
         return encode(persons)

@@ -8,13 +8,13 @@ from mmskelssl.ops.batch_norm import fold
 
 def plain_graph_conv(x: Tensor, adjacency: Tensor, weight: Tensor, bias: Tensor,
                      norm: nn.Module | None = None) -> Tensor:
-    """The published order (docs/methods.md 0.4): a 1x1 convolution to K slices, then a sum over the neighbours.
+    """Apply a 1x1 convolution to K slices, then sum over the neighbours: the published order (docs/methods.md 0.4).
 
     Args:
         x: (B, C, T, V).
         adjacency: (K, V, V).
         weight, bias: (K * C', C, 1, 1) and (K * C',).
-        norm: Batch norm in eval mode that follows.
+        norm: Batch norm in eval mode that follows the convolution.
 
     Returns:
         (B, C', T, V).
@@ -25,10 +25,10 @@ def plain_graph_conv(x: Tensor, adjacency: Tensor, weight: Tensor, bias: Tensor,
 
 
 def graph_conv(x: Tensor, adjacency: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module | None = None) -> Tensor:
-    """:func:`plain_graph_conv` with the neighbours gathered before the convolution; channels are last in memory.
+    """Compute :func:`plain_graph_conv` with neighbours gathered before the convolution; channels are last in memory.
 
-    The order does not change the result. There is a third as much to move as in the published order, since every block
-    widens or keeps its input.
+    The order does not change the result. It moves only a third as much data as the published order, because every
+    block keeps or increases the width of its input.
     """
     (b, c, t, v), k = x.shape, len(adjacency)
     gather = adjacency.permute(2, 0, 1).reshape(v * k, v)  # row (w, k), column v
@@ -36,11 +36,11 @@ def graph_conv(x: Tensor, adjacency: Tensor, weight: Tensor, bias: Tensor, norm:
     gathered = torch.bmm(gather.expand(b * t, -1, -1).to(nodes.dtype), nodes)
     gathered = gathered.view(b, t, v, k * c).permute(0, 3, 1, 2)
     weight = weight.view(k, -1, c).transpose(0, 1).reshape(-1, k * c, 1, 1)
-    # The bias of slice k reaches joint w as often as the slice's column sum says.
+    # The bias of slice k contributes to joint w with the slice's column sum as weight.
     bias = adjacency.sum(1).t() @ bias.view(k, -1)
     if norm is not None:
         weight, bias = fold(weight, bias, norm)
     out = F.conv2d(gathered, weight)
-    # A frame is one row of V * C numbers here, and the bias one more: several times faster than over four axes.
+    # Treat a frame as one row of V * C numbers and add the bias as a row: several times faster than over four axes.
     rows = out.permute(0, 2, 3, 1).reshape(b * t, -1) + bias.to(out.dtype).flatten()
     return rows.view(b, t, v, -1).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Recurrence over sequences of different lengths, in groups of similar length."""
+"""Recurrence over sequences of different lengths, processed in groups of similar length."""
 from collections.abc import Callable
 
 import torch
@@ -6,15 +6,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-GROUP = 16  # fewest rows of a group: smaller products are not worth a shorter loop
+GROUP = 16  # minimum number of rows per group: with fewer, the smaller products outweigh the gain of a shorter loop
 
 
 def plain_run_by_length(function: Callable[[Tensor, Tensor, int], Tensor], x: Tensor, lengths: Tensor,
                         frames: int) -> Tensor:
-    """Run a recurrent function on all rows, as far as the longest one.
+    """Run a recurrent function on all rows, up to the length of the longest row.
 
     Args:
-        function: (rows of ``x``, their lengths, their longest length L) -> (n, L, D).
+        function: Maps (rows of ``x``, their lengths, their maximum length L) to (n, L, D).
         x: (N, ...).
         lengths: (N,), on the host.
         frames: T of the result.
@@ -29,7 +29,10 @@ def plain_run_by_length(function: Callable[[Tensor, Tensor, int], Tensor], x: Te
 
 
 def run_by_length(function: Callable[[Tensor, Tensor, int], Tensor], x: Tensor, lengths: Tensor, frames: int) -> Tensor:
-    """:func:`plain_run_by_length` on up to four groups of rows of similar length, each as far as its own longest."""
+    """Compute :func:`plain_run_by_length` in up to four groups of rows of similar length.
+
+    Each group runs up to the length of its own longest row.
+    """
     order = lengths.argsort()
     parts = [plain_run_by_length(function, x[rows.to(x.device)], lengths[rows], frames)
              for rows in order.chunk(max(1, min(4, len(x) // GROUP)))]
@@ -37,11 +40,11 @@ def run_by_length(function: Callable[[Tensor, Tensor, int], Tensor], x: Tensor, 
 
 
 def plain_gru(gru: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
-    """States (N, T, D) of a GRU on packed sequences, zero beyond each row's length.
+    """Return the states (N, T, D) of a GRU on packed sequences. They are zero beyond each row's length.
 
     Args:
-        gru: With ``batch_first``.
-        x: (N, T, F); what lies beyond a row's length is never seen.
+        gru: GRU with ``batch_first``.
+        x: (N, T, F). Values beyond a row's length are ignored.
         lengths: (N,), on the host.
     """
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
@@ -49,10 +52,10 @@ def plain_gru(gru: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def bidirectional_gru(gru: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
-    """:func:`plain_gru` of a bidirectional GRU, without packing where gradients are needed on a CPU.
+    """Compute :func:`plain_gru` for a bidirectional GRU, without packing if gradients are needed on a CPU.
 
-    There the backward pass of a packed sequence fills a zero tensor of the whole batch's size for each frame: quadratic
-    in the length, and more than twice as slow at 100 frames and more.
+    On a CPU, the backward pass of a packed sequence fills a zero tensor as large as the whole batch for each frame.
+    Its cost is quadratic in the length. At 100 or more frames it is more than twice as slow.
     """
     if x.is_cuda or not torch.is_grad_enabled():
         return plain_gru(gru, x, lengths)
@@ -60,12 +63,12 @@ def bidirectional_gru(gru: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _both_directions(gru: nn.GRU, x: Tensor, lengths: Tensor, longest: int) -> Tensor:
-    """(N, T, F) -> (N, longest, D). The states beyond a row's end mean nothing.
+    """Run both directions on x (N, T, F) and return (N, longest, D). States beyond a row's end are meaningless.
 
-    The backward direction starts at each row's own end, so its rows are reversed first.
+    The backward direction starts at the end of each row, so its rows are reversed first.
     """
     beyond = torch.arange(longest, device=x.device) >= lengths.unsqueeze(1)
-    x = x[:, :longest].masked_fill(beyond.unsqueeze(2), 0.)  # not even NaN there reaches a weight's gradient
+    x = x[:, :longest].masked_fill(beyond.unsqueeze(2), 0.)  # so that not even NaN in the padding reaches a gradient
     for layer in range(gru.num_layers):
         if layer and gru.dropout:
             x = F.dropout(x, gru.dropout, gru.training)
@@ -81,7 +84,7 @@ def _direction(gru: nn.GRU, x: Tensor, suffix: str) -> Tensor:
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """(N, T, D) with the first ``lengths`` (N,) frames of each row in reverse order; the others stay in place."""
+    """Reverse the first ``lengths`` (N,) frames of each row of x (N, T, D). The other frames stay in place."""
     time = torch.arange(x.shape[1], device=x.device)
     source = torch.where(time < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - time, time)
     return x.gather(1, source.unsqueeze(2).expand(-1, -1, x.shape[2]))

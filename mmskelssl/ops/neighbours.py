@@ -1,4 +1,4 @@
-"""Nearest neighbours among many columns."""
+"""Nearest-neighbour search among many columns."""
 import torch
 from torch import Tensor
 
@@ -6,15 +6,15 @@ GROUP = 32
 
 
 def plain_nearest(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Values and columns (N, k) of the k largest of each row of ``similarity`` (N, K), largest first."""
+    """Return values and columns (N, k) of the k largest entries per row of ``similarity`` (N, K), largest first."""
     return similarity.topk(k)
 
 
 def nearest(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """:func:`plain_nearest` in about half the time where k is small against K.
+    """Compute :func:`plain_nearest` in about half the time if k is small compared with K.
 
-    The columns are dealt into groups. The k largest values lie in the k groups with the largest maxima, so only those
-    groups are searched.
+    The columns are divided into groups. The k largest values lie in the k groups with the largest maxima, so only
+    those groups are searched.
     """
     rows, columns = similarity.shape
     groups = columns // GROUP
@@ -23,7 +23,7 @@ def nearest(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
     dealt = similarity[:, :groups * GROUP].unflatten(1, (GROUP, groups))
     best = dealt.amax(1).topk(k, sorted=False).indices
     members = torch.arange(GROUP, device=best.device).view(-1, 1) * groups + best.unsqueeze(1)
-    rest = torch.arange(groups * GROUP, columns, device=best.device).expand(rows, -1)  # fewer than a group has members
+    rest = torch.arange(groups * GROUP, columns, device=best.device).expand(rows, -1)  # fewer than GROUP columns
     candidates = torch.cat([members.flatten(1), rest], 1)
     values, which = similarity.gather(1, candidates).topk(k)
     return values, candidates.gather(1, which)

@@ -1,6 +1,6 @@
 """ActCLR's similarity loss (CVPR 2023, section 3.3): KL divergence between similarities to a queue.
 
-N samples, D dimensions, K queue entries.
+Shapes use N samples, D dimensions and K queue entries.
 """
 from collections.abc import Sequence
 
@@ -15,13 +15,15 @@ from mmskelssl.ops.selection import largest
 @full_precision
 def select_teacher(key: Tensor, negatives: Tensor, topk: int = 8192, exclude_above: float = 0.95,
                    ordered: bool = True) -> tuple[Tensor, Tensor]:
-    """The queue entries most similar to a teacher embedding.
+    """Select the queue entries most similar to a teacher embedding.
 
     Args:
-        key: (N, D), L2-normalised. negatives: (D, K).
-        topk: Entries kept; the whole queue if it is shorter.
-        exclude_above: Similarities above this become -1: near-duplicates of the key.
-        ordered: The nearest first; otherwise in any order, which is faster (:func:`largest`).
+        key: (N, D), L2-normalised.
+        negatives: (D, K).
+        topk: Number of entries to select. A shorter queue is used in full.
+        exclude_above: Similarities above this value, from near-duplicates of the key, are set to -1.
+        ordered: Sort by similarity, nearest first. Otherwise the order is arbitrary, which is faster
+            (:func:`largest`).
 
     Returns:
         Similarities (N, topk) and their queue indices (N, topk).
@@ -38,11 +40,13 @@ def select_teacher(key: Tensor, negatives: Tensor, topk: int = 8192, exclude_abo
 @full_precision
 def similarity_kl(student: Tensor, teacher: Tensor, student_temperature: float = 0.1,
                   teacher_temperature: float = 0.04, squared: bool = True) -> Tensor:
-    """KL divergence from the teacher's to the student's distribution over the same queue entries.
+    """Compute the KL divergence from the teacher's to the student's distribution over the same queue entries.
 
     Args:
-        student: (N, topk) cosines with gradient. teacher: (N, topk) cosines.
-        squared: Square the student's cosines first, as the published code does.
+        student: (N, topk) cosines with gradient.
+        teacher: (N, topk) cosines.
+        student_temperature, teacher_temperature: Divisors of the cosines.
+        squared: Square the student's cosines first, as in the published code.
     """
     student = student.square() if squared else student
     return F.kl_div(F.log_softmax(student / student_temperature, 1), F.softmax(teacher / teacher_temperature, 1),
@@ -51,12 +55,13 @@ def similarity_kl(student: Tensor, teacher: Tensor, student_temperature: float =
 
 def plain_queue_similarity_kl(queries: Sequence[Tensor], keys: Sequence[Tensor], negatives: Tensor, topk: int = 8192,
                               temperatures: tuple[float, float] = (0.1, 0.04)) -> list[Tensor]:
-    """:func:`similarity_kl` of each query, with the queue entries nearest to its key (:func:`select_teacher`).
+    """Compute :func:`similarity_kl` for each query over the queue entries nearest to its key (:func:`select_teacher`).
 
     Args:
-        queries, keys: Pairs of (N, D), L2-normalised.
-        negatives: (D, K). It must stay as it is until the backward pass.
-        temperatures: Student's and teacher's.
+        queries, keys: Pairs of tensors (N, D), L2-normalised.
+        negatives: (D, K). It must not change before the backward pass.
+        topk: Number of queue entries to compare.
+        temperatures: Temperatures of the student and the teacher.
 
     Returns:
         One scalar per pair.
@@ -70,9 +75,9 @@ def plain_queue_similarity_kl(queries: Sequence[Tensor], keys: Sequence[Tensor],
 
 def queue_similarity_kl(queries: Sequence[Tensor], keys: Sequence[Tensor], negatives: Tensor, topk: int = 8192,
                         temperatures: tuple[float, float] = (0.1, 0.04)) -> list[Tensor]:
-    """:func:`plain_queue_similarity_kl` with one product for all queries, and one selection per distinct key tensor.
+    """Compute :func:`plain_queue_similarity_kl` with one product for all queries and one selection per distinct key.
 
-    The gradients are computed with the losses, so ``negatives`` may change after the call.
+    The gradients are computed together with the losses, so ``negatives`` may change after the call.
     """
     teachers = {}
     for key in keys:
@@ -84,10 +89,10 @@ def queue_similarity_kl(queries: Sequence[Tensor], keys: Sequence[Tensor], negat
 
 
 class _QueueKL(torch.autograd.Function):
-    """Losses (pairs,) of stacked queries (pairs * N, D), whose gradient is computed with them.
+    """Losses (pairs,) of stacked queries (pairs * N, D). The gradient is computed in the forward pass.
 
-    It needs no (N, K) tensor and no copy of the queue until the backward pass. With p the teacher's and q the student's
-    distribution of squared cosines s, dL / ds = 2 s (q - p) / (N * temperature).
+    No (N, K) tensor and no copy of the queue is kept until the backward pass. With the teacher's distribution p and
+    the student's distribution q over squared cosines s, dL / ds = 2 s (q - p) / (N * temperature).
     """
 
     @staticmethod

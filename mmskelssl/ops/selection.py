@@ -5,18 +5,19 @@ from torch import Tensor
 
 
 def plain_largest(x: Tensor, k: int) -> Tensor:
-    """(N, k) columns of the k largest values of each row of ``x`` (N, K), in any order."""
+    """Return the columns (N, k) of the k largest values of each row of ``x`` (N, K), in any order."""
     return x.topk(k, 1, sorted=False).indices
 
 
 def largest(x: Tensor, k: int) -> Tensor:
-    """:func:`plain_largest`, from left to right in each row, by NumPy's partition on a CPU.
+    """Compute :func:`plain_largest` with NumPy's partition on a CPU. Columns are in increasing order in each row.
 
-    NumPy partitions bare numbers with vector instructions; torch partitions pairs of number and index without them.
-    Where several values share the last place, torch decides.
+    NumPy partitions plain numbers with vector instructions. Torch partitions pairs of number and index without them.
+    If several values tie for the last place, the result is the one of torch.
 
     Args:
-        x: (N, K), without gradient. k: 1 to K.
+        x: (N, K), without gradient.
+        k: Number of columns to select, 1 to K.
     """
     if x.device.type != 'cpu':
         return plain_largest(x, k)

@@ -1,4 +1,4 @@
-"""Convolution over time, done in the frequency domain where that takes less time on a CPU."""
+"""Convolution over time, computed in the frequency domain if that is faster on a CPU."""
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-LIMIT = .6  # multiplications for one of the direct sum's, up to which it pays
-ROWS = 256  # of bodies x joints, that are transformed and multiplied at a time, to stay in the cache
+LIMIT = .6  # use the frequency domain if it needs at most this share of the direct sum's multiplications
+ROWS = 256  # rows (bodies x joints) to transform and multiply at a time, so that they stay in the cache
 
 
 class TemporalConv(nn.Conv2d):
-    """``nn.Conv2d`` with a kernel of (taps, 1) that keeps the length but for its stride, see :func:`temporal_conv`."""
+    """``nn.Conv2d`` with a (taps, 1) kernel that keeps the length except for the stride, see :func:`temporal_conv`."""
 
     def __init__(self, channels: int, taps: int, stride: int = 1):
         super().__init__(channels, channels, (taps, 1), (stride, 1), (taps // 2, 0))
@@ -24,21 +24,21 @@ class TemporalConv(nn.Conv2d):
 
 
 def plain_temporal_conv(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-    """Convolution of x (B, C, T, V) with weight (C', C, K, 1) and bias (C',), strided and padded along T alone."""
+    """Convolve x (B, C, T, V) with weight (C', C, K, 1) and bias (C',). Stride and padding apply to T only."""
     return F.conv2d(x, weight, bias, (stride, 1), (padding, 0))
 
 
 def temporal_conv(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-    """:func:`plain_temporal_conv` in the frequency domain, where that takes fewer multiplications.
+    """Compute :func:`plain_temporal_conv` in the frequency domain if that takes fewer multiplications.
 
-    A Fourier transform over time turns the sum over K taps into one product of matrices (C, C') a frequency (Mathieu,
-    Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs", ICLR 2014). A complex product is done by
-    three real ones (Gauss): 13 frames and nine taps, 97 pairs within the clip, take 25 products. As the clips are
-    short, the transforms are products with constant matrices too, in the form of Lavin and Gray ("Fast Algorithms for
-    Convolutional Neural Networks", CVPR 2016, section 4), which gives both gradients as well.
+    A Fourier transform over time turns the sum over K taps into one matrix product (C, C') per frequency (Mathieu,
+    Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs", ICLR 2014). Three real products replace a
+    complex one (Gauss). For 13 frames and nine taps, 97 pairs within the clip, this takes 25 products. Clips are
+    short, so the transforms are also products with constant matrices, in the form of Lavin and Gray ("Fast Algorithms
+    for Convolutional Neural Networks", CVPR 2016, section 4). This form provides both gradients as well.
 
-    The result differs from the plain one by rounding. It is used in float32 and float64 on a CPU, where a count of the
-    multiplications says that it pays.
+    The result differs from the plain one by rounding. The frequency domain is used in float32 and float64 on a CPU if
+    it needs sufficiently few multiplications.
     """
     if (x.device.type == 'cpu' and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64) and len(x)
             and not (torch.is_autocast_enabled('cpu') or torch.compiler.is_compiling())
@@ -49,7 +49,7 @@ def temporal_conv(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padd
 
 @lru_cache(maxsize=64)
 def _pays(x: torch.Size, weight: torch.Size, stride: int, padding: int) -> bool:
-    """Whether the multiplications, those of the transforms too, are few against the pairs of a frame and a tap."""
+    """Return whether the multiplications, including the transforms, are few compared with the (frame, tap) pairs."""
     (n, _, t, v), (c_out, c, taps, _) = x, weight
     length = (t + 2 * padding - taps) // stride + 1
     pairs = sum(0 <= i * stride + k - padding < t for i in range(length) for k in range(taps))
@@ -63,14 +63,15 @@ def _pays(x: torch.Size, weight: torch.Size, stride: int, padding: int) -> bool:
 @lru_cache(maxsize=64)
 def _transforms(t: int, taps: int, stride: int, padding: int,
                 dtype: torch.dtype) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Matrices S x (R, T / S) of the frames, (S, R, K) of the taps and (T', R) of the result; between them, R products.
+    """Return the transform matrices S x (R, T / S) of the frames, (S, R, K) of the taps and (T', R) of the result.
 
-    With a stride of S the result is the sum of S convolutions, each of every S-th frame with every S-th tap.
+    R is the number of products. With a stride of S, the result is the sum of S convolutions, each of every S-th frame
+    with every S-th tap.
     """
     length = (t + 2 * padding - taps) // stride + 1
     frames, ahead, phases = -(-t // stride), np.arange(taps) - padding, np.arange(stride)[:, None, None]
     first, last = ahead[[0, -1]] // stride
-    size = max(length + last, frames - first)  # were it shorter, the clip's ends would run into each other
+    size = max(length + last, frames - first)  # a shorter size would make the clip's ends overlap
     real = [0, size // 2][:2 - size % 2]  # frequencies whose coefficients have no imaginary part
 
     def waves(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +81,9 @@ def _transforms(t: int, taps: int, stride: int, padding: int,
     def rows(one: np.ndarray, *three: np.ndarray) -> np.ndarray:
         return np.concatenate([one[real], *(part[1:(size + 1) // 2] for part in three)])
 
-    # A frame's coefficient a + bi times a tap's c + di is p - r + (p + q)i, where p = (a + b)c, q = a(d - c) and
-    # r = b(c + d). The result is the real part of it times e + fi; all but the real frequencies come twice.
+    # The product of a frame's coefficient a + bi and a tap's c + di is p - r + (p + q)i, with p = (a + b)c,
+    # q = a(d - c) and r = b(c + d). The result is the real part of this product times e + fi. All frequencies except
+    # the real ones count twice.
     (a, b), (c, d), (e, f) = waves(-np.arange(frames)), waves(ahead // stride), waves(np.arange(length))
     of_frames, of_taps = rows(a, a + b, a, b), rows(c, c, d - c, c + d) * (ahead % stride == phases)
     of_result = rows(e, 2 * (e - f), -2 * f, -2 * e).T / size
@@ -92,7 +94,7 @@ def _transforms(t: int, taps: int, stride: int, padding: int,
 
 
 class _FrequencyConv(torch.autograd.Function):
-    """The sum over the taps, a chunk of bodies after the other; spectra are not kept, but made again for gradients."""
+    """Sum over the taps, one chunk of bodies at a time. Spectra are not stored but recomputed for the gradients."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
@@ -106,7 +108,7 @@ class _FrequencyConv(torch.autograd.Function):
             product = None
             for i, matrix in enumerate(of_frames):
                 product = _multiply(_spectrum(matrix, frames[:, i::stride], c), filters[i], product)
-            product[0] += bias / of_result[0, 0]  # a constant is of frequency 0 alone
+            product[0] += bias / of_result[0, 0]  # a constant has frequency 0 only
             _series(of_result, product, result)
         return out.view(n, -1, v, len(weight)).permute(0, 3, 1, 2)
 
@@ -129,7 +131,7 @@ class _FrequencyConv(torch.autograd.Function):
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(B, C, T, V) -> (B, T, V * C), without a copy where channels are last in memory."""
+    """(B, C, T, V) -> (B, T, V * C), without a copy if channels are last in memory."""
     return x.permute(0, 2, 3, 1).reshape(len(x), x.shape[2], -1)
 
 
@@ -157,5 +159,5 @@ def _series(matrix: Tensor, spectrum: Tensor, out: Tensor) -> None:
 
 
 def _multiply(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """The product of two batches of matrices, added to ``out``."""
+    """Multiply two batches of matrices and add the product to ``out`` if given."""
     return torch.bmm(a, b) if out is None else torch.baddbmm(out, a, b, out=out)

@@ -1,4 +1,4 @@
-"""The curves of a run: loss, accuracy, and what shows a collapse."""
+"""Plot the curves of a run: loss, accuracy and collapse metrics."""
 import glob
 import json
 import os.path as osp
@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from mmskelssl.errors import UserError
 
-# Title, the scalars drawn, what the axis shows.
+# Title, scalars to draw, label of the y axis.
 PANELS = (('loss', ('loss',), ''),
           ('nearest neighbours', ('val/knn_top1', 'val/knn20_top1'), 'top-1 %'),
           ('in-batch top-1', ('batch_top1',), '%'),
@@ -15,13 +15,13 @@ PANELS = (('loss', ('loss',), ''),
 
 
 def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
-    """Logged scalars below a work_dir: stage -> name -> iteration -> value.
+    """Read the logged scalars of a work_dir as stage -> name -> iteration -> value.
 
-    A stage is a folder that holds runs; where a run was resumed, the later values count.
+    A stage is a folder that contains runs. If a run was resumed, later values replace earlier ones.
     """
     files = sorted(glob.glob(osp.join(glob.escape(work_dir), '**', 'vis_data', 'scalars.json'), recursive=True))
     if not files:
-        raise UserError(f'{work_dir}: no vis_data/scalars.json below it; name the work_dir of a run')
+        raise UserError(f'{work_dir}: no vis_data/scalars.json found in this folder; give the work_dir of a run')
     stages: dict = defaultdict(lambda: defaultdict(dict))
     for path in files:
         # work_dir/STAGE/TIMESTAMP/vis_data/scalars.json
@@ -32,7 +32,7 @@ def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
                     scalars = json.loads(line)
                     step = int(scalars.pop('step'))
                 except (ValueError, KeyError, AttributeError):
-                    continue  # the last line of a killed run may be cut
+                    continue  # the last line of a killed run may be truncated
                 for name, value in scalars.items():
                     if isinstance(value, (int, float)):
                         stages[stage][name][step] = value
@@ -40,18 +40,21 @@ def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
 
 
 def plot_curves(work_dir: str, out: str) -> str:
-    """Draw a run's curves over the iteration, one line a stage, into an image.
+    """Plot the curves of a run over the iterations, one line per stage.
 
     Args:
         work_dir: Folder of a run, with or without stages.
-        out: Image file to write; its ending decides the kind.
+        out: Image file to write. Its suffix determines the format.
+
+    Returns:
+        The path ``out``.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     stages = read_scalars(work_dir)
     panels = [panel for panel in PANELS if any(name in series for series in stages.values() for name in panel[1])]
     if not panels:
-        raise UserError(f'{work_dir}: its logs hold none of the known curves yet; let it run longer')
+        raise UserError(f'{work_dir}: its logs contain none of the known curves yet; let it run longer')
     figure = Figure(figsize=(4.2 * len(panels), 3.2), layout='constrained')
     FigureCanvasAgg(figure)
     for axis, (title, names, unit) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):

@@ -1,4 +1,4 @@
-"""Writing pictures and animations. Colours are BGR, as everywhere in OpenCV."""
+"""Write images and animations. Colours are BGR, as in OpenCV."""
 import os
 from collections.abc import Callable
 
@@ -13,7 +13,11 @@ SUFFIXES = ('.png', '.gif', '.mp4')
 
 
 def check_suffix(out: str) -> str:
-    """The suffix of a file to write, in small letters."""
+    """Return the suffix of a file to write, in lower case.
+
+    Raises:
+        UserError: If the suffix is not supported.
+    """
     suffix = os.path.splitext(out)[1].lower()
     if suffix not in SUFFIXES:
         raise UserError(f'drawing: {out}: the suffix must be .png, .gif or .mp4')
@@ -21,7 +25,7 @@ def check_suffix(out: str) -> str:
 
 
 def write_picture(image: np.ndarray, out: str | os.PathLike) -> None:
-    """Write an image (H,W,3) uint8; its folder is made."""
+    """Write an image (H,W,3) uint8 and create its folder if necessary."""
     out = os.fspath(out)
     _make_folder(out)
     if not cv2.imwrite(out, image, [cv2.IMWRITE_PNG_COMPRESSION, 9]):
@@ -29,22 +33,22 @@ def write_picture(image: np.ndarray, out: str | os.PathLike) -> None:
 
 
 def write_animation(draw: Callable[[int], np.ndarray], count: int, out: str, fps: float) -> None:
-    """Write a ``.gif`` or ``.mp4`` of ``count`` pictures, made one after the other.
+    """Write a ``.gif`` or ``.mp4`` of ``count`` images, drawn one after the other.
 
     Args:
-        draw: Makes picture 0 <= t < count, (H,W,3) uint8; all of one size.
-        count: How many.
-        out: File to write; its folder is made.
-        fps: Pictures a second. A gif counts in hundredths of a second.
+        draw: Returns image 0 <= t < count, (H,W,3) uint8. All images must have the same size.
+        count: Number of images.
+        out: File to write. Its folder is created.
+        fps: Frames per second. The delay between frames of a gif is rounded to hundredths of a second.
     """
     if fps <= 0:
-        raise UserError(f'drawing: {fps} frames a second; a positive number is needed')
+        raise UserError(f'drawing: frames per second must be positive, got {fps}')
     _make_folder(out)
     if check_suffix(out) == '.gif':
         _write_gif(draw, count, out, fps)
         return
     height, width = draw(0).shape[:2]
-    size = (width + width % 2, height + height % 2)  # what codecs want
+    size = (width + width % 2, height + height % 2)  # codecs need even sides
     writer = cv2.VideoWriter(out, cv2.VideoWriter.fourcc(*'mp4v'), fps, size)
     if not writer.isOpened():
         raise UserError(f'drawing: {out} could not be written by OpenCV {cv2.__version__}; is the folder writable?')
@@ -54,18 +58,18 @@ def write_animation(draw: Callable[[int], np.ndarray], count: int, out: str, fps
 
 
 def _write_gif(draw: Callable[[int], np.ndarray], count: int, out: str, fps: float) -> None:
-    try:  # matplotlib brings it; OpenCV writes gifs from 4.11 on, and larger ones
+    try:  # a dependency of matplotlib; OpenCV writes gifs only from 4.11 on, and they are larger
         from PIL import Image
     except ImportError as error:
         raise UserError(f'drawing: {out}: a gif needs Pillow (pip install pillow); mp4 and png do not') from error
 
     def image(t: int) -> Image.Image:
         return Image.fromarray(cv2.cvtColor(draw(t), cv2.COLOR_BGR2RGB))
-    # One palette for all pictures: what does not move does not flicker, and is stored once.
+    # With one palette for all images, static parts do not flicker and are stored only once.
     some = np.linspace(0, count - 1, min(count, 6)).round().astype(int)
     palette = Image.fromarray(np.concatenate([np.asarray(image(int(t))) for t in some])).quantize(128)
     colours = np.array(palette.getpalette() or []).reshape(-1, 3)
-    colours[colours.min(1) > 245] = 255  # the ground, which the palette's averages leave a little grey
+    colours[colours.min(1) > 245] = 255  # averaging leaves the background slightly grey
     palette.putpalette(colours.ravel().tolist())
 
     def reduced(t: int) -> Image.Image:
@@ -87,4 +91,4 @@ def _make_folder(out: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise UserError(f'drawing: the folder {folder} cannot be made: {error}') from error
+        raise UserError(f'drawing: the folder {folder} cannot be created: {error}') from error

@@ -1,4 +1,4 @@
-"""Several clips in one picture, moving together: rows of panels with a caption under each."""
+"""Draw several clips in one image or animation: rows of panels with captions."""
 import functools
 import os
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _GAP, _CAPTION = 6, 38
 
 
 class Panel(NamedTuple):
-    """A clip (M,T,V,C), its caption, and a grey note under that."""
+    """A clip (M,T,V,C) with a caption and a grey note below it."""
     caption: str
     keypoints: np.ndarray
     note: str = ''
@@ -34,8 +34,8 @@ class Panel(NamedTuple):
 class Row(NamedTuple):
     """Panels side by side.
 
-    ``same_scale`` frames them alike, so that what is moved, turned or scaled looks it. A clip more than twice as large
-    as the first is shown smaller, and its note says so.
+    With ``same_scale`` all panels show the same region, so that translations, rotations and scalings are visible. A
+    clip more than twice as large as the first is reduced, and its note reports the scale.
     """
     title: str
     panels: Sequence[Panel]
@@ -45,22 +45,22 @@ class Row(NamedTuple):
 def draw_panels(rows: Sequence[Row], layout, out: str | os.PathLike, title: str = '', fps: float = 30, frames: int = 3,
                 height: int = 170, columns: int = 12, angles: tuple[float, float] = (0., 0.), y_up: bool | None = None,
                 limit: int = 150) -> str:
-    """Draw rows of panels as a ``.gif`` or ``.mp4`` animation, or as a ``.png`` with moments one below the other.
+    """Draw rows of panels as a ``.gif`` or ``.mp4`` animation, or as a ``.png`` with moments below each other.
 
-    All panels start and end together, whatever their length; the longest plays at its own speed.
+    All panels start and end at the same time, regardless of their length. The longest clip plays at its own speed.
 
     Args:
-        rows: What to draw.
+        rows: Rows to draw.
         layout: Layout, its name or dict.
-        out: File to write; its folder is made.
-        title: A line of text above the picture.
-        fps: Frames a second of the longest clip.
-        frames: Moments of a ``.png``.
+        out: File to write. Its folder is created.
+        title: Text above the image.
+        fps: Frames per second of the longest clip.
+        frames: Number of moments in a ``.png``.
         height: Height of a panel in pixels.
-        columns: Panels side by side, after which a row goes on below.
+        columns: Maximum number of panels side by side. Longer rows continue below.
         angles: As in :class:`View`.
-        y_up: As in :class:`View`; by default what :func:`grows_up` finds in the clips.
-        limit: Most pictures of an animation; of a longer clip evenly spaced frames are drawn.
+        y_up: As in :class:`View`. By default, :func:`grows_up` determines it from the clips.
+        limit: Maximum number of images in an animation. Longer clips are sampled at evenly spaced frames.
 
     Returns:
         The path.
@@ -69,20 +69,20 @@ def draw_panels(rows: Sequence[Row], layout, out: str | os.PathLike, title: str 
     rows = [row for row in rows if row.panels]
     clips = [check_clip(panel.keypoints, layout) for row in rows for panel in row.panels]
     if not clips:
-        raise UserError('drawing: there is no clip to draw')
+        raise UserError('drawing: no clips to draw')
     y_up = grows_up(clips, layout) if y_up is None else y_up
     boxes = [_frame(row, angles, y_up) for row in rows]
     width = _width([pair for row in boxes for pair, _ in row], height)
     cells = []
     for row, framed in zip(rows, boxes, strict=True):
         views = [(View(panel.keypoints, 2 * height, 2 * width, angles, y_up, box=box), panel._replace(note=note))
-                 for panel, (box, note) in zip(row.panels, framed, strict=True)]  # twice as large: see picture()
+                 for panel, (box, note) in zip(row.panels, framed, strict=True)]  # twice the size, see picture()
         cells += [(row.title if i == 0 else '', views[i:i + columns]) for i in range(0, len(views), columns)]
     across = max(len(views) for _, views in cells)
     total = 2 * _GAP + across * (cells[0][1][0][0].width // 2 + _GAP)
     longest = max(clip.shape[1] for clip in clips)
 
-    @functools.lru_cache(2 * len(clips))  # what a shorter clip shows again is not drawn again
+    @functools.lru_cache(2 * len(clips))  # do not redraw the repeated frames of shorter clips
     def cell(r: int, c: int, t: int) -> np.ndarray:
         return picture(cells[r][1][c][0], t, layout)
 
@@ -109,7 +109,7 @@ def draw_panels(rows: Sequence[Row], layout, out: str | os.PathLike, title: str 
 
 
 def _frame(row: Row, angles, y_up) -> list[tuple[tuple, str]]:
-    """What each panel of a row shows, as corners, and its note."""
+    """Return the region that each panel of a row shows, as corners, and its note."""
     boxes = [bounds(panel.keypoints, angles, y_up) for panel in row.panels]
     if not row.same_scale:
         return [(box, panel.note) for box, panel in zip(boxes, row.panels, strict=True)]
@@ -124,13 +124,13 @@ def _frame(row: Row, angles, y_up) -> list[tuple[tuple, str]]:
 
 
 def _width(boxes: list, height: int) -> int:
-    """Width that most panels need: a picture of many panels has no room for the widest one's."""
+    """Return the width that most panels need. An image of many panels has no room for the width of the widest."""
     shapes = [(high - low)[0] / max((high - low)[1], 1e-6) for low, high in boxes]
     return int(np.clip(np.median(shapes) * .8 + .2, .75, 1.5) * height)
 
 
 def _line(pictures: list[np.ndarray], total: int) -> np.ndarray:
-    """Pictures side by side on white."""
+    """Place images side by side on white."""
     image = np.full((pictures[0].shape[0], total, 3), 255, np.uint8)
     for i, drawn in enumerate(pictures):
         x = _GAP + _GAP // 2 + i * (drawn.shape[1] + _GAP)

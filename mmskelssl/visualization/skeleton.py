@@ -1,7 +1,7 @@
-"""Pictures of skeleton clips with OpenCV: film strips, contact sheets, animations.
+"""Draw skeleton clips with OpenCV: film strips, contact sheets and animations.
 
-The view is orthographic and fits the whole clip, so movement through the scene stays visible. As in Kinect's own
-pictures x grows to the right of the picture, whatever it is called in the data; the shoulders are above the hip.
+The view is orthographic and fits the whole clip, so movement through the scene stays visible. As in the Kinect's own
+images, x grows to the right, regardless of its meaning in the data. The shoulders are above the hips.
 """
 import os
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.visualization.files import check_suffix, write_animation, write_picture
 
-# BGR: (left, right, trunk) of the first person, of the second, and again.
+# BGR colours (left, right, trunk) of the first and the second person. Further persons repeat them.
 PERSONS = (((196, 120, 30), (48, 84, 216), (72, 64, 60)),
            ((110, 140, 0), (160, 60, 140), (150, 142, 136)))
 _INK, _GROUND, _EDGE, _WHITE = (60, 56, 52), (206, 204, 200), (232, 230, 228), (255, 255, 255)
@@ -22,17 +22,17 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 class View:
-    """Where the joints of a clip fall in a picture.
+    """Projection of the joints of a clip to pixel positions.
 
     Args:
-        keypoints: (M,T,V,C) with C >= 2; from three dimensions on the third is the depth, further ones are ignored.
-        height: Height of the picture in pixels.
-        width: Its width; by default what the clip needs, between 0.6 and 2 heights.
-        angles: (azimuth, elevation) of the onlooker in degrees, for 3-D clips.
-        y_up: Whether y grows upwards; by default it does in 3-D (cameras), not in 2-D (pixels).
-        margin: Share of the height left free on every side.
-        follow: Keep the persons in the middle of the picture instead of showing where they go.
-        box: (low, high) corners, (2,) each, of what the picture shows, see :func:`bounds`; by default the whole clip.
+        keypoints: (M,T,V,C) with C >= 2. The third coordinate is the depth. Further ones are ignored.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels. By default, it fits the clip, between 0.6 and 2 times the height.
+        angles: (azimuth, elevation) of the viewer in degrees, for 3-D clips.
+        y_up: Whether y grows upwards. By default, it does in 3-D (cameras) but not in 2-D (pixels).
+        margin: Free margin on every side, as a share of the height.
+        follow: Keep the persons in the centre of the image instead of showing their movement through the scene.
+        box: (low, high) corners, (2,) each, of the region to show, see :func:`bounds`. By default, the whole clip.
     """
 
     def __init__(self, keypoints: np.ndarray, height: int = 240, width: int | None = None,
@@ -51,12 +51,12 @@ class View:
             width = int(np.clip(size[0] / size[1] * free + 2 * pad, .6 * height, 2 * height))
         scale = min(free / size[1], (width - 2 * pad) / size[0])
         middle = (low + high) / 2
-        width, height = width - width % 4, height - height % 4  # halved once, and video codecs want even sides
+        width, height = width - width % 4, height - height % 4  # picture() halves them; codecs need even sides
         self.width, self.height = width, height
         self.points = (points - middle) * (scale, -scale) + (width / 2, height / 2)  # (M,T,V,2) in pixels
         y = self.points[..., 1]
         heights = np.where(self.seen, y, -np.inf).max(-1) - np.where(self.seen, y, np.inf).min(-1)  # (M,T)
-        # Pixels, of each person who stands.
+        # Height in pixels of each person when standing.
         shown = np.asarray(self.seen.any(-1))
         self.body_heights = [float(np.quantile(row[there], .9)) if there.any() else 0.
                              for row, there in zip(heights, shown, strict=True)]
@@ -64,10 +64,10 @@ class View:
 
 
 def seen_joints(keypoints: np.ndarray) -> np.ndarray:
-    """Which joints of a clip (M,T,V,C) are drawn, (M,T,V).
+    """Return which joints of a clip (M,T,V,C) to draw, (M,T,V).
 
-    A joint at exactly zero was not seen, or is masked; all zeros are an absent person. Centring puts one joint there:
-    it is drawn if no other is zero and the body lies around it.
+    A joint at exactly zero was not detected or is masked. A person of zeros is absent. Centring also moves one joint
+    to zero. That joint is drawn if no other joint is zero and the body lies around it.
     """
     there = np.any(keypoints != 0, axis=3)
     low = np.where(there[..., None], keypoints, np.inf).min(2)
@@ -77,7 +77,7 @@ def seen_joints(keypoints: np.ndarray) -> np.ndarray:
 
 
 def _project(keypoints: np.ndarray, angles, y_up: bool | None) -> tuple[np.ndarray, np.ndarray]:
-    """(M,T,V,2) points before the onlooker, y up, and which of them are seen, (M,T,V)."""
+    """Return points (M,T,V,2) as seen by the viewer, with y up, and the mask (M,T,V) of those to draw."""
     keypoints = check_clip(keypoints)
     flat = keypoints.shape[-1] == 2
     points = keypoints[..., :3].astype(np.float64)
@@ -98,16 +98,17 @@ def _extent(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def bounds(keypoints: np.ndarray, angles: tuple[float, float] = (0., 0.),
            y_up: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high) corners, (2,) each, of what a :class:`View` of a whole clip (M,T,V,C) shows."""
+    """Return the (low, high) corners, (2,) each, of the region that a :class:`View` of a whole clip (M,T,V,C) shows."""
     return _extent(*_project(keypoints, angles, y_up))
 
 
 def grows_up(clips: Iterable[np.ndarray], layout: SkeletonLayout) -> bool | None:
-    """Whether y grows upwards in clips (M,T,V,C): the shoulders are above the hips more often than not.
+    """Return whether y grows upwards in clips (M,T,V,C).
 
-    Depth cameras differ in this, in 3-D too. None where nobody is seen.
+    It does if the shoulders have larger y than the hips in most frames. Depth cameras use different conventions, so
+    3-D clips need this check as well. Returns None if the clips show no one.
     """
-    # Joints by name: where no joint lies between the hips, the layout's hip is another (a nose).
+    # Find the hips by name: in layouts without a joint between the hips, ``layout.hip`` is another joint (a nose).
     hips = [joint for joint, name in enumerate(layout.joints) if 'hip' in name.lower()] or [layout.hip]
     rises = []
     for clip in clips:
@@ -118,21 +119,26 @@ def grows_up(clips: Iterable[np.ndarray], layout: SkeletonLayout) -> bool | None
 
 
 def check_clip(keypoints: np.ndarray, layout: SkeletonLayout | None = None) -> np.ndarray:
-    """Keypoints as an (M,T,V,C) array, or a :class:`UserError` that says what is wrong with them."""
+    """Return keypoints as an (M,T,V,C) array.
+
+    Raises:
+        UserError: If the shape, the number of joints or the values are invalid.
+    """
     keypoints = np.asarray(keypoints)
     if keypoints.ndim != 4 or keypoints.shape[-1] < 2 or 0 in keypoints.shape:
-        raise UserError(f'drawing: keypoints have shape {keypoints.shape}; (persons, frames, joints, 2 or 3) is needed')
+        raise UserError(f'drawing: keypoints have shape {keypoints.shape}; expected (persons, frames, joints, 2 or 3)')
     if layout is not None and keypoints.shape[2] != layout.num_joints:
         raise UserError(f'drawing: {keypoints.shape[2]} joints, but layout {layout.name} has {layout.num_joints}')
     if not np.isfinite(keypoints).all():
-        raise UserError('drawing: keypoints contain NaN or infinity; mend them when the store is made')
+        raise UserError('drawing: keypoints contain NaN or infinity; repair them when creating the store')
     return keypoints
 
 
 def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, weights: np.ndarray | None = None):
     """Draw frame ``t`` into ``image`` (H,W,3) uint8, in place.
 
-    Colours tell left, right and persons apart; ``weights`` (M,T,V) in 0..1 colours joints and bones by value instead.
+    Colours distinguish left, right and persons. With ``weights`` (M,T,V) in 0..1, joints and bones are coloured by
+    value instead.
     """
     thick = max(1, round(view.height / 90))
     head = next((v for v, name in enumerate(layout.joints) if name in ('head', 'nose')), None)
@@ -162,7 +168,7 @@ def draw_frame(image: np.ndarray, view: View, t: int, layout: SkeletonLayout, we
             _dot(image, point, radius, colours[v])
 
 
-_SHIFT = 4  # OpenCV's sub-pixel positions: 4 binary digits
+_SHIFT = 4  # fractional bits of OpenCV's sub-pixel positions
 
 
 def _fixed(points) -> list[list[int]]:
@@ -170,40 +176,40 @@ def _fixed(points) -> list[list[int]]:
 
 
 def _dot(image, centre: list[int], radius: float, colour):
-    """A disc; the centre is in OpenCV's positions, the radius in pixels."""
+    """Draw a disc. The centre is in OpenCV's fixed-point positions, the radius in pixels."""
     cv2.circle(image, centre, max(1, round(radius * 2**_SHIFT)), colour, -1, cv2.LINE_AA, _SHIFT)
 
 
 def _heat(values: np.ndarray) -> list[tuple[int, int, int]]:
-    """Grey (0) to a strong orange (1)."""
+    """Map values to colours from grey (0) to strong orange (1)."""
     values = np.clip(values, 0, 1)[:, None]
     colours = (1 - values) * (205, 203, 200) + values * (20, 70, 235)
     return [(int(b), int(g), int(r)) for b, g, r in colours]
 
 
 def picture(view: View, t: int, layout: SkeletonLayout, weights: np.ndarray | None = None) -> np.ndarray:
-    """Frame ``t`` at half the size of ``view``: drawn large and averaged down, small joints come out round."""
+    """Draw frame ``t`` at half the size of ``view``. Drawing large and downsampling keeps small joints round."""
     canvas = np.full((view.height, view.width, 3), 255, np.uint8)
     draw_frame(canvas, view, t, layout, weights)
     return cv2.resize(canvas, (view.width // 2, view.height // 2), interpolation=cv2.INTER_AREA)
 
 
 def _weights(weights, shape) -> np.ndarray | None:
-    """(V,), (T,V) or (M,T,V) weights as (M,T,V), scaled to 0..1 over the clip."""
+    """Expand weights (V,), (T,V) or (M,T,V) to (M,T,V) and scale them to 0..1 over the clip."""
     if weights is None:
         return None
     weights = np.asarray(weights, dtype=np.float64)
     try:
         weights = np.broadcast_to(weights, shape[:3])
     except ValueError:
-        raise UserError(f'drawing: weights have shape {weights.shape}; (V,), (T,V) or (M,T,V) of clip '
-                        f'{tuple(shape)} is needed') from None
+        raise UserError(f'drawing: weights have shape {weights.shape}; expected (V,), (T,V) or (M,T,V) of clip '
+                        f'{tuple(shape)}') from None
     low, high = weights.min(), weights.max()
     return (weights - low) / (high - low) if high > low else np.clip(weights, 0, 1)
 
 
 def text_bar(width: int, text: str, note: str = '') -> np.ndarray:
-    """A line of text, (30,width,3), with a grey note at its end; what is too long for it is drawn smaller."""
+    """Draw a line of text, (30,width,3), with a grey note at its end. Text that does not fit is drawn smaller."""
     bar = np.full((30, width, 3), 255, np.uint8)
     room = width - 20
     if note:
@@ -215,9 +221,9 @@ def text_bar(width: int, text: str, note: str = '') -> np.ndarray:
 
 
 def write_line(image: np.ndarray, text: str, x: int, y: int, room: int, scale: float, colour=_INK, centred=False):
-    """Write ``text`` in place, at its base line (x, y), within ``room`` pixels, ``centred`` among them or not."""
+    """Write ``text`` in place with its baseline at (x, y), within ``room`` pixels and optionally centred in them."""
     size = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
-    if size > room:  # sizes come in steps, hence a little less
+    if size > room:  # text sizes are discrete, so choose a slightly smaller one
         scale *= .97 * max(room, 1) / size
         size = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
     cv2.putText(image, text, (x + (room - size) // 2 if centred else x, y), _FONT, scale, colour, 1, cv2.LINE_AA)
@@ -226,7 +232,10 @@ def write_line(image: np.ndarray, text: str, x: int, y: int, room: int, scale: f
 def strip(keypoints: np.ndarray, layout, frames: int = 8, height: int = 240, weights=None, title: str = '',
           angles: tuple[float, float] = (0., 0.), y_up: bool | None = None, width: int | None = None,
           follow: bool = False) -> np.ndarray:
-    """A film strip of ``frames`` evenly spaced frames side by side, uint8 BGR; arguments as :func:`draw_clip`."""
+    """Draw a film strip of ``frames`` evenly spaced frames side by side and return it, uint8 BGR.
+
+    Takes the arguments of :func:`draw_clip` and :class:`View`.
+    """
     layout = get_layout(layout)
     keypoints = check_clip(keypoints, layout)
     weights = _weights(weights, keypoints.shape)
@@ -246,23 +255,23 @@ def strip(keypoints: np.ndarray, layout, frames: int = 8, height: int = 240, wei
 def contact_sheet(clips: Sequence[tuple[str, np.ndarray]], layout, out: str | os.PathLike | None = None,
                   frames: int = 7, height: int = 140, columns: int = 2,
                   angles: tuple[float, float] = (0., 0.), y_up: bool | None = None) -> np.ndarray:
-    """One strip per clip on one sheet, its title under it.
+    """Draw one strip per clip on one sheet, with its title below.
 
     Args:
-        clips: (title, keypoints (M,T,V,C)) pairs, for instance one per class.
+        clips: (title, keypoints (M,T,V,C)) pairs, for example one per class.
         layout: Layout, its name or dict.
         out: PNG to write.
-        frames: Frames per strip.
+        frames: Number of frames per strip.
         height: Height of a strip in pixels.
-        columns: Strips side by side.
+        columns: Number of strips side by side.
         angles: As in :class:`View`.
-        y_up: As in :class:`View`; by default what :func:`grows_up` finds in all clips.
+        y_up: As in :class:`View`. By default, :func:`grows_up` determines it from all clips.
 
     Returns:
-        The picture, uint8 BGR.
+        The image, uint8 BGR.
     """
     if not clips:
-        raise UserError('drawing: a contact sheet of no clips')
+        raise UserError('drawing: no clips for the contact sheet')
     layout = get_layout(layout)
     y_up = grows_up((check_clip(clip, layout) for _, clip in clips), layout) if y_up is None else y_up
     cells: list[np.ndarray] = []
@@ -284,19 +293,19 @@ def contact_sheet(clips: Sequence[tuple[str, np.ndarray]], layout, out: str | os
 def draw_clip(keypoints: np.ndarray, layout, out: str | os.PathLike, weights=None, title: str = '', fps: float = 30,
               frames: int = 8, height: int | None = None, angles: tuple[float, float] = (0., 0.),
               y_up: bool | None = None) -> str:
-    """Draw a clip as a ``.png`` strip, or as a ``.gif`` or ``.mp4`` animation, by the suffix of ``out``.
+    """Draw a clip as a ``.png`` strip or as a ``.gif`` or ``.mp4`` animation, depending on the suffix of ``out``.
 
     Args:
-        keypoints: (M,T,V,C), C = 2 or 3; a person who is all zeros is not drawn.
+        keypoints: (M,T,V,C), C = 2 or 3. A person of zeros is not drawn.
         layout: Layout, its name or dict.
-        out: File to write; its folder is made.
-        weights: (V,), (T,V) or (M,T,V) values to colour joints by, such as an actionlet mask; any range.
-        title: A line of text above the picture.
-        fps: Frames a second of an animation.
-        frames: Frames of a strip.
-        height: Pixels; 240 for a strip, 480 for an animation.
+        out: File to write. Its folder is created.
+        weights: (V,), (T,V) or (M,T,V) values of any range that colour the joints, such as an actionlet mask.
+        title: Text above the image.
+        fps: Frames per second of an animation.
+        frames: Number of frames in a strip.
+        height: Height in pixels. The default is 240 for a strip and 480 for an animation.
         angles: (azimuth, elevation) in degrees.
-        y_up: As in :class:`View`; by default what :func:`grows_up` finds in the clip.
+        y_up: As in :class:`View`. By default, :func:`grows_up` determines it from the clip.
 
     Returns:
         The path.

@@ -1,4 +1,4 @@
-"""What a store holds, in one picture: lengths, classes, persons, coordinates, movement."""
+"""Plot the statistics of a store: lengths, classes, persons, coordinates and motion energy."""
 import os
 from collections.abc import Mapping
 
@@ -10,13 +10,16 @@ _COLOUR, _NAMED = '#3b78b5', 40
 
 
 def plot_stats(stats: Mapping, path: str) -> None:
-    """Draw the statistics of a store into an image.
+    """Plot the statistics of a store.
 
     Args:
-        stats: ``lengths`` (N,) frames; ``labels`` (N,), -1 for none; ``persons`` (N,); ``classes``, names of the
-            labels, may be empty; ``ranges`` (C,2), a low and a high percentile of each coordinate; ``energy`` (N,),
-            motion energy. Optional: ``name`` of the store, ``units`` of the coordinates.
-        path: Image file to write; its ending decides the kind, its folder is made.
+        stats: Statistics by name. ``lengths`` (N,) in frames; ``labels`` (N,), -1 for unlabelled; ``persons`` (N,);
+            ``classes``, names of the labels, may be empty; ``ranges`` (C,2), a low and a high percentile of each
+            coordinate; ``energy`` (N,), motion energy. Optional: ``name`` of the store, ``units`` of the coordinates.
+        path: Image file to write. Its suffix determines the format. Its folder is created.
+
+    Raises:
+        UserError: If statistics are missing or invalid, or the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -46,19 +49,19 @@ def plot_stats(stats: Mapping, path: str) -> None:
 
 
 def _checked(stats: Mapping) -> dict[str, np.ndarray]:
-    """The arrays, of finite numbers and of one length."""
+    """Return the arrays after checking that they are finite and have the same length."""
     values: dict[str, np.ndarray] = {}
     for key, type_ in dict(lengths=float, labels=int, persons=int, ranges=float, energy=float).items():
         if stats.get(key) is None:
             raise UserError(f'statistics: {key!r} is missing')
         values[key] = np.asarray(stats[key], type_)
         if not np.isfinite(values[key]).all():
-            raise UserError(f'statistics: {key!r} holds NaN or Inf')
+            raise UserError(f'statistics: {key!r} contains NaN or Inf')
     shapes = {key: value.shape for key, value in values.items() if key != 'ranges'}
     if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1 or not len(values['labels']):
-        raise UserError(f'statistics: one value a sample is needed, but the shapes are {shapes}')
+        raise UserError(f'statistics: one value per sample is needed, but the shapes are {shapes}')
     if values['ranges'].ndim != 2 or values['ranges'].shape[1] != 2:
-        raise UserError(f'statistics: ranges have shape {values["ranges"].shape}; (C, 2), low and high, is needed')
+        raise UserError(f'statistics: ranges have shape {values["ranges"].shape}; expected (C, 2), low and high')
     return values
 
 
@@ -73,7 +76,7 @@ def _histogram(axis, values: np.ndarray, title: str, unit: str) -> None:
 def _ranges(axis, ranges: np.ndarray, units: str) -> None:
     names = [*'xyz'][:len(ranges)] if len(ranges) <= 3 else [str(i) for i in range(len(ranges))]
     names = [f'{name}: {low:.4g} to {high:.4g}' for name, (low, high) in zip(names, ranges, strict=True)]
-    axis.use_sticky_edges = False  # else the lowest bar begins at the frame
+    axis.use_sticky_edges = False  # otherwise the lowest bar starts at the frame
     axis.barh(names, ranges[:, 1] - ranges[:, 0], left=ranges[:, 0], color=_COLOUR, height=.5)
     axis.tick_params(axis='y', labelsize='small')
     axis.margins(y=.25)
@@ -91,7 +94,7 @@ def _classes(axis, labels: np.ndarray, classes: list[str], count: int) -> None:
         return
     axis.barh(np.arange(count), samples, color=_COLOUR, height=.8)
     axis.set(xlabel='samples', ylim=(count - .4, -.6))
-    if count <= _NAMED:  # more would lie on each other
+    if count <= _NAMED:  # more names would overlap
         names = [classes[i] if i < len(classes) else str(i) for i in range(count)]
         axis.set_yticks(np.arange(count), [name if len(name) <= 28 else f'{name[:27]}…' for name in names],
                         fontsize='small')

@@ -1,4 +1,4 @@
-"""What a config does to a clip, step by step: its deterministic pipeline, then every augmentation of every view."""
+"""Show the effect of a config on a clip, step by step: the deterministic pipeline, then the augmentations per view."""
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -9,21 +9,21 @@ from mmskelssl.models.preprocessor import SkeletonPreprocessor
 from mmskelssl.registry import MODELS, TRANSFORMS, explain_unknown
 from mmskelssl.visualization.panels import Panel, Row
 
-# Clips beside the one shown, as some augmentations mix the clips of a batch.
+# Number of further clips in the batch, because some augmentations mix the clips of a batch.
 COMPANIONS = 7
 
 
 class ViewSteps:
-    """The steps of a config, for samples of any store of a fitting layout.
+    """The steps of a config, for the samples of any store with a matching layout.
 
-    They are the clips that the augmentations make: alignment, stream and velocity, with which the preprocessor then
-    represents them, are not applied.
+    The steps show the clips as returned by the augmentations. Alignment, stream and velocity, which the preprocessor
+    applies afterwards, are not shown.
 
     Args:
-        store: Where the samples are; the config's own is not used.
+        store: Store of the samples. The store named in the config is not used.
         cfg: Config with ``data.pipeline`` and ``model.data_preprocessor``.
-        where: Its file, for messages.
-        seed: Base of the random draws. The same seed, store and sample give the same clips.
+        where: Config file, for messages.
+        seed: Base seed of the random draws. The same seed, store and sample give the same clips.
     """
 
     def __init__(self, store: SkeletonStore, cfg: Config, where: str, seed: int = 0):
@@ -32,7 +32,7 @@ class ViewSteps:
         steps, preprocessor = data.get('pipeline'), model.get('data_preprocessor')
         if not steps or not preprocessor:
             raise UserError(f'{where} has no {"model.data_preprocessor" if steps else "data.pipeline"}: '
-                            'give the config of a training')
+                            'use a training config')
         self.transforms = [self._build(TRANSFORMS, step, 'data.pipeline') for step in steps]
         self.preprocessor = self._build(MODELS, {'layout': store.layout, **preprocessor, 'seed': seed},
                                         'model.data_preprocessor')
@@ -53,7 +53,7 @@ class ViewSteps:
             raise UserError(f'{self.where}: {key}: {reason}') from error
 
     def rows(self, i: int) -> list[Row]:
-        """Rows for :func:`draw_panels` of the store's sample ``i``: the pipeline, then each view that changes clips."""
+        """Return the rows for :func:`draw_panels` of sample ``i``: the pipeline, then each view with augmentations."""
         panels, packed = self._pipeline(i)
         others = np.linspace(0, len(self.store) - 1, COMPANIONS + 2).round().astype(int)
         batch = [packed, *(self._pipeline(int(k))[1] for k in others[1:-1])]
@@ -86,7 +86,7 @@ class ViewSteps:
         return panels, sample
 
     def _views(self, x: torch.Tensor, frames: int, draw: int) -> list[Row]:
-        """Rows of the first clip of the batch ``x`` (N, C, T, V, M), of which ``frames`` frames are real."""
+        """Return the rows of the first clip of the batch ``x`` (N, C, T, V, M), which has ``frames`` real frames."""
         preprocessor = self.preprocessor
         preprocessor.set_progress(draw)  # each sample has its own draws
         generator = preprocessor.generator(x.device)

@@ -132,7 +132,7 @@ def test_strided_input(name):
 def test_planar_clips_work_or_are_refused_by_name(name):
     x, augment = clips(c=2), build(name, p=1.)
     if name in ('Rotate', 'YawRotate'):
-        with pytest.raises(UserError, match=f'{name} needs 3 coordinates a joint, but the clips have 2'):
+        with pytest.raises(UserError, match=f'{name} needs 3 coordinates per joint, but the clips have 2'):
             augment(x, generator())
     else:
         assert augment(x, generator()).shape == x.shape
@@ -194,5 +194,5 @@ def test_wrong_clips_are_refused():
 
 def test_flip_refuses_a_layout_without_pairs():
     stick = dict(name='stick', joints=('a', 'b', 'c'), parents=(0, 0, 1), hip=0, shoulders=(1, 2))
-    with pytest.raises(UserError, match='layout stick names no left/right pairs'):
+    with pytest.raises(UserError, match='layout stick has no left/right pairs'):
         build('SpatialFlip', stick)

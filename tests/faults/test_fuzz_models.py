@@ -50,7 +50,7 @@ def test_encoders(name, n, c, t, m, layout, wrong, training, dtype, strided):
             model(x)
         return
     if not n:
-        with pytest.raises(UserError, match='there are no clips'):
+        with pytest.raises(UserError, match='the batch contains no clips'):
             model(x)
         return
     made = model(x)

@@ -65,7 +65,7 @@ def test_actclr_says_which_map_it_mixes():
 def test_a_stranger_without_joints_is_refused_where_joints_are_needed():
     backbone = Stranger('sbu15')
     backbone.maps_joints = False
-    with pytest.raises(UserError, match='needs a feature map over joints, which Stranger has not'):
+    with pytest.raises(UserError, match='needs a feature map over joints, which Stranger does not return'):
         method(backbone, 'AimCLR')
     with pytest.raises(UserError, match='needs a sequence encoder .*Stranger does not qualify'):
         method(backbone, 'CRRLMotion')
@@ -105,9 +105,9 @@ class NoLayout(Stranger):
 
 @pytest.mark.parametrize('cls, message', [
     (NoChannels, 'backbone NoChannels: out_channels is None; set it to the length of a pooled feature'),
-    (OneArgument, r'backbone OneArgument: forward has to take the clips and num_frames, as in forward'),
+    (OneArgument, r'backbone OneArgument: forward must take the clips and num_frames, as in forward'),
     (Undecided, "backbone Undecided: variable_length is 'yes'; set it to True or False"),
-    (NoLayout, 'backbone NoLayout: __init__ does not take layout and in_channels, which the store decides: add')])
+    (NoLayout, 'backbone NoLayout: __init__ does not take layout and in_channels, filled in from the store: add')])
 def test_what_is_not_a_backbone_is_refused_when_it_is_built(cls, message, register):
     register(cls)
     with pytest.raises(UserError, match=message):
@@ -118,5 +118,5 @@ def test_a_map_of_another_shape_is_refused():
     class Pooled(Stranger):
         def forward(self, x, num_frames=None):
             return super().forward(x).mean((3, 4))
-    with pytest.raises(UserError, match=r'Pooled gives a map of shape \(2, 1, 4\); it has to be .*out_channels = 4'):
+    with pytest.raises(UserError, match=r'Pooled returns a map of shape \(2, 1, 4\); it must be .*out_channels = 4'):
         SkeletonClassifier(Pooled('sbu15'), 2).extract_feat(torch.randn(2, 3, 8, 15, 1))

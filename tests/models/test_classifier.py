@@ -33,7 +33,7 @@ def test_refusals():
     model = SkeletonClassifier(MODELS.build(BACKBONE), 3)
     with pytest.raises(UserError, match='have no label'):
         model(torch.randn(2, 3, 7, 25, 1), {}, 'loss')
-    with pytest.raises(UserError, match='leave data_preprocessor.views out'):
+    with pytest.raises(UserError, match='remove data_preprocessor.views'):
         SkeletonClassifier(BACKBONE, 3, data_preprocessor=dict(
             type='SkeletonPreprocessor', layout='ntu25', views=dict(query=[])))
 

@@ -241,7 +241,7 @@ def test_views_may_be_written_in_any_order():
 
 
 @pytest.mark.parametrize('views, message', [
-    (dict(query=[], key=[], mixed=['qery']), "'mixed' continues from 'qery', which .*there are query, key, mixed"),
+    (dict(query=[], key=[], mixed=['qery']), "'mixed' continues from 'qery', .*available views: query, key, mixed"),
     (dict(query=['query']), "'query' continues from 'query'"),
     (dict(a=['b'], b=['a', *NOISE], c=[]), "'a' continues from 'b', 'b' continues from 'a'")])
 def test_a_view_that_cannot_be_continued(views, message):

@@ -159,14 +159,14 @@ def test_errors(fails, run, tiny_store, tmp_path, few):
     assert 'is no store' in fails(tmp_path)
     assert 'no such config' in fails(tiny_store, '--views', tmp_path / 'none.py')
     assert '--contact-sheet' in fails(tiny_store, '--contact-sheet', '--views', few)
-    assert 'frames a second' in fails(tiny_store, '--fps', 0)
+    assert 'frames per second must be positive' in fails(tiny_store, '--fps', 0)
     few.write_text(FEW.replace('TimeReverse', 'TimeReversed'))
     message = fails(tiny_store, '--views', few)
     assert 'few.py' in message and 'did you mean TimeReverse' in message
     few.write_text('model = dict(')
     assert 'few.py: SyntaxError' in fails(tiny_store, '--views', few)
     (tmp_path / 'out').write_text('')
-    assert 'cannot be made' in fails(tiny_store, '--format', 'png')
+    assert 'cannot be created' in fails(tiny_store, '--format', 'png')
 
 
 def test_the_command(tiny_kinect_store, tmp_path):

@@ -125,11 +125,11 @@ def test_errors(clip, tmp_path):
         draw_panels([Row('', [Panel('', clip)])], 'kinect20', tmp_path / 'p.png')
     with pytest.raises(UserError, match='suffix'):
         draw_panels([Row('', [Panel('', clip)])], 'ntu25', tmp_path / 'p.jpeg')
-    with pytest.raises(UserError, match='frames a second'):
+    with pytest.raises(UserError, match='frames per second must be positive'):
         draw_panels([Row('', [Panel('', clip)])], 'ntu25', tmp_path / 'p.gif', fps=0)
     (tmp_path / 'file').write_text('')
     for name in ('p.png', 'p.gif', 'p.mp4'):
-        with pytest.raises(UserError, match='cannot be made'):
+        with pytest.raises(UserError, match='cannot be created'):
             draw_panels([Row('', [Panel('', clip)])], 'ntu25', tmp_path / 'file' / name)
         (tmp_path / name).mkdir()
         with pytest.raises(UserError, match='could not be written'):

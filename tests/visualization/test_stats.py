@@ -42,8 +42,9 @@ def test_the_bars_follow_the_samples(tmp_path):
 
 def test_errors(tmp_path):
     out = str(tmp_path / 's.png')
-    for changed, message in ((dict(energy=None), "'energy' is missing"), (dict(energy=[1.] * 59), 'one value a sample'),
-                             (dict(lengths=[np.nan] * 60), "'lengths' holds NaN"), (dict(ranges=[1, 2]), 'ranges')):
+    for changed, message in ((dict(energy=None), "'energy' is missing"),
+                             (dict(energy=[1.] * 59), 'one value per sample'),
+                             (dict(lengths=[np.nan] * 60), "'lengths' contains NaN"), (dict(ranges=[1, 2]), 'ranges')):
         with pytest.raises(UserError, match=message):
             plot_stats(statistics(**changed), out)
     with pytest.raises(UserError, match='cannot be written'):

@@ -1,4 +1,4 @@
-"""The contract between encoders and everything that uses them."""
+"""The contract between encoders and the code that uses them."""
 import inspect
 from numbers import Integral
 
@@ -11,20 +11,21 @@ from mmskelssl.registry import MODELS
 
 
 class SkeletonBackbone(BaseModule):
-    """Base of encoders: clips (N, C, T, V, M) to a feature map (N, M', D, T', V').
+    """Base class of encoders, which map clips (N, C, T, V, M) to feature maps (N, M', D, T', V').
 
-    A module that does not derive from this class is a backbone too, if it has ``out_channels`` and this ``forward``.
-    It gets the class's defaults for the attributes that it lacks (:func:`build_backbone`).
+    A module that does not derive from this class can also serve as a backbone if it has ``out_channels`` and the same
+    ``forward`` signature. :func:`build_backbone` adds this class's defaults for missing attributes.
 
     Args:
-        layout: Name or dict of the skeleton layout. A config need not name it: it is taken from the store.
-        in_channels: Coordinates of a joint, C. Taken from the store too.
+        layout: Name or dict of the skeleton layout. A config may omit it. It is then taken from the store.
+        in_channels: Number of coordinates of a joint, C. A config may omit it as well.
 
     Attributes:
         out_channels: D, the length of a pooled feature.
-        maps_joints: Whether the last axis of the map is the layout's joints. If not, methods that look for joints in
-            the map refuse the encoder.
-        variable_length: Whether the encoder looks at ``num_frames``. Its map then has T' = T, zero beyond a clip's end.
+        maps_joints: Whether the last axis of the map corresponds to the layout's joints. Methods that need joints in
+            the map reject encoders without them.
+        variable_length: Whether the encoder uses ``num_frames``. Its map then has T' = T and is zero after a clip's
+            last real frame.
     """
     out_channels: int
     maps_joints = True
@@ -39,19 +40,19 @@ class SkeletonBackbone(BaseModule):
 
         Args:
             x: (N, C, T, V, M).
-            num_frames: (N,) real frames of each clip; None for all.
+            num_frames: (N,) number of real frames of each clip. None means that all frames are real.
 
         Returns:
-            (N, M', D, T', V'). M' = 1 where persons are joined, V' = 1 where joints are.
+            (N, M', D, T', V'). M' = 1 if the encoder merges persons, and V' = 1 if it merges joints.
         """
         raise NotImplementedError
 
 
 def build_backbone(backbone: dict | nn.Module) -> nn.Module:
-    """Build a backbone, or take one that is built, and check it against the contract.
+    """Build a backbone and check that it follows the contract. A module that is already built is only checked.
 
     Raises:
-        UserError: It does not keep the contract; the message says where.
+        UserError: If the backbone violates the contract. The message names the attribute or method.
     """
     if not isinstance(backbone, nn.Module):
         _check_arguments(backbone)
@@ -63,7 +64,7 @@ def build_backbone(backbone: dict | nn.Module) -> nn.Module:
     try:
         inspect.signature(backbone.forward).bind(None, None)
     except TypeError:
-        raise UserError(f'backbone {name}: forward has to take the clips and num_frames, as in '
+        raise UserError(f'backbone {name}: forward must take the clips and num_frames, as in '
                         'forward(self, x, num_frames=None)') from None
     for attribute in ('maps_joints', 'variable_length'):
         value = getattr(backbone, attribute, getattr(SkeletonBackbone, attribute))
@@ -75,21 +76,21 @@ def build_backbone(backbone: dict | nn.Module) -> nn.Module:
 
 
 def _check_arguments(config: dict) -> None:
-    """Refuse a class whose constructor does not take what the store decides."""
+    """Raise if the constructor of the class does not take the arguments that are filled in from the store."""
     cls = config['type'] if inspect.isclass(config.get('type')) else MODELS.get(str(config.get('type')))
     if cls is None:
-        return  # the registry says so
+        return  # the registry reports the unknown type
     parameters = inspect.signature(cls).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     missing = [name for name in ('layout', 'in_channels') if name in config and name not in parameters]
     if missing:
-        raise UserError(f'backbone {cls.__name__}: __init__ does not take {" and ".join(missing)}, which the store '
-                        'decides: add these arguments')
+        raise UserError(f'backbone {cls.__name__}: __init__ does not take {" and ".join(missing)}, filled in from '
+                        'the store: add these arguments')
 
 
 def check_map(features: Tensor, backbone: nn.Module) -> None:
-    """Refuse a feature map that is not (N, M, D, T', V') with D = ``out_channels``."""
+    """Raise unless a feature map has the shape (N, M, D, T', V') with D = ``out_channels``."""
     if features.dim() != 5 or features.shape[2] != backbone.out_channels:
-        raise UserError(f'backbone {type(backbone).__name__} gives a map of shape {tuple(features.shape)}; it has '
-                        f"to be (N, M, D, T', V') with D = out_channels = {backbone.out_channels}")
+        raise UserError(f'backbone {type(backbone).__name__} returns a map of shape {tuple(features.shape)}; it must '
+                        f"be (N, M, D, T', V') with D = out_channels = {backbone.out_channels}")

@@ -12,12 +12,15 @@ from mmskelssl.registry import MODELS
 
 @MODELS.register_module()
 class BiGRU(SequenceEncoder):
-    """Two layers of bidirectional GRU by default; padding is never seen (docs/methods.md 3.2).
+    """Bidirectional GRU with two layers by default. Padding never affects the result (docs/methods.md 3.2).
 
     Args:
-        hidden_channels: Units a direction; a frame's feature has twice as many.
-        num_layers: Layers.
-        dropout: Between layers.
+        layout: Name or dict of the skeleton layout.
+        in_channels: Number of coordinates of a joint.
+        num_persons: Number of persons in a clip, as in :class:`SequenceEncoder`.
+        hidden_channels: Number of units per direction. The feature of a frame is twice as long.
+        num_layers: Number of layers.
+        dropout: Dropout rate between layers.
     """
     variable_length = True
 
@@ -33,17 +36,20 @@ class BiGRU(SequenceEncoder):
 
         Args:
             x: (N, C, T, V, M).
-            num_frames: (N,) real frames of each clip, 1 to T; default all.
+            num_frames: (N,) number of real frames of each clip, 1 to T. By default, all frames are real.
 
         Returns:
-            (N, 1, D, T, 1), zero beyond a clip's end.
+            (N, 1, D, T, 1), zero after a clip's last real frame.
+
+        Raises:
+            UserError: If ``num_frames`` is outside 1 to T.
         """
         frames = self.frames(x).to(self.gru.weight_ih_l0.dtype)
-        lengths = None if num_frames is None else num_frames.cpu()  # packing and grouping count on the host
+        lengths = None if num_frames is None else num_frames.cpu()  # packing and grouping need the lengths on the host
         if lengths is not None and (lengths.min() < 1 or lengths.max() > x.shape[2]):
             worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())
             raise UserError(f'clip {worst} of the batch has num_frames {int(lengths[worst])}, outside 1..{x.shape[2]}')
-        # Autocast runs cuDNN's recurrences in float16 whatever type was asked for, and small gradients vanish in that.
+        # Autocast runs cuDNN's recurrences in float16 regardless of the requested type, where small gradients vanish.
         with without_autocast(x):
             if lengths is None or lengths.min() == x.shape[2]:
                 states, _ = self.gru(frames)

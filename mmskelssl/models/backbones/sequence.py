@@ -1,4 +1,4 @@
-"""What sequence encoders share: a frame is one vector of all joints and persons."""
+"""Base class of sequence encoders, which treat a frame as one vector of all joints and persons."""
 from torch import Tensor
 
 from mmskelssl.errors import UserError
@@ -7,12 +7,12 @@ from mmskelssl.models.backbones.base import SkeletonBackbone
 
 
 class SequenceEncoder(SkeletonBackbone):
-    """Base of encoders along time. Their feature map has one person and one joint: (N, 1, D, T', 1).
+    """Base class of encoders along time. Their feature map has one person and one joint: (N, 1, D, T', 1).
 
     Args:
         layout: Name or dict of the skeleton layout.
-        in_channels: Coordinates of a joint.
-        num_persons: Persons of a clip, whose vectors are joined, in the order of the store.
+        in_channels: Number of coordinates of a joint.
+        num_persons: Number of persons in a clip. Their vectors are concatenated in the order of the store.
     """
     maps_joints = False
 
@@ -23,7 +23,7 @@ class SequenceEncoder(SkeletonBackbone):
         self.frame_channels = num_persons * self.layout.num_joints * in_channels
 
     def frames(self, x: Tensor) -> Tensor:
-        """Clips (N, C, T, V, M) as (N, T, M * V * C)."""
+        """Reshape clips (N, C, T, V, M) to frame vectors (N, T, M * V * C)."""
         n, c, t, v, m = x.shape
         if (c, v, m) != (self.in_channels, self.layout.num_joints, self.num_persons):
             raise UserError(f'the clips have {m} persons of {v} joints of {c} channels, but the backbone is built for '
@@ -31,5 +31,5 @@ class SequenceEncoder(SkeletonBackbone):
                             f'{self.in_channels}: set backbone.num_persons to that of SelectPersons, and layout and '
                             'in_channels to match the store')
         if not n:
-            raise UserError('there are no clips in this batch')
+            raise UserError('the batch contains no clips')
         return x.permute(0, 2, 4, 3, 1).reshape(n, t, -1)

@@ -1,4 +1,4 @@
-"""ST-GCN (Yan et al., AAAI 2018) in the width and depth that the contrastive lineage uses."""
+"""ST-GCN (Yan et al., AAAI 2018) in the width and depth used by the contrastive methods."""
 from functools import partial
 
 import torch
@@ -20,22 +20,32 @@ from mmskelssl.registry import MODELS
 
 
 class GraphConv(nn.Module):
-    """Spatial graph convolution: one 1x1 convolution for each slice of the adjacency, summed."""
+    """Spatial graph convolution: the sum of one 1x1 convolution per slice of the adjacency."""
 
     def __init__(self, in_channels: int, out_channels: int, slices: int):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels * slices, 1)
 
     def forward(self, x: Tensor, adjacency: Tensor, norm: nn.Module | None = None) -> Tensor:
-        """x (B, C, T, V), adjacency (K, V, V) -> (B, C', T, V), channels last in memory; then ``norm``, folded in."""
+        """Apply the convolution, with ``norm`` folded into it if given.
+
+        Args:
+            x: (B, C, T, V).
+            adjacency: (K, V, V).
+            norm: Batch norm in eval mode that follows the convolution.
+
+        Returns:
+            (B, C', T, V), channels last in memory.
+        """
         return graph_conv(x, adjacency, self.conv.weight, self.conv.bias, norm)
 
 
 class Shortcut(nn.Sequential):
     """Residual path of a block that changes width or length: every ``stride``-th frame, 1x1 convolution, BN.
 
-    The frames are taken before the convolution, which then has no stride: the same sum, but oneDNN's backward pass of a
-    strided 1x1 convolution with few channels, channels last, crashes with several threads (torch 2.13 on CPU).
+    Frames are selected before the convolution, which then has no stride. The result is the same. It avoids oneDNN's
+    backward pass of a strided 1x1 convolution, which crashes with few channels, channels last, and several threads
+    (torch 2.13 on CPU).
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm: nn.Module):
@@ -48,7 +58,7 @@ class Shortcut(nn.Sequential):
 
 
 class STGCNBlock(nn.Module):
-    """Graph convolution, BN, ReLU, 9x1 temporal convolution, BN, dropout; added to the residual, ReLU."""
+    """Graph convolution, BN, ReLU, 9x1 temporal convolution, BN, dropout, residual addition, ReLU."""
 
     def __init__(self, in_channels, out_channels, slices, stride=1, dropout=0.5, residual=True, norm_cfg=None):
         super().__init__()
@@ -78,7 +88,7 @@ class STGCNBlock(nn.Module):
         return F.relu_(out if self.residual is None else out.add_(self.residual(x)))
 
     def folded(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """The same in eval, with each batch norm folded into the convolution before it."""
+        """Compute the same result in eval mode, with each batch norm folded into the convolution before it."""
         norm, _, conv, last, _ = self.tcn
         out = self.gcn(x, adjacency, norm).relu_()
         out = conv_norm(out, conv, last, partial(temporal_conv, stride=conv.stride[0], padding=conv.padding[0]))
@@ -89,20 +99,22 @@ class STGCNBlock(nn.Module):
 
 @MODELS.register_module()
 class STGCN(SkeletonBackbone):
-    """Ten ST-GCN blocks over any layout (docs/methods.md 0.4: widths, strides and initialisation of the lineage).
+    """Ten ST-GCN blocks for any skeleton layout.
 
-    Persons are folded into the batch.
+    Widths, strides and initialisation follow the contrastive methods (docs/methods.md 0.4). Persons are merged into
+    the batch axis.
 
     Args:
         layout: Name or dict of the skeleton layout.
-        in_channels: Coordinates of a joint.
-        hidden_channels: Width of the first blocks; 16 in AimCLR and ActCLR, 64 in SkeAttnCLR.
+        in_channels: Number of coordinates of a joint.
+        hidden_channels: Width of the first blocks, 16 in AimCLR and ActCLR, 64 in SkeAttnCLR.
         out_channels: Width of the last block, the feature dimension.
         adjacency: ``stgcn``, ``agcn`` or ``partition``, see :mod:`.adjacency`.
-        dropout: Rate in every block but the first.
-        absent: What becomes of an absent person, all zeros: ``encode`` it like any other, as published, or ``skip`` it,
-            its map being zero and no part of the batch statistics, which saves the work where most clips show one.
-        norm_cfg: Norm layer, such as ``dict(type='GN', num_groups=2)``, of those in ``models/modules/norm.py``.
+        dropout: Dropout rate in all blocks except the first.
+        absent: Treatment of absent persons (all zeros). ``encode`` encodes them like any other person, as published.
+            ``skip`` sets their maps to zero and excludes them from the batch statistics. It saves computation if most
+            clips show one person.
+        norm_cfg: Norm layer, such as ``dict(type='GN', num_groups=2)``; ``models/modules/norm.py`` lists them.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, hidden_channels: int = 16,
@@ -129,7 +141,7 @@ class STGCN(SkeletonBackbone):
 
         Args:
             x: (N, C, T, V, M).
-            num_frames: Unused; clips are resized to a common length.
+            num_frames: Unused, because clips are resized to a common length.
 
         Returns:
             (N, M, D, T', V) feature map with T' = ceil(ceil(T / 2) / 2).
@@ -140,7 +152,7 @@ class STGCN(SkeletonBackbone):
                             f'{self.layout.name!r} ({self.layout.num_joints} joints) of {self.in_channels} channels: '
                             'set backbone.layout and backbone.in_channels to match the store')
         if not n:
-            raise UserError('there are no clips in this batch')
+            raise UserError('the batch contains no clips')
         persons = x.permute(0, 4, 2, 3, 1).reshape(n * m, t, v * c)
         if m == 1 or (self.absent == 'encode' and (self.training or torch.is_grad_enabled())):
             features = self.encode(persons)
@@ -154,7 +166,7 @@ class STGCN(SkeletonBackbone):
         return features.view(n, m, *features.shape[1:])
 
     def encode(self, persons: Tensor) -> Tensor:
-        """(P, T, V * C) -> (P, D, T', V)."""
+        """Encode persons (P, T, V * C) to maps (P, D, T', V)."""
         p, t, vc = persons.shape
         x = self.data_bn(persons.reshape(p * t, vc)).view(p, t, self.layout.num_joints, -1)
         x = x.permute(0, 3, 1, 2)  # channels last in memory

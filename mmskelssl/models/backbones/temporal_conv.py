@@ -1,4 +1,4 @@
-"""A small temporal convolutional encoder: the cheapest one that learns."""
+"""A small temporal convolutional encoder, the cheapest one available."""
 from torch import Tensor, nn
 
 from mmskelssl.layouts import SkeletonLayout
@@ -9,11 +9,14 @@ from mmskelssl.registry import MODELS
 
 @MODELS.register_module()
 class TemporalConvNet(SequenceEncoder):
-    """1-D convolutions with BN and ReLU over the frame vectors; every second layer halves the length.
+    """1-D convolutions with BN and ReLU over the frame vectors. Every second layer halves the length.
 
     Args:
-        channels: Output channels of each layer; the last is the feature dimension.
-        kernel: Frames that a convolution sees, odd.
+        layout: Name or dict of the skeleton layout.
+        in_channels: Number of coordinates of a joint.
+        num_persons: Number of persons in a clip, as in :class:`SequenceEncoder`.
+        channels: Output channels of each layer. The last value is the feature dimension.
+        kernel: Kernel size in frames, odd.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
@@ -27,5 +30,8 @@ class TemporalConvNet(SequenceEncoder):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """(N, C, T, V, M) -> (N, 1, D, T', 1), T' = T halved by every second layer; ``num_frames`` is not used."""
+        """Encode clips (N, C, T, V, M) to maps (N, 1, D, T', 1). T is halved by every second layer.
+
+        ``num_frames`` is not used.
+        """
         return self.layers(self.frames(x).transpose(1, 2)).unsqueeze(1).unsqueeze(4)

@@ -9,30 +9,34 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.ops.precision import widen, without_autocast
 
-# The published code divides by this before it clips at 1, which makes it the threshold of an actionlet.
+# The published code divides by this value and then clips at 1. The value thus acts as the threshold of an actionlet.
 PUBLISHED_THRESHOLD = 1e-8
 
 
 def actionlet_mask(features: Tensor, projector: Callable[[Tensor], Tensor], anchor: Tensor, layout: SkeletonLayout,
                    threshold: str = 'published', pooled: Tensor | None = None) -> Tensor:
-    """Soft mask of the joints and frames that set a clip apart from the anchor.
+    """Compute a soft mask of the joints and frames that distinguish a clip from the anchor.
 
-    The gradient of ``1 - cos(projector(pool(features)), anchor)`` weighs the channels of the map. It needs no
-    backward pass over the map, since the mean spreads the pooled feature's gradient evenly over it. The cosine is taken
-    over the feature axis (the official head of December 2024 takes it over an axis of length one, which makes the mask
-    vanish).
+    The channels of the map are weighted by the gradient of ``1 - cos(projector(pool(features)), anchor)``. No backward
+    pass over the map is needed, because the mean distributes the gradient of the pooled feature evenly over the map.
+    The cosine is computed over the feature axis. The official head of December 2024 computes it over an axis of length
+    one, which makes the mask vanish.
 
     Args:
-        features: (N, M, D, T', V) map.
-        projector: From the pooled feature (N, D) to the embedding (N, E).
+        features: (N, M, D, T', V) feature map.
+        projector: Maps the pooled feature (N, D) to the embedding (N, E).
         anchor: (1, E) embedding of the static clip.
-        threshold: ``published`` scales with 1/N, so that the mask depends on the batch size; ``relative`` compares
-            with the clip's own mean response, which does not.
-        pooled: (N, D or more) What the projector gets; default the map's mean. Numbers after the first D, such as the
-            map's maximum, are constants here: they have no place on the map.
+        layout: Skeleton layout with body parts.
+        threshold: ``published`` scales with 1/N, so the mask depends on the batch size. ``relative`` compares with the
+            clip's own mean response and does not depend on it.
+        pooled: (N, D or more) input of the projector. By default, the map's mean. Values after the first D, such as
+            the map's maximum, are treated as constants because they have no position on the map.
 
     Returns:
-        (N, M, T', V) in [0, 1], without gradient; a body part's joints share one value a frame.
+        (N, M, T', V) mask in [0, 1], without gradient. The joints of a body part share one value per frame.
+
+    Raises:
+        UserError: If the feature map has no joints, the layout has no body parts or the threshold is unknown.
     """
     features = widen(features.detach())
     if features.shape[4] != layout.num_joints:
@@ -54,7 +58,7 @@ def actionlet_mask(features: Tensor, projector: Callable[[Tensor], Tensor], anch
 
 
 def pool_parts(x: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Replace the last axis, joints, by the mean over each joint's body part."""
+    """Replace each joint's value on the last axis with the mean over the joint's body part."""
     if not layout.parts:
         raise UserError(f'layout {layout.name!r} has no body parts: give it `parts`')
     pooling = x.new_zeros(layout.num_joints, layout.num_joints)

@@ -1,4 +1,4 @@
-"""Multi-head attention mask (SkeAttnCLR, IJCAI 2023): which features of which joints and frames are salient."""
+"""Multi-head attention mask (SkeAttnCLR, IJCAI 2023) of the salient features of joints and frames."""
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,15 +10,15 @@ from mmskelssl.models.modules.init import normal_init
 class AttentionMask(nn.Module):
     """Self-attention over the T' * V' tokens of each person, squashed to a soft mask (docs/methods.md 2.2).
 
-    The mask has a value per token *and channel*, as in the released code: no map over the body by itself; its mean over
-    the channels is one. There is no residual path.
+    The mask has one value per token *and channel*, as in the released code. Average it over the channels to get a map
+    over the body. There is no residual path.
 
     Args:
         channels: D of the feature map.
-        heads: Of the attention; they share the channels.
+        heads: Number of attention heads. They share the channels.
         sharpness: Factor before the sigmoid (published: 2).
-        init: ``normal``, the lineage's N(0, 0.02), from which the mask is 1/2 everywhere for thousands of steps, or
-            ``xavier``, from which it differs from the start.
+        init: Initialisation. ``normal`` is N(0, 0.02), as in the original code. The mask then stays at 1/2 everywhere
+            for thousands of steps. With ``xavier`` the mask varies from the start.
     """
 
     def __init__(self, channels: int, heads: int = 8, sharpness: float = 2.0, init: str = 'normal'):
@@ -37,7 +37,7 @@ class AttentionMask(nn.Module):
                 nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, M, D, T', V') -> mask of the same shape, in (0, 1)."""
+        """Return a mask in (0, 1) of the same shape as the features (N, M, D, T', V')."""
         n, m, d, t, v = features.shape
         tokens = features.permute(0, 1, 3, 4, 2).reshape(n * m, t * v, d)
         qkv = self.qkv(self.norm(tokens)).view(n * m, t * v, 3, self.heads, d // self.heads)

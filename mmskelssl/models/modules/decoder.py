@@ -1,4 +1,4 @@
-"""Sequence decoder (CRRL, section on the sequence reconstructor): a movement from one state."""
+"""Sequence decoder (CRRL, section on the sequence reconstructor): decodes a sequence from a single state."""
 from torch import Tensor, nn
 
 from mmskelssl.ops.grouped_gru import run_by_length
@@ -6,14 +6,15 @@ from mmskelssl.ops.precision import without_autocast
 
 
 class SequenceDecoder(nn.Module):
-    """A GRU that gets the same vector at every step and whose states are the frames (docs/methods.md 3.2, 3.3).
+    """A GRU that receives the same vector at every step. Its states are the frames (docs/methods.md 3.2, 3.3).
 
-    There is no previous frame among its inputs, so nothing can be copied. States lie in (-1, 1): so must the targets.
+    The previous frame is not an input, so the decoder cannot copy it. States lie in (-1, 1). The targets must lie in
+    the same range.
 
     Args:
         in_channels: D of the vector.
-        frame_channels: Coordinates of a frame, which is also the width of the GRU.
-        num_layers: Layers.
+        frame_channels: Number of coordinates of a frame. It is also the width of the GRU.
+        num_layers: Number of layers.
     """
 
     def __init__(self, in_channels: int, frame_channels: int, num_layers: int = 2):
@@ -21,7 +22,15 @@ class SequenceDecoder(nn.Module):
         self.gru = nn.GRU(in_channels, frame_channels, num_layers, batch_first=True)
 
     def forward(self, state: Tensor, num_frames: Tensor) -> Tensor:
-        """(N, D) and the lengths (N,) of the sequences to make -> (N, longest, frame_channels), zero beyond each."""
+        """Decode sequences.
+
+        Args:
+            state: (N, D).
+            num_frames: (N,) lengths of the sequences.
+
+        Returns:
+            (N, longest, frame_channels), zero after the end of each sequence.
+        """
         lengths = num_frames.cpu()
         with without_autocast(state):  # as in BiGRU
             return run_by_length(lambda rows, _, longest: self.gru(rows.unsqueeze(1).expand(-1, longest, -1))[0],

@@ -6,11 +6,11 @@ from mmskelssl.models.modules.norm import BatchNorm1d
 
 
 class Projector(nn.Module):
-    """Two-layer MLP from the pooled feature to the embedding.
+    """Two-layer MLP that maps the pooled feature to the embedding.
 
     Args:
         in_channels, hidden_channels, out_channels: Widths.
-        norm: Batch norm after the first layer, and no biases then (SkeAttnCLR); off in the MoCo lineage.
+        norm: Use batch norm after the first layer and no biases (SkeAttnCLR). Methods derived from MoCo do not use it.
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, norm: bool = False):
@@ -22,9 +22,9 @@ class Projector(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew."""
+        """Reinitialise the weights."""
         self.apply(normal_init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels) -> (N, out_channels), not normalised."""
+        """Map features (N, in_channels) to embeddings (N, out_channels), not normalised."""
         return self.mlp(x)

@@ -9,17 +9,17 @@ from mmskelssl.errors import UserError
 
 
 class MomentumEncoder(nn.Module):
-    """A copy of online modules that follows them by an exponential moving average.
+    """A copy of the online modules that follows them as an exponential moving average.
 
-    The copy starts equal to the online modules whatever initialises or loads those: it is taken anew at the
-    first :meth:`update`. A resumed run has updates behind it and keeps the copy that it stored.
+    The copy is taken again at the first :meth:`update`. It therefore starts equal to the online modules, regardless
+    of how they were initialised or loaded. A resumed run has already made updates and keeps its stored copy.
 
     Args:
-        momentum: In the papers' convention: ``key = momentum * key + (1 - momentum) * online``.
-        final_momentum: When given, the momentum rises to it along a cosine over the training.
-        buffers: What happens to BN statistics: ``own`` lets the key encoder gather its own, ``copy`` takes the
-            online ones, ``ema`` averages them too.
-        **modules: The online modules by name; their copies become attributes of that name.
+        momentum: Momentum in the papers' convention: ``key = momentum * key + (1 - momentum) * online``.
+        final_momentum: If set, the momentum rises to this value along a cosine during training.
+        buffers: Treatment of BN statistics. With ``own`` the key encoder collects its own statistics, ``copy`` copies
+            those of the online modules, and ``ema`` averages them like the parameters.
+        **modules: Online modules by name. Their copies become attributes of the same name.
     """
 
     backbone: nn.Module
@@ -32,16 +32,16 @@ class MomentumEncoder(nn.Module):
         if buffers not in ('own', 'copy', 'ema'):
             raise UserError(f"buffers must be 'own', 'copy' or 'ema', not {buffers!r}")
         if not 0 <= momentum <= 1:
-            raise UserError(f"momentum {momentum} is not in [0, 1]; mind that mmengine's EMA counts 1 - momentum")
+            raise UserError(f"momentum must be in [0, 1], got {momentum}; note that mmengine's EMA uses 1 - momentum")
         self.momentum, self.final_momentum, self.buffer_policy = momentum, final_momentum, buffers
-        self._online = (modules,)  # in a tuple, so that the online modules are not registered a second time
+        self._online = (modules,)  # in a tuple, so that the online modules are not registered twice
         for name, module in modules.items():
             self.add_module(name, copy.deepcopy(module).requires_grad_(False))
         self.register_buffer('updates', torch.zeros((), dtype=torch.long))
         self._started = False
 
     def momentum_at(self, progress: float) -> float:
-        """Momentum when the fraction ``progress`` of the training is done."""
+        """Return the momentum after the fraction ``progress`` of the training."""
         if self.final_momentum is None:
             return self.momentum
         gap = self.final_momentum - self.momentum
@@ -49,7 +49,7 @@ class MomentumEncoder(nn.Module):
 
     @torch.no_grad()
     def start(self) -> None:
-        """Become the online modules, unless there are updates behind this copy; :meth:`update` calls it."""
+        """Copy the online modules unless updates have been made before. Called by :meth:`update`."""
         if not self._started and int(self.updates) == 0:
             torch._foreach_copy_(self._tensors('parameters'), self._online_tensors('parameters'))
             self._follow_buffers(1.)
@@ -60,7 +60,7 @@ class MomentumEncoder(nn.Module):
         """Move towards the online modules.
 
         Args:
-            progress: Fraction of the training that is done, for a rising momentum.
+            progress: Completed fraction of the training, used for a rising momentum.
         """
         self.start()
         self.updates += 1

@@ -31,9 +31,10 @@ def build_norm(config: Mapping, channels: int) -> nn.Module:
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """``nn.BatchNorm1d`` that takes a single value a channel in training too: the last clip of an epoch, say.
+    """``nn.BatchNorm1d`` that also accepts a single value per channel in training, such as the last clip of an epoch.
 
-    It has no statistics of its own, and torch refuses it; here the running ones stand in, and stay as they are.
+    A single value has no batch statistics, so torch raises an error. This class normalises it with the running
+    statistics and does not update them.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ from torch.nn import functional as F
 
 
 class FeatureQueue(nn.Module):
-    """Ring of the last ``size`` L2-normalised keys, identical on every rank.
+    """Ring buffer of the last ``size`` L2-normalised keys, identical on every rank.
 
-    Any number of keys can enter at once: the ring wraps, and of more keys than it has places the last remain.
+    Any number of keys can be added at once. The buffer wraps around. If there are more new keys than places, it keeps
+    the last ones.
 
     Args:
         dim: Length of a key.
-        size: Number of keys, K. It starts with random directions, the same on every rank.
+        size: Number of keys, K. Initially they are random directions, the same on every rank.
     """
 
     keys: Tensor
@@ -30,12 +31,15 @@ class FeatureQueue(nn.Module):
         return len(self.keys)
 
     def negatives(self) -> Tensor:
-        """(D, K) snapshot, which a later :meth:`enqueue` leaves alone (autograd needs it until backward)."""
+        """Return a snapshot (D, K) of the keys.
+
+        A later :meth:`enqueue` does not change it, because autograd needs it until the backward pass.
+        """
         return self.keys.clone().t()
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Replace the oldest keys by ``keys`` (N, D), gathered over all ranks in rank order."""
+        """Replace the oldest keys with ``keys`` (N, D), gathered from all ranks in rank order."""
         keys = keys.detach().to(self.keys.dtype)
         if get_world_size() > 1:
             keys = torch.cat(all_gather(keys))

@@ -175,7 +175,7 @@ def test_import_files(tmp_path):
 
 def test_jobs():
     assert list(run_parallel(str, range(5), jobs=1)) == list('01234')
-    with pytest.raises(UserError, match='-1 jobs: at least one'):
+    with pytest.raises(UserError, match='jobs must be at least 1, got -1'):
         list(run_parallel(str, range(100), jobs=-1))
 
 
@@ -188,7 +188,7 @@ def _die(item):
 @pytest.mark.slow
 def test_a_process_that_dies_is_named():
     results = []
-    with pytest.raises(UserError, match='importing: a process was killed.*at or after (0|16|32);'):
+    with pytest.raises(UserError, match='importing: a process was killed at or after (0|16|32),'):
         for result in run_parallel(_die, range(64), jobs=2, what='importing'):
             results.append(result)
     assert results == list(range(len(results))) and len(results) <= 32

@@ -33,8 +33,8 @@ def test_mean_and_maximum(method, options, kind):
 
 @pytest.mark.parametrize('kind', SEQUENCE_ENCODERS)
 @pytest.mark.parametrize('method, message', [
-    ('AimCLR', 'the attention drop needs a feature map over joints, which {} has not: set drop_keep=None'),
-    ('ActCLR', "an actionlet needs a feature map over joints, which {} has not: set mask='ones'")])
+    ('AimCLR', 'the attention drop needs a feature map over joints, which {} does not return: set drop_keep=None'),
+    ('ActCLR', "an actionlet needs a feature map over joints, which {} does not return: set mask='ones'")])
 def test_what_needs_joints_says_so_when_it_is_built(method, kind, message):
     with pytest.raises(UserError, match=message.format(kind)):
         build(method, kind=kind)
