@@ -66,6 +66,7 @@ def test_bytes_are_those_of_operators_and_not_of_views():
     assert measure.count_work(lambda: torch.cat([x, x]))[1] == 4 * 128
 
 
+@pytest.mark.slow
 def test_the_runner_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     out = tmp_path / 'made.json'
     out.write_text(json.dumps(dict(results=[dict(id='B1', ratio=.4), dict(id='B7', ratio=9.)], command='all')))

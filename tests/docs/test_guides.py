@@ -18,6 +18,7 @@ def place(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_data_commands(tmp_path):
     """docs/data.md in order; the raw files of a command are those that an earlier one wrote."""
     for command in commands(read('docs/data.md')):
@@ -27,6 +28,7 @@ def test_data_commands(tmp_path):
     assert (tmp_path / 'stats.png').stat().st_size > 10_000 and (tmp_path / 'ntu60' / 'index.json').is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('guide', GUIDES)
 def test_commands(guide, place):
     found = commands(read(guide))

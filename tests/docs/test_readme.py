@@ -17,6 +17,7 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp('readme')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('command', COMMANDS)
 def test_commands(command, place):
     if command == 'bash tools/quickstart.sh':
@@ -60,6 +61,7 @@ def test_full_disk_is_refused(tmp_path):
     assert done.returncode == 1 and 'only 1 MB free' in done.stderr
 
 
+@pytest.mark.slow
 def test_no_network_is_said(tmp_path):
     venv = os.path.relpath(tmp_path / 'venv', ROOT)
     done = subprocess.run(['bash', 'tools/run_tests.sh'], cwd=ROOT, capture_output=True, text=True, env={

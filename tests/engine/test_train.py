@@ -44,6 +44,7 @@ def ntu(tmp_path_factory):
     return write_toy_store(tmp_path_factory.mktemp('ntu') / 'ntu60', num_samples=96, seed=1, subjects=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('split', ['xsub', 'xview'])
 def test_actclr_ntu60_trains_both_stages(ntu, tmp_path, monkeypatch, split):
     options = [f'data.store={ntu}', f'data.split={split}', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=8',
@@ -76,6 +77,7 @@ def test_own_arrays_in_2d(tmp_path, monkeypatch):
     assert model.extract_feat(torch.randn(2, 2, 64, 15, 1)).isfinite().all()
 
 
+@pytest.mark.slow
 def test_the_second_stage_starts_from_the_first(ntu, tmp_path, monkeypatch):
     """With a learning rate of zero the second stage's encoder is the first's."""
     run(monkeypatch, train_tool, 'configs/actclr_toy.py', '--work-dir', tmp_path, '--cfg-options',
@@ -104,6 +106,7 @@ def test_resume_continues_the_same_run(ntu, tmp_path, monkeypatch):
     assert (tmp_path / 'b' / 'epoch_2.pth').stat().st_mtime_ns == before  # finished: nothing to do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('batch_size', [8, 16, 32])
 def test_a_changed_run_goes_on_with_todays_schedule(ntu, tmp_path, monkeypatch, batch_size):
     """One epoch in batches of 16, then two more of other batches and at another rate: as if it had always been so."""
@@ -137,6 +140,7 @@ def test_a_change_within_an_epoch_keeps_its_place(ntu, tmp_path, monkeypatch):
     assert seen == [(1, index, 2 * length + index) for index in range(4, 2 * length)]
 
 
+@pytest.mark.slow
 def test_clips_on_the_device_change_nothing(ntu, tmp_path, monkeypatch):
     options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'train_dataloader.num_workers=1']
     run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', *options)
@@ -176,6 +180,7 @@ def test_amp_seed_and_stream(ntu, tmp_path, monkeypatch):
     assert info['seed'] == 3 and info['stream'] == 'bone' and model.data_preprocessor.stream == 'bone'
 
 
+@pytest.mark.slow
 def test_evaluate_writes_results(ntu, tmp_path, monkeypatch):
     run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--cfg-options',
         f'data.store={ntu}', *SMALL)
@@ -232,6 +237,7 @@ def test_no_labels_are_needed(ntu, tmp_path, monkeypatch):
     assert (tmp_path / 'w' / 'epoch_1.pth').exists()
 
 
+@pytest.mark.slow
 def test_crrl_trains_its_two_stages_and_wants_the_first(ntu, tmp_path, monkeypatch, capsys):
     options = ['--cfg-options', f'data.store={ntu}', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=16',
                'model.backbone.hidden_channels=4', 'model.head.out_channels=8']
@@ -255,6 +261,7 @@ def test_padded_clips_are_for_methods_that_look_at_their_length(ntu, tmp_path, m
     assert 'SkeletonCLR takes clips of one length: put ResizeFrames instead of PadFrames' in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('config, options', [
     ('skeattnclr_ntu60', ['model.backbone.hidden_channels=4', 'model.queue_size=64']),
     ('crrl_ntu60', ['model.backbone.hidden_channels=4', 'model.head.out_channels=8'])])

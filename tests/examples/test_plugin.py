@@ -46,6 +46,7 @@ def long_clips(store, split):
     return sum(store.samples[i]['frames'] >= MIN_FRAMES for i in store.split(split))
 
 
+@pytest.mark.slow
 def test_hook_data_set_and_transform_have_acted(run):
     store = SkeletonStore(run / 'toy')
     lines = [json.loads(line) for line in next((run / 'work').rglob('scalars.json')).open()]
@@ -63,6 +64,7 @@ def test_hook_data_set_and_transform_have_acted(run):
     assert smooth.shape == rough.shape and shaking(smooth) < .9 * shaking(rough)
 
 
+@pytest.mark.slow
 def test_its_checkpoint_is_evaluated_with_its_data_set(run):
     checkpoint, results = run / 'work' / 'epoch_1.pth', run / 'eval' / 'results.json'
     done = tool('evaluate', 'knn', checkpoint, '--imports', 'examples/plugin/skelplug', '--out', run / 'eval')
@@ -71,6 +73,7 @@ def test_its_checkpoint_is_evaluated_with_its_data_set(run):
     assert row['encoder'] == 'BarlowTwins' and row['num_test'] == long_clips(SkeletonStore(run / 'toy'), 'test')
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_names_no_data_set_class_is_evaluated(run):
     """As all were before there was a choice."""
     checkpoint = torch.load(run / 'work' / 'epoch_1.pth', weights_only=True)
@@ -87,6 +90,7 @@ def test_a_checkpoint_that_names_no_data_set_class_is_evaluated(run):
     assert row['num_test'] == len(SkeletonStore(run / 'toy').split('test'))
 
 
+@pytest.mark.slow
 def test_without_the_plug_in_its_checkpoint_is_refused(run):
     done = tool('evaluate', 'knn', run / 'work' / 'epoch_1.pth')
     error, = done.stderr.strip().splitlines()
