@@ -10,7 +10,6 @@ SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 finish the iteration, save and stop; --resu
 """
 import argparse
 import os
-import os.path as osp
 
 from mmskelssl.commands.arguments import add_config_options
 from mmskelssl.commands.configs import find_config
@@ -19,7 +18,7 @@ from mmskelssl.commands.configs import find_config
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file, such as configs/actclr_toy.py, or the name of a shipped one, such '
                                        'as actclr_toy')
-    parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/CONFIG')
+    parser.add_argument('--work-dir', help="logs and checkpoints; default the config's work_dir, else work_dirs/CONFIG")
     parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH',
                         help='continue an interrupted run from its newest sound checkpoint, or from PATH')
     parser.add_argument('--allow-change', action='store_true',
@@ -39,6 +38,5 @@ def run(args: argparse.Namespace) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     options = {key: value for key, value in vars(args).items() if key != 'local_rank'}
     options['config'] = find_config(args.config)
-    options['work_dir'] = args.work_dir or osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
     from mmskelssl.engine.train import train
     train(**options)

@@ -30,7 +30,8 @@ def whole_batch(batch: dict | list[dict]) -> dict:
 
 
 # What a config's ``data`` says besides the data set's arguments, and the key for what is known of the data themselves.
-_SPLITS, ABOUT = ('split', 'train_split', 'test_split', 'prepare'), 'about'
+# ``held_out`` is an argument in pre-training alone.
+_SPLITS, ABOUT = ('split', 'train_split', 'test_split', 'prepare', 'held_out'), 'about'
 _OLD_ABOUT = ('data_hash', 'layout')  # they lay among the arguments in the checkpoints of version 0.1.0
 
 
@@ -73,14 +74,16 @@ class SkeletonDataset(Dataset):
             user's own, ``mmskelssl`` in the user's cache directory.
         resident: ``device`` keeps the split's clips on the device that trains, where batches are gathered then, instead
             of reading them from the mapped array. No data workers then. Other splits and later evaluation read as ever.
+        held_out: Number of clips, evenly spaced over the split, that are kept apart from the rest.
+        part: ``rest`` or ``held_out``: which of the two this data set has.
     """
 
     def __init__(self, store: str, split: str, pipeline: list[dict], cache_dir: str | None = None,
-                 resident: str | None = None):
+                 resident: str | None = None, held_out: int = 0, part: str = 'rest'):
         if resident not in (None, 'device'):
             raise UserError(f"data.resident is {resident!r}; it is 'device' or None")
         self.store, self.split, self.pipeline, self.cache_dir = SkeletonStore(store), split, pipeline, cache_dir
-        self.positions = self.store.split(split)
+        self.positions = _part(self.store.split(split), held_out, part)
         self.labels = self.store.labels[self.positions]
         self.ids = [self.store.ids[i] for i in self.positions]
         self.num_classes = len(self.store.classes) or int(self.store.labels.max()) + 1
@@ -122,6 +125,16 @@ class SkeletonDataset(Dataset):
         """One sample, as in a batch but without the first axis."""
         batch = self.__getitems__([index])
         return dict(inputs=batch['inputs'][0], data_samples={k: v[0] for k, v in batch['data_samples'].items()})
+
+
+def _part(positions: np.ndarray, held_out: int, part: str) -> np.ndarray:
+    """The clips of a split that are held out, or the rest of them."""
+    if type(held_out) is not int or not 0 <= held_out < len(positions):
+        raise UserError(f'data.held_out is {held_out!r}; it must be an integer from 0 to {len(positions) - 1}, as the '
+                        f'split has {len(positions)} clips')
+    chosen = np.zeros(len(positions), bool)
+    chosen[np.linspace(0, len(positions) - 1, held_out).round().astype(int)] = True
+    return positions[chosen if part == 'held_out' else ~chosen]
 
 
 def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | None = None, jobs: int | None = None):

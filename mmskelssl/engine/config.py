@@ -1,23 +1,28 @@
 """From a config file to configs that mmengine's Runner can run: checks, data, stages."""
 import copy
-import difflib
-import inspect
 import os.path as osp
 from collections.abc import Mapping
 
 from mmengine.config import Config
 
-from mmskelssl.datasets.skeleton_dataset import ABOUT, SkeletonDataset, dataset_config, describe_data
+from mmskelssl.datasets.skeleton_dataset import ABOUT, dataset_config, describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.engine.config_check import check_config
+from mmskelssl.engine.config_files import read_config
+from mmskelssl.engine.config_keys import check_top_level
 from mmskelssl.engine.distributed import is_first_process, process_count
 from mmskelssl.engine.named_hooks import complete_hooks
-from mmskelssl.engine.plugins import look_beside, trust
+from mmskelssl.engine.options import apply_options
 from mmskelssl.engine.run_spec import RunSpec, describe_run
+from mmskelssl.engine.signatures import takes
+from mmskelssl.engine.streams import apply_by_stream, record_by_stream
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 from mmskelssl.registry import MODELS
-from mmskelssl.shipped import config_path, shipped_bases
+from mmskelssl.shipped import config_path
+
+MAX_HELD_OUT = 256  # training clips that monitors take by default from a store without a test split
 
 
 def load_config(path: str, options: dict | None = None) -> list[tuple[str, Config]]:
@@ -25,20 +30,37 @@ def load_config(path: str, options: dict | None = None) -> list[tuple[str, Confi
 
     Args:
         path: Config file. ``stages = [dict(name, config, carry)]`` lists what runs before it.
-        options: Dotted keys to change. ``stages.NAME.key`` changes one stage, any other key all stages that have it.
+        options: Dotted keys to change; they go before ``by_stream``. See
+            :func:`~mmskelssl.engine.options.apply_options`.
 
     Returns:
-        (name, config) in the order of training, ready for :func:`complete`. The last is the file itself.
+        (name, config) in the order of training, ready for :func:`complete`. The last is the file itself. The values
+        that ``by_stream`` has for the chosen stream are set.
     """
     if not osp.isfile(path):
         raise UserError(f'{path}: no such config; see configs/')
-    cfg = _read(path)
-    stages = [(stage['name'], _read(_stage_path(stage['config'], path))) for stage in cfg.get('stages', [])]
+    cfg = read_config(path)
+    stages = [(stage['name'], read_config(_stage_path(stage['config'], path))) for stage in _earlier(cfg)]
     name = osp.splitext(osp.basename(path))[0]
     stages.append((name.split('_')[0] if stages else name, cfg))
-    for key, value in (options or {}).items():
-        _apply(stages, key, value)
+    written = [copy.deepcopy(cfg) if cfg.get('by_stream') else cfg for _, cfg in stages]
+    for _, cfg in stages:
+        check_top_level(cfg)
+    apply_options(stages, options or {})
+    if any([apply_by_stream(cfg, before) for (_, cfg), before in zip(stages, written, strict=True)]):
+        apply_options(stages, options or {})
+        for _, cfg in stages:
+            record_by_stream(cfg)
     return stages
+
+
+def _earlier(cfg: Config) -> list[Mapping]:
+    given = cfg.get('stages') or []
+    for i, stage in enumerate(given if isinstance(given, (list, tuple)) else [given]):
+        if not (isinstance(stage, Mapping) and {'name', 'config'} <= set(stage) <= {'name', 'config', 'carry'}):
+            raise UserError(f'{cfg.filename}: stages.{i} is {stage!r}; it must be dict(name=..., config=..., '
+                            'carry=[...])')
+    return given
 
 
 def _stage_path(name: str, path: str) -> str:
@@ -47,70 +69,6 @@ def _stage_path(name: str, path: str) -> str:
         raise UserError(f'{path}: stages: no such config: {file}; name one that comes with mmskelssl as '
                         f'mmskelssl::{osp.basename(name)}')
     return file
-
-
-def _read(path: str) -> Config:
-    look_beside(path)  # custom_imports may name what lies there
-    try:
-        with shipped_bases():
-            cfg = Config.fromfile(path, lazy_import=False)
-        trust((cfg.get('custom_imports') or {}).get('imports') or [])
-        return cfg
-    except ImportError as error:
-        while error.__context__ is not None:  # mmengine hides what was missing
-            error = error.__context__
-        raise UserError(f'{path}: custom_imports: {error}; a module must lie beside the config, be installed, or be on '
-                        'PYTHONPATH') from error
-    except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
-        raise UserError(f'{path}: {type(error).__name__}: {error}') from error
-
-
-def _apply(stages: list[tuple[str, Config]], key: str, value) -> None:
-    targets = stages
-    if key.startswith('stages.'):
-        _, name, key = [*key.split('.', 2), ''][:3]
-        if not key:
-            raise UserError(f'--cfg-options stages.{name}: say which key of the stage, as in '
-                            f'stages.{name}.train_cfg.max_epochs=10')
-        targets = [stage for stage in stages if stage[0] == name]
-        if not targets:
-            raise UserError(f'--cfg-options: no stage {name!r}; there are {", ".join(n for n, _ in stages)}')
-    known = [_find(cfg._cfg_dict, key) for _, cfg in targets]
-    if not any(found is None for found in known):
-        raise UserError(f'--cfg-options: no key {key!r} in the config: {known[-1]}')
-    for (_, cfg), missing in zip(targets, known, strict=True):
-        if missing is None:
-            try:
-                cfg.merge_from_dict({key: value})
-            except (IndexError, KeyError, TypeError) as error:
-                raise UserError(f'--cfg-options {key}={value}: {" ".join(str(error).split())}') from error
-
-
-def _find(node, key: str) -> str | None:
-    """None if the dotted key may be set, else what is wrong. Arguments of a ``type`` are checked when it is built."""
-    *parents, leaf = key.split('.')
-    for i, part in enumerate(parents):
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        elif isinstance(node, Mapping) and part in node:
-            node = node[part]
-        else:
-            return _nearest('.'.join(parents[:i + 1]), part, node)
-    if isinstance(node, list) and leaf.isdigit() and int(leaf) < len(node):
-        return None
-    if isinstance(node, Mapping) and (leaf in node or 'type' in node):
-        return None
-    # `data` seldom names its type.
-    if parents == ['data'] and leaf in inspect.signature(SkeletonDataset.__init__).parameters:
-        return None
-    return _nearest(key, leaf, node)
-
-
-def _nearest(where: str, part: str, node) -> str:
-    names = list(node) if isinstance(node, Mapping) else []
-    close = difflib.get_close_matches(part, names, 1)
-    hint = f'did you mean {close[0]!r}?' if close else f'there are {", ".join(map(str, names)) or "no keys"}'
-    return f'{where!r} does not exist; {hint}'
 
 
 def split_pair(split: str) -> tuple[str, str]:
@@ -131,6 +89,8 @@ def complete(cfg: Config, seed: int | None = None) -> tuple[Config, RunSpec]:
     cfg = copy.deepcopy(cfg)
     complete_randomness(cfg, seed)
     complete_hooks(cfg)
+    check_config(cfg)
+    cfg.setdefault('default_scope', 'mmskelssl')
     store = check_data(cfg)
     fill_model(cfg, store)
     train_split, test_split = split_pair(cfg.data.split)
@@ -158,7 +118,13 @@ def check_data(cfg: Config) -> SkeletonStore:
     store.split(train_split)
     if is_first_process(cfg.get('launcher', 'none'), on_its_machine=True):
         store.verify_hash()
+    monitored = test_split if test_split in store.splits else None
+    # Without a test split, features are monitored on training clips that are not trained on.
+    if monitored is None and takes(data.get('type', 'SkeletonDataset'), 'held_out'):
+        data.setdefault('held_out', min(MAX_HELD_OUT, len(store.split(train_split)) // 10))
     dataset = dataset_config(describe_data(data), train_split)
+    if data.get('held_out'):
+        dataset['held_out'] = data.held_out
     if cfg.train_dataloader.get('dataset', dataset) != dataset:
         raise UserError('train_dataloader.dataset is not read: `data` describes the data set (type, store, ...)')
     cfg.train_dataloader.dataset = dataset
@@ -166,11 +132,14 @@ def check_data(cfg: Config) -> SkeletonStore:
     cfg.train_dataloader.setdefault('collate_fn', dict(type='mmskelssl.whole_batch'))
     if data.get('resident'):  # nothing to read, and no process but this one sees the device's memory
         cfg.train_dataloader.update(num_workers=0, persistent_workers=False, pin_memory=False, prefetch_factor=None)
-    source = {**data, 'train_split': train_split, 'test_split': test_split}
+    source = {**data, 'train_split': train_split, 'test_split': monitored}
     for key in ('split', 'prepare', 'resident'):
         source.pop(key, None)
-    # Pre-training needs no test split; without one its curves have no nearest neighbours.
-    cfg.evaluation = describe_data(source) if test_split in store.splits else None
+    evaluation = describe_data(source)
+    if cfg.get('evaluation') not in (None, evaluation):
+        raise UserError('evaluation is not read: `data` describes what KNNHook measures on; '
+                        'default_hooks.knn.evaluation names another store')
+    cfg.evaluation = evaluation
     return store
 
 

@@ -50,7 +50,9 @@ def prepare_distributed(cfg: Config) -> None:
     timeout = dist_cfg.setdefault('timeout', TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise UserError(f'env_cfg.dist_cfg.timeout is {timeout!r}; it must be a number of seconds')
-    wrapper = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False, **(cfg.get('model_wrapper_cfg') or {})}
+    wrapper = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
+               'find_unused_parameters': cfg.get('find_unused_parameters', False),
+               **(cfg.get('model_wrapper_cfg') or {})}
     if not torch.cuda.is_available():
         if cfg.launcher == 'pytorch' and not distributed.is_initialized():
             distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))

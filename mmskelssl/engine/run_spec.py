@@ -67,7 +67,7 @@ class RunSpec:
     @property
     def dataset(self) -> dict:
         """What a data set of either split is built from; see :func:`mmskelssl.engine.rebuild.build_dataset`."""
-        other = ('split', 'prepare', 'resident', 'data_hash', 'layout')
+        other = ('split', 'prepare', 'resident', 'held_out', 'data_hash', 'layout')
         return describe_data({key: value for key, value in self.data.items() if key not in other},
                              data_hash=self.data['data_hash'], layout=self.data['layout'])
 

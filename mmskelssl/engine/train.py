@@ -14,28 +14,33 @@ from torch import nn
 
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, load_config
+from mmskelssl.engine.config_keys import check_run_keys, other_names, start_of
 from mmskelssl.engine.distributed import check_equal_shares, lost_process, prepare_distributed
 from mmskelssl.engine.hooks import InitFromHook, RunInfoHook
 from mmskelssl.engine.randomness import own_algorithms
 from mmskelssl.engine.run_spec import RunSpec, refuse_changes
+from mmskelssl.engine.runner import SkeletonRunner
 from mmskelssl.engine.safe_io import install_safe_io
 from mmskelssl.engine.stopping import start_worker, stop_on_signal
+from mmskelssl.engine.streams import stream_of, stream_values
 from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
 from mmskelssl.errors import UserError
 from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 
 
-def train(config: str, work_dir: str, resume: str | None = None, init_from: str | None = None, amp: bool = False,
-          compile: bool = False, seed: int | None = None, cfg_options: dict | None = None, launcher: str = 'none',
-          allow_change: bool = False) -> str:
+def train(config: str, work_dir: str | None = None, resume: str | None = None, init_from: str | None = None,
+          amp: bool = False, compile: bool = False, seed: int | None = None, cfg_options: dict | None = None,
+          launcher: str = 'none', allow_change: bool = False) -> str:
     """Train all stages of a config.
 
     Each stage of a staged recipe has its own folder ``work_dir/NAME``; a recipe of one stage uses ``work_dir`` itself.
 
     Args:
+        work_dir: Default the config's ``work_dir``, else ``work_dirs/CONFIG``.
         resume: ``auto``: skip finished stages and continue the interrupted one from its newest sound checkpoint. A
-            path: continue the last stage from that checkpoint.
-        init_from: Checkpoint that replaces the earlier stages.
+            path: continue the last stage from that checkpoint. Default what ``resume`` and ``load_from`` of the config
+            say.
+        init_from: Checkpoint that replaces the earlier stages. Default the config's ``load_from``.
         compile: As ``compile = True`` in the config: see :func:`compile_encoders`.
         seed: Default ``randomness.seed`` of each config, else 0.
         allow_change: Resume although config, data, batch size or number of processes changed.
@@ -48,11 +53,15 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
     """
     install_safe_io()
     stages = load_config(config, cfg_options)
+    check_run_keys(stages, launcher)
+    last_cfg = stages[-1][1]
+    work_dir = work_dir or last_cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config))[0])
+    resume, init_from = start_of(last_cfg, resume, init_from)
     carries = {stage['name']: stage.get('carry', ['backbone.', 'projector.'])
-               for stage in stages[-1][1].get('stages', [])}
+               for stage in last_cfg.get('stages') or []}
     staged = bool(carries)
     if init_from and not osp.isfile(init_from):
-        raise UserError(f'--init-from {init_from}: no such file')
+        raise UserError(f'--init-from (or load_from of the config) {init_from}: no such file')
     if init_from or (resume and resume != 'auto'):
         stages = stages[-1:]
     previous, carry = init_from, [*carries.values()][-1] if init_from and carries else ['backbone.']
@@ -64,11 +73,11 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
             _continue(cfg, resume)
             with mistakes_in(cfg.filename):
                 if amp:
-                    cfg.optim_wrapper.type = 'BF16OptimWrapper'
+                    _train_in_bfloat16(cfg)
                 if compile:
-                    cfg.compile = True
-                last = osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth')
-                runs.append((name, last, *complete(cfg, seed)))
+                    cfg.compile = cfg.get('compile') or True
+                cfg, spec = complete(cfg, seed)
+            runs.append((name, osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth'), cfg, spec))
         for name, last, cfg, spec in runs:
             if resume == 'auto' and cfg.load_from == last:
                 refuse_changes(last, load_checkpoint(last), spec, allow_change)
@@ -76,6 +85,14 @@ def train(config: str, work_dir: str, resume: str | None = None, init_from: str 
                 run_stage(name, cfg, spec, previous and dict(checkpoint=previous, carry=carry), allow_change)
             previous, carry = last, carries.get(name, carry)
     return last
+
+
+def _train_in_bfloat16(cfg: Config) -> None:
+    """``--amp``; a wrapper of another type in the config is not replaced."""
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'BF16OptimWrapper'):
+        raise UserError(f'{cfg.filename}: --amp would replace optim_wrapper.type = {kind!r}: leave out one of the two')
+    cfg.optim_wrapper.type = 'BF16OptimWrapper'
 
 
 def _continue(cfg: Config, resume: str | None) -> None:
@@ -106,15 +123,17 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
         with mistakes_in(cfg.filename):
             _check_start(cfg, start)
             prepare_distributed(cfg)
-            cfg.experiment_name = f'{name}_{time.time_ns()}'
+            cfg.experiment_name = f'{cfg.get("experiment_name") or name}_{time.time_ns()}'
             compile = cfg.pop('compile', False)  # mmengine would compile whole steps, whose random plans are Python
-            runner = Runner.from_cfg(cfg)
+            runner = SkeletonRunner.from_cfg(cfg)
             runner.register_hook(RunInfoHook(spec, allow_change))
             if start:
                 runner.register_hook(InitFromHook(**start))
             _build_rest(runner)
             if compile:
-                compile_encoders(runner.model)
+                compile_encoders(runner.model, **(compile if isinstance(compile, Mapping) else {}))
+        runner.log_environment()
+        _log_choices(runner)
         try:
             runner.train()
         except (OSError, RuntimeError, UserError) as error:
@@ -124,15 +143,24 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
             raise UserError(f'{reason}; --resume goes on from the last checkpoint') from error
 
 
-def compile_encoders(model: nn.Module) -> None:
-    """``torch.compile`` on the backbone and every copy of it (key encoder, teacher), where it is called.
+def _log_choices(runner: Runner) -> None:
+    """Log what the config's text does not show at first sight."""
+    for key, value in stream_values(runner.cfg).items():
+        runner.logger.info(f'by_stream.{stream_of(runner.cfg)}: {key} = {value!r}')
+    others = other_names(runner.cfg)
+    if others:
+        runner.logger.warning(f'{runner.cfg.filename}: nothing reads {", ".join(others)}')
+
+
+def compile_encoders(model: nn.Module, **options) -> None:
+    """``torch.compile`` with these options on the backbone and every copy of it (key encoder, teacher).
 
     The state keeps its names, so that checkpoints are those of any run. The first steps take a minute or more.
     """
     model = getattr(model, 'module', model)
     for module in model.modules():
         if type(module) is type(model.backbone):
-            module.compile()
+            module.compile(**options)
 
 
 def _build_rest(runner: Runner) -> None:
@@ -160,8 +188,8 @@ def mistakes_in(config: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError,
-            ValueError) as error:
+    except (AssertionError, AttributeError, ImportError, IndexError, KeyError, NotImplementedError, RuntimeError,
+            TypeError, ValueError) as error:
         raise UserError(f'{config}: {_explain(error)}') from error
 
 

@@ -2,6 +2,7 @@
 
 All are pure functions of features (N, D) and never synchronise with the device.
 """
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,6 +30,19 @@ def mean_cosine(features: Tensor) -> Tensor:
     # The sum over all pairs is the squared length of the sum: O(ND) instead of O(N²D).
     pairs = unit.sum(0).square().sum() - unit.square().sum()
     return pairs / (n * (n - 1)) if n > 1 else pairs * float('nan')
+
+
+def effective_rank(features: Tensor) -> Tensor:
+    """Number of directions that features (N, D) use: exp of the entropy of their normalised singular values.
+
+    From 1, where all lie on one line, to min(N, D). The features are L2-normalised first. Source: Roy and Vetterli,
+    EUSIPCO 2007; Garrido et al., ICML 2023 (RankMe).
+    """
+    unit = F.normalize(features.detach().double(), dim=1)  # double: the square root magnifies rounding errors
+    gram = unit.T @ unit if len(unit) > unit.shape[1] else unit @ unit.T
+    values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+    shares = values / values.sum().clamp(min=1e-12)
+    return (-torch.special.xlogy(shares, shares).sum()).exp().float()
 
 
 def in_batch_top1(queries: Tensor, keys: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from mmskelssl.errors import UserError
 # Title, scalars to draw, label of the y axis.
 PANELS = (('loss', ('loss',), ''),
           ('nearest neighbours', ('val/knn_top1', 'val/knn20_top1'), 'top-1 %'),
-          ('in-batch top-1', ('batch_top1',), '%'),
+          ('in-batch top-1', ('batch_top1', 'val/batch_top1'), '%'),
           ('feature std (0: collapsed)', ('val/feature_std',), ''),
+          ('effective rank (1: collapsed)', ('val/effective_rank',), ''),
           ('mean cosine, different clips (1: collapsed)', ('val/mean_cosine', 'batch_cosine'), ''))
 
 

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from mmskelssl.models.monitors import feature_std, in_batch_top1, mean_cosine
+from mmskelssl.models.monitors import effective_rank, feature_std, in_batch_top1, mean_cosine
 
 
 def test_mean_cosine_equals_loop():
@@ -36,3 +36,18 @@ def test_no_gradient():
     feats = torch.randn(4, 3, requires_grad=True)
     for value in (mean_cosine(feats), feature_std(feats), in_batch_top1(feats, feats)):
         assert not value.requires_grad and value.dim() == 0
+
+
+def test_effective_rank():
+    """exp of the entropy of the singular values: the number of equally used directions."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.eye(16)
+    assert float(effective_rank(basis.repeat(5, 1))) == pytest.approx(16, abs=1e-3)
+    assert float(effective_rank(basis[:4].repeat(5, 1))) == pytest.approx(4, abs=1e-3)
+    assert float(effective_rank(torch.ones(40, 16))) == pytest.approx(1, abs=1e-3)
+    features = torch.randn(30, 8, generator=generator)
+    shares = torch.linalg.svdvals(torch.nn.functional.normalize(features, dim=1).double())
+    shares = shares / shares.sum()
+    expected = math.exp(-sum(float(p) * math.log(float(p)) for p in shares))
+    for given in (features, torch.cat([features, torch.zeros(30, 40)], 1)):  # more rows than columns, and fewer
+        assert float(effective_rank(given)) == pytest.approx(expected, rel=1e-4)

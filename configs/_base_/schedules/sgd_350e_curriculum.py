@@ -1,6 +1,7 @@
 # ActCLR's second phase (docs/methods.md 1.1, 1.4): one device with batch 128; four devices take lr=0.4.
 _base_ = 'sgd_300e.py'
 train_cfg = dict(max_epochs=350)
+by_stream = dict(bone=dict(train_cfg=dict(max_epochs=300)), motion=dict(train_cfg=dict(max_epochs=300)))
 # For `default_hooks` of the config: mmengine takes a key from one base file only, and this one is the runtime's.
 curriculum = dict(type='AugmentCurriculumHook', core=('TemporalCrop', 'Shear'), phases=[
     dict(begin=0, keep=dict(normal=5, strong=7)),

@@ -1,4 +1,5 @@
 """Is the encoder learning something, or collapsing? Measured in the run itself."""
+import copy
 import math
 from collections.abc import Sequence
 
@@ -9,24 +10,31 @@ from mmengine.model import is_model_wrapper
 
 from mmskelssl.datasets.skeleton_dataset import dataset_config
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.features import FeatureBank, Features
+from mmskelssl.evaluation.features import FeatureBank, Features, extract_features
 from mmskelssl.evaluation.knn import knn_scores
 from mmskelssl.evaluation.metrics import accuracies
-from mmskelssl.models.monitors import feature_std, mean_cosine
+from mmskelssl.models.monitors import effective_rank, feature_std, in_batch_top1, mean_cosine
 from mmskelssl.registry import DATASETS, HOOKS
+
+_CLIPS = 256  # enough for the monitors that compare views, and for a store without a test split
 
 
 @HOOKS.register_module()
 class KNNHook(Hook):
-    """Nearest-neighbour accuracy, feature spread and mean cosine as curves of the run, and a collapse alarm.
+    """Nearest-neighbour accuracy, spread and rank of the features as curves of the run, and a collapse alarm.
 
     Measured before the first step (the initial encoder), every ``interval`` epochs or iterations, and after the last.
     Curves over the iteration: ``val/knn_top1`` (1 neighbour), ``val/knn20_top1`` (20, and so on for every ``k``),
-    ``val/feature_std``, ``val/mean_cosine``. The loss alone deceives: it falls, too, where all clips grow alike.
+    ``val/feature_std``, ``val/mean_cosine``, ``val/effective_rank``, and ``val/batch_top1``: how often a clip finds its
+    own second view in a batch. Only the neighbours need labels. The loss alone deceives: it falls, too, where all clips
+    grow alike.
+
+    Without a test split (``test_split`` None) there are no neighbours; the rest is measured on the clips that
+    ``held_out`` keeps out of training, or on training clips where nothing is held out.
 
     Args:
-        evaluation: ``dict(store, pipeline, train_split, test_split)``, and ``type`` and arguments of a data set class
-            of your own; default the config's ``evaluation``.
+        evaluation: ``dict(store, pipeline, train_split, test_split, held_out)``, and ``type`` and arguments of a data
+            set class of your own; default the config's ``evaluation``.
         interval: Epochs, or iterations with ``by_epoch=False``, between two measurements.
         k: Numbers of neighbours, or one number; each has a curve. They belong to the run alone, and follow no recipe
             of the published protocols.
@@ -87,19 +95,25 @@ class KNNHook(Hook):
                 self._measure(runner, config)
         barrier()
 
-    def _dataset(self, config, split: str):
+    def _dataset(self, config, split: str, **part):
         if split not in self.datasets:
-            self.datasets[split] = DATASETS.build(dataset_config(config, split))
+            self.datasets[split] = DATASETS.build({**dataset_config(config, split), **part})
         return self.datasets[split]
 
     def _measure(self, runner, config) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        bank = FeatureBank(model, lambda split: self._dataset(config, split), self.batch_size, progress=False,
-                           max_samples={config['train_split']: self.max_bank})
-        train, test = bank[config['train_split']], bank[config['test_split']]
+        if config.get('test_split'):
+            bank = FeatureBank(model, lambda split: self._dataset(config, split), self.batch_size, progress=False,
+                               max_samples={config['train_split']: self.max_bank})
+            train, test = bank[config['train_split']], bank[config['test_split']]
+            clips, knn = self._dataset(config, config['test_split']), self._knn(runner, train, test, bank.num_classes)
+        else:
+            clips, knn = self._training_clips(runner, config), {}
+            test = extract_features(model, clips, self.batch_size, progress=False, indices=_spaced(len(clips.ids)))
         feats = torch.from_numpy(test.feats)
         curves = {'val/feature_std': float(feature_std(feats)), 'val/mean_cosine': float(mean_cosine(feats)),
-                  **self._knn(runner, train, test, bank.num_classes)}
+                  'val/effective_rank': float(effective_rank(feats)),
+                  'val/batch_top1': view_top1(model, clips, runner.train_dataloader.batch_size or 1), **knn}
         curves = {name: value for name, value in curves.items() if math.isfinite(value)}
         for name, value in curves.items():
             runner.message_hub.update_scalar(name, value)
@@ -107,6 +121,14 @@ class KNNHook(Hook):
         text = '  '.join(f'{name.removeprefix("val/")} {value:.3g}' for name, value in curves.items())
         runner.logger.info(f'features after {self.measured_at} iterations: {text}')
         self._alarm(runner, curves)
+
+    def _training_clips(self, runner, config):
+        held_out = config.get('held_out', 0)
+        if not self.datasets:
+            kept = f'{held_out} training clips that are held out' if held_out else 'clips that are trained on'
+            runner.logger.info(f'KNNHook: there is no test split; features are measured on {kept}')
+        part = dict(held_out=held_out, part='held_out') if held_out else {}
+        return self._dataset(config, config['train_split'], **part)
 
     def _knn(self, runner, train: Features, test: Features, classes: int) -> dict[str, float]:
         if (train.labels < 0).any() or (test.labels < 0).any():
@@ -140,3 +162,39 @@ class KNNHook(Hook):
         if self.strikes[kind] >= self.patience:
             runner.logger.warning(f'COLLAPSE ALARM: {what}, {self.strikes[kind]} measurements in a row. The loss does '
                                   'not show it. Lower the learning rate, warm up, or raise the key momentum')
+
+
+def _spaced(count: int) -> list[int]:
+    """At most ``_CLIPS`` rows of so many, evenly spaced."""
+    kept = min(_CLIPS, count)
+    return [i * count // kept for i in range(kept)]
+
+
+@torch.no_grad()
+def view_top1(model: torch.nn.Module, clips, batch_size: int) -> float:
+    """Percent of clips whose feature under one random view is nearest, in a batch, to that under another one.
+
+    The views are the first two of the model's preprocessor that are augmented independently; NaN where there are not
+    two, or less than one batch of clips. The draws are always the same, and training does not notice them.
+    """
+    preprocessor = copy.copy(model.data_preprocessor)
+    views, origin = getattr(preprocessor, 'views', {}), getattr(preprocessor, 'origin', {})
+    names = [name for name in views if name not in origin and preprocessor.active[name]][:2]
+    rows = _spaced(len(clips.ids))
+    batches = [rows[i:i + batch_size] for i in range(0, len(rows) - batch_size + 1, batch_size)]
+    if len(names) < 2 or not batches or batch_size < 2:
+        return math.nan
+    preprocessor.set_progress(0)  # of the copy: a generator of its own
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        found = []
+        for batch in batches:
+            made = preprocessor(clips.__getitems__(batch), True)
+            frames = (made.get('data_samples') or {}).get('num_frames')
+            first, second = (model.extract_feat(made['inputs'][name], frames) for name in names)
+            found.append(float(in_batch_top1(first, second)))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return sum(found) / len(found)

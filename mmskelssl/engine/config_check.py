@@ -1,0 +1,112 @@
+"""Mistakes of a config, reported by key before anything is built."""
+import difflib
+import logging
+from collections.abc import Iterator, Mapping
+
+from mmengine.config import Config
+from mmengine.runner import EpochBasedTrainLoop
+
+from mmskelssl.engine.config_keys import check_top_level
+from mmskelssl.engine.signatures import arguments_at, classes_named
+from mmskelssl.errors import UserError
+
+_CHECKED = ('model', 'data', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks',
+            'custom_hooks', 'visualizer', 'log_processor', 'env_cfg', 'auto_scale_lr')
+_VALIDATION = ('nothing is validated by the training loop; default_hooks.knn.interval says how often features are '
+               'measured')
+# Arguments that mmengine's loop has, and this training does not.
+_UNUSED = {'train_cfg.val_interval': _VALIDATION, 'train_cfg.val_begin': _VALIDATION,
+           'train_cfg.dynamic_intervals': _VALIDATION,
+           'train_cfg.max_iters': 'training is counted in epochs; write train_cfg.max_epochs'}
+
+
+def check_config(cfg: Config) -> None:
+    """Refuse keys that nothing reads, arguments that no class takes, and values that cannot be.
+
+    Raises:
+        UserError: One line with every mistake.
+    """
+    check_top_level(cfg)
+    mistakes = [*_values(cfg)]
+    for key in _CHECKED:
+        mistakes += _arguments(cfg.get(key), key)
+    if mistakes:
+        raise UserError(f'{cfg.filename or "the config"}: {"; ".join(mistakes)}')
+
+
+def _arguments(node, path: str) -> Iterator[str]:
+    """What is wrong with the names in a part of a config."""
+    if isinstance(node, Mapping):
+        found = arguments_at(path, node)
+        for name, value in node.items():
+            where = f'{path}.{name}'
+            if where in _UNUSED:
+                yield f'{where} is not read: {_UNUSED[where]}'
+            elif found is not None and name not in found:
+                yield f'{where}: {_refusal(node, name, found)}'
+            else:
+                yield from _arguments(value, where)
+    elif isinstance(node, (list, tuple)):
+        for i, value in enumerate(node):
+            yield from _arguments(value, f'{path}.{i}')
+
+
+def _refusal(node: Mapping, name: str, found) -> str:
+    for _, kind in classes_named(node.get('type')):
+        renamed = [*kind.rename_options({name: None})] if hasattr(kind, 'rename_options') else [name]
+        if renamed != [name]:
+            return f'{found.what} calls it {renamed[0]} now'
+    close = difflib.get_close_matches(str(name), found.owners, 1)
+    hint = f'did you mean {close[0]}?' if close else f'there are {", ".join(sorted(found.owners)) or "none"}'
+    return f'{found.what} has no such argument; {hint}'
+
+
+def _values(cfg: Config) -> Iterator[str]:
+    """What is wrong with values that no class of the project checks."""
+    numbers = {'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 1, 'train_dataloader.num_workers': 0,
+               'optim_wrapper.accumulative_counts': 1, 'auto_scale_lr.base_batch_size': 1}
+    for key in ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg'):
+        if not isinstance(cfg.get(key), Mapping):
+            yield f'{key}: {cfg.get(key)!r} is not a dict' if key in cfg else f'{key} is missing'
+    for key in ('type', 'backbone', 'data_preprocessor'):
+        if isinstance(cfg.get('model'), Mapping) and cfg.model.get(key) is None:
+            yield f'model.{key} is missing'
+    for where, least in numbers.items():
+        part, key = where.split('.')
+        node = cfg.get(part)
+        value = node.get(key, least) if isinstance(node, Mapping) else least
+        if type(value) is not int or value < least:
+            yield f'{where}: {value!r} is not an integer of at least {least}'
+    for where in ('train_cfg.max_epochs', 'train_dataloader.batch_size'):
+        part, key = where.split('.')
+        if isinstance(cfg.get(part), Mapping) and key not in cfg[part]:
+            yield f'{where} is missing'
+    yield from _loop(cfg.get('train_cfg'))
+    level = cfg.get('log_level', 'INFO')
+    if type(level) is not int and not (isinstance(level, str) and type(logging.getLevelName(level)) is int):
+        yield f'log_level: {level!r} is not a level; write DEBUG, INFO, WARNING or ERROR'
+    if cfg.get('sync_bn') not in (None, False, 'torch'):
+        yield f"sync_bn: {cfg.sync_bn!r} is not 'torch' or None"
+    if not isinstance(cfg.get('find_unused_parameters', False), bool):
+        yield f'find_unused_parameters: {cfg.find_unused_parameters!r} is not True or False'
+    if not isinstance(cfg.get('compile', False), (bool, Mapping)):
+        yield f'compile: {cfg.compile!r} is not True, False or a dict of arguments of torch.compile'
+    scale = cfg.get('auto_scale_lr')
+    if isinstance(scale, Mapping) and scale.get('enable') and 'base_batch_size' not in scale:
+        yield 'auto_scale_lr.base_batch_size is missing: the batch size that the learning rate was chosen for'
+    wrapper = cfg.get('model_wrapper_cfg') or {}
+    if wrapper.get('type', 'MMDistributedDataParallel') not in ('MMDistributedDataParallel',
+                                                                'mmskelssl.SyncBNDataParallel'):
+        yield (f'model_wrapper_cfg.type: {wrapper["type"]!r} is not supported: every process needs the whole model; '
+               'write MMDistributedDataParallel')
+
+
+def _loop(loop) -> Iterator[str]:
+    if not isinstance(loop, Mapping):
+        return
+    if not loop.get('by_epoch', True):
+        yield 'train_cfg.by_epoch: training is counted in epochs; write by_epoch=True and max_epochs'
+    kinds = [kind for _, kind in classes_named(loop.get('type'))] if 'type' in loop else []
+    if any(isinstance(kind, type) and not issubclass(kind, EpochBasedTrainLoop) for kind in kinds):
+        yield (f'train_cfg.type: {loop["type"]!r} does not count epochs; write a class derived from '
+               'ResumableTrainLoop, or leave type out')

@@ -1,0 +1,75 @@
+"""Config files: reading them, the files that they derive from, and the names in them that nothing reads."""
+import ast
+import difflib
+import os.path as osp
+import re
+
+from mmengine.config import Config
+
+from mmskelssl.engine.plugins import look_beside, trust
+from mmskelssl.errors import UserError
+from mmskelssl.shipped import shipped_bases, shipped_configs
+
+
+def read_config(path: str) -> Config:
+    """One config file with its bases merged."""
+    look_beside(path)  # custom_imports may name what lies there
+    try:
+        with shipped_bases():
+            cfg = Config.fromfile(path, lazy_import=False)
+        trust((cfg.get('custom_imports') or {}).get('imports') or [])
+        return cfg
+    except ImportError as error:
+        while error.__context__ is not None:  # mmengine hides what was missing
+            error = error.__context__
+        raise UserError(f'{path}: custom_imports: {error}; a module must lie beside the config, be installed, or be on '
+                        'PYTHONPATH') from error
+    except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
+        raise UserError(f'{path}: {type(error).__name__}: {error}') from error
+
+
+def base_files(path: str) -> list[str]:
+    """The files that a config names in ``_base_``."""
+    with shipped_bases():
+        return [Config._get_cfg_path(name, path)[0] for name in Config._get_base_files(path)]
+
+
+def unread_names(cfg: Config, known: set[str]) -> list[str]:
+    """Top-level names of a config that no run reads and that its files do not use themselves.
+
+    A name may well be an auxiliary variable: ``turned = [...]`` for a view further down, or ``_base_.turned`` in
+    another file. Those are used. Names that begin with an underscore and those of the shipped files do not count.
+
+    Args:
+        cfg: As :func:`read_config` gives it.
+        known: Keys that a run reads or refuses.
+    """
+    if not cfg.filename or not osp.isfile(cfg.filename):
+        return []
+    assigned, used = set(), set()
+    shipped, pending, seen = osp.realpath(shipped_configs()), [cfg.filename], set()
+    while pending:
+        path = pending.pop()
+        if path in seen or osp.realpath(path).startswith(shipped + osp.sep):
+            continue
+        seen.add(path)
+        pending += base_files(path)
+        with open(path, encoding='utf-8') as file:
+            text = file.read()
+        used.update(re.findall(r'_base_\.(\w+)', text))
+        if path.endswith('.py'):
+            names = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
+            assigned.update(node.id for node in names if isinstance(node.ctx, ast.Store))
+            used.update(node.id for node in names if isinstance(node.ctx, ast.Load))
+        else:
+            assigned.update(cfg)
+    return sorted(name for name in assigned & set(cfg) - used - known if not name.startswith('_'))
+
+
+def refuse_near_misses(cfg: Config, known: set[str], keys: set[str]) -> None:
+    """Refuse an unread name that looks like one of ``keys``: ``trian_cfg``."""
+    for name in unread_names(cfg, known):
+        close = difflib.get_close_matches(name.lower(), keys, 1, 0.8)
+        if close:
+            raise UserError(f'{cfg.filename}: {name} is not a key of a config; did you mean {close[0]}? (If it is '
+                            'a variable, use it in the file, or let it begin with an underscore.)')
