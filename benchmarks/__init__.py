@@ -1,1 +1,1 @@
-"""How fast the product is, measured against a plain statement of the same arithmetic: see docs/performance.md."""
+"""Speed of the package, compared with a plain implementation of the same arithmetic: see docs/performance.md."""

@@ -1,9 +1,9 @@
 """ActCLR's training step on a GPU: plain eager against ours in float32, bfloat16, compiled, with a CUDA graph.
 
-In these arms the views lie on the device already. Two more have the data path before the step: ``host`` gathers each
-batch from the mapped array and sends it over, ``resident`` gathers it on the device (``data.resident=device``); both
-draw the four views there. Without a GPU the same arms run small on the CPU (all but ``bf16`` in float32, no CUDA graph,
-and nothing compiled without --compile), which shows that the script works, and no more.
+In these arms the views are already on the device. Two more include the data path before the step: ``host`` gathers each
+batch from the mapped array and transfers it, ``resident`` gathers it on the device (``data.resident=device``). Both
+draw the four views on the device. Without a GPU the same arms run at a small size on the CPU: all but ``bf16`` in
+float32, without a CUDA graph, and compiled only with --compile. This only shows that the script works.
 
 Examples:
   python benchmarks/gpu_step.py --out results/performance/gpu.json
@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 if 'OMP_WAIT_POLICY' not in os.environ:
-    os.environ.setdefault('GOMP_SPINCOUNT', '10000')  # before torch is there, as mmskelssl.threads does
+    os.environ.setdefault('GOMP_SPINCOUNT', '10000')  # before torch is imported, as mmskelssl.threads does
 
 import torch
 from rich.console import Console
@@ -57,7 +57,7 @@ class Arm:
     Args:
         kind: ``plain``, ``fp32``, ``bf16``, ``compiled``, ``graph``, ``host`` or ``resident``.
         views: On the device.
-        dataset: Where ``host`` and ``resident`` take their clips from.
+        dataset: Source of the clips for ``host`` and ``resident``.
     """
 
     def __init__(self, kind: str, views: dict[str, torch.Tensor], device: str, dataset: SkeletonDataset | None = None):
@@ -87,7 +87,7 @@ class Arm:
         return self.ours.data_preprocessor(self.dataset.__getitems__(rows.tolist()), True)['inputs']
 
     def step(self) -> None:
-        """Data where the arm has any, forward, backward, optimiser."""
+        """Data path if the arm has one, forward, backward, optimiser."""
         self.ours.set_progress(progress(self.iteration))
         views = self.read()
         self.iteration += 1
@@ -104,7 +104,7 @@ class Arm:
 
 
 def timed(function, device: str) -> float:
-    """Seconds until the device is done."""
+    """Seconds until the device has finished."""
     if device != 'cuda':
         start = time.perf_counter()
         function()
@@ -131,7 +131,7 @@ def device_peaks(device: str) -> dict[str, float]:
 
 
 def run(arms: dict[str, Arm], rounds: int, steps: int, device: str) -> dict[str, list[float]]:
-    """Seconds a step: all arms in turn, ``rounds`` times."""
+    """Seconds per step: all arms in turn, ``rounds`` times."""
     times: dict[str, list[float]] = {kind: [] for kind in arms}
     for _ in range(rounds):
         for kind, arm in arms.items():
@@ -144,8 +144,8 @@ def result(kind: str, arm: Arm, times: dict[str, list[float]], work: tuple[float
     """Figures of one arm.
 
     Args:
-        work: FLOPs of a step in float32, and bytes that its operators move one by one; half of them in bfloat16. The
-            roofline is the longer of what both take at the machine's peaks.
+        work: FLOPs of a step in float32, and bytes that its operators move one by one (half of them in bfloat16).
+            The roofline is the larger of the times that both take at the machine's peaks.
     """
     took, memory = statistics.median(times[kind]), None
     if arm.device == 'cuda':
@@ -180,7 +180,7 @@ def main() -> None:
     host = make_dataset(folder.name, 8 * args.batch)
     held = SkeletonDataset(host.store.path, 'all', PIPELINE, resident='device')
     arms |= {kind: Arm(kind, views, args.device, dataset) for kind, dataset in (('host', host), ('resident', held))}
-    for arm in arms.values():  # warm up, and let compilers and cuDNN choose
+    for arm in arms.values():  # warm up, and let compilers and cuDNN choose kernels
         for _ in range(20 if args.device == 'cuda' else 1):
             arm.step()
     work, peaks = count_work(arms['fp32'].step), device_peaks(args.device)

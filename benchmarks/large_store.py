@@ -1,13 +1,13 @@
-"""Data of NTU RGB+D 120's size: opening, reading batches, importing and preprocessing, against the plain way.
+"""Data of NTU RGB+D 120's size: opening, reading batches, importing and preprocessing, compared with the plain way.
 
 Examples:
   python benchmarks/large_store.py --out work_dirs/large_store.json
   python benchmarks/large_store.py --samples 5000
 
-The frames are a sparse file, so that 8 GB of them need no disk; opening and reading do not notice. The plain way is
-one pickle of arrays, loaded whole, and a read a sample (a tenth of the samples, as many machines could not hold all;
-time and memory are multiplied). An import is measured at two sizes, whose peaks should be alike; preprocessing with one
-process and with two. Each figure is measured in a process of its own.
+The frames are a sparse file, so 8 GB of them need no disk space; opening and reading are not affected. The plain way is
+one pickle of arrays, loaded as a whole, and one read per sample. It has a tenth of the samples, because many machines
+could not hold all of them; time and memory are multiplied by ten. An import is measured at two sizes, whose peaks
+should be similar, and preprocessing with one process and with two. Each figure is measured in a separate process.
 """
 import argparse
 import json
@@ -86,7 +86,7 @@ if __name__ == '__main__':
 
 
 def make_clips(folder: str, samples: int, rng: np.random.Generator) -> str:
-    """Folder of npy files, a clip each."""
+    """Folder of npy files, one clip each."""
     os.makedirs(folder)
     for i in range(samples):
         np.save(osp.join(folder, f'{i:05d}.npy'), rng.normal(size=(90, 25, 3)).astype(np.float32))
@@ -94,7 +94,7 @@ def make_clips(folder: str, samples: int, rng: np.random.Generator) -> str:
 
 
 def make_store(folder: str, samples: int, rng: np.random.Generator) -> int:
-    """Index of a store as large as asked, over a sparse file of frames; returns the number of rows."""
+    """Write the index of a store of the given size, over a sparse file of frames; return the number of rows."""
     lengths, persons = rng.integers(60, 400, samples), rng.choice((1, 2), samples, p=(.75, .25))
     names = [f'S{i // 1000:03d}C001P{i % 106 + 1:03d}R001A{i % 120 + 1:03d}n{i:06d}' for i in range(samples)]
     offsets = np.concatenate([[0], np.cumsum(lengths * persons)])

@@ -1,4 +1,4 @@
-"""Paired timing, the machine's measured peaks, and what a case consists of."""
+"""Paired timing, the machine's measured peaks, and the parts of a case."""
 import ctypes
 import platform
 import statistics
@@ -20,11 +20,11 @@ class Case:
 
     Args:
         ours, reference: One repetition each.
-        samples: Handled by one repetition, for times a sample.
-        flops: That ours cannot do without.
-        traffic: Bytes that ours cannot do without moving.
-        dtype: In which the FLOPs are done; decides the peak.
-        reference_weight: How often the reference's repetition counts, where it does a part of its work.
+        samples: Number handled by one repetition, for times per sample.
+        flops: FLOPs that ours needs at least.
+        traffic: Bytes that ours has to move at least.
+        dtype: Type of the arithmetic; decides the peak.
+        reference_weight: How many times the reference's repetition counts, if it does only a part of its work.
         extra: Further figures, name -> value.
     """
     ours: Callable[[], object]
@@ -39,14 +39,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What the table says of a case, and how to make it.
+    """A row of the table, and how to make its case.
 
     Args:
         make: quick -> :class:`Case`.
         check: -> largest relative difference between the arms (float64, dropout 0, smaller shapes).
-        goal: Of the ratio ours / reference; None where the case is only reported.
-        tolerance: Of ``check``.
-        pairs: Of repetitions; fewer for long cases, never below 7 but with ``--quick``.
+        goal: For the ratio ours / reference; None if the case is only reported.
+        tolerance: For ``check``.
+        pairs: Number of repetitions; fewer for long cases, but at least 7 except with ``--quick``.
     """
     title: str
     make: Callable[[bool], Case]
@@ -57,14 +57,14 @@ class Benchmark:
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Processor time of one call: on a shared machine, waiting for a core is nobody's cost."""
+    """Processor time of one call: on a shared machine, waiting for a core does not count."""
     start = time.process_time()
     function()
     return time.process_time() - start
 
 
 def paired(case: Case, pairs: int) -> dict:
-    """Time both arms in turn, after one untimed call each; every other pair the other way round."""
+    """Time both arms in turn, after one untimed call each, with every other pair in reverse order."""
     case.ours(), case.reference()
     ours, reference = [], []
     for i in range(pairs):
@@ -97,11 +97,11 @@ def worst(pairs) -> float:
 def gradients(ours: torch.nn.Module, reference: torch.nn.Module, names: dict[str, str]) -> float:
     """Largest difference of gradients, each relative to its tensor's largest value.
 
-    Tensors whose largest is below a thousandth of the largest of all are measured against that thousandth: the bias of
-    a convolution before a BN has the gradient zero, but for rounding.
+    Tensors whose largest value is below a thousandth of the largest of all are compared with that thousandth: the
+    gradient of the bias of a convolution before a BN is zero except for rounding.
 
     Args:
-        names: Module of ours -> module of the reference, whose parameters go by equal names.
+        names: Our module -> the module of the reference, whose parameters have the same names.
     """
     pairs = []
     for mine, theirs in names.items():
@@ -112,7 +112,7 @@ def gradients(ours: torch.nn.Module, reference: torch.nn.Module, names: dict[str
 
 
 def count_flops(function: Callable[[], object]) -> float:
-    """FLOPs of matrix products and convolutions in one call (two a multiply-add)."""
+    """FLOPs of matrix products and convolutions in one call (two per multiply-add)."""
     return count_work(function)[0]
 
 
@@ -124,7 +124,7 @@ def count_work(function: Callable[[], object]) -> tuple[float, float]:
 
 
 class _WorkCounter(TorchDispatchMode):
-    """torch's FlopCounterMode without its tracking of modules, which forbids autograd.grad within; and bytes."""
+    """torch's FlopCounterMode without module tracking, which does not allow autograd.grad inside; also counts bytes."""
     flops = bytes = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -164,12 +164,12 @@ def floor_seconds(case: Case, rates: dict[str, float]) -> float:
 
 
 def peak_memory(function: Callable[[], object]) -> float | None:
-    """MB by which the resident memory rises at most during a call; None where the system does not tell."""
+    """Largest increase of the resident memory during a call, in MB; None if the system does not report it."""
     def status(name: str) -> float:
         with open('/proc/self/status', encoding='utf-8') as file:
             return next(int(line.split()[1]) for line in file if line.startswith(name)) / 1024
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have freed would be taken again, and not be seen
+        ctypes.CDLL(None).malloc_trim(0)  # memory that earlier calls freed would be reused, and not be counted
         with open('/proc/self/clear_refs', 'w', encoding='utf-8') as file:
             file.write('5')  # forget the highest value so far
         before = status('VmRSS')
@@ -180,7 +180,7 @@ def peak_memory(function: Callable[[], object]) -> float | None:
 
 
 def machine() -> dict:
-    """What the figures were measured on."""
+    """The machine of the figures."""
     model = platform.processor() or platform.machine()
     try:
         with open('/proc/cpuinfo', encoding='utf-8') as file:

@@ -1,4 +1,4 @@
-"""Measure each fast path of mmskelssl/ops against the plain statement beside it, in turn, on one thread.
+"""Measure each fast path of mmskelssl/ops against the plain implementation next to it, in turn, on one thread.
 
 Examples:
   OMP_NUM_THREADS=1 python benchmarks/ops.py --quick
@@ -161,7 +161,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', nargs='+', metavar='OP', help=f'ids, or the part before the dot: {", ".join(OPS)}')
     parser.add_argument('--pairs', type=int, default=15, help='repetitions of both sides (%(default)s)')
-    parser.add_argument('--quick', action='store_true', help='two pairs each: shows that all run, measures little')
+    parser.add_argument('--quick', action='store_true', help='two pairs each, to check that everything runs')
     parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
     parser.add_argument('--table', metavar='FILE', help='measure nothing; print the Markdown table of a JSON file')
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Measure the product against the plain statement of the same arithmetic, both arms in one process, in turn.
+"""Measure the package against a plain implementation of the same arithmetic, both arms in one process, in turn.
 
 Examples:
   OMP_NUM_THREADS=1 python benchmarks/run.py --quick
@@ -6,7 +6,7 @@ Examples:
   OMP_NUM_THREADS=1 python benchmarks/run.py --out results/performance/cpu.json
   python benchmarks/run.py --table results/performance/cpu.json
 
-docs/performance.md says what each figure is.
+docs/performance.md explains each figure.
 """
 import argparse
 import json
@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is there
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is imported
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import mmengine
@@ -35,7 +35,7 @@ BENCHMARKS: dict[str, Benchmark] = {name: made for module in MODULES for name, m
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', nargs='+', metavar='ID', help=f'some of {", ".join(BENCHMARKS)}; default all')
-    parser.add_argument('--quick', action='store_true', help='two pairs each: shows that all runs, measures little')
+    parser.add_argument('--quick', action='store_true', help='two pairs each, to check that everything runs')
     parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
     parser.add_argument('--table', metavar='FILE', help='measure nothing; print the Markdown table of a JSON file')
     args = parser.parse_args()
@@ -56,7 +56,7 @@ def measure(name: str, quick: bool) -> dict:
         raise UserError(f'{name}: the arms differ by {parity:.1e}, more than {benchmark.tolerance:.0e}; '
                         'a faster result that is another one does not count')
     case = benchmark.make(quick)
-    rates = peaks()  # each time: a shared machine is not always the same
+    rates = peaks()  # each time: the speed of a shared machine varies
     times = paired(case, 2 if quick else benchmark.pairs)
     floor = floor_seconds(case, rates)
     return dict(about, **times, parity=parity, samples=case.samples, floor_s=floor or None,

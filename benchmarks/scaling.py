@@ -1,4 +1,4 @@
-"""Cost a sample of our training step, and memory, against everything that can grow: a plot each, and JSON.
+"""Cost per sample of our training step, and memory, against everything that can grow: one plot each, and JSON.
 
 Examples:
   OMP_NUM_THREADS=1 python benchmarks/scaling.py --out results/performance/scaling
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is there
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is imported
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import torch
@@ -59,7 +59,7 @@ def bank(size: int):
     return ours, 256 * size  # a sample here is a comparison
 
 
-# What grows -> values, and how to make the call and its number of samples.
+# Quantity that grows -> values, and how to make the call and its number of samples.
 SERIES = {
     'batch': ((4, 8, 16, 32), lambda n: training(actclr, batch=n)),
     'frames': ((24, 48, 96, 192), lambda n: training(actclr, frames=n)),
@@ -84,7 +84,7 @@ def memory(values: tuple[int, ...] = (1000, 4000, 16000)) -> dict:
 
 
 def processes(values: tuple[int, ...] = (1, 2), epochs: int = 2, batch: int = 32, clips: int = 1000) -> dict:
-    """Seconds a clip of whole trainings over gloo, by the clock, each process with the same batch; the last epoch's."""
+    """Seconds per clip of whole trainings over gloo, wall time of the last epoch, each process with the same batch."""
     made = []
     for number in values:
         with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +117,7 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     path, made, command = f'{args.out}/scaling.json', {}, shlex.join(['python', *sys.argv])
-    if os.path.isfile(path):  # what was measured before stays, with the command that made it
+    if os.path.isfile(path):  # earlier measurements stay, with the command that made them
         with open(path, encoding='utf-8') as file:
             made = json.load(file)['series']
     for name in track(args.only, 'scaling'):
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def draw(made: dict, path: str) -> None:
-    """A panel a series; dashed: the first point's cost, and what grows with the value."""
+    """One panel per series; dashed: the first point's cost, and linear growth with the value."""
     columns = min(3, len(made))
     rows = -(-len(made) // columns)
     figure = Figure(figsize=(4 * columns, 3 * rows), layout='constrained')

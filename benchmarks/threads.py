@@ -1,7 +1,7 @@
-"""What waiting threads cost: seconds per training step on a quiet machine, and next to one busy process.
+"""Cost of waiting threads: seconds per training step on a quiet machine, and next to one busy process.
 
-Each way to wait gets a process of its own, as OpenMP reads the environment when it is loaded. The ways take turns, so
-that a change of the machine meets all of them; a figure is the median over the rounds.
+Each way to wait gets its own process, because OpenMP reads the environment when it is loaded. The ways take turns, so a
+change of the machine's load affects all of them. A figure is the median over the rounds.
 
 Examples:
   python benchmarks/threads.py --out results/performance/threads
@@ -22,7 +22,7 @@ from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import one_line_errors
 
 _ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
-# Name -> environment. 300,000 turns are GNU's OpenMP's own choice.
+# Name -> environment. 300,000 turns are the default of GNU's OpenMP.
 _SPINS = (100_000, 30_000, 10_000, 3_000, 1_000)
 WAYS = {'default': {}, **{f'{spins:,} turns': {'GOMP_SPINCOUNT': str(spins)} for spins in _SPINS},
         'passive': {'OMP_WAIT_POLICY': 'PASSIVE'}, 'one thread': {'OMP_NUM_THREADS': '1'}}
@@ -60,7 +60,7 @@ print(json.dumps(dict(seconds=seconds[1:], threads=torch.get_num_threads(), dige
 
 
 def measure(way: str, busy: bool, steps: int, limit: float) -> dict:
-    """Seconds of each step, in a process of its own; next to one that keeps a core busy, where that is wanted."""
+    """Seconds of each step, in a separate process; optionally next to a process that keeps a core busy."""
     env = {key: value for key, value in os.environ.items() if key not in _READ} | WAYS[way]
     env['PYTHONPATH'] = osp.pathsep.join(filter(None, (_ROOT, env.get('PYTHONPATH'))))
     other = subprocess.Popen([sys.executable, '-c', 'while True: pass']) if busy else None
@@ -77,7 +77,7 @@ def measure(way: str, busy: bool, steps: int, limit: float) -> dict:
 
 
 def table(rows: list[dict]) -> str:
-    """Markdown: the ways down, quiet and busy across."""
+    """Markdown table: one row per way, with columns for quiet and busy."""
     lines = ['| threads wait | quiet | next to a busy process |', '|---|---|---|']
     for row in rows:
         cells = (f'{"over " if row[f"{when}_at_least"] else ""}{row[when]:.2f}' for when in ('quiet', 'busy'))
@@ -88,7 +88,7 @@ def table(rows: list[dict]) -> str:
 @one_line_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--steps', type=int, default=10, help='of each process, after one that warms up (default 10)')
+    parser.add_argument('--steps', type=int, default=10, help='of each process, after one warm-up step (default 10)')
     parser.add_argument('--rounds', type=int, default=3, help='processes for each figure (default 3)')
     parser.add_argument('--limit', type=float, default=240, help='seconds after which a process is ended (default 240)')
     parser.add_argument('--only', nargs='+', choices=WAYS, default=list(WAYS), metavar='WAY', help=', '.join(WAYS))

@@ -1,6 +1,6 @@
 # python tools/train.py configs/aimclr_nwucla.py
-# Compared on the training part alone (subjects 3 and 7 of `train` held out), in single short runs: queue or in-batch
-# negatives, momentum, learning rate, batch size, pooling. The rest was set beforehand; see docs/small_data.md.
+# Single short runs on the training part (subjects 3 and 7 of `train` held out) compared queue and in-batch negatives,
+# momentum, learning rate, batch size and pooling. The rest was fixed in advance; see docs/small_data.md.
 _base_ = [
     '_base_/runtime.py',
     '_base_/datasets/nwucla.py',

@@ -5,7 +5,7 @@ _base_ = [
     '_base_/views/front.py',
     '_base_/models/simclr.py',
     '_base_/schedules/adamw.py']
-# Wider turns than front.py's: better on the second camera by a network trained on the first (docs/small_data.md).
+# Wider rotations than in front.py: they were better across cameras on the training part (docs/small_data.md).
 turned = [dict(op, degrees=90) if op['type'] == 'YawRotate' else op for op in _base_.weak]
 model = dict(data_preprocessor=dict(alignment='both', velocity=True, views=dict(first=turned, second=turned)))
 train_dataloader = dict(batch_size=128)

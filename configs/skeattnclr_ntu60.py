@@ -6,5 +6,5 @@ _base_ = [
     '_base_/models/skeattnclr.py',
     '_base_/schedules/sgd_300e.py']
 data = dict(pipeline=_base_.frames64)
-model = dict(local_weight=1.0)  # the joint stream of NTU60 alone
+model = dict(local_weight=1.0)  # for the joint stream of NTU60 only
 by_stream = dict(bone=dict(model=dict(local_weight=0.5)), motion=dict(model=dict(local_weight=0.5)))

@@ -1,4 +1,4 @@
-# python tools/train.py configs/skeletonclr_pose2d.py      (own poses in 2D; docs/data.md)
+# python tools/train.py configs/skeletonclr_pose2d.py      (your own poses in 2D; docs/data.md)
 _base_ = [
     '_base_/runtime.py',
     '_base_/datasets/pose2d.py',

@@ -11,14 +11,14 @@ VIEWS = ('strong', 'normal', 'weak', 'key')
 
 
 def config(hidden: int = 16, out_channels: int = 256, queue: int = 65536, topk: int = 8192, dropout: float = .5):
-    """ActCLR as published, the views made already."""
+    """ActCLR as published, on views that are already made."""
     return dict(type='ActCLR', queue_size=queue, topk=topk, data_preprocessor=preprocessor(VIEWS),
                 backbone=dict(type='STGCN', layout='ntu25', hidden_channels=hidden, out_channels=out_channels,
                               dropout=dropout))
 
 
 def draws(model, n: int, frames: int, device: str = 'cpu') -> tuple:
-    """What the model is about to draw in this iteration, in its order."""
+    """The draws that the model will make in this iteration, in its order."""
     generator = model.data_preprocessor.generator(torch.device(device))
     state = generator.get_state()
     plan = draw_mix(n, frames, 5, generator)

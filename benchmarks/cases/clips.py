@@ -1,4 +1,4 @@
-"""Synthetic input: bodies that move smoothly, and the models that the training cases share."""
+"""Synthetic input (bodies that move smoothly), and the models that the training cases share."""
 import copy
 
 import torch
@@ -28,5 +28,5 @@ def build(config: dict, seed: int = 0, dtype: torch.dtype = torch.float32):
 
 
 def preprocessor(views) -> dict:
-    """Preprocessor config for views that are ready."""
+    """Preprocessor config for views that are already made."""
     return dict(type='SkeletonPreprocessor', layout='ntu25', views={view: [] for view in views})

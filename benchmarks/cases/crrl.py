@@ -24,7 +24,7 @@ def models(hidden: int, dropout: float, dtype: torch.dtype):
 
 
 def lengths_like_ntu(n: int, longest: int, seed: int = 0) -> torch.Tensor:
-    """(N,) frames: a mean of 83 out of 300 as NTU60 has, skewed; longest first, as a packed batch is."""
+    """(N,) frames: skewed, with a mean of 83 out of 300 as in NTU60; longest first, as in a packed batch."""
     shares = torch.distributions.Beta(2., 5.2)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -33,7 +33,7 @@ def lengths_like_ntu(n: int, longest: int, seed: int = 0) -> torch.Tensor:
 
 
 def batch_of(n: int, longest: int, dtype: torch.dtype, padded: int | None = None):
-    """Clips for ours; frames, velocities and reversed frames for the reference; and the lengths."""
+    """Clips for our arm; frames, velocities and reversed frames for the reference; and the lengths."""
     lengths = lengths_like_ntu(n, longest)
     clip = clips(n, padded or longest).to(dtype) * .3
     clip = clip * (torch.arange(clip.shape[2]) < lengths[:, None]).view(n, 1, -1, 1, 1)

@@ -24,7 +24,7 @@ def views() -> dict:
 
 
 def make_dataset(folder: str, samples: int = 128, frames: int = 50) -> SkeletonDataset:
-    """A store of clips that are ready, two thirds with one person, opened as training does."""
+    """A store of preprocessed clips, two thirds with one person, opened as in training."""
     x = clips(samples, frames, absent=.65).permute(0, 4, 2, 3, 1).numpy()
     with StoreWriter(f'{folder}/store', 'ntu25') as writer:
         for i, clip in enumerate(x):
@@ -44,7 +44,7 @@ def make(quick: bool = False, batch: int = 128) -> Case:
         preprocessor.set_progress(next(iterations))
         return preprocessor(dataset.__getitems__(order), True)
 
-    def reference(folder=folder):  # whose life is that of the case
+    def reference(folder=folder):  # lives as long as the case
         samples = [plain(np.array(dataset.clips[i], np.float64)) for i in order]
         return [view.float() for view in default_collate(samples)]
 

@@ -8,7 +8,7 @@ from benchmarks.reference.stgcn import plain_copy, pool
 
 
 def moved(options: dict, dtype: torch.dtype):
-    """A model whose BN statistics are not those of a new one, in eval mode."""
+    """A model in eval mode whose BN statistics differ from the initial ones."""
     model = build(config(queue=64, **options), dtype=dtype)
     with torch.no_grad():
         for i in range(3):
@@ -33,7 +33,7 @@ def make(quick: bool = False, batch: int = 32, frames: int = 50) -> Case:
 
 
 def check(batch: int = 6, frames: int = 50, **options) -> float:
-    """In float64; clips where nobody, one or both persons are there."""
+    """In float64, on clips with no person, one person and both persons."""
     model = moved(options, torch.float64)
     x = clips(batch, frames, absent=.5).double()
     x[0] = 0

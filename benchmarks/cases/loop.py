@@ -30,7 +30,7 @@ TIMES: dict[str, list[float]] = {'loop': [], 'bare': []}
 
 @HOOKS.register_module(force=True)
 class BareStepHook(Hook):
-    """Measures each whole iteration, and after it a bare step, which does not count as part of the loop."""
+    """Measure each whole iteration, and then a bare step, which does not count as part of the loop."""
     priority = 'LOWEST'
 
     def before_train_epoch(self, runner):

@@ -15,10 +15,10 @@ def embeddings(n: int, dim: int, count: int, dtype: torch.dtype, seed: int = 0):
 
 
 def arms(n: int, size: int, topk: int, dtype: torch.dtype):
-    """Both arms: loss and gradients of the three queries, the keys enqueued at the end."""
+    """Both arms: loss and gradients of the three queries. The keys are enqueued at the end."""
     queue = FeatureQueue(128, size).to(dtype)
     *queries, key, mixed = embeddings(n, 128, 5, dtype)
-    # Some teachers know a near-duplicate in the queue, which must not count.
+    # Some teachers have a near-duplicate in the queue, which must not count.
     queue.keys[:n // 2] = F.normalize(key[:n // 2] + .01 * queue.keys[:n // 2], dim=1)
     queries = [query.requires_grad_() for query in queries]
     plain, pointer = queue.keys.t().contiguous(), torch.zeros(1, dtype=torch.long)
@@ -44,7 +44,7 @@ def make(quick: bool = False, n: int = 32, size: int = 65536, topk: int = 8192) 
 
 
 def check(n: int = 6, size: int = 96, topk: int = 40) -> float:
-    """Losses and gradients, with near-duplicates in the queue; then a second time, the queue having moved on."""
+    """Losses and gradients, with near-duplicates in the queue; then a second time, after the queue has advanced."""
     ours, reference = arms(n, size, topk, torch.float64)
     return max(worst(zip(ours(), reference(), strict=True)) for _ in range(2))
 

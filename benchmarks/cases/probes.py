@@ -16,7 +16,7 @@ KS, EPOCHS = (10, 20, 40), 100
 
 
 def features(n: int, dim: int, classes: int, seed: int = 0):
-    """(N, D) float32 around class centres, as noisy as to leave a third of the neighbours wrong, and labels."""
+    """(N, D) float32 around class centres, with enough noise that a third of the neighbours are wrong; and labels."""
     generator = torch.Generator().manual_seed(seed)
     centres = torch.randn(classes, dim, generator=torch.Generator().manual_seed(99))
     labels = torch.randint(classes, (n,), generator=generator)
@@ -45,7 +45,7 @@ def make_knn(quick: bool = False) -> Case:
 
 
 def check_knn(bank: int = 700, queries: int = 90, dim: int = 24) -> float:
-    """Largest difference of the votes; an error unless every prediction agrees."""
+    """Largest difference of the votes. Raises an error unless every prediction agrees."""
     ours, reference = (arm() for arm in knn_arms(bank, queries, dim, 7))
     for k in KS:
         if not torch.equal(ours[k].argmax(1), reference[k].argmax(1)):
@@ -54,7 +54,7 @@ def check_knn(bank: int = 700, queries: int = 90, dim: int = 24) -> float:
 
 
 def make_linear(quick: bool = False, batch: int = 128, frames: int = 50) -> Case:
-    """Of each 128 clips: ours encodes them once and trains 100 epochs, the reference encodes them in every epoch.
+    """Both arms on 128 clips: ours encodes them once and trains 100 epochs; the reference encodes them in every epoch.
 
     The reference runs one of its 100 epochs and counts a hundred times.
     """
@@ -75,7 +75,7 @@ def make_linear(quick: bool = False, batch: int = 128, frames: int = 50) -> Case
 
 
 def check_linear(n: int = 96, frames: int = 9, epochs: int = 6) -> float:
-    """Difference of the test accuracies in percent, with the encoder in the loop, start and order being the same."""
+    """Difference of the test accuracies in percent, with the encoder in the loop, the same start and order."""
     model = moved(dict(hidden=4, out_channels=32), torch.float32)
     plain, labels = plain_copy(model.backbone, .5).eval(), torch.arange(n) % 3
     x = clips(n, frames) * (1 + labels.view(-1, 1, 1, 1, 1) * .3)

@@ -12,7 +12,7 @@ PARTS = {'backbone': 'backbone', 'projector.mlp': 'projector', 'attention': 'att
 
 
 def config(hidden: int = 64, out_channels: int = 256, queue: int = 32768, dropout: float = .5, weight: float = .5):
-    """SkeAttnCLR as published, the views made already."""
+    """SkeAttnCLR as published, on views that are already made."""
     return dict(type='SkeAttnCLR', queue_size=queue, temperature=.2, local_weight=weight,
                 projector=dict(hidden_channels=256, out_channels=128, norm=True),
                 momentum=dict(momentum=.996, buffers='ema'), data_preprocessor=preprocessor(VIEWS),

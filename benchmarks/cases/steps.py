@@ -1,4 +1,4 @@
-"""Training steps without the framework around them: what the cases of whole steps share."""
+"""Training steps without the framework around them, shared by the cases of whole steps."""
 import itertools
 from collections.abc import Callable, Mapping
 
@@ -10,7 +10,7 @@ from mmskelssl.models import Progress
 
 
 def step(model, optimizer, views, samples=None, bf16: bool = False):
-    """A training step of a product's model, without the framework around it."""
+    """A training step of one of our models, without the framework around it."""
     with torch.autocast('cpu', torch.bfloat16, enabled=bf16):
         losses = model.loss(views, samples or {})
         total = sum(value for name, value in losses.items() if 'loss' in name)
@@ -26,13 +26,13 @@ def sgd(model) -> torch.optim.Optimizer:
 
 
 def progress(iteration: int) -> Progress:
-    """Where a run of a thousand steps is."""
+    """Progress of a run of a thousand steps."""
     return Progress(0, iteration, 1000)
 
 
 def step_case(model: nn.Module, plain: nn.Module, views: dict[str, Tensor], plain_loss: Callable[[], Tensor],
               bf16: bool) -> Case:
-    """A step of either arm. ``plain_loss`` sees the model in the same iteration as it is in itself."""
+    """A step of either arm. ``plain_loss`` sees the model at the iteration that the model itself sees."""
     ours_optimizer, plain_optimizer, iterations = sgd(model), sgd(plain), itertools.count()
 
     def ours():
@@ -53,12 +53,12 @@ def step_case(model: nn.Module, plain: nn.Module, views: dict[str, Tensor], plai
 def compare_steps(model: nn.Module, plain: nn.Module, views: Callable[[int], dict[str, Tensor]],
                   plain_loss: Callable[[dict[str, Tensor]], Tensor], plain_queue: Callable[[], Tensor],
                   parts: Mapping[str, str]) -> float:
-    """Largest difference of loss, queue and every gradient in two steps, the weights moving in between.
+    """Largest difference of loss, queue and every gradient in two steps, with an update of the weights in between.
 
     Args:
         views: Of an iteration.
-        plain_queue: The plain arm's keys, as the model's queue has them.
-        parts: The plain arm's module of each of the model's that learns.
+        plain_queue: The plain arm's keys, in the format of the model's queue.
+        parts: Trainable module of the model -> the plain arm's module.
     """
     found, optimizers = [], (sgd(model), sgd(plain))
     for iteration in range(2):

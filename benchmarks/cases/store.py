@@ -1,4 +1,4 @@
-"""B8: opening data of NTU60's size. Nothing is read but the description; the plain arm loads a pickle of the frames."""
+"""B8: opening data of NTU60's size. Only the description is read; the plain arm loads a pickle of the frames."""
 import os
 import pickle
 import subprocess
@@ -15,7 +15,7 @@ SAMPLES, FRAMES = 56_880, 83
 
 
 def write(folder: str, samples: int, frames: int) -> None:
-    """A store of so many clips, and a tenth of them as a pickle: the whole one would be 1.6 GB."""
+    """A store of the given number of clips, and a tenth of them as a pickle, which would be 1.6 GB for all of them."""
     rng = np.random.default_rng(0)
     clip = rng.normal(0, 1, (1, frames, 25, 3)).astype(np.float32)
     with StoreWriter(f'{folder}/store', 'ntu25', classes=[str(i) for i in range(60)]) as writer:
@@ -31,7 +31,7 @@ def make(quick: bool = False) -> Case:
     folder = tempfile.TemporaryDirectory()
     write(folder.name, SAMPLES // (10 if quick else 1), FRAMES)
 
-    def ours(folder=folder):  # whose life is that of the case
+    def ours(folder=folder):  # lives as long as the case
         return SkeletonStore(f'{folder.name}/store')
 
     def reference():
@@ -43,7 +43,7 @@ def make(quick: bool = False) -> Case:
                        **fresh(f'{folder.name}/annotations.pkl', 'tenth_of_pickle')})
 
 
-# In a process that has opened another store before, so that no import is counted.
+# In a process that has opened another store before, so that imports do not count.
 FRESH = """
 import pickle, sys, tempfile, time
 from benchmarks.cases.store import write
@@ -63,7 +63,7 @@ print(peak_memory(load), taken[0])
 
 
 def fresh(path: str, name: str) -> dict:
-    """Milliseconds and MB that a new process takes to open it."""
+    """Milliseconds and MB that a new process needs to open it."""
     made = subprocess.run([sys.executable, '-c', FRESH, path], check=True, capture_output=True, text=True,
                           env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))})
     memory, taken = made.stdout.split()[-2:]

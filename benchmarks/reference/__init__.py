@@ -1,6 +1,6 @@
-"""The published arithmetic written plainly: the slow arm of every benchmark, and the oracle of its parity check.
+"""A plain implementation of the published arithmetic: slow arm of every benchmark, and oracle of its parity check.
 
-Eager, NCHW, einsum, per-sample float64 NumPy, one thing after the other as the methods define it. Nothing here is made
-slower than a faithful implementation would be: no loop stands where the published method has a product, and modules
-share the product's weights by name, so that ``load_state_dict`` is all that ties the two.
+Eager, NCHW, einsum, per-sample float64 NumPy, step by step as the methods define it. Nothing here is slower than a
+faithful implementation would be: there is no loop where the published method has a product. Modules share the weights
+of the package by name, so ``load_state_dict`` is the only link between the two.
 """

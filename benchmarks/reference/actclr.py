@@ -16,7 +16,7 @@ def teacher_topk(key: Tensor, queue: Tensor, topk: int) -> tuple[Tensor, Tensor]
 
 
 def queue_loss(query: Tensor, key: Tensor, queue: Tensor, topk: int) -> Tensor:
-    """1.3 step 5 for one branch: KL from the teacher's to the student's squared similarities; a queue of its own."""
+    """1.3 step 5 for one branch: KL from the teacher's to the student's squared similarities; with its own queue."""
     values, chosen = teacher_topk(key, queue.clone().detach(), topk)
     student = (query @ queue.clone().detach()).square().gather(1, chosen)
     return F.kl_div(F.log_softmax(student / .1, 1), F.softmax(values / .04, 1), reduction='batchmean')
@@ -33,7 +33,7 @@ class PlainActCLR(nn.Module):
     """Query and key network, queue and loss of ActCLR's second phase (docs/methods.md 1.2, 1.3).
 
     Args:
-        model: The product's ActCLR, whose weights, queue and layout are copied.
+        model: The package's ActCLR, whose weights, queue and layout are copied.
         dropout: Of the encoders.
     """
 

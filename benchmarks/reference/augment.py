@@ -1,6 +1,7 @@
-"""The augmentations of docs/methods.md 0.5, a sample at a time in float64 NumPy. Clips are (C, T, V, M).
+"""The augmentations of docs/methods.md 0.5, one sample at a time in float64 NumPy. Clips are (C, T, V, M).
 
-Each operator takes what was drawn, so that a check can hand both arms the same; ``Views`` draws as the methods do.
+Each operator takes its draws as arguments, so that a check can pass the same ones to both arms. ``Views`` draws as the
+methods do.
 """
 import numpy as np
 
@@ -25,7 +26,7 @@ def rotation(angles: np.ndarray) -> np.ndarray:
 
 
 def flip(x: np.ndarray, mirror: list[int]) -> np.ndarray:
-    """Left and right joints change names; x stays (0.5)."""
+    """Left and right joints are swapped; x stays (0.5)."""
     return x[:, :, mirror]
 
 
@@ -64,7 +65,7 @@ def rescale(x: np.ndarray, factors: np.ndarray, parents: list[int], order: list[
 
 
 class Views:
-    """The four views of one sample (docs/methods.md 1.1), each from draws of its own.
+    """The four views of one sample (docs/methods.md 1.1), with independent draws.
 
     Args:
         layout: Of the skeleton.

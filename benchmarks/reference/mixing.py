@@ -28,7 +28,7 @@ def transfer_style(x: Tensor, shift: int, parents: list[int], order: list[int]) 
 
 
 def mix(x: Tensor, plan, parts: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
-    """A mixed batch and, on the grid of time cells, what came in and what is gone (1.3, Mix).
+    """A mixed batch and, on the grid of time cells, what was pasted and what was removed (1.3, Mix).
 
     Args:
         plan: shift, kind, parts, start, length, cell, lam.

@@ -1,4 +1,4 @@
-"""The published preprocessing (docs/methods.md 0.1, steps 2 to 5), a sequence at a time, turned frame by frame."""
+"""The published preprocessing (docs/methods.md 0.1, steps 2 to 5), one sequence at a time, rotated frame by frame."""
 import numpy as np
 
 
@@ -12,7 +12,7 @@ def resize(x: np.ndarray, frames: int) -> np.ndarray:
 
 
 def preprocess(x: np.ndarray, frames: int, centre: int, left: int, right: int) -> np.ndarray:
-    """Centre, resize, turn. (M, L, V, 3) float64 -> (M, frames, V, 3).
+    """Centre, resize, rotate. (M, L, V, 3) float64 -> (M, frames, V, 3).
 
     Args:
         centre: Joint subtracted from each frame and person.
@@ -49,7 +49,7 @@ def turn_to(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def pre_normalize(x: np.ndarray, centre: int, spine: tuple[int, int], shoulders: tuple[int, int],
                   up: np.ndarray) -> np.ndarray:
-    """pyskl's normalisation as its pipeline does it: each frame is asked for a body, both turns go over the clip.
+    """pyskl's normalisation as in its pipeline: each frame is checked for a body, and both rotations apply to the clip.
 
     Args:
         x: (M, L, V, 3) float64, one or two persons.

@@ -1,4 +1,4 @@
-"""KNN and linear evaluation as the released code runs them (docs/methods.md 0.6, 1.5): nothing is shared."""
+"""KNN and linear evaluation as in the released code (docs/methods.md 0.6, 1.5), without shared work."""
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 @torch.no_grad()
 def knn_votes(bank: Tensor, labels: Tensor, queries: Tensor, k: int, classes: int, temperature: float = .1,
               batch: int = 128) -> Tensor:
-    """Weighted votes (N, classes) for one k; each k makes its own product and selection (0.6).
+    """Weighted votes (N, classes) for one k; each k computes its own product and selection (0.6).
 
     Args:
         bank, queries: L2-normalised (B, D) and (N, D).
@@ -26,7 +26,7 @@ class LinearEvaluation:
 
     Args:
         encode: Clips -> features (N, D), in eval mode.
-        weight, bias: Start of the layer.
+        weight, bias: Initial values of the layer.
     """
 
     def __init__(self, encode, weight: Tensor, bias: Tensor, lr: float, steps: tuple[int, ...] = (80,)):

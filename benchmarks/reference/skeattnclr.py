@@ -28,7 +28,7 @@ class PlainSkeAttnCLR(nn.Module):
     """Query and key network, mask, predictors, queue and loss (docs/methods.md 2.2, 2.3).
 
     Args:
-        model: The product's SkeAttnCLR, whose weights and queue are copied.
+        model: The package's SkeAttnCLR, whose weights and queue are copied.
         dropout: Of the encoders.
     """
 
@@ -39,7 +39,7 @@ class PlainSkeAttnCLR(nn.Module):
         self.key_projector = copy.deepcopy(self.projector).requires_grad_(False)
         self.attention = PlainAttention(model.attention)
         self.predictors = nn.ModuleDict({name: copy.deepcopy(head.mlp) for name, head in model.predictors.items()})
-        # Three queues are kept, one is read (docs/methods.md 2.2).
+        # Three queues are kept, but only one is read (docs/methods.md 2.2).
         self.queues = nn.ParameterList(nn.Parameter(model.queue.keys.t().contiguous(), requires_grad=False)
                                        for _ in range(3))
         self.register_buffer('pointers', torch.zeros(3, 1, dtype=torch.long))
@@ -50,7 +50,7 @@ class PlainSkeAttnCLR(nn.Module):
         return pool(features * mask, persons), pool(features * (1 - mask), persons)
 
     def info_nce(self, query: Tensor, key: Tensor, queue: Tensor, extra: Tensor | None = None) -> Tensor:
-        """One positive, the queue and perhaps one more negative a sample (docs/methods.md 2.3 step 4)."""
+        """One positive, the queue and optionally one more negative per sample (docs/methods.md 2.3 step 4)."""
         logits = [torch.einsum('nd,nd->n', query, key)[:, None], query @ queue.clone().detach()]
         if extra is not None:
             logits.append(torch.einsum('nd,nd->n', query, extra.detach())[:, None])
@@ -83,7 +83,7 @@ class PlainSkeAttnCLR(nn.Module):
         return loss
 
     def update_key(self) -> None:
-        """The whole state follows, BN statistics too (docs/methods.md 2.2; before the step, not after the last)."""
+        """The whole state is averaged, including BN statistics; docs/methods.md 2.2, but before the step."""
         for query, key in ((self.backbone, self.key_backbone), (self.projector, self.key_projector)):
             theirs = key.state_dict()
             for name, value in query.state_dict().items():

@@ -41,7 +41,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainSTGCN(nn.Module):
-    """The ten blocks (docs/methods.md 0.4). Its parameters are named as the product's are.
+    """The ten blocks (docs/methods.md 0.4). Its parameters have the names of the package's.
 
     Args:
         adjacency: (K, V, V).
@@ -69,7 +69,7 @@ class PlainSTGCN(nn.Module):
 
 
 def plain_copy(backbone, dropout: float) -> PlainSTGCN:
-    """A plain ST-GCN with the weights of the product's."""
+    """A plain ST-GCN with the weights of the package's."""
     plain = PlainSTGCN(backbone.A, backbone.in_channels, backbone.blocks[0].gcn.conv.out_channels // len(backbone.A),
                        backbone.out_channels, dropout).to(backbone.A)
     plain.load_state_dict(backbone.state_dict())

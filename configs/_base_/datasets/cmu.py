@@ -1,4 +1,4 @@
-# CMU motion capture: 31 joints, one person, 45 classes. Encoders that take clips of one length put ResizeFrames in.
+# CMU motion capture: 31 joints, one person, 45 classes. Encoders that need clips of one length also need ResizeFrames.
 data = dict(
     store='data/cmu',
     split='xsub',

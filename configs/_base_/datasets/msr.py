@@ -1,5 +1,5 @@
 # MSR Action3D, re-indexed to Kinect v1: 20 joints, one person, 20 classes; splits standard (cross-subject), as1, as2,
-# as3. Aligned as NW-UCLA is.
+# as3. Aligned like NW-UCLA.
 _base_ = 'nwucla.py'
 data = dict(
     store='data/msr',

@@ -1,4 +1,5 @@
-# Poses from a 2D estimator, in pixels: clips are moved and scaled as a whole into (-1, 1). Any layout of two channels.
+# Poses from a 2D estimator, in pixels. Each clip is translated and scaled as a whole into (-1, 1). Works with any
+# layout of two channels.
 data = dict(
     store='data/pose2d',
     split='standard',

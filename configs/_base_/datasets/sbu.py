@@ -1,6 +1,6 @@
-# SBU Kinect Interaction: 15 joints, two persons, 8 classes; five folds, data.split=fold1 to fold5. One camera, and
-# persons who face each other: clips are moved, but not turned, and what lies half-way between the two is the origin.
-# The published coordinates are normalised axis by axis; the scale makes them metres again, y up.
+# SBU Kinect Interaction: 15 joints, two persons, 8 classes; five folds, data.split=fold1 to fold5. There is one camera,
+# and the persons face each other. Clips are translated but not rotated; the origin is half-way between the persons.
+# The published coordinates are normalised axis by axis; the scale turns them back into metres, y up.
 data = dict(
     store='data/sbu',
     split='fold1',

@@ -1,5 +1,5 @@
-# ActCLR (docs/methods.md 1.1 to 1.4). The published operators as they are: a rescale that shrinks, a blur that is not
-# normalised, a flip that does not mirror. The curriculum thins the views out from epoch to epoch.
+# ActCLR (docs/methods.md 1.1 to 1.4). The published operators unchanged: a rescale that shrinks, a blur that is
+# not normalised, a flip that does not mirror. The curriculum removes augmentations during training.
 _weak = [dict(type='TemporalCrop', pad_ratio=6), dict(type='Shear', amplitude=0.5)]
 _shared = [dict(type='SpatialFlip', p=0.5, mirror=False), dict(type='Rotate', main=30, minor=1)]
 _last = [dict(type='GaussianBlur', p=0.5, normalise=False), dict(type='AxisMask', p=0.5)]

@@ -1,5 +1,5 @@
-# ActCLR for a few thousand clips or fewer: as skeletonclr_small.py, with a threshold that does not depend on the batch
-# and an InfoNCE term beside the similarity KL, which alone drifts to a collapse where the queue is short.
+# ActCLR for a few thousand clips or fewer: like skeletonclr_small.py, with a threshold that does not depend on the
+# batch, and an InfoNCE term next to the similarity KL. With a short queue the KL alone drifts towards a collapse.
 # Its configs add `default_hooks = dict(fill_queue=dict(type='FillQueueHook'))`.
 _base_ = 'skeletonclr_small.py'
 model = dict(

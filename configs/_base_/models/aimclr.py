@@ -1,5 +1,5 @@
-# AimCLR (docs/methods.md 4.2): SkeletonCLR and an extremely augmented view, with the published operators as they are:
-# an unnormalised blur, a flip that does not mirror.
+# AimCLR (docs/methods.md 4.2): SkeletonCLR plus an extremely augmented view, with the published operators
+# unchanged: a blur that is not normalised, a flip that does not mirror.
 _base_ = 'skeletonclr.py'
 _weak = [dict(type='TemporalCrop', pad_ratio=6), dict(type='Shear', amplitude=0.5)]
 model = dict(

@@ -1,4 +1,4 @@
-# CRRL's second stage for a few thousand clips or fewer: as crrlreconstruct_small.py; the teacher without dropout.
+# CRRL's second stage for a few thousand clips or fewer: like crrlreconstruct_small.py, with a teacher without dropout.
 _base_ = 'crrlreconstruct_small.py'
 model = dict(
     type='CRRL',

@@ -1,5 +1,5 @@
 # The motion learner for a few thousand clips or fewer (a departure from the paper; docs/small_data.md): fresh
-# negatives, a key head that follows, velocities scaled as the coordinates are, and a view point at random for each.
+# negatives, a momentum key head, velocities scaled like the coordinates, and an independent random viewpoint per view.
 _base_ = 'crrlmotion.py'
 _view = [dict(type='YawRotate', degrees=45), dict(type='Scale', amplitude=0.2),
          dict(type='GaussianNoise', p=0.5, std=0.01)]

@@ -1,5 +1,5 @@
-# SimCLR: the reference point. Two views, the batch's own negatives, no key encoder. On the cheapest encoder that
-# learns, temporal convolutions.
+# SimCLR: the reference point. Two views, negatives from the batch, no key encoder. It uses the cheapest encoder
+# that learns, temporal convolutions.
 model = dict(
     type='SimCLR',
     backbone=dict(type='TemporalConvNet', channels=(128, 128, 256, 256)),

@@ -1,5 +1,5 @@
-# SkeAttnCLR for a few thousand clips or fewer: as skeletonclr_small.py; no predictors, and a mask that differs between
-# features from the start. The swapped region is as large, in share of the clip, as the published one.
+# SkeAttnCLR for a few thousand clips or fewer: like skeletonclr_small.py, without predictors, and with a mask that
+# differs between features from the start. The swapped region is the same share of the clip as in the published recipe.
 _base_ = 'skeletonclr_small.py'
 model = dict(
     type='SkeAttnCLR',

@@ -1,5 +1,5 @@
 # SkeletonCLR for a few thousand clips or fewer (a departure from the paper; docs/small_data.md): only fresh negatives,
-# since with a short queue old against new is learnt first; a warmer contrast; no dropout.
+# because with a short queue the network first learns to tell old keys from new ones; a higher temperature; no dropout.
 model = dict(
     type='SkeletonCLR',
     backbone=dict(type='STGCN', hidden_channels=16, out_channels=128, adjacency='agcn', dropout=0.0),

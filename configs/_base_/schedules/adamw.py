@@ -1,4 +1,5 @@
-# A warm-up of 50 iterations, then a cosine over the whole run, stepped by iteration: small data sets have few an epoch.
+# A warm-up of 50 iterations, then a cosine over the whole run, stepped by iteration: small data sets have few
+# iterations per epoch.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-2),

@@ -1,4 +1,5 @@
-# The lineage's schedule (docs/methods.md 1.4): batch 128 on one device; for another global batch change the rate too.
+# The lineage's schedule (docs/methods.md 1.4): batch 128 on one device. For another global batch,
+# change the rate accordingly.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4))

@@ -1,4 +1,4 @@
-# CRRL's schedule, of both stages (docs/methods.md 3.4): batch 32 on one device.
+# CRRL's schedule for both stages (docs/methods.md 3.4): batch 32 on one device.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, nesterov=False, weight_decay=1e-4))

@@ -1,4 +1,4 @@
-# Views of 2D poses: a picture has no depth to turn in, so it is sheared and mirrored instead.
+# Views of 2D poses: 2D poses cannot be rotated in depth, so they are sheared and mirrored instead.
 weak = [
     dict(type='CropResize', scale=(0.5, 1.0)),
     dict(type='Shear', amplitude=0.2),

@@ -1,4 +1,4 @@
-# Views for small data: what a person keeps from one recording to the next is kept (trajectory, body, order in time).
+# Views for small data. They keep what stays the same between recordings of an action: trajectory, body, order in time.
 weak = [
     dict(type='CropResize', scale=(0.5, 1.0)),
     dict(type='YawRotate', degrees=45),

@@ -1,6 +1,6 @@
-# Views of two persons before one camera: small turns, other bodies, and nearly
-# the whole clip, as each is one action from beginning to end (docs/small_data.md). No mirror and no axis mask among the
-# strong ones: who acts and towards which side is the action.
+# Views of two persons in front of one camera: small rotations, different body sizes, and nearly the whole clip, because
+# each clip is one action from beginning to end (docs/small_data.md). The strong views have no mirror and no axis mask:
+# who acts, and in which direction, defines the action.
 weak = [
     dict(type='Rescale', amplitude=0.3, centred=True),
     dict(type='CropResize', scale=(0.8, 1.0)),
@@ -13,5 +13,5 @@ strong = [
     *weak,
     dict(type='GaussianNoise', p=0.5, std=0.04)]
 swap = dict(type='SwapParts', parts=(3, 4), cells=(1, 2), cell=4)
-# For clips of their own length, which are not cropped.
+# For clips that keep their own length and are not cropped.
 whole = [op for op in weak if op['type'] not in ('CropResize', 'LinearJitter', 'JointMask')]

@@ -12,7 +12,7 @@ def redundancy(first: Tensor, second: Tensor, off_diagonal: float) -> Tensor:
 
     Args:
         first, second: (N, D), not normalised. Each dimension is standardised over the batch.
-        off_diagonal: lambda, the weight of the D * (D - 1) products that should be zero.
+        off_diagonal: lambda, the weight of the D * (D - 1) products whose target is zero.
     """
     first, second = ((x - x.mean(0)) * (x.var(0, correction=0) + 1e-5).rsqrt() for x in (first, second))
     correlation = first.t() @ second / len(first)
@@ -22,7 +22,7 @@ def redundancy(first: Tensor, second: Tensor, off_diagonal: float) -> Tensor:
 
 @MODELS.register_module()
 class BarlowTwins(JointEmbeddingModel):
-    """Two views of a clip get embeddings that agree in each dimension and share nothing between dimensions.
+    """The embeddings of two views agree in each dimension, and different dimensions are uncorrelated.
 
     Args:
         off_diagonal: Weight of the redundancy term (published: 0.0051).

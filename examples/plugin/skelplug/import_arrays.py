@@ -1,6 +1,6 @@
-"""Arrays of one's own as a store: an npz with a clip (M, T, V, C) or (T, V, C) under each name.
+"""Your own arrays as a store: an npz file with one clip (M, T, V, C) or (T, V, C) per name.
 
-Names such as ``wave__03`` give the class before the double underscore; others have no label.
+Names such as ``wave__03`` start with the class, up to the double underscore. Other clips have no label.
 
 Example:
   python examples/plugin/skelplug/import_arrays.py clips.npz --layout kinect20 --out data/mine
@@ -16,7 +16,7 @@ from mmskelssl.layouts import LAYOUTS, get_layout
 
 
 def import_arrays(path: str, writer: StoreWriter) -> None:
-    """Every fourth clip of the file, in its order, goes into ``test``, the others into ``train``."""
+    """Put every fourth clip of the file, in its order, into ``test``, and the others into ``train``."""
     with np.load(path, allow_pickle=False) as file:
         classes = sorted({name.split('__')[0] for name in file.files if '__' in name})
         writer.index['classes'] = classes
@@ -33,7 +33,7 @@ def import_arrays(path: str, writer: StoreWriter) -> None:
 
 
 def write_example(path: str, layout: str, clips: int = 40) -> None:
-    """An npz of random walks, to try this out."""
+    """Write an npz file of random walks, to try this out."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     rng, joints = np.random.default_rng(0), get_layout(layout).num_joints
     np.savez(path, **{f'{("slow", "fast")[i % 2]}__{i:02d}': rng.normal(

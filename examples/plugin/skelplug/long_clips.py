@@ -1,4 +1,4 @@
-"""A data set: clips that are long enough."""
+"""A data set of clips that are long enough."""
 import numpy as np
 
 from mmskelssl.datasets import SkeletonDataset

@@ -1,4 +1,4 @@
-"""An augmentation: a body part goes missing, as when it is hidden from the camera."""
+"""An augmentation: a body part is missing, as if hidden from the camera."""
 import torch
 
 from mmskelssl.augment import BatchAugment
@@ -9,7 +9,7 @@ from mmskelssl.registry import BATCH_AUGMENTS
 
 @BATCH_AUGMENTS.register_module()
 class PartDrop(BatchAugment):
-    """Put the joints of one random body part of each clip to zero, for the whole clip and every person."""
+    """Set the joints of one random body part of each clip to zero, for the whole clip and every person."""
     needs_layout = True
 
     def __init__(self, p: float = 0.5, layout=None):
@@ -22,7 +22,7 @@ class PartDrop(BatchAugment):
         return dict(part=integers(x, generator, len(self.layout.parts)))
 
     def apply(self, x, part):
-        # The part of each joint, (V,): a table made from the layout, so that any skeleton will do.
+        # The part of each joint, (V,): a table made from the layout, so it works for any skeleton.
         owner = torch.empty(self.layout.num_joints, dtype=torch.long, device=x.device)
         for i, joints in enumerate(self.layout.parts.values()):
             owner[list(joints)] = i

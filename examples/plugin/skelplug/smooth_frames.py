@@ -8,12 +8,12 @@ from mmskelssl.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class SmoothFrames(BaseTransform):
-    """Average each frame with its neighbours; at both ends, with those that are there.
+    """Average each frame with its neighbours. At both ends, average those that exist.
 
     Required and modified keys: keypoint (M, T, V, C).
 
     Args:
-        width: Frames averaged, odd.
+        width: Number of frames that are averaged, odd.
     """
 
     def __init__(self, width: int = 3):

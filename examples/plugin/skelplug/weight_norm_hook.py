@@ -9,7 +9,7 @@ from mmskelssl.registry import HOOKS
 @HOOKS.register_module()
 class WeightNormHook(Hook):
     """After each epoch, log the L2 norm of all backbone weights as ``backbone_norm``."""
-    decides_result = False  # it only observes, so that a resumed run may have it or not
+    decides_result = False  # it only observes, so a resumed run may add or remove it
 
     def after_train_epoch(self, runner):
         weights = [p.detach().flatten() for p in unwrap(runner.model).backbone.parameters()]
