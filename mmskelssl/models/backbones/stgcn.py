@@ -114,7 +114,8 @@ class STGCN(SkeletonBackbone):
         absent: Treatment of absent persons (all zeros). ``encode`` encodes them like any other person, as published.
             ``skip`` sets their maps to zero and excludes them from the batch statistics. It saves computation if most
             clips show one person.
-        norm_cfg: Norm layer, such as ``dict(type='GN', num_groups=2)``; ``models/modules/norm.py`` lists them.
+        norm_cfg: Config of the norm layer, such as ``dict(type='GN', num_groups=2)``. ``models/modules/norm.py`` lists
+            the available layers.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, hidden_channels: int = 16,
