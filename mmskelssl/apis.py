@@ -1,4 +1,4 @@
-"""Using a pre-trained encoder from Python: features of clips, and their classes.
+"""Use a pre-trained encoder from Python to extract features and classify clips.
 
     extractor = FeatureExtractor('work_dirs/aimclr_toy/epoch_16.pth')
     feats = extractor([walk, jump])  # arrays (T, V, C) -> (2, D)
@@ -29,29 +29,29 @@ __all__ = ['FeatureExtractor', 'SkeletonInferencer', 'list_methods']
 
 
 def list_methods() -> list[str]:
-    """Names of the registered pre-training methods, sorted; a plug-in's are among them once it is imported."""
+    """Return the sorted names of the registered pre-training methods, including those of imported plug-ins."""
     MODELS.import_from_location()
     return sorted(name for name, kind in MODELS.module_dict.items()
                   if inspect.isclass(kind) and issubclass(kind, SelfSupervisedModel) and not inspect.isabstract(kind))
 
 
 class FeatureExtractor:
-    """A checkpoint's encoder, frozen, behind the preprocessing that it was trained with.
+    """The frozen encoder of a checkpoint, with the preprocessing of its training.
 
-    Clips have the joints, axes and units of the store that it was trained on. The features are those that
-    tools/evaluate.py measures.
+    Clips must have the joints, axes and units of the store that the encoder was trained on. The features are the same
+    as those evaluated by tools/evaluate.py.
 
     Args:
-        checkpoint: One that describes its model, as those of tools/train.py do.
-        device: Such as ``cuda``; default the GPU where there is one.
-        batch_size: Clips encoded at once; it changes memory and speed alone.
+        checkpoint: Checkpoint that contains its model config, such as those of tools/train.py.
+        device: Device, such as ``cuda``. By default, the GPU if there is one.
+        batch_size: Number of clips to encode at once. It affects only memory and speed.
         imports: Plug-ins to import first: modules, or paths of packages and files.
 
     Attributes:
-        model: The whole model; its ``backbone`` is the encoder.
-        layout: Of the clips' joints.
-        channels: Coordinates of a joint, C.
-        store: Folder of the store that it was trained on, or None where the checkpoint names none.
+        model: The whole model. Its ``backbone`` is the encoder.
+        layout: Skeleton layout of the clips.
+        channels: Number of coordinates of a joint, C.
+        store: Folder of the training store, or None if the checkpoint does not name it.
     """
 
     def __init__(self, checkpoint: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
@@ -63,7 +63,7 @@ class FeatureExtractor:
         self.checkpoint, self.batch_size = os.fspath(checkpoint), batch_size
         self._data = info.get('dataset')
         if self._data is None:
-            raise UserError(f'{self.checkpoint}: does not say how its clips were preprocessed; take a checkpoint '
+            raise UserError(f'{self.checkpoint}: does not say how its clips were preprocessed; use a checkpoint '
                             'written by tools/train.py')
         self.store = self._data.get('store')
         self.layout = get_layout(about_data(self._data)['layout'])
@@ -72,30 +72,30 @@ class FeatureExtractor:
         move_to(self.model, device)
 
     def __call__(self, clips) -> np.ndarray:
-        """Features of clips, in their order, (N, D) float32.
+        """Extract the features of clips, (N, D) float32, in the order of the clips.
 
         Args:
-            clips: A list of arrays (T, V, C) or (M, T, V, C) of any lengths and persons, or one array (N, T, V, C) or
-                (N, M, T, V, C). A frame in which a person is not there is all zeros.
+            clips: A list of arrays (T, V, C) or (M, T, V, C) with any number of frames and persons, or one array
+                (N, T, V, C) or (N, M, T, V, C). Frames in which a person is absent are all zeros.
 
         Raises:
-            UserError: No clips; or one that is empty, not of this layout and number of coordinates, not finite, or
-                without a body. It names the clip's index.
+            UserError: If there are no clips, or a clip is empty, has another layout or number of coordinates, is not
+                finite or shows no body. The message contains the index of the clip.
         """
         return extract_features(self.model, _Clips(self, clips), self.batch_size).feats
 
     def of_store(self, store: str | PathLike | None = None, split: str = 'all') -> Features:
-        """Features, labels and ids of a store's clips, by the data set that the checkpoint describes.
+        """Extract features, labels and ids of the clips of a store, preprocessed as described in the checkpoint.
 
         Args:
-            store: Folder; default the store that the encoder was trained on.
+            store: Folder of the store. By default, the store that the encoder was trained on.
             split: Name of a split, or ``all``.
         """
         if not (store or self.store):
             raise UserError(f'{self.checkpoint}: does not name its data; give the folder of a store')
         source = SkeletonStore(store or self.store)
         if (source.layout, source.channels) != (self.layout, self.channels):
-            raise UserError(f'{source.path} has layout {source.layout.name!r} with {source.channels} coordinates a '
+            raise UserError(f'{source.path} has layout {source.layout.name!r} with {source.channels} coordinates per '
                             f'joint, but {self.checkpoint} was trained on {self.layout.name!r} with {self.channels}; '
                             'choose another store')
         dataset = build_dataset({**self._data, 'store': source.path}, split, self.checkpoint)
@@ -103,15 +103,15 @@ class FeatureExtractor:
 
 
 class SkeletonInferencer:
-    """Classes of clips: the ``logreg`` probe of tools/evaluate.py, fitted on a store's labels and frozen features.
+    """Classify clips with the ``logreg`` probe of tools/evaluate.py, fitted on frozen features and labels of a store.
 
     Args:
-        checkpoint, device, batch_size, imports: As for :class:`FeatureExtractor`.
+        checkpoint, device, batch_size, imports: As in :class:`FeatureExtractor`.
         store: Folder of a labelled store.
-        split: Its clips to learn from, or ``all``.
+        split: Split for training the probe, or ``all``.
 
     Attributes:
-        classes: Class names, the order of the scores' columns; numbers where the store has no names.
+        classes: Class names in the order of the score columns, or numbers if the store has no names.
     """
 
     def __init__(self, checkpoint: str | PathLike, store: str | PathLike, split: str = 'train',
@@ -122,19 +122,19 @@ class SkeletonInferencer:
         self._score = fit_probe(train.feats, train.labels, 'logreg', num_classes=len(self.classes))
 
     def __call__(self, clips) -> tuple[list[str], np.ndarray]:
-        """The class name of each clip, and scores (N, classes) float32, whose argmax it is.
+        """Return the class name of each clip and scores (N, classes) float32.
 
-        Scores are logits. A class without clips to learn from is never chosen.
+        Scores are logits, and the predicted class is their argmax. Classes without training clips are never predicted.
 
         Args:
-            clips: As for :class:`FeatureExtractor`.
+            clips: As in :class:`FeatureExtractor`.
         """
         scores = self._score(self.extractor(clips))
         return [self.classes[i] for i in scores.argmax(1)], scores
 
 
 class _Clips:
-    """Clips in memory, as a data set for :func:`extract_features`; a batch is preprocessed when it is asked for."""
+    """Clips in memory as a data set for :func:`extract_features`. Each batch is preprocessed on access."""
 
     def __init__(self, extractor: FeatureExtractor, clips):
         shape = getattr(clips, 'shape', None)
@@ -143,7 +143,7 @@ class _Clips:
                             'single clip into a list')
         self.extractor, self.clips = extractor, [_checked(extractor, i, clip) for i, clip in enumerate(clips)]
         if not self.clips:
-            raise UserError('clips: there are none; give one or more')
+            raise UserError('clips: expected at least one clip, got none')
         self.ids = [f'clip {i}' for i in range(len(self.clips))]
         self.labels = np.full(len(self.clips), -1)
         self.shape = None
@@ -159,11 +159,11 @@ class _Clips:
 
 
 def _checked(extractor: FeatureExtractor, i: int, clip) -> np.ndarray:
-    """A clip as (M, T, V, C) float32, in the caller's memory where it is that already."""
+    """Return a clip as (M, T, V, C) float32, without a copy if possible."""
     try:
         clip = np.asarray(clip)
-    except (RuntimeError, TypeError, ValueError) as error:  # torch's tensors raise any of them
-        raise UserError(f'clip {i} is no array: {error}') from error
+    except (RuntimeError, TypeError, ValueError) as error:  # torch tensors can raise any of them
+        raise UserError(f'clip {i} is not an array: {error}') from error
     if clip.dtype.kind not in 'fiu':
         raise UserError(f'clip {i} is an array of {clip.dtype}, not of numbers')
     joints = extractor.layout.num_joints, extractor.channels
@@ -171,8 +171,8 @@ def _checked(extractor: FeatureExtractor, i: int, clip) -> np.ndarray:
         frames = '(T, {0}, {1}) or (M, T, {0}, {1})'.format(*joints)
         raise UserError(f'clip {i} has shape {clip.shape}, expected {frames} with one frame or more: the joints of '
                         f'layout {extractor.layout.name!r} and their coordinates')
-    with np.errstate(over='ignore'):  # what overflows counts as not finite
+    with np.errstate(over='ignore'):  # overflow is reported as not finite below
         clip = np.asarray(clip if clip.ndim == 4 else clip[None], np.float32)
-    if not np.isfinite(clip).all():  # now, and not after hours of other clips
-        raise UserError(f'clip {i} holds NaN or Inf; fill its gaps first (mmskelssl.datasets.store.mend.fill_gaps)')
+    if not np.isfinite(clip).all():  # check now, not after hours of processing other clips
+        raise UserError(f'clip {i} contains NaN or Inf; fill its gaps first (mmskelssl.datasets.store.mend.fill_gaps)')
     return clip

@@ -1,4 +1,4 @@
-"""The Python API: features and classes of clips in memory, against those of a store that holds the same clips."""
+"""The Python API: features and classes of in-memory clips, compared with a store of the same clips."""
 import json
 import sys
 
@@ -22,13 +22,13 @@ from tests.conftest import StoreWriter
 from tools import extract_features as tool
 
 SMALL = {'simclr': {'model.backbone.channels': (8, 8, 16, 16)},
-         # Of clips of their own length, padded; the encoder takes the true one.
+         # Padded clips of different lengths. The encoder uses the true lengths.
          'crrlmotion': {'model.backbone.hidden_channels': 4}}
 
 
 @pytest.fixture(scope='module')
 def checkpoints(tiny_store, tmp_path_factory):
-    """Method -> checkpoint of an epoch on the tiny store."""
+    """Map each method to a checkpoint of one epoch on the tiny store."""
     folder = tmp_path_factory.mktemp('encoders')
     return {name: train(f'configs/{name}_toy.py', str(folder / name), cfg_options={
         'data.store': tiny_store, 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 8, **options})
@@ -46,7 +46,7 @@ def clips_of(store, split='all'):
 
 
 def edited(path, checkpoint, change):
-    """A copy of a checkpoint whose description was changed."""
+    """Return a copy of a checkpoint with a changed description."""
     content = torch.load(checkpoint, weights_only=True)
     info = content['meta']['mmskelssl']
     description = {key: json.loads(info[key]) for key in ('model', 'dataset')}
@@ -71,14 +71,14 @@ def test_methods():
 
 
 def test_an_empty_batch_is_refused(checkpoints, tiny_store):
-    with pytest.raises(UserError, match='batch size 0: it must be at least 1'):
+    with pytest.raises(UserError, match='batch size must be at least 1, got 0'):
         FeatureExtractor(checkpoints['simclr'], 'cpu', batch_size=0).of_store(tiny_store)
 
 
 @pytest.mark.parametrize('name', [*SMALL])
 def test_clips_in_memory_have_the_features_of_a_store(checkpoints, tiny_store, name):
-    """A store of the same clips, read by the data set that pre-training read."""
-    extractor = FeatureExtractor(checkpoints[name], 'cpu', batch_size=20)  # more than one batch, the last one smaller
+    """A store of the same clips, read with the data set of pre-training."""
+    extractor = FeatureExtractor(checkpoints[name], 'cpu', batch_size=20)  # several batches, the last one smaller
     clips = clips_of(tiny_store)
     made = extractor(clips)
     model, info = build_from_checkpoint(checkpoints[name])
@@ -88,7 +88,7 @@ def test_clips_in_memory_have_the_features_of_a_store(checkpoints, tiny_store, n
     assert made.std(0).mean() > 1e-4 and len(np.unique(made, axis=0)) == 48
     whole = extractor.of_store(tiny_store)
     assert (whole.feats == made).all() and whole.ids == expected.ids and (whole.labels == expected.labels).all()
-    test = extractor.of_store(split='test')  # of the store that the checkpoint names
+    test = extractor.of_store(split='test')  # from the store named in the checkpoint
     rows = SkeletonStore(tiny_store).split('test')
     np.testing.assert_allclose(test.feats, made[rows], rtol=1e-4, atol=1e-6)
     assert test.ids == [whole.ids[row] for row in rows]
@@ -113,12 +113,12 @@ def test_lists_and_arrays(extractor, tiny_store):
     (lambda clip: clip[0, 0], r'clip 1 has shape \(25, 3\)'),
     (lambda clip: clip[:, :0], r'clip 1 has shape \(\d, 0, 25, 3\), .* one frame or more'),
     (lambda clip: clip[:0], r'clip 1 has shape \(0, '),
-    (lambda clip: clip * np.nan, 'clip 1 holds NaN or Inf; fill its gaps'),
-    (lambda clip: np.where(clip == clip.max(), 1e39, clip.astype(float)), 'clip 1 holds NaN or Inf'),
+    (lambda clip: clip * np.nan, 'clip 1 contains NaN or Inf; fill its gaps'),
+    (lambda clip: np.where(clip == clip.max(), 1e39, clip.astype(float)), 'clip 1 contains NaN or Inf'),
     (lambda clip: clip * 0, 'clip 1: every coordinate is zero'),
     (lambda clip: clip.astype(str), 'clip 1 is an array of <U'),
-    (lambda clip: [clip[0].tolist(), [1.]], 'clip 1 is no array'),
-    (lambda clip: torch.tensor(clip, requires_grad=True), 'clip 1 is no array')])
+    (lambda clip: [clip[0].tolist(), [1.]], 'clip 1 is not an array'),
+    (lambda clip: torch.tensor(clip, requires_grad=True), 'clip 1 is not an array')])
 def test_a_bad_clip_is_named(extractor, tiny_store, change, message):
     clips = clips_of(tiny_store)[:3]
     with pytest.raises(UserError, match=message):
@@ -127,7 +127,7 @@ def test_a_bad_clip_is_named(extractor, tiny_store, change, message):
 
 def test_bad_calls(extractor, tiny_kinect_store, checkpoints, tmp_path):
     for nothing in ([], np.zeros((0, 8, 25, 3))):
-        with pytest.raises(UserError, match='there are none; give one or more'):
+        with pytest.raises(UserError, match='expected at least one clip, got none'):
             extractor(nothing)
     with pytest.raises(UserError, match=r'shape \(8, 25, 3\).*put a single clip into a list'):
         extractor(np.ones((8, 25, 3)))
@@ -171,7 +171,7 @@ def test_descriptions_that_do_not_do(checkpoints, tiny_store, tmp_path):
 
 
 def test_clips_stay_as_they_are(checkpoints, tiny_store, tmp_path, monkeypatch):
-    """Even under a plug-in's transform that works in place; and it acts."""
+    """Clips are not modified even if a plug-in's transform works in place, and the transform takes effect."""
     class Lift(BaseTransform):
         def transform(self, results):
             results['keypoint'] *= 2
@@ -242,7 +242,7 @@ def test_tool(checkpoints, extractor, tiny_store, tmp_path, monkeypatch, capsys)
         assert (file['labels'] == expected.labels).all() and file['ids'].tolist() == expected.ids
         assert file['classes'].tolist() == store.classes
     beside = checkpoints['simclr'].removesuffix('.pth') + '_features.npz'
-    assert run('--device', 'cpu').startswith(f'{beside}: features (48, ')  # all of the checkpoint's own store
+    assert run('--device', 'cpu').startswith(f'{beside}: features (48, ')  # all clips of the checkpoint's own store
     with np.load(beside, allow_pickle=False) as file:
         assert file['ids'].tolist() == store.ids and file['classes'].tolist() == store.classes
     with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""Names that plug-ins may add and nobody can change by accident."""
+"""Catalogues: plug-ins can add names, but cannot change existing ones by accident."""
 import pickle
 
 import pytest

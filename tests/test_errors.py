@@ -1,4 +1,4 @@
-"""What the user can mend ends a command with one line; the rest is a traceback."""
+"""Errors that the user can fix end a command with one line. Others print a traceback."""
 import errno
 import os
 import subprocess
@@ -69,7 +69,7 @@ def test_results_and_exit_statuses_pass():
 @pytest.mark.parametrize('unbuffered', ['', '1'])
 @pytest.mark.parametrize('arguments', [['prepare', '--help'], ['configs', 'aimclr_toy']])
 def test_a_closed_pipe(arguments, unbuffered):
-    """The reader has gone before the first line: one line, and no complaint while Python shuts down."""
+    """The reader exits before the first line: one line, and no error while Python shuts down."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([sys.executable, '-m', 'mmskelssl', *arguments], stdout=writer, stderr=subprocess.PIPE,
@@ -101,7 +101,7 @@ LOGS = ("import logging, sys\n"
 
 @pytest.mark.parametrize('kind', ['pipe', 'full'])
 def test_a_run_outlives_its_console(kind, tmp_path):
-    """One line says so; the file has the whole log."""
+    """One line reports it, and the file contains the whole log."""
     if kind == 'pipe':
         reader, output = os.pipe()
         os.close(reader)

@@ -1,4 +1,4 @@
-"""Any text becomes a harmless file name, and no two texts the same one."""
+"""Any text gives a safe file name, and different texts give different names."""
 import os
 import re
 from urllib.parse import unquote

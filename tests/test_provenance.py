@@ -1,4 +1,4 @@
-"""What results say about how they were made."""
+"""Provenance recorded in results."""
 import sys
 
 import pytest

@@ -1,4 +1,4 @@
-"""Configs of other people that build on the ones that come with mmskelssl."""
+"""Third-party configs based on the configs that ship with mmskelssl."""
 import pytest
 from mmengine.config import Config
 
@@ -19,7 +19,7 @@ def test_a_base_from_elsewhere(tmp_path):
     [(name, cfg)] = load_config(mine)
     assert name == 'mine' and cfg.log_level == 'ERROR'
     assert cfg.model == load_config(str(shipped.shipped_configs() / 'simclr_toy.py'))[0][1].model
-    with pytest.raises((AssertionError, ModuleNotFoundError, ValueError)):  # mmengine is as it was
+    with pytest.raises((AssertionError, ModuleNotFoundError, ValueError)):  # mmengine is restored
         Config.fromfile(mine)
 
 
@@ -31,7 +31,7 @@ def test_a_base_that_does_not_exist(tmp_path):
 def test_stages_from_elsewhere(tmp_path):
     mine = write(tmp_path, "_base_ = 'mmskelssl::actclr_toy.py'\n")
     with pytest.raises(UserError, match='stages: no such config: .*aimclr_toy.py; .* as mmskelssl::aimclr_toy.py'):
-        load_config(mine)  # not looked for anywhere but beside the config
+        load_config(mine)  # only searched for next to the config
     mine = write(tmp_path, "_base_ = 'mmskelssl::actclr_toy.py'\n"
                            "stages = [dict(name='aimclr', config='mmskelssl::aimclr_toy.py', carry=['backbone.'])]\n")
     assert [name for name, _ in load_config(mine)] == ['aimclr', 'mine']
@@ -44,4 +44,4 @@ def test_where_the_configs_are(tmp_path, monkeypatch):
     for place in ('configs', 'mmskelssl/.mim/configs'):
         folder = tmp_path / 'site-packages' / place
         (folder / '_base_').mkdir(parents=True)
-        assert shipped.shipped_configs() == folder  # what was installed comes first
+        assert shipped.shipped_configs() == folder  # installed configs take precedence

@@ -1,4 +1,4 @@
-"""Threads that wait go to sleep early, unless the user has said how they should wait."""
+"""Waiting threads go to sleep early, unless the user has configured how they wait."""
 import os
 import runpy
 import subprocess
@@ -36,7 +36,7 @@ def test_the_users_own_stays(name, value, clean):
     path.relative_to(ROOT).as_posix() for path in (ROOT / 'tools').rglob('*.py')
     if path.name not in ('__init__.py', 'collect_results.py'))])
 def test_every_door_sets_it(door, clean):
-    """Before it reads its arguments, and so before it imports torch."""
+    """The limit is set before arguments are parsed and thus before torch is imported."""
     if door == 'command':
         with pytest.raises(SystemExit):
             cli.main(['train', '--help'])
@@ -56,7 +56,7 @@ STEP = ("from mmskelssl.threads import limit_spinning; limit_spinning()\n"
 
 
 def test_results_stay_the_same_to_the_bit():
-    """With the limit and without."""
+    """Run with and without the limit."""
     def run(**env):
         env = {**{key: value for key, value in os.environ.items() if key not in threads._USERS_OWN}, **env}
         return subprocess.run([sys.executable, '-c', STEP], env=env, cwd=ROOT, capture_output=True, text=True,

@@ -1,1 +1,1 @@
-"""How good is an encoder? Features once, then nearest neighbours, linear probes and their intervals."""
+"""Evaluation of encoders: features are extracted once, then measured by the protocols with confidence intervals."""

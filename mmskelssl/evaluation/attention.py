@@ -1,27 +1,27 @@
-"""Do a method's masks look at the parts that move?"""
+"""Measure whether the masks of a method cover the joints that move."""
 import numpy as np
 import torch
 from torch import Tensor
 
 
 def motion_energy(clips: Tensor) -> Tensor:
-    """Mean speed of each joint, in units of the store a frame: clips (N, C, T, V, M) -> (N, M, V).
+    """Return the mean speed (N, M, V) of each joint of clips (N, C, T, V, M), in units of the store per frame.
 
-    The first three channels are the coordinates of the clip as a whole, whatever else is stacked on them.
+    The first three channels are the coordinates of the clip, regardless of further channels.
     """
     xyz = clips[:, :3]
     return (xyz[:, :, 1:] - xyz[:, :, :-1]).square().sum(1).sqrt().mean(1).transpose(1, 2)
 
 
 def quarter_shares(mask: Tensor, energy: Tensor) -> np.ndarray:
-    """Share of each person's mask that lies on the least, ..., the most moving quarter of the joints.
+    """Return the share of each person's mask on each quarter of the joints, sorted from least to most moving.
 
     Args:
         mask: (N, M, T', V), not negative.
-        energy: (N, M, V) of :func:`motion_energy`; a person without any is absent and left out.
+        energy: (N, M, V) from :func:`motion_energy`. Persons without motion are absent and excluded.
 
     Returns:
-        (P, 4) for the P persons present whose mask is not zero; rows sum to 1. A uniform mask has
+        (P, 4) for the P present persons whose mask is not zero. Rows sum to 1. For a uniform mask, they equal
         :func:`uniform_shares`.
     """
     mass = mask.sum(2)
@@ -32,13 +32,13 @@ def quarter_shares(mask: Tensor, energy: Tensor) -> np.ndarray:
 
 
 def uniform_shares(joints: int) -> list[float]:
-    """What :func:`quarter_shares` gives for a mask that is the same everywhere."""
+    """Return the shares of :func:`quarter_shares` for a uniform mask."""
     return [len(part) / joints for part in np.array_split(np.arange(joints), 4)]
 
 
 @torch.no_grad()
 def masks_of(model, dataset, rows) -> tuple[Tensor, Tensor]:
-    """Mask (N, M, T', V) and motion energy (N, M, V) of some clips of a data set, in eval mode, as one batch."""
+    """Return masks (N, M, T', V) and motion energy (N, M, V) of clips of a data set, in eval mode and as one batch."""
     model.eval()
     batch = model.data_preprocessor(dataset.__getitems__(list(rows)), False)
     raw = dataset.__getitems__(list(rows))['inputs']

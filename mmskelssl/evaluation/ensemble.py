@@ -1,4 +1,4 @@
-"""Several encoders, usually the streams of one method, as one classifier: a weighted sum of their scores."""
+"""Ensembles of encoders, usually the streams of one method: a weighted sum of their scores."""
 import itertools
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.scores import Scores, join
 
 STREAMS = ('joint', 'bone', 'motion')
-# Weights of joint, bone and motion in the papers' scripts (docs/methods.md 1.5, 2.5). They were tuned for each cell
-# of a table, so that only `equal` and `validation` are free of any look at the test set.
+# Weights of joint, bone and motion in the papers' scripts (docs/methods.md 1.5, 2.5). They were tuned separately for
+# each cell of a table. Only `equal` and `validation` never use the test set.
 PUBLISHED = {
     'paper-actclr-xsub': (.4, .4, .4), 'paper-actclr-xview': (.6, .6, .4),
     'paper-skeattnclr-xsub': (.5, .5, .4), 'paper-skeattnclr-xview': (1., .2, .2),
 }
 FUSIONS = ('equal', 'validation', *PUBLISHED)
-HELD_OUT = .2  # share of the training clips that weights are chosen on
-# What is the members', not the ensemble's.
+HELD_OUT = .2  # share of the training clips used to choose weights
+# Fields that describe single members, not the ensemble.
 _OWN = ('scores', 'picture', 'checkpoint', 'epoch', 'config_hash', 'feature_dim')
 
 
 def fixed_weights(fusion: str, streams: Sequence[str]) -> np.ndarray:
-    """Weights of members by name of the fusion; published ones by their streams."""
+    """Return the weights of the members for a named fusion. Published weights are assigned by stream."""
     if fusion == 'equal':
         return np.full(len(streams), 1 / len(streams))
     if fusion not in PUBLISHED:
@@ -33,9 +33,9 @@ def fixed_weights(fusion: str, streams: Sequence[str]) -> np.ndarray:
 
 
 def choose_weights(validation: Sequence[Scores], names: Sequence[str], step: float = .1) -> np.ndarray:
-    """Weights, multiples of ``step`` that sum to 1, with the best accuracy on held-out training clips.
+    """Return the weights with the best accuracy on held-out training clips.
 
-    Among equally good ones the most even.
+    Candidates are multiples of ``step`` that sum to 1. Among equally good candidates, the most even one is returned.
     """
     _, scores, labels = join(validation, names)
     parts, n = round(1 / step), len(validation)
@@ -47,7 +47,7 @@ def choose_weights(validation: Sequence[Scores], names: Sequence[str], step: flo
 
 
 def fuse(members: Sequence[Scores], weights: Sequence[float] | np.ndarray, fusion: str) -> Scores:
-    """The weighted sum, with its row: what the members' rows agree on, and the ensemble's own numbers."""
+    """Return the weighted sum of scores and its row: the fields on which the members agree and the new results."""
     names = [member_name(member.row) for member in members]
     ids, scores, labels = join(members, names)
     total = np.tensordot(np.asarray(weights, np.float64), scores.astype(np.float64), 1)
@@ -62,19 +62,19 @@ def fuse(members: Sequence[Scores], weights: Sequence[float] | np.ndarray, fusio
 
 
 def _common(values: Sequence):
-    """A value that all share; different texts one after another, anything else that differs is dropped."""
+    """Return the common value. Different strings are joined. Other values that differ give None."""
     if all(value == values[0] for value in values):
         return values[0]
     return '+'.join(dict.fromkeys(values)) if all(isinstance(value, str) for value in values) else None
 
 
 def member_name(row: dict) -> str:
-    """What an ensemble calls a member."""
+    """Return the name of a member in an ensemble."""
     return row.get('checkpoint') or ' '.join(str(row[key]) for key in ('encoder', 'stream', 'split') if row.get(key))
 
 
 def group(members: Sequence[Scores], keys: Sequence[str]) -> list[list[Scores]]:
-    """Members whose rows agree in ``keys``, in order."""
+    """Group members whose rows agree in ``keys``, in order."""
     groups: dict[tuple, list[Scores]] = {}
     for member in members:
         groups.setdefault(tuple(member.row.get(key) for key in keys), []).append(member)

@@ -1,4 +1,4 @@
-"""Features of clips, extracted once: the encoder is frozen, so that protocols can share them."""
+"""Extract the features of clips once. The encoder is frozen, so all protocols can share them."""
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Features:
 
     Args:
         feats: (N, D) float32.
-        labels: (N,) int64, -1 where unknown.
+        labels: (N,) int64, -1 if unknown.
         ids: N sample names.
     """
     feats: np.ndarray
@@ -29,7 +29,7 @@ class Features:
         return len(self.ids)
 
     def take(self, rows) -> 'Features':
-        """The clips at these rows."""
+        """Return the features of the given rows."""
         return Features(self.feats[rows], self.labels[rows], [self.ids[i] for i in rows])
 
 
@@ -82,10 +82,14 @@ def usable_device(device: str | torch.device | None) -> torch.device:
 
 
 def feature_tensor(features, what: str) -> torch.Tensor:
-    """Features as an (N, D) float32 tensor.
+    """Convert features to an (N, D) float32 tensor.
 
     Args:
-        what: What they are, for the message of the error where they are none, or hold NaN.
+        features: (N, D) features.
+        what: Name of the features, for the error message.
+
+    Raises:
+        UserError: If there are no features, the shape is wrong or a value is not finite.
     """
     features = torch.as_tensor(features).float()
     if features.dim() != 2 or not len(features):
@@ -99,18 +103,24 @@ def feature_tensor(features, what: str) -> torch.Tensor:
 @torch.no_grad()
 def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: str | torch.device | None = None,
                      progress: bool = True, indices=None) -> Features:
-    """Run a model over a data set: eval mode, no augmentation, no gradient. The model's mode is put back.
+    """Extract features of a data set in eval mode, without augmentation or gradient.
+
+    The mode of the model is restored afterwards.
 
     Args:
-        model: Has ``data_preprocessor`` and ``extract_feat(inputs, num_frames)`` -> (N, D).
-        dataset: A :class:`SkeletonDataset`, or anything with ``__getitems__``, ``labels`` and ``ids``.
-        device: Where to run; default where the model is.
-        progress: Show a bar when there are many batches.
-        indices: Rows of the data set to take; default all.
+        model: A model with ``data_preprocessor`` and ``extract_feat(inputs, num_frames)`` -> (N, D).
+        dataset: A :class:`SkeletonDataset` or any object with ``__getitems__``, ``labels`` and ``ids``.
+        batch_size: Number of clips per batch.
+        device: Device to run on. By default, the model's device.
+        progress: Show a progress bar if there are many batches.
+        indices: Rows of the data set to use. By default, all.
+
+    Raises:
+        UserError: If there are no samples or a feature is not finite.
     """
     rows = list(range(len(dataset.ids))) if indices is None else [int(i) for i in indices]
     if batch_size < 1:
-        raise UserError(f'batch size {batch_size}: it must be at least 1')
+        raise UserError(f'batch size must be at least 1, got {batch_size}')
     if not rows:
         raise UserError(f'{getattr(dataset, "split", "data set")}: no samples to extract features from')
     if device is not None:
@@ -152,12 +162,13 @@ def _encode(model: nn.Module, batch: dict, name: str) -> np.ndarray:
 
 @dataclass
 class FeatureBank:
-    """Features of a store's splits; a clip in several splits is encoded once.
+    """Features of the splits of a store. A clip in several splits is encoded only once.
 
     Args:
         model: The encoder.
-        make_dataset: Split name -> data set.
-        max_samples: split -> at most so many of its clips, evenly spaced.
+        make_dataset: Maps the name of a split to its data set.
+        batch_size, device, progress: As in :func:`extract_features`.
+        max_samples: Maximum number of clips by split, evenly spaced.
     """
     model: nn.Module
     make_dataset: Callable
@@ -191,8 +202,11 @@ class FeatureBank:
         return self._splits[split]
 
     def clips(self, ids: Sequence[str]) -> tuple:
-        """The data set that has these clips, and their rows in it; one of the splits already asked for."""
+        """Return a data set that contains these clips, and their rows in it.
+
+        Only splits that were accessed before are searched.
+        """
         for dataset, rows in self._rows.values():
             if all(name in rows for name in ids):
                 return dataset, [rows[name] for name in ids]
-        raise UserError('clips of several splits were asked for at once')
+        raise UserError('the requested clips belong to several splits')

@@ -1,4 +1,4 @@
-"""Fine-tuning: encoder and a linear layer together, on clips."""
+"""Fine-tune an encoder together with a linear layer."""
 import copy
 import math
 from collections.abc import Sequence
@@ -17,22 +17,28 @@ from mmskelssl.models.classifier import SkeletonClassifier
 
 def finetune(model: SkeletonEncoder, dataset, rows: Sequence[int], labels: np.ndarray, recipe: FinetuneRecipe,
              classes: int, seed: int = 0, name: str = 'fine-tuning', progress: bool = True) -> SkeletonClassifier:
-    """Train a copy of a model's encoder with a linear layer; the model itself stays as it is.
+    """Train a copy of a model's encoder with a linear layer. The model itself does not change.
 
     Args:
-        model: Has ``backbone``, ``data_preprocessor`` and, if it is not ``mean``, ``pooling``.
-        dataset: Has ``__getitems__``.
-        rows: Clips of the data set to train on.
-        labels: (len(rows),) their classes.
-        classes: Width of the linear layer.
-        seed: Of its start, of the order of the clips and of dropout; no other random numbers move.
+        model: A model with ``backbone``, ``data_preprocessor`` and optionally ``pooling`` (default ``mean``).
+        dataset: A data set with ``__getitems__``.
+        rows: Rows of the data set to train on.
+        labels: (len(rows),) classes of these rows.
+        recipe: Settings of the training.
+        classes: Number of classes.
+        seed: Seed of the initial weights, the order of the clips and dropout. The global random state is preserved.
+        name: Name of the training, for messages.
+        progress: Show a progress bar.
 
     Returns:
         The classifier, on the model's device, in eval mode.
+
+    Raises:
+        UserError: If all clips have the same class or the loss is not finite.
     """
     chosen, targets = np.asarray(rows), torch.as_tensor(np.asarray(labels, np.int64))
     if len(torch.unique(targets)) < 2:
-        raise UserError(f'{name}: all {len(rows)} training clips have one class; it needs two or more')
+        raise UserError(f'{name}: all {len(rows)} training clips have one class; at least two are needed')
     device = next(model.parameters()).device
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         torch.manual_seed(seed)
@@ -47,7 +53,10 @@ def finetune(model: SkeletonEncoder, dataset, rows: Sequence[int], labels: np.nd
 
 
 def _freeze(model: nn.Module) -> None:
-    """Evaluation mode, but for recurrences: cuDNN has no backward pass for those in it. They lose their dropout."""
+    """Set eval mode, except for recurrent layers, because cuDNN has no backward pass for them in that mode.
+
+    Recurrent layers stay in training mode without dropout.
+    """
     model.eval()
     for module in model.modules():
         if isinstance(module, nn.RNNBase):
@@ -70,7 +79,7 @@ def _train(classifier, dataset, rows, labels, recipe: FinetuneRecipe, generator,
         for chosen in torch.randperm(len(rows), generator=generator).split(recipe.batch_size):
             batch = dataset.__getitems__(rows[chosen.numpy()].tolist())
             batch['data_samples'] = {**(batch.get('data_samples') or {}), 'label': labels[chosen]}
-            batch = classifier.data_preprocessor(batch, False)  # no views: the clips as they are
+            batch = classifier.data_preprocessor(batch, False)  # without views or augmentation
             loss = classifier.loss(batch['inputs'], batch['data_samples'])['loss']
             optimizer.zero_grad()
             loss.backward()
@@ -78,11 +87,12 @@ def _train(classifier, dataset, rows, labels, recipe: FinetuneRecipe, generator,
             schedule.step()
             total += loss.detach()
         if not math.isfinite(float(total)):
-            raise UserError(f'{name}: the loss is not finite in epoch {epoch + 1}; take a recipe with a lower rate')
+            raise UserError(f'{name}: the loss is not finite in epoch {epoch + 1}; use a recipe with a lower learning '
+                            'rate')
 
 
 def classify(classifier: SkeletonClassifier, dataset, rows: Sequence[int], batch_size: int = 256) -> np.ndarray:
-    """Logits (len(rows), classes) of clips of a data set."""
+    """Return the logits (len(rows), classes) of the given rows of a data set."""
     feats = extract_features(classifier, dataset, batch_size, progress=False, indices=rows).feats
     weight, bias = (parameter.detach().cpu().numpy() for parameter in (classifier.head.weight, classifier.head.bias))
     return feats @ weight.T + bias

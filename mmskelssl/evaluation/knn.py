@@ -1,4 +1,4 @@
-"""Nearest neighbours on the unit sphere."""
+"""Nearest-neighbour classification by cosine similarity."""
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,41 +8,45 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import label_array, unit_features
 from mmskelssl.ops.neighbours import nearest
 
-_CHUNK_BYTES = 28 << 20  # of similarities held at a time; beyond 32 MiB malloc maps fresh pages for each chunk
+_CHUNK_BYTES = 28 << 20  # size of a chunk of similarities; above 32 MiB malloc maps fresh pages for each chunk
 
 
 @torch.no_grad()
 def knn_scores(bank, bank_labels, queries, ks: Sequence[int] = (1,), temperature: float | None = None,
                num_classes: int | None = None) -> dict[int, np.ndarray]:
-    """Votes of the nearest neighbours, by cosine.
+    """Return the votes of the nearest neighbours by cosine.
 
-    A feature of length zero has similarity 0 to everything. A ``k`` beyond the bank takes the whole bank.
+    A feature of length zero has similarity 0 to all others. If ``k`` exceeds the size of the bank, the whole bank
+    votes.
 
     Args:
         bank: (B, D) features of labelled clips.
         bank_labels: (B,) classes.
         queries: (N, D).
-        ks: Numbers of neighbours; all are served by one product and one selection.
-        temperature: None: each neighbour has one vote. Else it votes with exp(similarity / temperature) (Wu et al.,
-            "Unsupervised feature learning via non-parametric instance discrimination", 3.4).
-        num_classes: Width of the result; default the highest label + 1.
+        ks: Numbers of neighbours. All of them share one product and one selection.
+        temperature: If None, each neighbour has one vote. Otherwise a vote has the weight exp(similarity /
+            temperature) (Wu et al., "Unsupervised feature learning via non-parametric instance discrimination", 3.4).
+        num_classes: Number of classes. By default, the highest label + 1.
 
     Returns:
         k -> (N, classes) float32 votes.
+
+    Raises:
+        UserError: If an argument is invalid or a clip of the bank has no label.
     """
     if not ks or min(ks) < 1:
         raise UserError(f'KNN: k must be at least 1, got {list(ks)}')
     bank, queries = (unit_features(x, f'KNN: {what}') for x, what in ((bank, 'bank'), (queries, 'queries')))
     labels = torch.from_numpy(label_array(bank_labels, 'KNN: bank')).to(bank.device)
     if len(labels) != len(bank) or bank.shape[1] != queries.shape[1]:
-        raise UserError(f'KNN: bank {tuple(bank.shape)} with {len(labels)} labels does not go with queries '
+        raise UserError(f'KNN: bank {tuple(bank.shape)} with {len(labels)} labels does not match queries '
                         f'{tuple(queries.shape)}')
     classes = max(num_classes or 0, int(labels.max()) + 1)
     votes = {k: np.empty((len(queries), classes), np.float32) for k in ks}
     step = max(1, _CHUNK_BYTES // (4 * len(bank)))
     for start in range(0, len(queries), step):
         similarity, near = nearest(queries[start:start + step] @ bank.T, min(max(ks), len(bank)))
-        # Subtracting 1 scales all votes of a query alike and keeps small temperatures from overflowing.
+        # Subtracting 1 scales all votes of a query equally and prevents overflow at small temperatures.
         weight = torch.ones_like(similarity) if temperature is None else ((similarity - 1) / temperature).exp()
         for k in ks:
             vote = similarity.new_zeros(len(similarity), classes)
@@ -53,6 +57,6 @@ def knn_scores(bank, bank_labels, queries, ks: Sequence[int] = (1,), temperature
 
 def knn_classify(bank, bank_labels, queries, ks: Sequence[int] = (1,),
                  temperature: float | None = None) -> dict[int, np.ndarray]:
-    """Classes of the queries: k -> (N,) int64. The lower class wins a tie. Arguments as in :func:`knn_scores`."""
+    """Classify the queries and return k -> (N,) int64. The lower class wins ties. See :func:`knn_scores`."""
     votes = knn_scores(bank, bank_labels, queries, ks, temperature)
     return {k: vote.argmax(1) for k, vote in votes.items()}

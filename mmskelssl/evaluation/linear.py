@@ -1,7 +1,7 @@
 """Linear probes on cached features.
 
-The encoder is frozen, in eval mode, without augmentation: training a layer on features extracted once is the papers'
-protocol, without their cost.
+The encoder is frozen and in eval mode, and there is no augmentation. Training a layer on features extracted once is
+therefore equivalent to the papers' protocol at a lower cost.
 """
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -18,41 +18,45 @@ from mmskelssl.evaluation.recipes import LINEAR, LogRegRecipe, SGDRecipe
 
 def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 0, num_classes: int | None = None,
                  **changes) -> np.ndarray:
-    """Fit a linear classifier on features and score others.
+    """Fit a linear classifier on training features and score test features.
 
     Args:
         train: (N, D) features.
-        train_labels: (N,) classes; all must be known.
+        train_labels: (N,) classes. All labels must be known.
         test: (M, D) features.
         recipe: A name in :data:`~mmskelssl.evaluation.recipes.LINEAR`.
-        seed: Of the SGD recipes' start and order; ``logreg`` has no randomness.
-        num_classes: Width of the result; default the highest label + 1. A class without training clips is never chosen
-            by ``logreg``.
-        changes: Fields of the recipe to replace; name the result otherwise then.
+        seed: Seed of the initial weights and the order in SGD recipes. ``logreg`` is deterministic.
+        num_classes: Number of classes. By default, the highest label + 1. ``logreg`` never predicts a class without
+            training clips.
+        **changes: Fields of the recipe to replace. Report such results under another name.
 
     Returns:
-        (M, classes) float32 scores (logits); the class is the argmax.
+        (M, classes) float32 scores (logits). The predicted class is the argmax.
+
+    Raises:
+        UserError: If shapes do not match, labels are missing or there is only one class.
     """
     train, test = (feature_tensor(x, f'linear probe: {what}').numpy() for x, what in ((train, 'train'), (test, 'test')))
-    if test.shape[1] != train.shape[1]:  # before the fit, which takes time
-        raise UserError(f'linear probe: features {train.shape} and {test.shape} do not fit')
+    if test.shape[1] != train.shape[1]:  # check before the fit, which takes time
+        raise UserError(f'linear probe: features {train.shape} and {test.shape} do not match')
     return fit_probe(train, train_labels, recipe, seed, num_classes, **changes)(test)
 
 
 def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_classes: int | None = None,
               **changes) -> Callable[[np.ndarray], np.ndarray]:
-    """The classifier of :func:`linear_probe`, to score features with later.
+    """Fit the classifier of :func:`linear_probe` for later use.
 
     Returns:
-        A function: (M, D) float32 features -> (M, classes) float32 scores.
+        A function that maps features (M, D) float32 to scores (M, classes) float32.
     """
     settings = replace(LINEAR[recipe], **changes)
     train = feature_tensor(train, 'linear probe: train').numpy()
     labels = label_array(train_labels, 'linear probe')
     if len(train) != len(labels):
-        raise UserError(f'linear probe: features {train.shape} with {len(labels)} labels do not fit')
+        raise UserError(f'linear probe: features {train.shape} do not match {len(labels)} labels')
     if len(np.unique(labels)) < 2:
-        raise UserError(f'linear probe: all {len(labels)} training clips have class {labels[0]}; it needs two or more')
+        raise UserError(f'linear probe: all {len(labels)} training clips have class {labels[0]}; at least two classes '
+                        'are needed')
     classes = max(num_classes or 0, int(labels.max()) + 1)
     fit = _sgd if isinstance(settings, SGDRecipe) else _logreg
     score = fit(settings, train, labels, seed, classes)
@@ -63,7 +67,7 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
         if not np.isfinite(scores).all():
             raise UserError(f'linear probe: the scores of recipe {recipe!r} are not finite: the layer has diverged on '
                             f'features as large as {max(np.abs(train).max(), np.abs(test).max()):.3g}; check the '
-                            "encoder, or take recipe 'logreg', which standardises them")
+                            "encoder, or use recipe 'logreg', which standardises them")
         return scores
 
     return checked
@@ -93,7 +97,10 @@ def _sgd(recipe: SGDRecipe, train, labels, seed: int, classes: int) -> Callable:
 
 @contextmanager
 def _one_thread():
-    """Products this small lose more by waiting for each other's threads than they gain: 20 times on a busy machine."""
+    """Use one thread. With such small products, waiting for other threads costs more than it gains.
+
+    On a busy machine the difference is a factor of 20.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -114,7 +121,7 @@ def _logreg(recipe: LogRegRecipe, train, labels, seed: int, classes: int) -> Cal
         decision = model.decision_function((test - mean) / std)
         if decision.ndim == 1:  # two classes: one column
             decision = np.stack([-decision, decision], 1) / 2
-        # Lower than any other by a finite amount: scores are saved and averaged.
+        # Classes without training clips get a finite score below all others, because scores are saved and averaged.
         scores = np.full((len(test), classes), decision.min() - 1, np.float32)
         scores[:, model.classes_] = decision
         return scores

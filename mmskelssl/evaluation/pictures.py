@@ -1,4 +1,4 @@
-"""Where a classifier errs, as a picture."""
+"""Plot the errors of a classifier."""
 import io
 from collections.abc import Sequence
 
@@ -14,12 +14,14 @@ def _plain(text: str) -> str:
 
 
 def draw_errors(path: str, labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str], title: str) -> None:
-    """Confusion matrix (rows: truth, in percent of the class) beside the classes' accuracies; a png.
+    """Write a png with the confusion matrix (rows: truth, in percent of the class) and the accuracies per class.
 
     Args:
+        path: File to write.
         labels: (N,) classes.
-        predictions: (N,) classes; a negative one is no class and shows in no column.
+        predictions: (N,) classes. Negative predictions stand for no class and appear in no column.
         classes: Names by class number.
+        title: Title of the plot.
     """
     from matplotlib.figure import Figure
     classes, title = [_plain(name) for name in classes], _plain(title)

@@ -1,4 +1,4 @@
-"""The settings behind the names in results: a published number is only comparable under the same recipe.
+"""The recipes of the protocols. Results are only comparable with published numbers under the same recipe.
 
 Each protocol has a catalogue of recipes. A plug-in adds its own under a new name::
 
@@ -12,10 +12,10 @@ from mmskelssl.catalogue import Catalogue
 
 @dataclass(frozen=True)
 class SGDRecipe:
-    """Linear layer, cross-entropy, SGD with momentum .9, no weight decay; the last epoch counts.
+    """Linear layer with cross-entropy, trained by SGD with momentum .9 and without weight decay.
 
-    The layer starts as ``torch.nn.Linear`` does, or with weights N(0, ``init_std``) and no bias. The last, smaller
-    batch of an epoch is used.
+    The layer is initialised like ``torch.nn.Linear``, or with weights from N(0, ``init_std``) and zero bias. The last,
+    smaller batch of an epoch is used. The result is that of the last epoch.
     """
     lr: float
     batch_size: int
@@ -29,24 +29,29 @@ class SGDRecipe:
 
 @dataclass(frozen=True)
 class LogRegRecipe:
-    """L2-regularised logistic regression by L-BFGS, on features standardised by the training part's statistics."""
+    """L2-regularised logistic regression by L-BFGS, on features standardised with the training statistics."""
     C: float = 0.1
     max_iter: int = 1000
 
 
 @dataclass(frozen=True)
 class FinetuneRecipe:
-    """Cross-entropy on the clips as they are, without augmentation; the last epoch counts.
+    """Fine-tuning with cross-entropy on unaugmented clips. The result is that of the last epoch.
 
     Args:
-        lr: Of the encoder.
-        head_lr: Of the linear layer; default the same. Both follow one schedule.
+        lr: Learning rate of the encoder.
+        epochs: Number of epochs.
+        batch_size: Number of clips per batch.
+        head_lr: Learning rate of the linear layer. By default, that of the encoder. Both follow the same schedule.
         optimizer: ``sgd`` (momentum .9) or ``adamw``.
-        steps: Epochs after which the rates are multiplied by ``gamma``; None: a twentieth of all steps as warm-up,
-            then half a cosine.
-        min_steps: Small subsets train for more epochs, until they have had as many steps.
-        frozen_norm: Batch norms keep their statistics and nothing is dropped out, as in evaluation.
-        head_std: Start of the linear layer, see :class:`~mmskelssl.models.classifier.SkeletonClassifier`.
+        nesterov: Use Nesterov momentum (``sgd`` only).
+        weight_decay: Weight decay.
+        steps: Epochs after which the learning rates are multiplied by ``gamma``. None uses a twentieth of all steps as
+            warm-up, followed by half a cosine.
+        gamma: Factor of the learning rates.
+        min_steps: Minimum number of steps. Small subsets train for more epochs to reach it.
+        frozen_norm: Use batch norms in eval mode and no dropout.
+        head_std: Initialisation of the linear layer, see :class:`~mmskelssl.models.classifier.SkeletonClassifier`.
     """
     lr: float
     epochs: int
@@ -62,7 +67,7 @@ class FinetuneRecipe:
     head_std: float | None = None
 
     def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
-        """What the learning rates are multiplied by at a step."""
+        """Return the factor of the learning rates at a step."""
         if self.steps is not None:
             return self.gamma ** sum(step // steps_per_epoch >= epoch for epoch in self.steps)
         total = epochs * steps_per_epoch
@@ -71,16 +76,17 @@ class FinetuneRecipe:
 
 @dataclass(frozen=True)
 class KMeansRecipe:
-    """K-means on L2-normalised features, as many clusters as there are classes; the best of several starts."""
+    """K-means on L2-normalised features, with one cluster per class. The best of several starts is used."""
     starts: int = 10
 
 
-# Neighbours. One neighbour wins whatever its weight; 20 vote with exp(similarity / KNN_TEMPERATURE).
+# Number of neighbours. A single neighbour decides regardless of its weight; 20 vote with exp(similarity /
+# KNN_TEMPERATURE).
 KNN: Catalogue[int] = Catalogue('KNN recipe', {'1nn': 1, '20nn': 20})
 KNN_TEMPERATURE = 0.1
 
 LINEAR: Catalogue[SGDRecipe | LogRegRecipe] = Catalogue('linear recipe', {
-    'paper': SGDRecipe(lr=3, batch_size=128),  # AimCLR's
+    'paper': SGDRecipe(lr=3, batch_size=128),  # AimCLR
     'paper-actclr': SGDRecipe(lr=24, batch_size=1024),
     'paper-skeattnclr': SGDRecipe(lr=3, batch_size=128, epochs=150, steps=(60, 100), init_std=.02),
     'paper-crrl': SGDRecipe(lr=.1, batch_size=16, epochs=85, steps=(15, 35, 50, 66, 75), gamma=.5, nesterov=True,
@@ -88,9 +94,9 @@ LINEAR: Catalogue[SGDRecipe | LogRegRecipe] = Catalogue('linear recipe', {
     'logreg': LogRegRecipe(),
 })
 
-# Published ones differ in what they leave open (docs/methods.md 1.5, 2.5, 3.5). SkeAttnCLR has a learning rate for each
-# cell of its table; this is that of NTU-60 x-sub, joint stream. CRRL's code gives the encoder the layer's rate after
-# the first step; here each keeps its own.
+# The published recipes leave different settings open (docs/methods.md 1.5, 2.5, 3.5). SkeAttnCLR uses another learning
+# rate for each cell of its table. The one here is for NTU-60 x-sub, joint stream. CRRL's code sets the encoder's rate
+# to the layer's rate after the first step. Here each keeps its own.
 FINETUNE: Catalogue[FinetuneRecipe] = Catalogue('finetune recipe', {
     'small': FinetuneRecipe(lr=5e-4, head_lr=5e-3, epochs=20, batch_size=32, optimizer='adamw', weight_decay=.01,
                             min_steps=150),
@@ -100,8 +106,8 @@ FINETUNE: Catalogue[FinetuneRecipe] = Catalogue('finetune recipe', {
                                  steps=(15, 35, 50, 66, 75), head_std=.01),
 })
 
-# ActCLR's rate drops once more than in fine-tuning (docs/methods.md 1.5). SkeAttnCLR's rate and steps vary from cell to
-# cell; here they are those of its fine-tuning. CRRL publishes no semi-supervised recipe.
+# ActCLR's rate drops one more time than in fine-tuning (docs/methods.md 1.5). SkeAttnCLR's rate and steps vary between
+# cells. Here they are the same as for fine-tuning. CRRL does not publish a semi-supervised recipe.
 SEMI: Catalogue[FinetuneRecipe] = Catalogue('semi recipe', {
     'small': FINETUNE['small'],
     'paper-actclr': replace(FINETUNE['paper-actclr'], steps=(10, 30, 50)),

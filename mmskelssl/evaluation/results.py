@@ -1,4 +1,4 @@
-"""``results.json`` and the table."""
+"""Write ``results.json`` and print the table of results."""
 import json
 import math
 import os
@@ -36,14 +36,14 @@ def _shown(text: str) -> str:
 
 def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = None, data_hash: str | None = None,
                   command: str | None = None) -> None:
-    """Write rows with their provenance, whole or not at all.
+    """Write rows with their provenance atomically.
 
     Args:
         path: File to write, or a folder for ``results.json``.
-        rows: From :func:`~mmskelssl.evaluation.protocols.evaluate_encoder`.
-        config_hash: Of the run that made the encoder.
-        data_hash: Of the store.
-        command: Default this process's command line.
+        rows: Rows from :func:`~mmskelssl.evaluation.protocols.evaluate_encoder`.
+        config_hash: Hash of the run that trained the encoder.
+        data_hash: Hash of the store.
+        command: Command line. By default, that of this process.
     """
     if not path.endswith('.json'):
         path = os.path.join(path, 'results.json')
@@ -53,28 +53,28 @@ def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = 
 
 
 def encoder_name(row: Mapping, backbones: bool) -> str:
-    """``encoder`` of a row; where there are several backbones, an untrained one's besides."""
+    """Return ``encoder`` of a row. With several backbones, the name of an untrained encoder includes its backbone."""
     return f'untrained {row["backbone"]}' if backbones and row['encoder'] == 'untrained' else row['encoder']
 
 
 def column_of(row: Mapping) -> tuple:
-    """What decides a row's column in a table, the split aside."""
+    """Return the key of a row's column in a table, without the split."""
     return row['protocol'], row['recipe'], row.get('label_fraction') or 1.0
 
 
 def row_title(row: Mapping) -> str:
-    """The protocol in words: ``linear logreg``, ``semi 5 % small``."""
+    """Describe the protocol of a row, such as ``linear logreg`` or ``semi 5 % small``."""
     share = row.get('label_fraction') or 1.0
     return ' '.join([row['protocol'], *([f'{100 * share:g} %'] if share != 1 else []), row['recipe']])
 
 
 def main_number(row: Mapping) -> tuple[float, list[float] | None]:
-    """The number that a table shows, in percent, and its 95 % interval: mAP of a retrieval, else top 1."""
+    """Return the number to show in a table and its 95 % interval, in percent: mAP for retrieval, top 1 otherwise."""
     return (row['map'], row.get('map_ci95')) if row['protocol'] == 'retrieval' else (row['top1'], row['ci95'])
 
 
 def shown(rows: Sequence[Mapping]) -> list[Mapping]:
-    """Rows for a table: where seeds have been summed up, their mean instead of the single ones."""
+    """Return the rows to show in a table. The mean over seeds replaces the rows of single seeds."""
     def of(row):
         return (row['encoder'], row.get('method'), row.get('data'), row.get('stream'), row['split'], *column_of(row))
     means = {of(row) for row in rows if row.get('seeds')}
@@ -82,9 +82,10 @@ def shown(rows: Sequence[Mapping]) -> list[Mapping]:
 
 
 def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None:
-    """Print top 1 in percent and half of its 95 % interval: a line an encoder and split, a column a recipe.
+    """Print a table with one line per encoder and split and one column per recipe, followed by the recipes.
 
-    Of a retrieval it is the mAP, and over several seeds the mean and the standard deviation. The recipes follow.
+    Cells show top 1 in percent and half of its 95 % interval. Retrieval shows the mAP. Several seeds show the mean and
+    the standard deviation.
     """
     rows = shown(rows)
     columns = {column_of(row): row for row in rows}
@@ -107,7 +108,7 @@ def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None
         last_of_encoder = i + 1 < len(keys) and keys[i + 1][0] != key[0]
         table.add_row(*key, *(_cell(lines[key].get(column)) for column in columns), end_section=last_of_encoder)
     if console is None:
-        # As wide as the table, whatever the window: no number is cut off.
+        # Print the full table regardless of the window's width, so that no number is cut off.
         wide = Console(width=10_000)
         needed = Measurement.get(wide, wide.options, table).maximum
         console = Console(width=max(needed, Console().width if sys.stdout.isatty() else 120))
@@ -117,13 +118,13 @@ def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None
 
 
 def data_name(row: Mapping) -> str:
-    """Data set of a row, and the one of pre-training where it is another."""
+    """Return the data set of a row, together with that of pre-training if the two differ."""
     source = row.get('pretrain_data') or row['data']
     return row['data'] if source == row['data'] else f'{source} to {row["data"]}'
 
 
 def _legend(rows: Sequence[Mapping]) -> list[str]:
-    """What the recipes are, and the ensembles' weights."""
+    """Return lines that describe the recipes and the weights of ensembles."""
     used = dict.fromkeys((row['protocol'], row['recipe']) for row in rows)
     lines = [f'{protocol} {recipe}: {PROTOCOLS[protocol].RECIPES[recipe]}' for protocol, recipe in used
              if protocol in PROTOCOLS and is_dataclass(PROTOCOLS[protocol].RECIPES.get(recipe))]

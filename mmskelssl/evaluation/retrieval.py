@@ -1,26 +1,26 @@
-"""Rank a gallery by cosine."""
+"""Rank a gallery by cosine similarity."""
 from collections.abc import Sequence
 
 import torch
 
 from mmskelssl.evaluation.features import label_array, unit_features
 
-_CHUNK_BYTES = 64 << 20  # of similarities held at a time
+_CHUNK_BYTES = 64 << 20  # size of a chunk of similarities
 
 
 @torch.no_grad()
 def retrieve(gallery, gallery_labels, queries, query_labels, ranks: Sequence[int] = (1, 5, 10)):
-    """Average precision over the whole ranking, and whether one of the first clips is of the query's class.
+    """Compute the average precision of the full ranking and whether the first clips contain the query's class.
 
     Args:
         gallery: (B, D) features.
-        gallery_labels: (B,).
-        queries: (N, D).
-        query_labels: (N,). A class that the gallery has not scores 0.
-        ranks: Numbers of first clips.
+        gallery_labels: (B,) classes.
+        queries: (N, D) features.
+        query_labels: (N,) classes. Queries of a class that is missing from the gallery score 0.
+        ranks: Numbers of first clips to consider.
 
     Returns:
-        (N,) the nearest clip of the gallery, (N,) average precision in 0..1, and rank -> (N,) bool.
+        The nearest clip of the gallery (N,), the average precision (N,) in 0..1, and rank -> (N,) bool.
     """
     gallery, queries = (unit_features(x, f'retrieval: {what}')
                         for x, what in ((gallery, 'gallery'), (queries, 'queries')))

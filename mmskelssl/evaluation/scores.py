@@ -1,4 +1,4 @@
-"""Scores of test clips by sample id: what streams are joined by."""
+"""Scores of test clips by sample id, used to combine streams."""
 import io
 import json
 import zipfile
@@ -10,7 +10,7 @@ import numpy as np
 from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError
 
-_LIMIT = 1 << 30  # bytes that a file may unpack to
+_LIMIT = 1 << 30  # maximum size of an unpacked file in bytes
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Scores:
         ids: N sample names.
         scores: (N, classes), higher is better.
         labels: (N,) classes.
-        row: Row of results.json that they belong to; empty for other programs' files.
+        row: The corresponding row of results.json. Empty for files of other programs.
         classes: Class names.
     """
     ids: list[str]
@@ -32,7 +32,7 @@ class Scores:
 
 
 def save_scores(path: str, scores: Scores) -> None:
-    """Write ``ids``, ``scores``, ``labels``, ``classes`` and ``row`` (JSON) as an npz, whole or not at all."""
+    """Write ``ids``, ``scores``, ``labels``, ``classes`` and ``row`` (JSON) to an npz file atomically."""
     data = io.BytesIO()
     np.savez_compressed(data, ids=np.array(scores.ids, dtype=str), scores=scores.scores.astype(np.float32),
                         labels=np.asarray(scores.labels, np.int64),
@@ -41,12 +41,18 @@ def save_scores(path: str, scores: Scores) -> None:
 
 
 def load_scores(path: str) -> Scores:
-    """Read an npz of :func:`save_scores`, or another with ``ids``, ``scores`` and ``labels``; nothing in it can run."""
+    """Read an npz file from :func:`save_scores` or any other with ``ids``, ``scores`` and ``labels``.
+
+    Reading never executes anything in the file.
+
+    Raises:
+        UserError: If the file is missing, too large or invalid.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _LIMIT:
-            raise UserError(f'{path}: would unpack to {size} bytes; that is no file of scores')
+            raise UserError(f'{path}: would unpack to {size} bytes, too large for a file of scores')
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ('ids', 'scores', 'labels')}
             row = json.loads(str(file['row'])) if 'row' in file else {}
@@ -58,11 +64,11 @@ def load_scores(path: str) -> Scores:
     except UserError:
         raise
     except Exception as error:  # a damaged or crafted zip can fail in any way
-        raise UserError(f'{path}: no readable file of scores ({" ".join(str(error).split())[:200]})') from error
+        raise UserError(f'{path}: not a readable file of scores ({" ".join(str(error).split())[:200]})') from error
     ids, scores, labels = [str(name) for name in arrays['ids'].ravel()], arrays['scores'], arrays['labels']
     if (scores.ndim != 2 or not scores.shape[1] or scores.dtype.kind != 'f' or labels.dtype.kind not in 'iu'
             or labels.shape != (len(ids),) or len(scores) != len(ids) or not ids or not _is_row(row)):
-        raise UserError(f'{path}: {len(ids)} ids, scores {scores.shape} and labels {labels.shape} do not fit; '
+        raise UserError(f'{path}: {len(ids)} ids, scores {scores.shape} and labels {labels.shape} do not match; '
                         'expected N, (N, classes) and (N,), and a row of names and numbers')
     if not np.isfinite(scores).all():
         raise UserError(f'{path}: the scores of sample {ids[np.flatnonzero(~np.isfinite(scores).all(1))[0]]} are not '
@@ -77,7 +83,7 @@ def load_scores(path: str) -> Scores:
 
 
 def _is_row(row) -> bool:
-    """A row of results.json: names are texts on one line, all other values numbers or containers of them."""
+    """Return whether a row of results.json has one-line strings as names and numbers in its numeric fields."""
     names = ('encoder', 'method', 'data', 'split', 'train_split', 'test_split', 'stream', 'protocol', 'recipe')
     numbers = ('label_fraction', 'seed', 'seconds', 'feature_seconds', 'epoch')
     return (isinstance(row, dict)
@@ -86,24 +92,27 @@ def _is_row(row) -> bool:
 
 
 def join(members: Sequence[Scores], names: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Bring scores into one order by id.
+    """Align the scores of several members by id.
 
     Args:
-        members: Of the same clips, in any order.
-        names: What to call them in messages.
+        members: Scores of the same clips, in any order.
+        names: Names of the members, for messages.
 
     Returns:
-        N ids in the first one's order, (members, N, classes) scores, (N,) labels.
+        N ids in the order of the first member, (members, N, classes) scores, (N,) labels.
+
+    Raises:
+        UserError: If the members differ in clips, classes or labels.
     """
     first = members[0]
     places = [{name: row for row, name in enumerate(member.ids)} for member in members]
     for member, place, name in zip(members, places, names, strict=True):
         if len(place) < len(member.ids):
-            raise UserError(f'{name}: {len(member.ids) - len(place)} ids stand twice')
+            raise UserError(f'{name}: {len(member.ids) - len(place)} ids are duplicates')
         lacks, more = places[0].keys() - place.keys(), place.keys() - places[0].keys()
         if lacks or more:
-            raise UserError(f'{names[0]} and {name} are not of the same clips: {len(lacks)} are only in the first and '
-                            f'{len(more)} only in the second, such as {min(lacks or more)!r}')
+            raise UserError(f'{names[0]} and {name} do not contain the same clips: {len(lacks)} are only in the first '
+                            f'and {len(more)} only in the second, such as {min(lacks or more)!r}')
         if member.scores.shape[1] != first.scores.shape[1]:
             raise UserError(f'{names[0]} has {first.scores.shape[1]} classes, but {name} has {member.scores.shape[1]}')
     orders = [[place[name] for name in first.ids] for place in places]

@@ -1,4 +1,4 @@
-"""Which clips train a probe and which test it."""
+"""Pairs of splits for training and testing a probe."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ from mmskelssl.errors import UserError
 
 @dataclass(frozen=True)
 class SplitPair:
-    """A protocol's training and test split, and its name in results."""
+    """A training split and a test split, with the name of the pair in results."""
     name: str
     train: str
     test: str
 
 
 def default_pairs(splits: Mapping[str, Sequence]) -> list[SplitPair]:
-    """The protocols that a store's splits allow: train/test, train/test_clean, and X_train/X_test for each other X.
+    """Return the pairs among the splits of a store: train/test, train/test_clean, and X_train/X_test for each other X.
 
-    A pair equal to an earlier one in its samples is left out.
+    A pair with the same samples as an earlier one is omitted.
     """
     pairs = [SplitPair(test, 'train', test) for test in ('test', 'test_clean') if {'train', test} <= set(splits)]
     prefixes = [name.removesuffix('_train') for name in splits if name.endswith('_train')]
@@ -31,12 +31,12 @@ def default_pairs(splits: Mapping[str, Sequence]) -> list[SplitPair]:
             made.append(pair)
     if not made:
         raise UserError(f'no pair of splits to evaluate on among {", ".join(splits) or "none"}; '
-                        'name one with --split-pairs TRAIN:TEST')
+                        'specify one with --split-pairs TRAIN:TEST')
     return made
 
 
 def parse_pairs(texts: Sequence[str] | None, splits: Mapping[str, Sequence]) -> list[SplitPair]:
-    """Pairs written as ``train:test``; without any, :func:`default_pairs`."""
+    """Parse pairs written as ``train:test``. Without any, return :func:`default_pairs`."""
     if not texts:
         return default_pairs(splits)
     made = []
@@ -50,9 +50,10 @@ def parse_pairs(texts: Sequence[str] | None, splits: Mapping[str, Sequence]) -> 
 
 
 def subset(ids: Sequence[str], labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Positions of the same share of every class, at least one clip of each, ascending.
+    """Select the same share of every class, at least one clip each, and return the positions in ascending order.
 
-    The choice depends on ids, labels and seed, not on the order of the clips, and a smaller share is part of a larger.
+    The selection depends on ids, labels and seed but not on the order of the clips. A smaller share is a subset of a
+    larger one.
     """
     names, labels = np.asarray(ids), np.asarray(labels)
     kept = []

@@ -1,4 +1,4 @@
-"""Which samples of a store to look at, and pictures of them."""
+"""Select samples of a store and draw them."""
 import argparse
 import heapq
 import os.path as osp
@@ -14,14 +14,14 @@ from mmskelssl.visualization.views import ViewSteps
 
 
 def evenly(count: int, of: int) -> list[int]:
-    """At most ``count`` positions evenly spaced over ``of``."""
+    """Return at most ``count`` positions, evenly spaced over ``of``."""
     return np.unique(np.linspace(0, of - 1, min(count, of)).round().astype(int)).tolist()
 
 
 def one_per_class(store: SkeletonStore, count: int | None = None, unlabelled: int = 16) -> list[int]:
-    """The first sample of each class, of ``count`` evenly spaced classes.
+    """Return the first sample of each class, for ``count`` evenly spaced classes.
 
-    Without labels it is ``count`` evenly spaced samples, or ``unlabelled`` where there is no ``count``.
+    Without labels, return ``count`` evenly spaced samples, or ``unlabelled`` samples if ``count`` is None.
     """
     labels, first = np.unique(store.labels, return_index=True)
     first = first[labels >= 0]
@@ -31,7 +31,7 @@ def one_per_class(store: SkeletonStore, count: int | None = None, unlabelled: in
 
 
 def find(store: SkeletonStore, name: str) -> int:
-    """Position of a sample id."""
+    """Return the position of a sample id. For an unknown id, the error suggests the closest ones."""
     if name in store.positions:
         return store.positions[name]
     near = heapq.nlargest(3, store.ids, lambda other: _alike(name, other))
@@ -41,7 +41,7 @@ def find(store: SkeletonStore, name: str) -> int:
 
 
 def _alike(a: str, b: str) -> int:
-    """Letters that two ids share at their ends: with difflib a hundred thousand ids would take seconds."""
+    """Count the characters that two ids share at both ends. difflib would take seconds for a hundred thousand ids."""
     a, b = a.lower(), b.lower()
     return len(osp.commonprefix([a, b])) + len(osp.commonprefix([a[::-1], b[::-1]]))
 
@@ -54,7 +54,7 @@ def class_name(store: SkeletonStore, i: int) -> str | None:
 
 
 def file_name(name: str, taken: set[str]) -> str:
-    """A file name out of a sample id, which may hold anything: no two ids get the same."""
+    """Return a file name for a sample id, which may contain any characters. No two ids get the same name."""
     plain = re.sub(r'[^\w.-]+', '_', name).lstrip('.')[:100] or 'sample'
     unique, n = plain, 1
     while unique.lower() in taken:
@@ -65,7 +65,7 @@ def file_name(name: str, taken: set[str]) -> str:
 
 
 def draw_sheet(store: SkeletonStore, args: argparse.Namespace, look: dict, unlabelled: int) -> str:
-    """One sample per class in one picture; ``unlabelled`` evenly spaced ones without labels."""
+    """Draw one sample per class in one image. Without labels, draw ``unlabelled`` evenly spaced samples."""
     rows = one_per_class(store, unlabelled=unlabelled)
     clips = [(class_name(store, i) or store.ids[i], store.keypoints(i)) for i in rows]
     out = osp.join(args.out, f'contact_sheet.{args.format}')
@@ -81,7 +81,7 @@ def draw_sheet(store: SkeletonStore, args: argparse.Namespace, look: dict, unlab
 
 def draw_sample(store: SkeletonStore, i: int, steps: ViewSteps | None, out: str, args: argparse.Namespace,
                 look: dict) -> str:
-    """One sample, with all steps of a config if there is one."""
+    """Draw one sample, with all steps of a config if one is given."""
     title = ', '.join(filter(None, [store.ids[i], class_name(store, i)]))
     try:
         if steps is None:

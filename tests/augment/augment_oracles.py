@@ -1,4 +1,4 @@
-"""Slow statements of the augmentations for one clip (C, T, V, M), one number after another, from docs/methods.md."""
+"""Slow implementations of the augmentations for one clip (C, T, V, M), one number at a time, from docs/methods.md."""
 import cmath
 import math
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def points(clip):
-    """(first channel, frame, joint, person) of every point; C=6 holds two points a joint."""
+    """Return (first channel, frame, joint, person) of every point. C=6 contains two points per joint."""
     c, t, v, m = clip.shape
     return [(g, i, j, k) for g in range(0, c, 3) for i in range(t) for j in range(v) for k in range(m)]
 
 
 def bone_root_first(layout):
-    """(joint, parent), parents before children, without ``layout.order``."""
+    """Return pairs (joint, parent), parents before children, without ``layout.order``."""
     done, bones = {layout.centre}, []
     while len(done) < layout.num_joints:
         for joint in range(layout.num_joints):
@@ -82,7 +82,7 @@ def linear(clip, matrix):
 
 
 def rotate(clip, angles):
-    """Right-handed: about x, y turns to z; about y, z to x; about z, x to y."""
+    """Rotate right-handed: about x from y to z, about y from z to x, about z from x to y."""
     out = clip.copy()
     for g, i, j, k in points(clip):
         for axis in range(3):
@@ -224,7 +224,7 @@ def style_motion(clip, partner):
 
 
 def upsample(mask, frames, joints):
-    """(T', V') -> (T, V), bilinear, corners on corners."""
+    """(T', V') -> (T, V), bilinear with aligned corners."""
     out = np.zeros((frames, joints))
     for i in range(frames):
         for j in range(joints):

@@ -1,4 +1,4 @@
-"""What holds for every batched augmentation: nothing in place, own draws, reproducible, any N, V, M, C."""
+"""Contract of batched augmentations: not in place, draws per sample, reproducible, any N, V, M, C."""
 import pytest
 import torch
 
@@ -71,7 +71,7 @@ def test_probability_selects_samples(name):
     augment, x = build(name, p=0.), clips(300, t=12)
     assert torch.equal(augment(x, generator()), x)
     augment.p = 1.
-    # These may draw the identity: the middle window, the whole clip, the same length, a blur below one ulp.
+    # These may draw the identity: the middle window, the whole clip, the same length, or a blur below one ulp.
     identity = name in ('TemporalCrop', 'CropResize', 'Interpolate', 'GaussianBlur')
     share = changed(augment(x, generator()), x).double().mean()
     assert share > .7 if identity else share == 1
@@ -81,7 +81,7 @@ def test_probability_selects_samples(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_selected_samples_are_what_apply_makes_of_them(name):
-    """With p < 1 the rows that change are those of the operator on that sub-batch; the others are bit-equal."""
+    """With p < 1, changed rows equal the augmentation of that sub-batch. The other rows are bit-equal."""
     x, augment = clips(16), build(name, p=.5)
     y = augment(x, generator(2))
     same = generator(2)

@@ -1,4 +1,4 @@
-"""Mixing by body parts against a slow oracle, and the plans that are drawn."""
+"""Mixing by body parts compared with a slow oracle, and the distribution of the plans."""
 from collections import Counter
 
 import augment_oracles as oracle

@@ -1,4 +1,4 @@
-"""Spatial augmentations against slow oracles, and the ranges of what they draw."""
+"""Spatial augmentations compared with slow oracles, and the ranges of their parameters."""
 import math
 
 import augment_oracles as oracle

@@ -1,4 +1,4 @@
-"""Streams and ActCLR's style transfer and blending against slow oracles."""
+"""Streams and ActCLR's style transfer and blending, compared with slow oracles."""
 import augment_oracles as oracle
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_one_frame_does_not_move():
 
 @pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
 def test_padded_clips_move_up_to_their_last_real_frame(stream):
-    """As if each clip were cut to its length; a jump to the padding is no movement."""
+    """The result is the same as for clips cut to their length. The step to the padding does not count as movement."""
     x, lengths, layout = clips(3, 3, 6, 25, 2), [4, 6, 1], get_layout('ntu25')
     for clip, length in zip(x, lengths, strict=True):
         clip[:, length:] = 0 if stream != 'motion' else torch.nan

@@ -1,4 +1,4 @@
-"""Temporal augmentations against slow oracles, and the ranges of what they draw."""
+"""Temporal augmentations compared with slow oracles, and the ranges of their parameters."""
 import augment_oracles as oracle
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def compare(augment, x, slow, **params):
 @pytest.mark.parametrize(('frames', 'ratio'), [(13, 6), (50, 6), (64, 6), (9, 1), (5, 6), (1, 6)])
 def test_crop(frames, ratio):
     augment, last = TemporalCrop(ratio), 2 * (frames // ratio)
-    start = np.arange(last + 1)  # every window there is
+    start = np.arange(last + 1)  # all possible windows
     compare(augment, clips(len(start), t=frames), lambda clip, s: oracle.temporal_crop(clip, s, ratio), start=start)
     drawn = augment.draw(clips(2000, c=1, t=frames, v=1, m=1), generator())['start']
     assert set(drawn.tolist()) == set(range(last + 1)) or frames == 50 and drawn.min() == 0 and drawn.max() == 16

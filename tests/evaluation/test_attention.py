@@ -1,4 +1,4 @@
-"""Where masks lie, against loops; the tool end to end."""
+"""Shares of masks compared with loops, and the tool end to end."""
 import json
 import sys
 

@@ -1,4 +1,4 @@
-"""Tables from rows, and the pages that carry them."""
+"""Tables of rows and the pages that contain them."""
 import itertools
 import json
 import sys

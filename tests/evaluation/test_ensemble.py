@@ -1,4 +1,4 @@
-"""Scores joined by id, whatever their order; weights from training clips alone; bad files refused."""
+"""Scores are joined by id regardless of order, weights use only training clips, and bad files raise errors."""
 import itertools
 import zipfile
 
@@ -16,7 +16,7 @@ LABELS = np.arange(60) % 4
 def member(seed, noise=1., stream='joint', **row):
     rng = np.random.default_rng(seed)
     scores = np.eye(4)[LABELS] + noise * rng.normal(size=(60, 4))
-    order = rng.permutation(60)  # every member has an order of its own
+    order = rng.permutation(60)  # every member has its own order
     row = dict(encoder='SimCLR', stream=stream, split='test', protocol='linear', recipe='logreg', label_fraction=1.0,
                seconds=1., data='tiny', **row)
     return Scores([IDS[i] for i in order], scores[order], LABELS[order], row, list('abcd'))
@@ -38,7 +38,7 @@ def test_the_sum_is_that_of_each_clip():
     assert made.row['top1'] == pytest.approx(100 * hits / 60) and made.row['stream'] == '3s'
     assert made.row['encoder'] == 'SimCLR' and made.row['seconds'] == 3 and made.row['weights'] == [.5, .3, .2]
     rows_as_they_come = sum(np.eye(4)[m.scores.argmax(1)] for m in members()).argmax(1)
-    assert (rows_as_they_come == members()[0].labels).mean() < made.row['top1'] / 100  # what the join is for
+    assert (rows_as_they_come == members()[0].labels).mean() < made.row['top1'] / 100  # the reason for joining by id
 
 
 def test_weights_are_the_best_of_the_grid_and_even_among_equals():
@@ -87,8 +87,8 @@ def twice(m):
 
 
 @pytest.mark.parametrize('change, message', [
-    (drop, 'a and b are not of the same clips: 1 are only in the first and 0 only in the second'),
-    (relabel, r'different labels \(60 samples\)'), (twice, 'b: 1 ids stand twice'),
+    (drop, 'a and b do not contain the same clips: 1 are only in the first and 0 only in the second'),
+    (relabel, r'different labels \(60 samples\)'), (twice, 'b: 1 ids are duplicates'),
     (lambda m: Scores(m.ids, m.scores[:, :3], m.labels % 3, m.row), 'a has 4 classes, but b has 3')])
 def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(UserError, match=message):
@@ -99,8 +99,8 @@ def test_what_does_not_fit_is_refused(change, message):
     (dict(ids=['a'], scores=[[1., 0.]]), 'labels is not a file|it needs ids, scores and labels'),
     (dict(ids=['a'], scores=[[np.nan, 0.]], labels=[0]), 'scores of sample a are not finite'),
     (dict(ids=['a'], scores=[[1., 0.]], labels=[2]), 'sample a has label 2, but there are 2 classes'),
-    (dict(ids=['a', 'b'], scores=[[1., 0.]], labels=[0]), 'do not fit'),
-    (dict(ids=np.array(['a'], object), scores=[[1., 0.]], labels=[0]), 'no readable file of scores')])
+    (dict(ids=['a', 'b'], scores=[[1., 0.]], labels=[0]), 'do not match'),
+    (dict(ids=np.array(['a'], object), scores=[[1., 0.]], labels=[0]), 'not a readable file of scores')])
 def test_bad_files(tmp_path, arrays, message):
     path = str(tmp_path / 'x.npz')
     np.savez(path, **arrays)
@@ -113,7 +113,7 @@ def test_other_bad_files(tmp_path):
     with pytest.raises(UserError, match='no such file'):
         load_scores(str(path))
     path.write_bytes(b'PK no zip')
-    with pytest.raises(UserError, match='no readable file of scores'):
+    with pytest.raises(UserError, match='not a readable file of scores'):
         load_scores(str(path))
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive, archive.open('ids.npy', 'w') as file:
         for _ in range(1100):

@@ -1,4 +1,4 @@
-"""Fine-tuning on the tiny store: every backbone, clips of any length, each recipe's schedule."""
+"""Fine-tuning on the tiny store: every backbone, clips of any length, and the schedule of each recipe."""
 import copy
 from dataclasses import replace
 
@@ -77,7 +77,7 @@ def test_frozen_norms_keep_their_statistics(tiny_store):
 
 
 def test_frozen_recurrences_lose_their_dropout_alone():
-    """cuDNN has no backward pass for a GRU in evaluation mode."""
+    """cuDNN has no backward pass for a GRU in eval mode."""
     model = encoder('BiGRU')
     model.backbone.gru.dropout = .5
     _freeze(model)

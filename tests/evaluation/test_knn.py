@@ -1,4 +1,4 @@
-"""KNN against scikit-learn and against a loop."""
+"""KNN compared with scikit-learn and with a loop."""
 import math
 
 import numpy as np
@@ -64,7 +64,7 @@ def test_zero_features_are_near_nothing():
 
 @pytest.mark.parametrize('change, message', [
     (dict(bank_labels=[0, -1]), 'KNN: bank: 1 of 2 clips have no label'),
-    (dict(bank_labels=[0]), 'does not go with'),
+    (dict(bank_labels=[0]), 'does not match queries'),
     (dict(queries=[[1.0, float('nan')]]), 'queries row 0 is not finite'),
     (dict(queries=np.zeros((0, 2))), 'queries has shape'),
     (dict(ks=(0,)), 'at least 1')])

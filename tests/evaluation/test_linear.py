@@ -1,4 +1,4 @@
-"""Linear probes against torch.nn.Linear under torch.optim, and against scikit-learn's pipeline."""
+"""Linear probes compared with torch.nn.Linear under torch.optim and with scikit-learn's pipeline."""
 import numpy as np
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_recipes_are_frozen():
 
 @pytest.mark.parametrize('name', ['paper-skeattnclr', 'paper-crrl'])
 def test_other_papers_equal_torch(data, name):
-    """The same layer, start and order under torch.optim.SGD, epoch by epoch."""
+    """The same layer, initial weights and order under torch.optim.SGD, epoch by epoch."""
     train, labels, test, _ = data
     recipe = LINEAR[name]
     made = linear_probe(train, labels, test, name, seed=3, lr=.05)
@@ -53,7 +53,7 @@ def test_other_papers_equal_torch(data, name):
 
 
 def test_sgd_equals_written_out_momentum(data):
-    """The update rule by hand, in float64, with the gradient of softmax regression by hand."""
+    """The update rule and the gradient of softmax regression written out in float64."""
     train, labels, test, _ = data
     made = linear_probe(train, labels, test, 'paper', seed=3, batch_size=16, lr=0.1, epochs=5, steps=(3,))
     generator = torch.Generator().manual_seed(3)
@@ -114,7 +114,7 @@ def test_constant_features_are_allowed(data):
     ([0, 1, True, 0], 'logreg', 'booleans among them'),
     (np.array([True, False, True, False]), 'paper', 'got bool'),
     ([1, 1, 1, 1], 'paper', 'all 4 training clips have class 1'),
-    ([0, 1], 'paper', 'do not fit'),
+    ([0, 1], 'paper', 'do not match'),
     ([0, 1, 0, 1], 'best', "unknown linear recipe 'best'")])
 def test_bad_input(labels, recipe, message):
     with pytest.raises(UserError, match=message):

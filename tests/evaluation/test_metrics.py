@@ -1,4 +1,4 @@
-"""Accuracies by hand, and the interval against resampling written out."""
+"""Accuracies written out by hand, and the interval compared with explicit resampling."""
 import numpy as np
 import pytest
 
@@ -19,7 +19,7 @@ def test_top5_equals_sorting():
     expected = 100 * np.mean([label in np.argsort(row)[-5:] for row, label in zip(scores, labels, strict=True)])
     assert top_k(labels, scores, 5) == pytest.approx(expected)
     assert top_k(labels % 5, scores[:, :5], 5) is None
-    assert top_k(labels, np.zeros((200, 9)), 5) == 0  # all tied: no credit
+    assert top_k(labels, np.zeros((200, 9)), 5) == 0  # all scores tie: no hits
 
 
 def test_interval_is_the_bootstrap():

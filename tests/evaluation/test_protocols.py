@@ -1,4 +1,4 @@
-"""Features, splits, rows and results.json, with a small encoder and a data set in memory."""
+"""Features, splits, rows and results.json, with a small encoder and an in-memory data set."""
 import json
 
 import numpy as np
@@ -17,7 +17,7 @@ SPLITS = dict(train=range(40), test=range(40, 60), test_clean=range(40, 50),
 
 
 class Clips:
-    """60 clips of 6 classes, told apart by their mean coordinate."""
+    """60 clips of 6 classes that differ in their mean coordinate."""
     num_classes = 6
 
     def __init__(self, rows=range(60), labelled=True):
@@ -109,7 +109,7 @@ def test_rows_and_file(tmp_path):
     assert all(keys <= set(row) for row in rows)
     assert {(row['protocol'], row['recipe']) for row in rows} == {
         ('knn', '1nn'), ('knn', '20nn'), ('linear', 'logreg'), ('linear', 'paper')}
-    # The paper's learning rate is made for 256 small features, not for these.
+    # The paper's learning rate suits 256 small features, not these.
     assert all(row['top1'] > 60 for row in rows if row['recipe'] != 'paper')
     assert rows[0]['top5'] is None and rows[1]['top5'] > 60
     rows[0]['note'] = float('nan')

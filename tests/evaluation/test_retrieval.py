@@ -1,4 +1,4 @@
-"""Retrieval and clusters against loops over samples."""
+"""Retrieval and clustering compared with loops over samples."""
 import itertools
 
 import numpy as np
@@ -20,7 +20,7 @@ def data():
 
 
 def loop(gallery, gallery_labels, query, label):
-    """Average precision, the nearest, and the rank of the first hit, of one query."""
+    """Return average precision, nearest clip and rank of the first hit of one query."""
     similar = [float(query @ row) / np.sqrt(query @ query) / np.sqrt(row @ row) for row in gallery.astype('f8')]
     order = sorted(range(len(gallery)), key=lambda i: -similar[i])
     hits, precisions = 0, []
@@ -37,7 +37,7 @@ def test_equals_a_loop(data, chunk, monkeypatch):
     monkeypatch.setattr(retrieval, '_CHUNK_BYTES', chunk)
     gallery, gallery_labels, queries, labels = data
     labels = labels.copy()
-    labels[0] = 9  # a class that the gallery has not
+    labels[0] = 9  # a class missing from the gallery
     nearest, precision, recall = retrieve(gallery, gallery_labels, queries, labels, (1, 5, 10))
     expected = [loop(gallery, gallery_labels, q.astype('f8'), label) for q, label in zip(queries, labels, strict=True)]
     np.testing.assert_allclose(precision, [e[0] for e in expected], rtol=1e-9)

@@ -1,4 +1,4 @@
-"""Few labels: which clips, and do they stay the same?"""
+"""Subsets with few labels: which clips are selected and whether the selection is stable."""
 import numpy as np
 
 from mmskelssl.evaluation.splits import subset

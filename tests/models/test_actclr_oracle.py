@@ -1,4 +1,4 @@
-"""ActCLR and AimCLR, written a second time as loops over plain floats from docs/methods.md 1.3 and 4.2."""
+"""ActCLR and AimCLR against a second implementation with loops over plain floats, from docs/methods.md 1.3 and 4.2."""
 import math
 
 import numpy as np
@@ -69,20 +69,20 @@ def energy_drop_oracle(features, keep, epsilon=1e-4):
 def test_energy_drop(keep):
     features = (rand(3, 2, 4, 3, 5) - .5).requires_grad_()
     with torch.no_grad():
-        features[0, 1, ..., 2] += 3  # a joint that stands out in all channels and frames
-        features[2, 0, 1, 1, 3] += 5  # an activation that does, in a map that is otherwise even
+        features[0, 1, ..., 2] += 3  # a joint that deviates in all channels and frames
+        features[2, 0, 1, 1, 3] += 5  # a single activation that deviates, in an otherwise even map
     expected, joints = energy_drop_oracle(features.detach().numpy(), keep)
     made = energy_drop(features, keep)
     np.testing.assert_allclose(made.detach().numpy(), expected, rtol=1e-6)
     assert 0 < (expected == 0).mean() < 1 and (keep > .7 or not joints[0, 1, 2])
-    made.sum().backward()  # the mask is constant: kept activations get its value, dropped ones nothing
+    made.sum().backward()  # the mask is constant: kept activations get its value as gradient, dropped ones zero
     np.testing.assert_allclose(features.grad.numpy(), expected / features.detach().numpy(), rtol=1e-6)
 
 
 # ActCLR: the key of a mixed clip
 
 def mixed_keys(key, mask, plan, layout):
-    """Step 8: shares of the attention exp(mask / 0.1) that the pasted and the kept region hold."""
+    """Step 8: shares of the attention exp(mask / 0.1) in the pasted and the kept region."""
     parts = list(layout.parts.values())
     chosen = {joint for part in plan.parts for joint in parts[part]}
     keys = []
@@ -144,7 +144,7 @@ def two_layers(projector, pooled):
 
 
 def pooled(features, mask=None):
-    """Mean over persons of the mean over cells, weighed by the mask; features (M, D, T', V)."""
+    """Average over cells, weighted by the mask, then over persons; features (M, D, T', V)."""
     total = [0.] * features.shape[1]
     for m in range(M):
         weight = np.ones((CELLS, V)) if mask is None else mask[m].numpy()
@@ -156,7 +156,7 @@ def pooled(features, mask=None):
 
 
 def test_static_anchor_and_semantic_key(monkeypatch):
-    """Steps 2 and 4, on the key encoder."""
+    """Steps 2 and 4, with the key encoder."""
     model, view, mask = build(), rand(N, 3, FRAMES, V, M) - .4, rand(N, M, CELLS, V, seed=2)
     model.key_encoder.backbone = Toy()
     for p in model.key_encoder.projector.parameters():
@@ -166,7 +166,7 @@ def test_static_anchor_and_semantic_key(monkeypatch):
         average = model.key_encoder.backbone((sum(view) / N)[None])[0]
         anchor = model.static_anchor(view)
     expected = torch.tensor(two_layers(model.key_encoder.projector, pooled(average)))
-    torch.testing.assert_close(anchor[0], expected.to(anchor), rtol=1e-5, atol=1e-6)  # it leaves in float32
+    torch.testing.assert_close(anchor[0], expected.to(anchor), rtol=1e-5, atol=1e-6)  # the result is float32
 
     def mask_of(features, projector, given):
         assert projector is model.key_encoder.projector and given is anchor
@@ -181,12 +181,12 @@ def test_static_anchor_and_semantic_key(monkeypatch):
 
 
 def test_running_anchor():
-    """The first batch's anchor, then nine tenths of the old and one of the new."""
+    """The anchor starts with the first batch's, then mixes nine tenths of the old and one tenth of the new."""
     model = build(anchor='running')
     views, plain = [rand(N, 3, FRAMES, V, M, seed=i) * (i + 1) for i in range(3)], build()
     model.key_encoder.backbone = plain.key_encoder.backbone = Toy()
     plain.key_encoder.projector = model.key_encoder.projector
-    model.running_anchor = model.running_anchor.float()  # embeddings are float32 whatever the model
+    model.running_anchor = model.running_anchor.float()  # embeddings are float32 regardless of the model
     single = [plain.static_anchor(view).double() for view in views]
     expected = .9 * (.9 * single[0] + .1 * single[1]) + .1 * single[2]
     for view in views:
@@ -212,7 +212,7 @@ def cross_entropy_to_key(embedding, key, queue, temperature):
 
 
 def upsampled(mask, frames):
-    """(T', V) -> (T, V): linear in time, corners on corners; the joints stay."""
+    """(T', V) -> (T, V): linear in time with aligned corners; joints are unchanged."""
     where = np.arange(frames) * (len(mask) - 1) / (frames - 1)
     return np.stack([np.interp(where, range(len(mask)), mask[:, v].numpy()) for v in range(mask.shape[1])], 1)
 
@@ -233,7 +233,7 @@ def test_the_whole_step(monkeypatch, late, weight):
     views = {name: rand(N, 3, FRAMES, V, M, seed=i) - .5 for i, name in enumerate(('normal', 'strong', 'weak', 'key'))}
     masks = dict(zip(('normal', 'weak'), rand(2, N, M, CELLS, V, seed=9), strict=True))
     embeddings, key, queue = unit(3, N, E, seed=4).requires_grad_(), unit(N, E, seed=5), unit(K, E, seed=6)
-    queue[3] = key[1] + .05 * unit(E, seed=7)  # a near-duplicate of a key, above .95 and of no use
+    queue[3] = key[1] + .05 * unit(E, seed=7)  # a near-duplicate of a key, above .95 and therefore excluded
     queue = nn.functional.normalize(queue, dim=1)
     assert key[1] @ queue[3] > .95
     model.queue.keys.copy_(queue)
@@ -263,13 +263,13 @@ def test_the_whole_step(monkeypatch, late, weight):
     before = {name: view.clone() for name, view in views.items()}
     losses = model.loss(views, {})
 
-    # What the three branches look at (steps 6 to 8). Style and mixing have oracles of their own.
+    # Inputs of the three branches (steps 6 to 8). Style and mixing have their own oracles.
     styled = transfer_style(views['weak'], 2, 'joint', layout)
     expected = [blended(masks['normal'], views['normal'], views['strong']),
                 blended(masks['weak'], styled, mix(styled, PLANS[0], layout)), mix(views['weak'], PLANS[1], layout)]
     for made, wanted in zip(seen, expected, strict=True):
         torch.testing.assert_close(made, wanted, rtol=1e-9, atol=1e-9)
-    # The second branch pastes less from the late epoch on, the third never does.
+    # From the late epoch on, the second branch pastes less. The third does not change.
     assert drawn == [dict(parts=(1, 2), cells=(1, 3)) if late else dict(parts=(2, 3), cells=(3, 5)), {}]
     assert all(torch.equal(views[name], before[name]) for name in views)
 
@@ -281,8 +281,8 @@ def test_the_whole_step(monkeypatch, late, weight):
         wanted = sum(cross_entropy_to_key(plain[call, i], key[i], queue, .3) for call in (0, 1) for i in range(N))
         assert losses['loss_contrast'].item() == pytest.approx(weight * wanted / N / 2, rel=1e-9)
     names = {'loss_intra', 'loss_inter', 'loss_mixed', *(['loss_contrast'] if weight else [])}
-    assert {name for name in losses if 'loss' in name} == names  # mmengine adds up these, with weights 1
+    assert {name for name in losses if 'loss' in name} == names  # mmengine sums these with weight 1
     assert float(losses['mask_mean']) == pytest.approx(float(masks['normal'].mean()))
-    sum(losses[name] for name in names).backward()  # the queue moved on meanwhile
+    sum(losses[name] for name in names).backward()  # the queue has changed in the meantime
     assert (embeddings.grad.abs().sum(2) > 0).all()
     torch.testing.assert_close(model.queue.keys, torch.cat([key, queue[N:]]))  # the clip's own key, not the mixed one

@@ -1,4 +1,4 @@
-"""What a backbone has to be: the shipped ones, a stranger's module, and what is refused when the model is built."""
+"""The backbone contract: shipped backbones, a third-party module, and errors when the model is built."""
 import pytest
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from mmskelssl.registry import MODELS
 
 
 class Stranger(nn.Module):
-    """Derives from nothing of ours, and knows no optional attribute."""
+    """A module that does not derive from our classes and has no optional attributes."""
 
     def __init__(self, layout, in_channels=3):
         super().__init__()

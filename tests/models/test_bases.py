@@ -1,4 +1,4 @@
-"""The bases of methods: a method without negatives, and states written when the key encoder had another name."""
+"""Base classes of methods: a method without negatives, and states with the former name of the key encoder."""
 import json
 import re
 import textwrap
@@ -21,7 +21,7 @@ HEAD = dict(hidden_channels=8, out_channels=6)
 
 
 def documented_byol() -> type:
-    """The example of docs/add_a_method.md, not registered."""
+    """The example of docs/add_a_method.md, without registration."""
     text = (Path(__file__).resolve().parents[2] / 'docs/add_a_method.md').read_text()
     code = textwrap.dedent(re.search(r'```python\n(.*?)```', text, re.DOTALL)[1])
     names = dict(F=F, MomentumModel=MomentumModel, Projector=Projector,
@@ -53,11 +53,11 @@ def test_the_bases_build_on_each_other():
 
 
 def test_a_step_without_negatives():
-    """Loss by definition; gradients to the online side alone; the key encoder follows by the momentum."""
+    """The loss follows its definition, only the online side has gradients, and the key encoder uses the momentum."""
     model = build(momentum=dict(momentum=.75))
     clips, optimizer = views(), torch.optim.SGD([p for p in model.parameters() if p.requires_grad], .1)
     values = model.loss(clips, {})
-    with torch.no_grad():  # before the first step both encoders are one, but for the BN statistics, unused in training
+    with torch.no_grad():  # before the first step both encoders are equal, except for BN statistics, unused in training
         made = [model.projector(model.pool(model.backbone(clips[name]))) for name in clips]
         q, k = [F.normalize(model.predictor(x), dim=1) for x in made], [F.normalize(x, dim=1) for x in made]
     expected = sum(2 - 2 * sum(float(a @ b) for a, b in zip(*pair, strict=True)) / 5 for pair in ((q[0], k[1]),
@@ -108,7 +108,7 @@ def same_state(a, b) -> bool:
 
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 def test_states_of_old_names_load(trained, prefix):
-    """By torch, and by mmengine, which loads by itself."""
+    """Loading with torch and with mmengine's own loader."""
     from mmengine.runner.checkpoint import load_state_dict
     old = {prefix + name: value for name, value in with_old_names(trained.state_dict()).items()}
     assert f'{prefix}key.updates' in old and trained.rename_state(with_old_names(trained.state_dict())).keys() == \
@@ -118,8 +118,8 @@ def test_states_of_old_names_load(trained, prefix):
         load(nn.ModuleDict(dict(module=fresh)) if prefix else fresh)
         assert same_state(fresh, trained)
         fresh.key_encoder.start()
-        assert same_state(fresh, trained)  # it goes on with the copy that was stored
-    assert f'{prefix}key.updates' in old  # the caller's dict stays as it is
+        assert same_state(fresh, trained)  # it continues with the stored copy
+    assert f'{prefix}key.updates' in old  # the caller's dict does not change
 
 
 def test_checkpoints_of_old_names_load_whole_and_in_part(trained, tmp_path):
@@ -133,7 +133,7 @@ def test_checkpoints_of_old_names_load_whole_and_in_part(trained, tmp_path):
 
 
 def test_a_checkpoint_with_old_names_and_options_is_rebuilt_as_it_was(tmp_path):
-    """AimCLR's ``mined`` was once called ``topk``."""
+    """AimCLR's ``mined`` was called ``topk`` before."""
     described = dict(type='AimCLR', backbone=dict(BACKBONE), projector=HEAD, queue_size=16, drop_keep=None,
                      data_preprocessor=dict(type='SkeletonPreprocessor', layout='sbu15',
                                             views=dict(extreme=[], query=[], key=[])))

@@ -1,4 +1,4 @@
-"""The classifier by itself, and as a model that a config names."""
+"""The classifier on its own and as the model of a config."""
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ def test_refusals():
 
 @pytest.mark.slow
 def test_a_config_can_train_one(tiny_store, tmp_path):
-    """Supervised from scratch: what pre-training has to beat."""
+    """Supervised training from scratch, the baseline for pre-training."""
     config = tmp_path / 'supervised.py'
     config.write_text(f'''
 _base_ = ['{CONFIGS}/_base_/runtime.py', '{CONFIGS}/_base_/datasets/toy.py',

@@ -1,4 +1,4 @@
-"""CRRL's three models, written a second time from docs/methods.md 3: GRU equations frame by frame, in float64.
+"""CRRL's three models against a second implementation of docs/methods.md 3: GRU equations per frame, in float64.
 
 The oracle works on torch vectors, so that its gradients are exact too: what the method detaches, it detaches.
 """
@@ -12,7 +12,7 @@ from mmskelssl.models.modules.decoder import SequenceDecoder
 
 LAYOUT = dict(name='three', joints=['a', 'b', 'c'], parents=[0, 0, 1], hip=0, shoulders=(1, 2))
 N, C, FRAMES, V, M, H, E, K = 4, 2, 7, 3, 2, 3, 5, 6
-LENGTHS = torch.tensor([5, 6, 1, 2])  # none as long as the padding
+LENGTHS = torch.tensor([5, 6, 1, 2])  # none fills the whole padded length
 close = dict(rtol=1e-10, atol=1e-13)
 
 
@@ -21,7 +21,7 @@ def rand(*shape, seed=0):
 
 
 def shuffled(model):
-    """A model with weights worth following, the key encoder and the teacher with others than the query's."""
+    """Build a model with non-trivial weights. Key encoder and teacher do not share the query encoder's weights."""
     for i, p in enumerate(model.double().parameters()):
         with torch.no_grad():
             p.copy_(rand(*p.shape, seed=10 + i))
@@ -37,7 +37,7 @@ def build(kind, **options):
 
 
 def clips(seed=0):
-    """Padding is garbage."""
+    """A batch whose padding contains garbage."""
     return rand(N, C, FRAMES, V, M, seed=seed), LENGTHS
 
 
@@ -52,7 +52,7 @@ def frames_of(x, length):
 
 
 def gru_layer(gru, suffix, inputs):
-    """Reset gate, update gate, candidate (torch's convention), from a state of zeros."""
+    """Compute reset gate, update gate and candidate (torch's convention), from a zero state."""
     w_in, w_state, b_in, b_state = (getattr(gru, f'{kind}_{suffix}')
                                     for kind in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'))
     h = w_state.shape[1]
@@ -68,7 +68,7 @@ def gru_layer(gru, suffix, inputs):
 
 
 def encode(gru, frames):
-    """Both directions over the true length; a frame's feature is [forwards, backwards]."""
+    """Run both directions over the true length. The feature of a frame is [forwards, backwards]."""
     for layer in range(gru.num_layers):
         onwards = gru_layer(gru, f'l{layer}', frames)
         back = gru_layer(gru, f'l{layer}_reverse', frames[::-1])[::-1]
@@ -123,10 +123,10 @@ def same_gradients(model, expected, made, frozen):
 
 # Encoder and decoder
 
-@pytest.mark.parametrize('n', [N, 40])  # 40 go in groups of similar length
+@pytest.mark.parametrize('n', [N, 40])  # 40 are processed in groups of similar length
 @pytest.mark.parametrize('training', [True, False])
 def test_encoder(n, training):
-    """With gradient in groups, without it packed: the same numbers, and the same gradients as those of packing."""
+    """Groups (with gradient) and packing (without) give the same values, and groups the gradients of packing."""
     net, x = BiGRU(LAYOUT, C, M, H, dropout=0.).double(), rand(n, C, FRAMES, V, M)
     lengths = torch.arange(n) * 5 % FRAMES + 1 if n > N else LENGTHS
     with torch.set_grad_enabled(training):
@@ -189,7 +189,7 @@ def test_motion_learner(key_head, scale, in_batch):
     before = {name: p.clone() for name, p in model.key_encoder.named_parameters()}
     made = step(model, x, lengths)
 
-    with torch.no_grad():  # the key encoder has moved first, and its head with it unless that is a fixed one
+    with torch.no_grad():  # the key encoder is updated first, together with its head unless the head is fixed
         for name, p in model.key_encoder.named_parameters():
             online = model.get_parameter(name)
             fixed = key_head == 'fixed' and name.startswith('projector.')
@@ -216,7 +216,7 @@ def test_motion_learner(key_head, scale, in_batch):
 
 @pytest.mark.parametrize('key_head', ['fixed', 'momentum'])
 def test_what_becomes_of_the_key_head(key_head):
-    """A fixed one is another random draw than the query's, and nothing ever changes it; the other one follows."""
+    """A fixed head is drawn independently of the query's and never changes. A momentum head follows the query's."""
     torch.manual_seed(0)
     model = CRRLMotion(BiGRU(LAYOUT, C, M, H), key_head=key_head, queue_size=K, momentum=dict(momentum=.5))
     model.double()
@@ -231,10 +231,10 @@ def test_what_becomes_of_the_key_head(key_head):
     assert not torch.equal(model.projector.mlp[0].weight, now)
     fresh = CRRLMotion(BiGRU(LAYOUT, C, M, H), key_head=key_head, queue_size=K).double()
     fresh.load_state_dict(model.state_dict())
-    assert torch.equal(fresh.key_encoder.projector.mlp[0].weight, now)  # part of the checkpoint
+    assert torch.equal(fresh.key_encoder.projector.mlp[0].weight, now)  # the head is part of the checkpoint
 
 
-# The reconstructor, and the information fuser
+# The reconstructor and the information fuser
 
 def test_reconstruction():
     model, (x, lengths) = build(CRRLReconstruct), clips()
@@ -253,7 +253,7 @@ def test_clips_of_one_length_need_no_lengths():
 
 
 def test_distillation():
-    """The student's head predicts what the frozen teacher, given coordinates, makes of the clip."""
+    """The student's head predicts the feature that the frozen teacher computes from the coordinates."""
     model, (x, lengths) = build(CRRL, distill_weight=.3, head=dict(hidden_channels=4)), clips()
     expected, made = reconstruction(model, x, lengths), step(model, x, lengths)
     expected['loss_distill'] = 0.
@@ -284,12 +284,12 @@ def test_the_teacher_never_changes():
 
 @pytest.mark.parametrize('teacher_dropout', [False, True])
 def test_teacher_dropout(teacher_dropout):
-    """As released, the teacher's dropout is never turned off; by default it is."""
+    """The released code never disables the teacher's dropout. Here it is disabled by default."""
     model, (x, lengths) = build(CRRL, dropout=.5, teacher_dropout=teacher_dropout), clips()
 
     def is_random(net):
         return not torch.equal(net(x, lengths), net(x, lengths))
-    assert model.training  # before anybody calls train()
+    assert model.training  # before any call of train()
     for _ in range(2):
         assert is_random(model.backbone) and is_random(model.teacher) == teacher_dropout
         model.eval()

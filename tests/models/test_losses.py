@@ -1,4 +1,4 @@
-"""Each loss against a slow oracle written from its definition, sample by sample, in float64."""
+"""Each loss compared with a slow oracle that follows its definition, sample by sample, in float64."""
 import math
 
 import pytest
@@ -32,7 +32,7 @@ def test_info_nce(n, k, in_batch, with_extra):
     for i in range(n):
         row = [dot(query[i], key[i])] + [dot(query[i], entry) for entry in queue]
         row += [dot(query[i], key[j]) for j in range(n) if j != i] if in_batch else []
-        row += [dot(query[i], extra[i])] if with_extra else []  # one's own, nobody else's
+        row += [dot(query[i], extra[i])] if with_extra else []  # only the query's own
         expected -= math.log(softmax([v / .2 for v in row])[0]) / n
         assert logits[i].tolist() == pytest.approx([v / .2 for v in row], rel=1e-12)
     assert losses.info_nce(logits).item() == pytest.approx(expected, rel=1e-12, abs=1e-12)

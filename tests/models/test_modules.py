@@ -1,4 +1,4 @@
-"""Momentum encoder, queue, graph convolution, actionlet."""
+"""Momentum encoder, queue, graph convolution and actionlet."""
 import math
 import os
 import subprocess
@@ -88,7 +88,7 @@ def test_negatives_survive_an_enqueue():
 @pytest.mark.parametrize('layout', ['ntu25', 'kinect20', 'coco17', 'cmu31', 'hand21'])
 @pytest.mark.parametrize('adjacency', ['stgcn', 'agcn', 'partition'])
 def test_graph_convolution_is_the_published_sum(layout, adjacency):
-    """Gathering first equals the 1x1 convolution to K slices followed by the einsum over joints."""
+    """Gathering first is equivalent to the 1x1 convolution to K slices followed by the einsum over joints."""
     net = STGCN(layout, adjacency=adjacency, dropout=0).double()
     gcn, importance = net.blocks[4].gcn, torch.rand_like(net.A) + .5
     x = torch.randn(2, 16, 5, net.layout.num_joints, dtype=torch.float64, requires_grad=True)
@@ -117,14 +117,14 @@ def test_backbone_refuses_another_skeleton():
 
 
 def test_parameter_counts_of_the_papers():
-    """docs/methods.md 0.4: parameters without the classifier."""
+    """docs/methods.md 0.4: number of parameters without the classifier."""
     def count(**kwargs):
         return sum(p.numel() for p in STGCN('ntu25', **kwargs).parameters())
     assert count() == 821_380 and count(hidden_channels=64) == 3_083_412
 
 
 def actionlet_oracle(features, projector, anchor, layout):
-    """Gradient through the whole map, as published, then loops over body parts."""
+    """Compute the gradient through the whole map, as published, then loop over body parts."""
     features = features.clone().requires_grad_()
     embedding = projector(features.mean((3, 4)).mean(1))
     distance = 1 - torch.stack([F.cosine_similarity(e, anchor[0], dim=0) for e in embedding]).mean()
@@ -148,7 +148,7 @@ def test_actionlet_against_the_gradient_of_the_map(n):
     expected = actionlet_oracle(features, projector, anchor, layout)
     assert 0 < expected.mean() < 1
     torch.testing.assert_close(mask, expected, rtol=1e-8, atol=1e-8)
-    assert all(p.grad is None for p in projector.parameters())  # nothing leaks into the real backward
+    assert all(p.grad is None for p in projector.parameters())  # no gradient leaks into the real backward pass
 
 
 def test_relative_threshold_does_not_depend_on_the_batch():
@@ -182,13 +182,13 @@ def test_pool_parts_keeps_the_sum():
 
 
 def test_skipping_absent_persons():
-    """In eval mode a present person's map does not depend on the policy, and a skipped one's is zero."""
+    """In eval mode, the map of a present person does not depend on the policy, and that of a skipped person is zero."""
     torch.manual_seed(0)
     x = torch.randn(4, 3, 8, 25, 2)
     x[1, ..., 1] = 0
     x[3] = 0
     plain = STGCN('ntu25', hidden_channels=4, out_channels=8).eval()
-    for module in plain.modules():  # as after training: a body of zeros has a response of its own
+    for module in plain.modules():  # as after training, where a body of zeros has a non-zero response
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(module.bias)
     skipping = STGCN('ntu25', hidden_channels=4, out_channels=8, absent='skip').eval()
@@ -200,7 +200,7 @@ def test_skipping_absent_persons():
 
 
 def test_odd_batches_of_narrow_networks_on_two_threads():
-    """A strided 1x1 convolution there crashed the process; in one of its own, since a crash ends all tests."""
+    """A strided 1x1 convolution crashed here. The test runs in a subprocess, since a crash ends all tests."""
     code = ('import torch; from mmskelssl.models.backbones import STGCN; torch.set_num_threads(2); '
             "net = STGCN('ntu25', hidden_channels=4, out_channels=16); "
             'net(torch.randn(17, 3, 24, 25, 1)).square().mean().backward()')
@@ -211,11 +211,11 @@ def test_odd_batches_of_narrow_networks_on_two_threads():
 
 @pytest.mark.parametrize('adjacency', ['stgcn', 'agcn'])
 def test_eval_folds_norms_and_encodes_the_absent_once(adjacency):
-    """Equal to the unfolded network with every person by itself; with gradients there are no short cuts."""
+    """Equal to the unfolded network with each person encoded separately. With gradients there are no shortcuts."""
     torch.manual_seed(0)
     net = STGCN('ntu25', hidden_channels=4, out_channels=8, adjacency=adjacency).double()
     x = torch.randn(5, 3, 14, 25, 2, dtype=torch.float64)
-    net(x)  # the statistics of the batch norms move
+    net(x)  # updates the statistics of the batch norms
     x[1:4, ..., 1] = 0
     x[2] = 0
     net.eval()
@@ -224,7 +224,7 @@ def test_eval_folds_norms_and_encodes_the_absent_once(adjacency):
     handle = net.blocks[0].register_forward_hook(lambda module, args, out: seen.append(len(out)))
     with torch.no_grad():
         torch.testing.assert_close(net(x), with_gradients, rtol=1e-11, atol=1e-12)
-        assert seen == [7]  # six persons who are there, and one for the four who are not
+        assert seen == [7]  # six present persons, and one for the four absent ones
         handle.remove()
         torch.testing.assert_close(net(x[2:3]), with_gradients[2:3], rtol=1e-11, atol=1e-12)
     assert with_gradients[1, 1].abs().max() > 0

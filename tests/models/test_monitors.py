@@ -1,4 +1,4 @@
-"""Collapse monitors against loops and known cases."""
+"""Collapse monitors, compared with loops and known cases."""
 import math
 
 import pytest

@@ -1,4 +1,4 @@
-"""SkeletonPreprocessor against plain NumPy: alignment, streams, and what its draws depend on."""
+"""SkeletonPreprocessor compared with plain NumPy: alignment, streams, and reproducibility of its draws."""
 import copy
 
 import numpy as np
@@ -26,7 +26,7 @@ def batch(x):
 
 
 def aligned(x, layout):
-    """docs/methods.md 0.1, steps 3 and 5, person by person and frame by frame."""
+    """Steps 3 and 5 of docs/methods.md 0.1, person by person and frame by frame."""
     x, layout = x.numpy(), get_layout(layout)
     left, right, centre = *layout.shoulders, layout.centre
     out = np.zeros_like(x)
@@ -73,7 +73,7 @@ def test_alignment_and_stream(layout, alignment, stream):
 
 
 def test_alignment_faces_the_front():
-    """Shoulders lie along x, within what the published 1e-4 in the angle leaves, where all frames agree on a side."""
+    """Shoulders lie along x up to the published 1e-4 in the angle, if all frames agree on a side."""
     x, layout = clips(n=4), get_layout('ntu25')
     left, right = layout.shoulders
     x[:, 2, :, right] = x[:, 2, :, left] + x[:, 2, :, right].abs()
@@ -84,7 +84,7 @@ def test_alignment_faces_the_front():
 
 
 class Square(BatchAugment):
-    """Commutes with neither alignment nor stream; counts its calls."""
+    """An augmentation that commutes with neither alignment nor stream and counts its calls."""
     calls = 0
 
     def apply(self, x):
@@ -108,8 +108,8 @@ def test_evaluation_draws_nothing():
     before = made(batch(x), True)['inputs']['a']
     made.set_progress(0)
     assert torch.equal(made(batch(x), False)['inputs'], x) and square.calls == 1
-    assert torch.equal(made(batch(x), True)['inputs']['a'], before)  # the generator has not moved
-    assert torch.equal(SkeletonPreprocessor('ntu25')(batch(x), True)['inputs'], x)  # no views, then clips
+    assert torch.equal(made(batch(x), True)['inputs']['a'], before)  # the generator has not advanced
+    assert torch.equal(SkeletonPreprocessor('ntu25')(batch(x), True)['inputs'], x)  # no views: the clips
 
 
 def test_views_by_name_beside_the_samples():
@@ -120,7 +120,7 @@ def test_views_by_name_beside_the_samples():
     assert list(out['inputs']) == ['query', 'key', 'plain']
     assert torch.equal(out['data_samples']['index'], torch.arange(3))
     assert not torch.equal(out['inputs']['query'], out['inputs']['key']) and torch.equal(out['inputs']['plain'], x)
-    assert torch.equal(data['inputs'], before['inputs']) and data.keys() == before.keys()  # the batch is left alone
+    assert torch.equal(data['inputs'], before['inputs']) and data.keys() == before.keys()  # the batch is not modified
 
 
 def test_draws_depend_on_seed_rank_and_iteration(monkeypatch):
@@ -136,7 +136,7 @@ def test_draws_depend_on_seed_rank_and_iteration(monkeypatch):
     first = view()
     assert torch.equal(view(), first) and torch.equal(view(built_at=3), first)
     others = [first, view(seed=1), view(rank=1), view(iteration=6), view(seed=1, rank=5, iteration=0),
-              view(seed=5, rank=0, iteration=1)]  # the three numbers do not merge into a sum
+              view(seed=5, rank=0, iteration=1)]  # the three numbers are not simply added
     assert not any(torch.equal(a, b) for i, a in enumerate(others) for b in others[:i])
 
 
@@ -160,7 +160,7 @@ def test_active_operators(kept, power):
 
 @pytest.mark.parametrize('keep_absent', [False, True])
 def test_absent_persons_under_noise(keep_absent):
-    """The published noise gives an absent person a body."""
+    """The published noise gives absent persons a body."""
     x = clips()
     made = SkeletonPreprocessor('ntu25', views=dict(a=NOISE), keep_absent=keep_absent)(batch(x), True)['inputs']['a']
     assert (made[0, ..., 1].abs().sum() == 0) == keep_absent
@@ -168,7 +168,7 @@ def test_absent_persons_under_noise(keep_absent):
 
 
 def with_velocity(x, lengths, stream, layout):
-    """The stream, and then how each of its channels goes on; no step leads out of a clip."""
+    """Velocity appends the difference to the next frame of the stream. No difference crosses the end of a clip."""
     out = in_stream(x.numpy(), stream, layout)
     step = np.zeros_like(out)
     for n, length in enumerate(lengths):
@@ -191,7 +191,7 @@ def test_velocity(stream, training):
     out = made(data, training)['inputs']
     wanted = with_velocity(x, lengths, stream, 'ntu25')
     torch.testing.assert_close(out['a'] if training else out, wanted, rtol=1e-12, atol=1e-12)
-    whole = made(batch(x), False)['inputs']  # without lengths all frames are real
+    whole = made(batch(x), False)['inputs']  # without lengths, all frames are real
     torch.testing.assert_close(whole, with_velocity(x, [6] * 3, stream, 'ntu25'), rtol=1e-12, atol=1e-12)
 
 
@@ -207,7 +207,7 @@ def test_channels_are_those_the_backbone_gets(alignment, velocity):
 
 
 def test_a_view_continues_from_an_earlier_one():
-    """From its clips as they are augmented, drawn once, before alignment and stream."""
+    """A view continues from the augmented clips of the other view, drawn once, before alignment and stream."""
     x, square = clips(), Square()
     made = SkeletonPreprocessor('ntu25', 'motion', 'both', views=dict(
         query=[*NOISE, square], key=NOISE, mixed=['query', Square()], same=['mixed']))
@@ -221,7 +221,7 @@ def test_a_view_continues_from_an_earlier_one():
 
 @pytest.mark.parametrize('keep_absent', [False, True])
 def test_absent_persons_in_a_swap(keep_absent):
-    """A swap lends an absent person the partner's limbs, unless absent ones are to stay so."""
+    """A swap gives an absent person the partner's limbs, unless ``keep_absent`` is set."""
     x = clips(frames=64)
     made = SkeletonPreprocessor('ntu25', keep_absent=keep_absent, views=dict(
         query=[], mixed=['query', dict(type='SwapParts')]))
@@ -231,7 +231,7 @@ def test_absent_persons_in_a_swap(keep_absent):
 
 
 def test_views_may_be_written_in_any_order():
-    """mmengine sorts a config's keys when it prints one."""
+    """The order of views does not matter, because mmengine sorts the keys when it prints a config."""
     x, clips_of = clips(), []
     for views in (dict(query=NOISE, mixed=['query', Square()], same=['mixed']),
                   dict(same=['mixed'], mixed=['query', Square()], query=NOISE)):
@@ -260,7 +260,7 @@ def test_a_single_frame(alignment):
 
 def test_two_coordinates():
     x = clips(channels=2)
-    for stream in ('bone', 'motion'):  # linear, so that any coordinates will do
+    for stream in ('bone', 'motion'):  # these streams are linear, so any coordinates work
         made = SkeletonPreprocessor('ntu25', stream)(batch(x))['inputs']
         torch.testing.assert_close(made, expected(x, 'none', stream, 'ntu25'))
     for alignment in ('frame', 'both'):

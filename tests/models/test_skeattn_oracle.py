@@ -1,4 +1,4 @@
-"""SkeAttnCLR's whole loss, written a second time from docs/methods.md 2: loops over heads, tokens, clips, in float64.
+"""SkeAttnCLR's loss against a second implementation of docs/methods.md 2: loops over heads, tokens, clips, in float64.
 
 The oracle works on torch scalars, so that its gradients are exact too: what the method detaches, it detaches.
 """
@@ -40,7 +40,7 @@ def build(local_weight=.4, in_batch=False, **options):
                        momentum=dict(momentum=MOMENTUM, buffers='ema'), attention=dict(heads=HEADS, sharpness=2.),
                        **options).double()
     for i, p in enumerate(model.parameters()):
-        with torch.no_grad():  # away from the small weights it starts with, the key encoder away from the query's
+        with torch.no_grad():  # replace the small initial weights, differently in both encoders
             p.copy_(rand(*p.shape, seed=10 + i) * 2 + (p.dim() == 1))
     model.key_encoder.updates.fill_(5)
     return model
@@ -67,7 +67,7 @@ def encode(weight, clips):
 
 
 def attention_mask(attention, features):
-    """Every token's and channel's share of salience, from the tokens of its own person alone."""
+    """Compute the salience of each token and channel, using only the tokens of the same person."""
     width, mask = D // HEADS, {}
     for n in range(N):
         for m in range(M):
@@ -93,13 +93,13 @@ def attention_mask(attention, features):
 
 
 def pooled(features, weight=None):
-    """Sum over the tokens by their number, whatever the mask's mass; then the mean over persons."""
+    """Sum over the tokens divided by their number, regardless of the mask's sum, then average over persons."""
     return [sum(features[n, m, token] * (1. if weight is None else weight[n, m, token])
                 for m in range(M) for token in range(CELLS * V)) / (CELLS * V) / M for n in range(N)]
 
 
 def two_layers(head, rows):
-    """Linear, batch norm with the batch's own biased variance, ReLU, linear; no biases."""
+    """Linear layer, batch norm with the biased variance of the batch, ReLU, linear layer; no biases."""
     first, norm, last = head.mlp[0], head.mlp[1], head.mlp[3]
     hidden = [linear(first, row) for row in rows]
     mean = sum(hidden) / N
@@ -122,7 +122,7 @@ def info_nce(queries, keys, queue, in_batch, extra=None):
 
 
 def oracle(model, views, queue, local_weight, in_batch):
-    """The three weighted losses, the keys of the whole clips, and the mask."""
+    """Return the three weighted losses, the keys of the whole clips, and the mask."""
     whole = on_sphere(two_layers(model.predictors['whole'], two_layers(model.projector, pooled(
         encode(model.backbone.weight, views['query'])))))
     mixed = encode(model.backbone.weight, views['mixed'])
@@ -130,7 +130,7 @@ def oracle(model, views, queue, local_weight, in_batch):
     rest_mask = {place: 1 - value for place, value in mask.items()}
     salient, rest = (on_sphere(two_layers(model.predictors[name], two_layers(model.projector, pooled(mixed, half))))
                      for name, half in (('salient', mask), ('rest', rest_mask)))
-    with torch.no_grad():  # the query's mask on the key's features
+    with torch.no_grad():  # apply the query's mask to the key's features
         features = encode(model.key_encoder.backbone.weight, views['key'])
         keys, key_salient, key_rest = (on_sphere(two_layers(model.key_encoder.projector, pooled(features, half)))
                                        for half in (None, mask, rest_mask))
@@ -147,7 +147,7 @@ def test_the_whole_loss_and_its_gradients(local_weight, in_batch):
     model, twin, clips = (*(build(local_weight, in_batch) for _ in range(2)), views())
     model.set_progress(Progress(0, 3, 10))
     queue = twin.queue.keys.clone()
-    with torch.no_grad():  # the key encoder moves before the step
+    with torch.no_grad():  # the key encoder is updated before the step
         for name in ('backbone', 'projector'):
             for key, query in zip(getattr(twin.key_encoder, name).parameters(), getattr(twin, name).parameters(),
                                   strict=True):
@@ -170,7 +170,7 @@ def test_the_whole_loss_and_its_gradients(local_weight, in_batch):
             torch.testing.assert_close(p.grad, torch.zeros_like(p) if wanted is None else wanted, rtol=1e-9, atol=1e-12)
     assert model.attention.qkv.weight.grad.abs().max() > 1e-6
     torch.testing.assert_close(made['mask_mean'], sum(mask.values()).sum() / (N * M * CELLS * V * D), **close)
-    torch.testing.assert_close(model.queue.keys, torch.cat([keys, queue[N:]]), **close)  # those of the whole clips
+    torch.testing.assert_close(model.queue.keys, torch.cat([keys, queue[N:]]), **close)  # the keys of the whole clips
     assert int(model.queue.pointer) == N
 
 
@@ -191,7 +191,7 @@ def test_halves_sum_to_the_whole():
 
 
 def test_key_statistics_are_averaged_too():
-    """The published momentum holds for the statistics of the batch norms."""
+    """The published momentum also applies to the statistics of the batch norms."""
     model = build()
     before, online = model.key_encoder.projector.mlp[1].running_mean, model.projector.mlp[1].running_mean
     before.fill_(1.), online.fill_(3.)
@@ -201,7 +201,7 @@ def test_key_statistics_are_averaged_too():
 
 @pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
 def test_joints_are_swapped_before_the_stream_is_taken(monkeypatch, stream):
-    """Bones and movements across the edge of what was pasted join two bodies."""
+    """Bones and movements across the edge of a pasted region connect two bodies."""
     layout, plan = get_layout('kinect20'), MixPlan(2, 'cutmix', (1, 3), 1, 2)
     monkeypatch.setattr(mixing, 'draw_mix', lambda *args: plan)
     x = rand(N, 3, 18, 20, 1)
@@ -229,7 +229,7 @@ def test_joints_are_swapped_before_the_stream_is_taken(monkeypatch, stream):
                     out[:, :, t, joint] = clips[:, :, t + 1, joint] - here
         return out
     torch.testing.assert_close(made, in_stream(swapped), rtol=0, atol=1e-15)
-    if stream != 'joint':  # the other order would give another clip
+    if stream != 'joint':  # the other order gives a different clip
         late = in_stream(x)
         for t in range(4, 12):
             late[:, :, t, joints] = in_stream(x).roll(-2, 0)[:, :, t, joints]

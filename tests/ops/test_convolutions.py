@@ -1,4 +1,4 @@
-"""Graph convolution, folded batch norm, absent persons: each equals its plain statement."""
+"""Graph convolution, folded batch norm and absent persons: each equals its plain implementation."""
 import pytest
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ def trained_norm(channels: int) -> nn.BatchNorm2d:
 
 
 def same(ours, plain, inputs):
-    """Values, and gradients of a weighted sum."""
+    """Return values and gradients of a weighted sum."""
     torch.testing.assert_close(ours, plain, rtol=1e-11, atol=1e-11)
     weight = rand(*plain.shape, seed=9)
     for a, b in zip(*(torch.autograd.grad((out * weight).sum(), inputs) for out in (ours, plain)), strict=True):

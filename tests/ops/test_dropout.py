@@ -1,4 +1,4 @@
-"""Dropout by coin flips: the same mask as bit by bit, and a fair one."""
+"""Dropout by coin flips: the mask equals a bit-by-bit computation and is fair."""
 import math
 
 import pytest

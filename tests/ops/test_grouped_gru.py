@@ -1,4 +1,4 @@
-"""Groups of similar length give what packing gives, gradients included."""
+"""Groups of similar length give the same results as packing, including gradients."""
 import pytest
 import torch
 
@@ -36,7 +36,7 @@ def test_the_input_gets_the_same_gradient_too():
 
 @pytest.mark.parametrize('n', [1, 40, 70])
 def test_groups_give_what_one_run_gives(n):
-    """As the decoder uses it: one vector per row, which a GRU gets at every step."""
+    """As used by the decoder: one vector per row, the input of a GRU at every step."""
     torch.manual_seed(0)
     gru = torch.nn.GRU(5, 4, 2, batch_first=True).double()
     x, lengths = torch.randn(n, 5, dtype=torch.float64, requires_grad=True), torch.arange(n) % 9 + 1

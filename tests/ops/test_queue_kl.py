@@ -1,4 +1,4 @@
-"""ActCLR's similarity loss against a slow oracle, and the fast path against the plain one: values and gradients."""
+"""ActCLR's similarity loss compared with a slow oracle, and the fast with the plain version: values and gradients."""
 import math
 
 import pytest
@@ -43,7 +43,7 @@ def test_similarity_kl(topk, squared):
 
 @pytest.mark.parametrize('ties', [False, True])
 def test_the_nearest_in_any_order(ties):
-    """Also where the last places are shared: a queue full of near-duplicates, which all count as -1."""
+    """Includes ties for the last places: a queue full of near-duplicates, which all count as -1."""
     key, queue = unit(3, 4), unit(40, 4, seed=1)
     if ties:
         queue[:30] = key[0]

@@ -1,4 +1,4 @@
-"""Selection and nearest neighbours by short cuts: the same choice as a full ``topk``."""
+"""Fast selection and nearest neighbours make the same choice as a full ``topk``."""
 import pytest
 import torch
 
@@ -27,7 +27,7 @@ def test_infinite_values_are_ordered_too():
 
 @pytest.mark.parametrize('columns, k', [(200, 1), (331, 2), (4096, 32), (4097, 33), (31, 5)])
 def test_nearest(columns, k):
-    """Columns dealt evenly into groups and not, few enough for a full selection and not."""
+    """Columns that divide evenly into groups or not, and few enough for a full selection or not."""
     similarity = torch.randn(7, columns, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     similarity[:, -1] = 9.  # the very last column counts too
     for ours, plain in zip(nearest(similarity, k), plain_nearest(similarity, k), strict=True):

@@ -1,4 +1,4 @@
-"""The convolution in the frequency domain is the convolution: values, gradients, and where it stands back."""
+"""Frequency-domain convolution: values and gradients equal the direct one, and when it is not used."""
 import pytest
 import torch
 
@@ -9,7 +9,7 @@ from mmskelssl.ops.temporal_conv import TemporalConv, plain_temporal_conv, tempo
 
 @pytest.fixture
 def used(monkeypatch) -> list:
-    """Lists the shapes that the frequency domain was taken for."""
+    """List the shapes for which the frequency domain is used."""
     calls, apply = [], module._FrequencyConv.apply
     monkeypatch.setattr(module._FrequencyConv, 'apply', lambda x, *args: calls.append(x.shape) or apply(x, *args))
     return calls

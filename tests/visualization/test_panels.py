@@ -1,4 +1,4 @@
-"""Panels: one cell for each clip, a common scale where it is asked for, files that open."""
+"""Panels: one cell per clip, a common scale on request, and readable files."""
 import cv2
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ def draw(rows, path, **options):
 
 
 def cells(image, width):
-    """Whether there is ink in each cell of one row of moments, from the left."""
+    """Return whether each cell of a row of moments contains ink, from the left."""
     count = (image.shape[1] - 2 * GAP) // (width + GAP)
     strip = image[:HEIGHT]
     return [strip[:, GAP + i * (width + GAP):][:, :width].min() < 120 for i in range(count)]
 
 
 def ink_height(image, i, width):
-    """Rows of the picture that the body of panel ``i`` covers."""
+    """Return the rows of the image that the body of panel ``i`` covers."""
     cell = image[:HEIGHT, GAP + i * (width + GAP):][:, :width]
     return int((cell.min(-1) < 120).any(1).sum())
 
@@ -65,14 +65,14 @@ def test_one_scale_shows_who_is_larger(clip, tmp_path):
     assert second == pytest.approx(1.5 * first, rel=.08) and third == pytest.approx(second, rel=.08)
     same = [ink_height(apart, i, width) for i in range(3)]
     assert np.ptp(same) <= 1
-    # A third line is under the clip that is not drawn to scale, and under no other.
+    # Only the clip that is not drawn to scale has a third line below it.
     notes = alike[HEIGHT + 18:]
     inked = [notes[:, GAP + i * (width + GAP):][:, :width].min() < 200 for i in range(3)]
     assert inked == [False, False, True]
 
 
 def test_the_frame_stands_still(clip, tmp_path):
-    """A foot that does not move is drawn in one place, whatever the arms do."""
+    """A foot that does not move is drawn in one place, regardless of the arms."""
     still = np.repeat(clip[:, :1], 20, axis=1)
     still[:, :, 4:8] += np.linspace(0, .5, 20)[None, :, None, None]
     path = draw_panels([Row('', [Panel('arm', still)])], 'ntu25', tmp_path / 'p.gif', height=HEIGHT)

@@ -1,4 +1,4 @@
-"""Pictures: ink where the joints are, none where nobody is, files that open."""
+"""Images: ink at the joints, none where no one is, and readable files."""
 import cv2
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_joints_at_zero_are_left_out_unless_centring_put_them_there(pair):
     centred = pair[:1] - pair[:1, :, 20:21]
     assert View(centred, 400).seen.all()
     lost = pair[:1].copy()
-    lost[:, :, 20] = 0  # as a pose estimator writes what it does not see: far away from the body
+    lost[:, :, 20] = 0  # as written by pose estimators for undetected joints: far away from the body
     assert not View(lost, 400).seen[:, :, 20].any()
 
 
@@ -111,7 +111,7 @@ def test_long_titles_fit(pair):
     short, long = (strip(pair, LAYOUT, frames=2, height=120, title=title) for title in ('a', 'a long title ' * 9))
     assert long.shape == short.shape
     np.testing.assert_array_equal(long[30:], short[30:])
-    assert long[:30, -60:].tolist() == short[:30, -60:].tolist()  # the number of frames stays legible
+    assert long[:30, -60:].tolist() == short[:30, -60:].tolist()  # the number of frames remains legible
 
 
 def test_an_absent_person_leaves_no_pixels(pair):

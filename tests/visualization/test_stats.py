@@ -1,4 +1,4 @@
-"""The picture of a store's statistics is written for what stores hold, and refuses what they cannot."""
+"""The plot of a store's statistics is written for valid statistics, and invalid ones raise errors."""
 import cv2
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_pictures(tmp_path, changed):
 
 
 def test_the_bars_follow_the_samples(tmp_path):
-    """Twice the samples in a class, twice the blue in its bar."""
+    """Twice the samples in a class give twice the blue in its bar."""
     def blue(labels):
         plot_stats(statistics(n=30, count=2, labels=labels), str(tmp_path / 's.png'))
         image = cv2.imread(str(tmp_path / 's.png')).astype(int)[:, 900:]

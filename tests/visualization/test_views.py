@@ -1,4 +1,4 @@
-"""The steps shown are those of training: the last panel of a view is what the preprocessor makes."""
+"""The steps are the same as in training: the last panel of a view equals the preprocessor's output."""
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def test_the_pipeline_step_by_step(tiny_store):
                                                        '+ PadFrames']
     assert row.panels[-1].note == f'{frames} of 300 frames' and row.panels[-1].keypoints.shape[1] == frames
     assert np.abs(row.panels[-2].keypoints).max() == pytest.approx(.7)
-    np.testing.assert_array_equal(row.panels[0].keypoints, store.keypoints(0))  # no step wrote into it
+    np.testing.assert_array_equal(row.panels[0].keypoints, store.keypoints(0))  # no step modified it
 
 
 def test_draws_follow_seed_and_sample_and_nothing_else(tiny_store):

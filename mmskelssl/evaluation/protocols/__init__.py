@@ -1,4 +1,4 @@
-"""Protocols of the papers, one module each, under one contract (:mod:`mmskelssl.evaluation.protocols.base`).
+"""The papers' protocols, one module each. All follow the contract of :mod:`mmskelssl.evaluation.protocols.base`.
 
 A plug-in adds a protocol with ``PROTOCOLS.register('mine', protocol)``, and a recipe to one of the catalogues in
 :mod:`mmskelssl.evaluation.recipes`.
@@ -32,11 +32,11 @@ PROTOCOLS: Catalogue[ModuleType] = Catalogue('protocol', dict(
 
 @dataclass(frozen=True)
 class Measured:
-    """A row of results.json and what it was made from."""
+    """A row of results.json with the data behind it."""
     row: dict
     test: Features
     outcome: Outcome
-    name: str  # of the test, in the outcome
+    name: str  # name of the test in the outcome
 
     @property
     def predictions(self) -> np.ndarray:
@@ -48,20 +48,20 @@ class Measured:
 
 
 def recipes_of(protocol: str, names: Sequence[str] | None = None) -> list[str]:
-    """Recipes of a protocol by name, default its defaults; an unknown name is an error."""
+    """Return the given recipes of a protocol, or its defaults. Raise an error for an unknown name."""
     known = PROTOCOLS[protocol].RECIPES
     names = list(names or PROTOCOLS[protocol].DEFAULTS)
     for name in names:
-        known[name]  # an unknown one raises
+        known[name]  # raises for an unknown name
     return names
 
 
 def measure(task: Task, protocol: str, recipes: Sequence[str] | None = None) -> Iterator[Measured]:
-    """Run a protocol and put its outcomes into rows.
+    """Run a protocol and convert its outcomes to rows.
 
     A row has ``protocol``, ``recipe``, ``label_fraction``, ``top1``, ``top5``, ``mean_class``, ``per_class``, ``ci95``,
-    ``seconds`` (of the probe), ``num_train``, ``num_test``, ``feature_dim``, ``unseen_classes`` (tested, but not
-    trained), and what the protocol adds.
+    ``seconds`` (of the probe), ``num_train``, ``num_test``, ``feature_dim``, ``unseen_classes`` (classes that occur in
+    the test split only), and fields added by the protocol.
     """
     recipes = recipes_of(protocol, recipes)
     check(task)
@@ -84,24 +84,25 @@ def _task(train: Features, tests: Mapping[str, Features], seed: int, num_classes
 
 def evaluate(train: Features, test: Features, protocol: str, recipes: Sequence[str] | None = None, seed: int = 0,
              num_classes: int = 0) -> list[dict]:
-    """Measure features under a protocol that trains no encoder.
+    """Evaluate features under a protocol that does not train the encoder.
 
     Args:
-        train: What the probe learns from, or the bank of neighbours.
-        test: What it is measured on; may not share clips with ``train``.
-        recipes: Names; default the protocol's defaults.
-        seed: Of the probe.
-        num_classes: Default the highest label + 1.
+        train: Features for training the probe, or the bank of neighbours.
+        test: Features for testing. They must not share clips with ``train``.
+        protocol: Name of the protocol.
+        recipes: Names of recipes. By default, those of the protocol.
+        seed: Seed of the probe.
+        num_classes: Number of classes. By default, the highest label + 1.
 
     Returns:
-        A row a recipe, see :func:`measure`.
+        One row per recipe, see :func:`measure`.
     """
     return evaluate_many(train, {'test': test}, protocol, recipes, seed, num_classes)['test']
 
 
 def evaluate_many(train: Features, tests: Mapping[str, Features], protocol: str, recipes: Sequence[str] | None = None,
                   seed: int = 0, num_classes: int = 0) -> dict[str, list[dict]]:
-    """:func:`evaluate` on several test splits with one fit: name -> rows."""
+    """Like :func:`evaluate`, but for several test splits with one fit. Returns name -> rows."""
     rows: dict[str, list[dict]] = {name: [] for name in tests}
     for measured in measure(_task(train, tests, seed, num_classes), protocol, recipes):
         rows[measured.name].append(measured.row)
@@ -110,14 +111,18 @@ def evaluate_many(train: Features, tests: Mapping[str, Features], protocol: str,
 
 def measure_encoder(bank: FeatureBank, pairs: Sequence[SplitPair], protocols: Sequence[str], identity: Mapping,
                     recipes: Mapping[str, Sequence[str]] | None = None, seed: int = 0) -> list[Measured]:
-    """Every protocol and recipe on every pair of splits, in this order; pairs with one training split share the fit.
+    """Run all protocols and recipes on all pairs of splits, ordered by pair. Pairs share the fit of a training split.
 
     Args:
-        identity: What the rows say about the encoder: ``encoder``, ``method``, ``data``, ``stream``, ...
-        recipes: protocol -> recipes; default each one's defaults.
+        bank: Features of the encoder.
+        pairs: Pairs of splits.
+        protocols: Names of the protocols.
+        identity: Fields of the rows that describe the encoder: ``encoder``, ``method``, ``data``, ``stream``, ...
+        recipes: Names of recipes by protocol. By default, those of each protocol.
+        seed: Seed of the probes.
     """
     for protocol in protocols:
-        recipes_of(protocol, (recipes or {}).get(protocol))  # a wrong name is refused before anything runs
+        recipes_of(protocol, (recipes or {}).get(protocol))  # reject a wrong name before anything runs
     made: dict[SplitPair, list[Measured]] = {pair: [] for pair in pairs}
     for task, alike in tasks(bank, pairs, seed):
         for protocol in protocols:
@@ -130,7 +135,7 @@ def measure_encoder(bank: FeatureBank, pairs: Sequence[SplitPair], protocols: Se
 
 
 def tasks(bank: FeatureBank, pairs: Sequence[SplitPair], seed: int) -> list[tuple[Task, list[SplitPair]]]:
-    """A task a training split, and its pairs."""
+    """Return one task per training split, with its pairs."""
     for pair in pairs:
         bank[pair.train], bank[pair.test]
     alike = {split: [pair for pair in pairs if pair.train == split] for split in dict.fromkeys(p.train for p in pairs)}
@@ -140,5 +145,5 @@ def tasks(bank: FeatureBank, pairs: Sequence[SplitPair], seed: int) -> list[tupl
 
 def evaluate_encoder(bank: FeatureBank, pairs: Sequence[SplitPair], protocols: Sequence[str], identity: Mapping,
                      recipes: Mapping[str, Sequence[str]] | None = None, seed: int = 0) -> list[dict]:
-    """Rows of :func:`measure_encoder`."""
+    """Return the rows of :func:`measure_encoder`."""
     return [measured.row for measured in measure_encoder(bank, pairs, protocols, identity, recipes, seed)]

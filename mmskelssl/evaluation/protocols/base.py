@@ -1,15 +1,15 @@
-"""What a protocol is given, and what it gives back.
+"""The contract of protocols: their input and output.
 
-A protocol is a module, or any object, with
+A protocol is a module or any object with
 
 - ``RECIPES``: a catalogue of :mod:`mmskelssl.evaluation.recipes`,
-- ``DEFAULTS``: names of recipes, taken where none is asked for,
+- ``DEFAULTS``: names of the default recipes,
 - ``run(task, recipes)``, which yields an :class:`Outcome` for each recipe,
-- a docstring, whose first line is its help,
-- ``SCORED = False`` where no outcome has scores.
+- a docstring whose first line is its help text,
+- ``SCORED = False`` if no outcome has scores.
 
-Rows, intervals, files and tables follow from that. A protocol imports torch in ``run``, so that help texts list the
-protocols at once.
+Rows, intervals, files and tables are derived from these. A protocol imports torch in ``run``, so that help texts can
+list the protocols without delay.
 """
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """Clips to learn from and clips to be measured on.
+    """Clips for training and clips for testing.
 
     Args:
-        train: What may be learned from.
-        tests: Name -> what is measured; no clip of ``train`` is among them.
+        train: Features for training.
+        tests: Features for testing, by name. They share no clips with ``train``.
         classes: Number of classes.
-        seed: Of everything random.
-        bank: Where the encoder and the clips are, for protocols that train it.
+        seed: Seed of all random numbers.
+        bank: Encoder and clips, for protocols that train the encoder.
     """
     train: Features
     tests: Mapping[str, Features]
@@ -43,23 +43,23 @@ class Task:
     bank: FeatureBank | None = None
 
     def held_out(self, rows: np.ndarray) -> Task:
-        """The task of predicting these rows of ``train`` from its others; the tests are out of reach."""
+        """Return the task of predicting these rows of ``train`` from the other rows. It does not contain the tests."""
         kept = np.setdiff1d(np.arange(len(self.train)), rows)
         return Task(self.train.take(kept), {'validation': self.train.take(rows)}, self.classes, self.seed, self.bank)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one recipe predicts.
+    """The predictions of one recipe.
 
     Args:
-        recipe: Its name.
-        predictions: Test -> (N,) classes; default the argmax of ``scores``.
-        scores: Test -> (N, classes), higher is better; None where nothing ranks the classes.
-        numbers: Test -> further fields of the row.
-        seconds: Spent.
-        train_ids: Clips whose labels were used; default all.
-        label_fraction: Their share of the training split.
+        recipe: Name of the recipe.
+        scores: (N, classes) by test, higher is better. None if the protocol does not rank the classes.
+        predictions: (N,) classes by test. By default, the argmax of ``scores``.
+        numbers: Further fields of the row, by test.
+        seconds: Time spent.
+        train_ids: Clips whose labels were used. By default, all.
+        label_fraction: Share of these clips in the training split.
     """
     recipe: str
     scores: Mapping[str, np.ndarray] | None = None
@@ -70,15 +70,15 @@ class Outcome:
     label_fraction: float = 1.0
 
     def predicted(self, test: str) -> np.ndarray:
-        """(N,) classes of a test."""
+        """Return the predicted classes (N,) of a test."""
         if self.predictions is not None:
             return self.predictions[test]
-        assert self.scores is not None  # one of the two is given
+        assert self.scores is not None  # one of the two is always set
         return self.scores[test].argmax(1)
 
 
 def check(task: Task) -> None:
-    """Refuse empty parts, missing labels, and clips that train and test."""
+    """Raise if a split is empty, a label is missing, or a clip is in both the training and a test split."""
     known = set(task.train.ids)
     for part, features in (('training', task.train), *task.tests.items()):
         if not len(features):
@@ -93,11 +93,11 @@ def check(task: Task) -> None:
 
 
 def split_scores(task: Task, scores: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of all tests together, in their order, by test."""
+    """Split the concatenated scores of all tests by test."""
     ends = np.cumsum([len(test) for test in task.tests.values()])[:-1]
     return dict(zip(task.tests, np.split(scores, ends), strict=True))
 
 
 def all_queries(task: Task) -> np.ndarray:
-    """Features of all tests together: one pass serves them all."""
+    """Concatenate the features of all tests, so that one pass serves all of them."""
     return np.concatenate([test.feats for test in task.tests.values()])

@@ -1,4 +1,4 @@
-"""Clusters of the test clips against their classes: no label is used to find them."""
+"""Clustering of the test clips without labels, compared with their classes."""
 import time
 from collections.abc import Iterator, Sequence
 
@@ -10,11 +10,11 @@ from mmskelssl.evaluation.recipes import CLUSTER
 
 RECIPES = CLUSTER
 DEFAULTS = ('kmeans',)
-SCORED = False  # nothing ranks the classes
+SCORED = False  # the protocol does not rank the classes
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
-    """``nmi`` and ``ari`` in percent; top 1 is the accuracy under the best one-to-one match of clusters and classes."""
+    """Yield ``nmi`` and ``ari`` in percent. Top 1 is the accuracy under the best one-to-one match with the classes."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.preprocessing import normalize

@@ -10,13 +10,13 @@ DEFAULTS = ('small',)
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
-    """A training a recipe, for all tests."""
+    """Train once per recipe and yield the outcome on all tests."""
     for name in recipes:
         yield tune(task, name, RECIPES[name], 'finetune')
 
 
 def tune(task: Task, name: str, recipe: FinetuneRecipe, what: str, **about) -> Outcome:
-    """Fine-tune on the training clips of a task, score all its tests."""
+    """Fine-tune on the training clips of a task and score all its tests."""
     from mmskelssl.evaluation import finetuning
     start = time.perf_counter()
     assert task.bank is not None  # `measure_encoder` gives it

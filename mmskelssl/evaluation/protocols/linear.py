@@ -10,7 +10,7 @@ DEFAULTS = ('logreg', 'paper')
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
-    """One fit a recipe, for all tests."""
+    """Fit once per recipe and yield the outcome on all tests."""
     from mmskelssl.evaluation.linear import linear_probe
     for name in recipes:
         start = time.perf_counter()

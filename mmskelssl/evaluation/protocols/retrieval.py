@@ -1,4 +1,4 @@
-"""Retrieval: test clips ask, training clips of the same class should come first."""
+"""Retrieval of training clips of the same class with test clips as queries."""
 import time
 from collections.abc import Iterator, Sequence
 
@@ -8,11 +8,11 @@ from mmskelssl.evaluation.recipes import RETRIEVAL
 
 RECIPES = RETRIEVAL
 DEFAULTS = ('cosine',)
-SCORED = False  # nothing ranks the classes
+SCORED = False  # the protocol does not rank the classes
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
-    """``map`` with its interval and ``recall`` by rank, in percent; top 1 is the class of the first clip found."""
+    """Yield ``map`` with its interval and ``recall`` by rank, in percent. Top 1 uses the class of the first clip."""
     from mmskelssl.evaluation.retrieval import retrieve
     for name in recipes:
         start, predictions, numbers = time.perf_counter(), {}, {}

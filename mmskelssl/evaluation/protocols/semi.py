@@ -1,4 +1,4 @@
-"""Semi-supervised: fine-tuning with the labels of a few clips of every class."""
+"""Semi-supervised fine-tuning with the labels of a few clips of every class."""
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ DEFAULTS = ('small',)
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
-    """Each recipe on each fraction; the clips of a fraction depend on the seed alone."""
+    """Yield the outcome of each recipe on each fraction. The clips of a fraction depend only on the seed."""
     for name in recipes:
         for fraction in FRACTIONS:
             few = replace(task, train=task.train.take(subset(task.train.ids, task.train.labels, fraction, task.seed)))

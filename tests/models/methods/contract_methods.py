@@ -1,4 +1,4 @@
-"""How the contract tests build each registered method, small and quick: one entry a method."""
+"""Small and fast versions of all registered methods for the contract tests, with one entry per method."""
 import importlib
 import sys
 from pathlib import Path
@@ -18,16 +18,16 @@ HEAD = dict(projector=dict(hidden_channels=8, out_channels=6))
 MOCO = dict(**HEAD, queue_size=16)
 ATTENTION = dict(attention=dict(heads=2), predictor_channels=8)
 
-# Arguments of each method. What a method needs that no other does is all that stands here.
+# Arguments of each method, limited to those that the method needs in addition to the common ones.
 ENTRIES = dict(
     SkeletonCLR=MOCO, AimCLR=MOCO, ActCLR=MOCO, SkeAttnCLR=dict(**MOCO, **ATTENTION), SimCLR=HEAD,
     CRRLMotion=MOCO, CRRLReconstruct=dict(), CRRL=dict(head=dict(hidden_channels=8)),
     BarlowTwins=HEAD)  # of examples/plugin
 VIEWS = dict(strong=STRONG, extreme=STRONG, mixed=['query', dict(type='SwapParts')])
 TURN = [dict(type='YawRotate', degrees=30)]  # padded clips are not cropped
-FROZEN = ('key_encoder.', 'teacher.')  # what no gradient ever reaches
+FROZEN = ('key_encoder.', 'teacher.')  # modules that never receive a gradient
 
-# A layout that no file knows: a body of 31 joints, as a config would write it.
+# A layout without a file: a body of 31 joints, as written in a config.
 BODY31 = dict(name='body31', joints=[f'joint{j}' for j in range(31)], parents=[max(j - 1, 0) for j in range(31)], hip=0,
            shoulders=(11, 21), pairs=[(11 + j, 21 + j) for j in range(10)],
            parts=dict(trunk=[*range(11)], right_arm=[*range(21, 31)], left_arm=[*range(11, 21)]))
@@ -45,7 +45,7 @@ def encoder(kind: str, layout, persons: int, dropout: float, width: int = 4) -> 
 
 
 def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=None, width=4, **options):
-    """A method with an encoder of the right kind."""
+    """Build a method with a suitable encoder."""
     kind = kind or ('BiGRU' if method in SEQUENCES else 'STGCN')
     views = {name: TURN if method in SEQUENCES else VIEWS.get(name, WEAK) for name in MODELS.get(method).view_names}
     return MODELS.build(dict(
@@ -55,7 +55,7 @@ def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=No
 
 
 def batch(n, layout='ntu25', persons=2, frames=16, seed=0, lengths=None):
-    """Clips without labels; with ``lengths``, the rest of each is zeros."""
+    """Make clips without labels. With ``lengths``, frames beyond a clip's length are zero."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, 3, frames, get_layout(layout).num_joints, persons, generator=generator) * .3
     lengths = torch.full((n,), frames) if lengths is None else torch.tensor(lengths)
@@ -64,7 +64,7 @@ def batch(n, layout='ntu25', persons=2, frames=16, seed=0, lengths=None):
 
 
 def step(model, data, optimizer=None):
-    """A training step: the loss, and what would be logged."""
+    """Run a training step and return the loss and the values to log."""
     views = model.data_preprocessor(data, True)
     total, log = model.parse_losses(model(**views, mode='loss'))
     total.backward()
@@ -75,5 +75,5 @@ def step(model, data, optimizer=None):
 
 
 def promised(model) -> dict:
-    """The parameters that training moves, by name."""
+    """Return the trainable parameters by name."""
     return {name: p for name, p in model.named_parameters() if not name.startswith(FROZEN)}

@@ -1,4 +1,4 @@
-"""The contract of every method: any batch, layout and person count, no labels, bf16, gradients only where promised."""
+"""Contract of all methods: any batch, layout and person count, no labels, bf16, gradients only where promised."""
 import copy
 
 import pytest
@@ -17,7 +17,7 @@ OTHERS = [name for name in METHODS if name not in SEQUENCES]
 def test_every_registered_method_is_covered():
     missing = sorted(set(list_methods()) ^ set(METHODS))
     assert not missing, f'{missing}: an entry in contract_methods.py for each registered method, and for no other'
-    assert any(MODELS.get(name).__module__.startswith('skelplug.') for name in METHODS)  # the plug-in's is among them
+    assert any(MODELS.get(name).__module__.startswith('skelplug.') for name in METHODS)  # includes the plug-in's method
 
 
 @every_method
@@ -79,7 +79,7 @@ def test_no_label_is_ever_read(method):
     assert losses[0] == losses[1]
 
 
-# Of each method: learning rate, and what it needs to learn 16 clips by heart in 80 steps.
+# Learning rate of each method, and the options that it needs to memorise 16 clips in 80 steps.
 WIDE = dict(width=16, projector=dict(hidden_channels=32, out_channels=16))
 FAST = dict(**WIDE, kind='TemporalConvNet')
 LESSONS = dict(
@@ -92,7 +92,7 @@ LESSONS = dict(
 
 @every_method
 def test_training_teaches(method):
-    """The loss alone deceives: where keys are compared, it counts whether a query finds its own among the batch's."""
+    """The loss alone can mislead. If keys are compared, a query must find its own key within the batch."""
     torch.manual_seed(0)
     rate, options = LESSONS[method]
     if method in QUEUED:
@@ -143,7 +143,7 @@ def test_bf16(method):
 
 @every_method
 def test_state_dict_round_trip(method):
-    """A copy of the state is a copy of the model: of its features, and of what comes next."""
+    """A copy of the state reproduces the features and the next steps of the model."""
     torch.manual_seed(0)
     model = build(method, dropout=0.)
     step(model, batch(4))
@@ -170,7 +170,7 @@ LENGTHS = [5, 16, 1, 9]
 @pytest.mark.parametrize('method', SEQUENCES)
 @pytest.mark.parametrize('garbage', [1e3, torch.nan], ids=str)
 def test_padded_frames_change_nothing(method, garbage):
-    """Neither loss nor gradient nor features; the augmentation may fill them with anything."""
+    """Padded frames affect neither loss nor gradient nor features, regardless of what the augmentation writes there."""
     clean = batch(4, lengths=LENGTHS)
     dirty = copy.deepcopy(clean)
     for clip, length in zip(dirty['inputs'], LENGTHS, strict=True):

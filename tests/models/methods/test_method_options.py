@@ -1,4 +1,4 @@
-"""Which encoder goes with which method, and what single methods offer beyond the contract."""
+"""Valid combinations of encoders and methods, and options of single methods."""
 import pytest
 import torch
 from contract_methods import QUEUED, batch, build, step
@@ -121,14 +121,14 @@ def test_mistakes_in_the_attention_mask_are_named(options, message):
 
 @pytest.mark.parametrize('init', ['normal', 'xavier'])
 def test_attention_mask_at_the_start(init):
-    """The lineage's small weights leave it at 1/2 everywhere."""
+    """The small weights of the original code keep the mask at 1/2 everywhere."""
     torch.manual_seed(0)
     mask = build('SkeAttnCLR', attention=dict(heads=2, init=init)).attention(torch.randn(2, 1, 8, 3, 5))
     assert (mask.std() > .02) == (init == 'xavier') and abs(mask.mean() - .5) < .1
 
 
 def test_skeattnclr_without_predictors():
-    """The projections themselves are compared."""
+    """Without predictors, the projections themselves are compared."""
     torch.manual_seed(0)
     model = build('SkeAttnCLR', predictor_channels=None)
     assert not list(model.predictors.parameters())

@@ -1,4 +1,4 @@
-"""Every method in two gloo processes: one model and one queue, which holds the keys of both."""
+"""Every method in two gloo processes: both share one model and one queue with the keys of both."""
 import os
 import subprocess
 import sys
@@ -9,12 +9,12 @@ import torch
 from contract_methods import FROZEN, METHODS, QUEUED, ROOT
 
 pytestmark = pytest.mark.slow
-STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')  # of its own batches, on each rank
+STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')  # each rank has those of its own batches
 
 
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
-    """What each of the two made, by method."""
+    """Return the results of the two processes by method."""
     folder = tmp_path_factory.mktemp('ranks')
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(ROOT)}
     command = [sys.executable, str(Path(__file__).with_name('two_ranks.py'))]
@@ -39,7 +39,7 @@ def test_the_model_is_one(ranks, method):
     moved = {name for name, value in first['before'].items() if not torch.equal(value, first['state'][name])}
     assert any(name.startswith('backbone.') for name in moved)
     assert not any(name.startswith('teacher.') for name in moved)
-    if method in QUEUED:  # by the second step the key encoder follows
+    if method in QUEUED:  # the key encoder follows from the second step on
         assert any(name.startswith(FROZEN) for name in moved)
 
 

@@ -1,4 +1,4 @@
-"""One of two processes: ``two_ranks.py RANK FOLDER`` trains each method for two steps and writes what became of it.
+"""One of two processes: ``two_ranks.py RANK FOLDER`` trains each method for two steps and writes the results.
 
 As ``tools/train.py`` does on CPUs: gloo, mmengine's wrapper, no unused parameters, every rank with its own batch norm.
 """
@@ -15,7 +15,7 @@ rank, folder = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
 dump = {}
 for method in METHODS:
-    torch.manual_seed(rank)  # the ranks start apart; the wrapper makes them one
+    torch.manual_seed(rank)  # the ranks start with different weights; the wrapper synchronises them
     model = build(method, **dict(anchor='running') if method == 'ActCLR' else {})
     wrapped = MMDistributedDataParallel(model, device_ids=None, broadcast_buffers=False)
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), .1))
