@@ -1,4 +1,4 @@
-"""Catalogues of objects that are selected on the command line, not in configs: importers, protocols and recipes."""
+"""Names for what the command line chooses and configs do not build: importers, protocols, recipes."""
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
@@ -9,11 +9,11 @@ T = TypeVar('T')
 
 
 class Catalogue(Mapping[str, T], Generic[T]):
-    """A mapping to which entries can only be added by registration.
+    """A read-only mapping that grows by registration only.
 
     Args:
-        kind: Kind of the entries, for messages, such as ``'importer'``.
-        entries: Initial entries.
+        kind: What the entries are, for messages: ``'importer'``.
+        entries: The first ones.
 
     Example::
 
@@ -25,16 +25,15 @@ class Catalogue(Mapping[str, T], Generic[T]):
         self.kind, self._entries = kind, dict(entries or {})
 
     def register(self, name: str, entry: T | None = None, *, force: bool = False) -> Callable[[T], T] | T:
-        """Add an entry. Without an entry, return a decorator that adds the decorated object.
+        """Add an entry; without one, return a decorator that adds what it decorates.
 
         Args:
-            name: Name of the entry on the command line.
-            entry: Object to add.
-            force: Replace an existing entry of this name. Do not replace a published recipe, because results with the
-                same name are compared with each other.
+            name: Its name on the command line.
+            force: Replace an entry of this name. Numbers under one name are compared with each other: do not replace
+                a published recipe.
 
         Raises:
-            UserError: If the name is already taken.
+            UserError: The name is taken.
         """
         def add(value: T) -> T:
             if name in self._entries and not force:
@@ -66,7 +65,7 @@ class Catalogue(Mapping[str, T], Generic[T]):
 
 
 class UnknownName(UserError, KeyError):
-    """A name that a catalogue does not contain. The message lists the available names and suggests the closest."""
+    """A name that a catalogue does not have; the message says which ones it has, and the nearest."""
 
     def __str__(self) -> str:
-        return str(self.args[0])  # KeyError would quote the message
+        return str(self.args[0])  # KeyError's would quote it

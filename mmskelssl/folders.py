@@ -1,25 +1,25 @@
-"""Folders that only the user can write to, held by their descriptor: nothing in them is reached through a link."""
+"""Folders that only the user can write to, accessed through a descriptor and never through links."""
 import errno
 import os
 import os.path as osp
 import stat
 
-# A link is refused, and a pipe that lies in a file's place does not block.
+# Reject links, and do not block on a pipe in place of a file.
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class OwnFolder:
-    """A folder that belongs to the user and that nobody else can write to; a context manager.
+    """Context manager of a folder that belongs to the user and that no one else can write to.
 
-    Files are opened relative to its descriptor, so that nothing changes under way. What lies in a file's place but is a
-    link, a pipe, a device or a folder is an error, and so is a hard link to a file elsewhere.
+    Files are opened relative to the folder's descriptor, so that a path cannot change in between. A link, pipe, device
+    or folder in place of a file raises an error. So does a file with several hard links.
 
     Args:
-        path: The folder; it is made if it is not there, and may itself not be a link.
-        mode: Of a folder that is made.
+        path: Path of the folder. It is created if it does not exist. It must not be a link.
+        mode: Permissions of a new folder.
 
     Raises:
-        OSError: It cannot be made or opened, or it is not the user's own.
+        OSError: If the folder cannot be created or opened, or other users own it or can write to it.
     """
 
     def __init__(self, path: str, mode: int = 0o755):
@@ -50,11 +50,16 @@ class OwnFolder:
         os.close(self._handle)
 
     def open(self, name: str, mode: str = 'rb', create: bool = False, **options):
-        """A regular file of the folder, as :func:`open` gives it; a new one only where nothing has its name.
+        """Open a regular file in the folder, like :func:`open`.
 
         Args:
-            mode: Without ``w`` and ``a``: a file that is there is never emptied by opening it.
-            create: Make the file if there is none.
+            name: Name of the file.
+            mode: Mode without ``w`` and ``a``, because opening an existing file must never truncate it.
+            create: Create the file if nothing with this name exists.
+            **options: Passed to :func:`os.fdopen`.
+
+        Raises:
+            OSError: If the file cannot be opened, is not a regular file or has several hard links.
         """
         flags = os.O_RDWR if '+' in mode else os.O_RDONLY
         try:
@@ -66,7 +71,7 @@ class OwnFolder:
         try:
             about = os.fstat(handle)
             if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
-                raise OSError(errno.EINVAL, 'it is no regular file with one name', osp.join(self.path, name))
+                raise OSError(errno.EINVAL, 'not a regular file with a single name', osp.join(self.path, name))
             os.set_blocking(handle, True)
             return os.fdopen(handle, mode, **options)
         except BaseException:
@@ -74,30 +79,33 @@ class OwnFolder:
             raise
 
     def create(self, name: str):
-        """A new file, open for reading and writing, in the place of whatever has this name."""
+        """Create a file and open it for reading and writing. An existing file or link of this name is replaced."""
         self.remove(name)
         return self.open(name, 'r+b', create=True)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or the link in its place, if there is one."""
+        """Remove a file or link if it exists."""
         try:
             os.unlink(name, dir_fd=self._handle)
         except FileNotFoundError:
             pass
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, which it takes over from a file or link that has it."""
+        """Rename a file. An existing file or link of the new name is replaced."""
         os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
 
     def names(self) -> list[str]:
-        """What lies in the folder, sorted."""
+        """Return the sorted names of the folder's entries."""
         return sorted(os.listdir(self._handle))
 
 
 def reserve(file, size: int) -> None:
-    """Make room for a file on its disk at once; OSError where there is none.
+    """Allocate disk space for a file.
 
-    Without it a mapped file that outgrows the disk ends the process by SIGBUS.
+    Without it, a memory-mapped file that exceeds the free space would kill the process with SIGBUS.
+
+    Raises:
+        OSError: If there is not enough space.
     """
     if hasattr(os, 'posix_fallocate'):
         os.posix_fallocate(file.fileno(), 0, size)
@@ -106,6 +114,6 @@ def reserve(file, size: int) -> None:
 
 
 def user_cache() -> str:
-    """Folder ``mmskelssl`` in the user's cache directory: ``$XDG_CACHE_HOME``, or ``~/.cache``."""
+    """Return the folder ``mmskelssl`` in the user's cache directory, ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     base = os.environ.get('XDG_CACHE_HOME', '')
     return osp.join(base if osp.isabs(base) else osp.expanduser('~/.cache'), 'mmskelssl')

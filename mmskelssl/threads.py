@@ -1,18 +1,18 @@
-"""How the threads of a parallel loop wait for each other."""
+"""Limit how long the threads of a parallel loop wait for each other by spinning."""
 import os
 
-# Turns of the waiting loop before a thread goes to sleep. GNU's OpenMP, which PyTorch uses on Linux, takes 300,000:
-# where another process keeps a core busy, the threads of every loop wait that long for the one that has no core, and a
-# step takes tens of times as long (docs/performance.md).
+# Iterations of the waiting loop before a thread goes to sleep. GNU's OpenMP, which PyTorch uses on Linux, uses 300,000.
+# If another process keeps a core busy, the threads of every loop wait that long for the one without a core, and a step
+# takes tens of times as long (docs/performance.md).
 SPINS = 10_000
 _USERS_OWN = ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')
 
 
 def limit_spinning() -> None:
-    """Let waiting threads sleep early, in this process and those that it starts.
+    """Let waiting threads sleep early, in this process and its child processes.
 
-    Call it before torch is imported, as OpenMP reads the environment when it is loaded. It changes no result: the
-    number of threads stays. What the user has set in the environment stays too.
+    Call this function before torch is imported, because OpenMP reads the environment when it is loaded. Results do not
+    change, because the number of threads stays the same. Settings of the user in the environment are kept.
     """
     if not any(name in os.environ for name in _USERS_OWN):
         os.environ['GOMP_SPINCOUNT'] = str(SPINS)
