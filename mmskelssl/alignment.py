@@ -49,9 +49,9 @@ def align_shoulders(x: Tensor, layout: SkeletonLayout) -> Tensor:
 def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle: bool = False) -> Tensor:
     """Translate and rotate a whole clip rigidly.
 
-    The hip of the first person in their first frame moves to the origin, and their median shoulder direction is
-    rotated to x. The trajectory, the heading over time and the distance between two persons are preserved. For an even
-    number of frames, the median is the lower of the two middle values, as in torch.
+    The hip of the first person present moves to the origin in their first frame, and their median shoulder direction
+    is rotated to x. The trajectory, the heading over time and the distance between two persons are preserved. For an
+    even number of frames, the median is the lower of the two middle values, as in torch.
 
     In 2D, a joint of zeros was not detected by the pose estimator. It stays at zero, and the origin is the first
     detected position of the hip. In 3D, only a whole frame of zeros counts as not detected, because clips may be
@@ -69,7 +69,7 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
     there = (x != 0).any(1, keepdim=True)  # (N, 1, T, V, M)
     seen = there.any(3).squeeze(1)  # (N, T, M)
     n = torch.arange(len(x), device=x.device)
-    main = seen.any(1).to(torch.uint8).argmax(1)  # the first person who is there at all
+    main = seen.any(1).to(torch.uint8).argmax(1)  # the first person present in any frame
     first = seen[n, :, main].to(torch.uint8).argmax(1)
     if x.shape[1] == 2:
         hip = there[n, 0, :, layout.hip, main]  # (N, T)

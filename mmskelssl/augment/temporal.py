@@ -25,7 +25,7 @@ def resample(x: Tensor, position: Tensor) -> Tensor:
 
 
 def half_pixel(frames: Tensor, source: Tensor | int, target: Tensor | int) -> Tensor:
-    """Return the positions in ``source`` frames of the ``frames`` of a clip resized to ``target`` (unclamped)."""
+    """Map ``frames`` of a clip resized to ``target`` frames to positions in its ``source`` frames (unclamped)."""
     return (frames + 0.5) * source / target - 0.5
 
 

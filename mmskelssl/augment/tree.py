@@ -90,7 +90,7 @@ def from_bones(bones: Tensor, root: Tensor, layout: SkeletonLayout) -> Tensor:
     """
     check_joints(bones, layout)
     *outer, v, m = bones.shape
-    # Use one product with a constant matrix: a step from joint to joint would need 24 strided copies.
+    # Use one product with a constant matrix: stepping from joint to joint would take 24 strided copies.
     path = _summation(tuple(layout.parents), m, bones.device, bones.dtype)
     with without_autocast(bones):
         start = take_joints(root, [0] * v).view(-1, v * m)

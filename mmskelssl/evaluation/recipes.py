@@ -50,7 +50,7 @@ class FinetuneRecipe:
             warm-up, followed by half a cosine.
         gamma: Factor of the learning rates.
         min_steps: Minimum number of steps. Small subsets train for more epochs to reach it.
-        frozen_norm: Use batch norms in eval mode and no dropout.
+        frozen_norm: Keep batch norms in eval mode and disable dropout.
         head_std: Initialisation of the linear layer, see :class:`~mmskelssl.models.classifier.SkeletonClassifier`.
     """
     lr: float

@@ -32,7 +32,7 @@ class SkeletonClassifier(SkeletonEncoder):
     def loss(self, inputs: Tensor, data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the cross-entropy loss of clips (N, C, T, V, M) and ``data_samples['label']`` (N,)."""
         if 'label' not in data_samples:
-            raise UserError('SkeletonClassifier: some training clips have no label; give the store labels')
+            raise UserError('SkeletonClassifier: some training clips have no label; add labels to the store')
         logits = self.head(self.extract_feat(inputs, data_samples.get('num_frames')))
         return dict(loss=F.cross_entropy(logits.float(), data_samples['label']))
 

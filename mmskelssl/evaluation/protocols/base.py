@@ -59,7 +59,7 @@ class Outcome:
         numbers: Further fields of the row, by test.
         seconds: Time spent.
         train_ids: Clips whose labels were used. By default, all.
-        label_fraction: Share of these clips in the training split.
+        label_fraction: Share of the training split that these clips make up.
     """
     recipe: str
     scores: Mapping[str, np.ndarray] | None = None

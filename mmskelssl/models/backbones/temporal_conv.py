@@ -1,4 +1,4 @@
-"""A small temporal convolutional encoder, the cheapest one available."""
+"""A small temporal convolutional encoder, the cheapest one that learns."""
 from torch import Tensor, nn
 
 from mmskelssl.layouts import SkeletonLayout
