@@ -19,7 +19,7 @@ def tune(task: Task, name: str, recipe: FinetuneRecipe, what: str, **about) -> O
     """Fine-tune on the training clips of a task and score all its tests."""
     from mmskelssl.evaluation import finetuning
     start = time.perf_counter()
-    assert task.bank is not None  # `measure_encoder` gives it
+    assert task.bank is not None  # set by `measure_encoder`
     bank = task.bank
     dataset, rows = bank.clips(task.train.ids)
     classifier = finetuning.finetune(bank.model, dataset, rows, task.train.labels, recipe, task.classes, task.seed,
