@@ -1,4 +1,4 @@
-"""Names for what the command line chooses and configs do not build: importers, protocols, recipes."""
+"""Catalogues of objects that are selected on the command line, not in configs: importers, protocols and recipes."""
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
@@ -9,11 +9,11 @@ T = TypeVar('T')
 
 
 class Catalogue(Mapping[str, T], Generic[T]):
-    """A read-only mapping that grows by registration only.
+    """A mapping to which entries can only be added by registration.
 
     Args:
-        kind: What the entries are, for messages: ``'importer'``.
-        entries: The first ones.
+        kind: Kind of the entries, for messages, such as ``'importer'``.
+        entries: Initial entries.
 
     Example::
 
@@ -25,15 +25,16 @@ class Catalogue(Mapping[str, T], Generic[T]):
         self.kind, self._entries = kind, dict(entries or {})
 
     def register(self, name: str, entry: T | None = None, *, force: bool = False) -> Callable[[T], T] | T:
-        """Add an entry; without one, return a decorator that adds what it decorates.
+        """Add an entry. Without an entry, return a decorator that adds the decorated object.
 
         Args:
-            name: Its name on the command line.
-            force: Replace an entry of this name. Numbers under one name are compared with each other: do not replace
-                a published recipe.
+            name: Name of the entry on the command line.
+            entry: Object to add.
+            force: Replace an existing entry of this name. Do not replace a published recipe, because results with the
+                same name are compared with each other.
 
         Raises:
-            UserError: The name is taken.
+            UserError: If the name is already taken.
         """
         def add(value: T) -> T:
             if name in self._entries and not force:
@@ -65,7 +66,7 @@ class Catalogue(Mapping[str, T], Generic[T]):
 
 
 class UnknownName(UserError, KeyError):
-    """A name that a catalogue does not have; the message says which ones it has, and the nearest."""
+    """A name that a catalogue does not contain. The message lists the available names and suggests the closest."""
 
     def __str__(self) -> str:
-        return str(self.args[0])  # KeyError's would quote it
+        return str(self.args[0])  # KeyError would quote the message
