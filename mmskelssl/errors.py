@@ -20,7 +20,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def printable(text) -> str:
-    """Text from a file on one line, with what could drive a terminal (escape codes, line breaks) written out."""
+    """Return text from a file on one line, with escape codes and line breaks replaced by their ASCII notation."""
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 

@@ -34,12 +34,16 @@ class Features:
 
 
 def label_array(labels, what: str, known: bool = True) -> np.ndarray:
-    """Labels as an (N,) int64 array.
+    """Convert labels to an (N,) int64 array.
 
     Args:
-        what: Whose they are, for the message of the error where they are no whole numbers from 0 on. Booleans and
-            floats are refused: a cast would make classes of them in silence.
-        known: Refuse -1, too, which stands for a missing label.
+        labels: (N,) whole numbers from 0 on, or -1 for a missing label. Booleans and floats raise an error, because a
+            cast would silently turn them into classes.
+        what: Name of the labels, for the error message.
+        known: Also raise an error for missing labels.
+
+    Raises:
+        UserError: If the labels are invalid or missing.
     """
     given = labels
     labels = np.asarray(labels)
@@ -51,17 +55,17 @@ def label_array(labels, what: str, known: bool = True) -> np.ndarray:
     labels = labels.astype(np.int64)
     if labels.size and labels.min() < -1:
         raise UserError(f'{what}: clip {int(labels.argmin())} has the label {labels.min()}; labels are whole numbers '
-                        'from 0 on, and -1 where there is none')
+                        'from 0 on, and -1 if there is none')
     if known and (labels < 0).any():
-        raise UserError(f'{what}: {int((labels < 0).sum())} of {len(labels)} clips have no label; give the store '
-                        'labels, or evaluate on another one')
+        raise UserError(f'{what}: {int((labels < 0).sum())} of {len(labels)} clips have no label; add labels to '
+                        'the store, or evaluate on another one')
     return labels
 
 
 def unit_features(features, what: str) -> torch.Tensor:
-    """:func:`feature_tensor`, each of length 1; a feature of length zero stays as it is.
+    """Return the features of :func:`feature_tensor`, L2-normalised. Features of length zero do not change.
 
-    Scaled before: the square of 1e20 is no float32.
+    Large features are scaled first, because the square of 1e20 exceeds the range of float32.
     """
     features = feature_tensor(features, what)
     largest = features.abs().amax(1, keepdim=True)
@@ -69,7 +73,11 @@ def unit_features(features, what: str) -> torch.Tensor:
 
 
 def usable_device(device: str | torch.device | None) -> torch.device:
-    """The device of this name, default the GPU where there is one; an error where it cannot hold data."""
+    """Return the named device. By default, it is the GPU if there is one.
+
+    Raises:
+        UserError: If the device cannot hold data.
+    """
     try:
         made = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         if made.type == 'meta':
@@ -147,7 +155,7 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
 
 
 def _encode(model: nn.Module, batch: dict, name: str) -> np.ndarray:
-    """Features of a batch, or an error that names its first sample: a model need not fit the clips that it is given."""
+    """Return the features of a batch. If the model does not fit the clips, the error names the first sample."""
     shape = tuple(batch['inputs'].shape)
     try:
         batch = model.data_preprocessor(batch, False)

@@ -9,7 +9,7 @@ from mmskelssl.errors import printable
 
 
 def _plain(text: str) -> str:
-    """Matplotlib sets what stands between two dollars as mathematics, and fails where it is none."""
+    """Escape dollar signs. Matplotlib parses text between two of them as mathematics and fails if it is not."""
     return printable(text).replace('$', r'\$')
 
 

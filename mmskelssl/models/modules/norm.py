@@ -1,4 +1,4 @@
-"""Norm layers: a fixed list by name, and batch norm for batches of any size."""
+"""Norm layers that a config can name, and batch norm for batches of any size."""
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -6,13 +6,17 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 
-# Not from a registry, which would import what a dotted name says.
+# A fixed list instead of a registry, because a registry would import whatever module a dotted name contains.
 NORMS = dict(BN=nn.BatchNorm2d, BN2d=nn.BatchNorm2d, SyncBN=nn.SyncBatchNorm, GN=nn.GroupNorm, IN=nn.InstanceNorm2d)
 _OPTIONS = dict(eps=float, momentum=float, affine=bool, track_running_stats=bool, num_groups=int)
 
 
 def check_norm(config: Mapping, what: str = 'norm_cfg') -> dict:
-    """A copy of a norm layer's config, ``dict(type='GN', num_groups=2)``, or an error that names ``what``."""
+    """Check the config of a norm layer, such as ``dict(type='GN', num_groups=2)``, and return a copy.
+
+    Raises:
+        UserError: If the config is invalid. The message names ``what``.
+    """
     if not isinstance(config, Mapping) or config.get('type') not in list(NORMS):
         raise UserError(f'{what} is {str(config)[:100]}; it is a dict whose type is one of {", ".join(NORMS)}')
     for key, value in config.items():
@@ -24,7 +28,7 @@ def check_norm(config: Mapping, what: str = 'norm_cfg') -> dict:
 
 
 def build_norm(config: Mapping, channels: int) -> nn.Module:
-    """The norm layer of a config, for (N, C, T, V)."""
+    """Build the norm layer of a config for inputs (N, C, T, V)."""
     options = check_norm(config)
     kind = NORMS[options.pop('type')]
     return kind(num_channels=channels, **options) if kind is nn.GroupNorm else kind(channels, **options)

@@ -22,7 +22,7 @@ class FeatureQueue(nn.Module):
     def __init__(self, dim: int, size: int):
         super().__init__()
         start = torch.empty(size, dim)
-        if not start.is_meta:  # where only shapes are wanted, there is no generator
+        if not start.is_meta:  # the meta device, used to compute shapes only, has no generator
             start.normal_(generator=torch.Generator(start.device).manual_seed(0))
         self.register_buffer('keys', F.normalize(start, dim=1))
         self.register_buffer('pointer', torch.zeros((), dtype=torch.long))
