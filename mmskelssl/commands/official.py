@@ -39,7 +39,7 @@ def convert(method: str, source: str, target: str, layout: str = 'ntu25') -> Non
     """Write ``target`` from the official checkpoint ``source`` of a method; it must fill an ST-GCN completely."""
     state = rename_actclr(load_checkpoint(source)['state_dict'])
     weight, last = (state.get(f'backbone.blocks.{name}.weight') for name in ('0.gcn.conv', '9.tcn.2'))
-    if weight is None or last is None or weight.dim() != 4 or last.dim() != 1:
+    if weight is None or last is None or weight.dim() != 4 or not last.dim():
         raise UserError(f'{source}: no encoder_q.st_gcn_networks.* keys; is this a checkpoint of {method}?')
     backbone = dict(type='STGCN', layout=layout, in_channels=weight.shape[1], hidden_channels=weight.shape[0] // 3,
                     out_channels=last.shape[0])

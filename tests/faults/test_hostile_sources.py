@@ -75,10 +75,9 @@ def test_entries_that_lie_upon_each_other(tmp_path, lost):
     BVH.format('3 Xrotation Yrotation Zrotation', 1_000_000, '0 0 0\n' * 1_000_000),
     BVH.format('3 Xrotation Yrotation Zrotation', 10 ** 12, '0 0 0'),
     BVH.format('3 Xrotation Yrotation Zrotation', '9' * 100_000, '0 0 0'),
-    BVH.format('3 Xrotation Yrotation Zrotation', 1, '1' * 5_000_000 + ' 0 0'),
     'HIERARCHY\nROOT a\n{ OFFSET 0 0 0 CHANNELS 0 ' + ''.join(
         f'JOINT j{i} {{ OFFSET 0 0 0 CHANNELS 0 ' for i in range(100_000)) + '}' * 100_001 + '\nMOTION\n'],
-    ids=['channels', 'channels twice', 'frames', 'frames that are not there', 'digits', 'a long number', 'joints'])
+    ids=['channels', 'channels twice', 'frames', 'frames that are not there', 'digits', 'joints'])
 def test_bvh(text, lost):
     with bounded(300, seconds=8), pytest.raises(ValueError) as caught:
         read_bvh(text)
