@@ -22,6 +22,7 @@ def test_both_arms_agree(name):
     assert benchmark.check(**SMALL.get(name, {})) <= benchmark.tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('plan', [MixPlan(1, 'cutmix', (0, 3), 1, 2), MixPlan(2, 'resizemix', (1, 2, 4), 0, 1),
                                   MixPlan(1, 'mixup', (2,), 0, 3, lam=.3)], ids=lambda plan: plan.kind)
 def test_actclr_agrees_for_every_kind_of_mixing(monkeypatch, plan):
@@ -31,6 +32,7 @@ def test_actclr_agrees_for_every_kind_of_mixing(monkeypatch, plan):
     assert actclr.check(hidden=4, out_channels=16) <= 1e-10
 
 
+@pytest.mark.slow
 def test_a_difference_is_seen(monkeypatch):
     """Of one gradient, or of the loss."""
     info_nce = skeattnclr.PlainSkeAttnCLR.info_nce

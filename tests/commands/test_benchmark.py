@@ -70,6 +70,7 @@ def folds(tiny_kinect_store, tmp_path):
     return str(tmp_path / 'store')
 
 
+@pytest.mark.slow
 def test_two_folds_of_a_staged_recipe(folds, tmp_path, monkeypatch):
     options = {'data.store': folds, 'train_cfg.max_epochs': 1, 'model.backbone.hidden_channels': 4,
                'model.head.out_channels': 8, 'train_dataloader.batch_size': 8}

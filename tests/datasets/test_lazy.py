@@ -23,6 +23,7 @@ assert roots.FUNCTIONS.get('mmskelssl.whole_batch')
 '''
 
 
+@pytest.mark.slow
 def test_a_config_that_imports_the_packages_finds_their_types():
     """In a fresh process, where nothing else has imported them."""
     done = subprocess.run([sys.executable, '-c', CODE], capture_output=True, text=True, timeout=300,

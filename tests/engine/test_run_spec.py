@@ -138,6 +138,7 @@ def test_many_differences_are_one_readable_line(own_config):
     assert refuse_changes('a.pth', dict(meta={}), spec, allow=False) == []  # of another program: nothing to compare
 
 
+@pytest.mark.slow
 def test_a_run_of_the_first_version_is_resumed(own_config, tmp_path):
     """And ends where the undisturbed run ends, to the bit; a changed one is refused."""
     config, work = own_config(CURRICULUM), tmp_path / 'work'

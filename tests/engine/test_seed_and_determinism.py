@@ -52,6 +52,7 @@ class AlgorithmsHook(Hook):
         self.seen.append((torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic))
 
 
+@pytest.mark.slow
 def test_two_deterministic_runs_are_equal_to_the_bit(own_config, tmp_path):
     """And their choice of algorithms ends with them."""
     config = own_config("randomness = dict(seed=3, deterministic=True)\ncustom_hooks = [dict(type='AlgorithmsHook')]\n")
@@ -80,6 +81,7 @@ def test_an_operation_that_cannot_be_deterministic_is_named_in_one_line():
     assert _explain_crash(error) == f'randomness.deterministic = True: {what}; train without it'
 
 
+@pytest.mark.slow
 def test_measuring_neighbours_changes_no_weight(own_config, tmp_path):
     """Dropout draws from torch's generator, which a monitor must leave alone."""
     config = own_config('model["backbone"]["dropout"] = .5\n')

@@ -88,6 +88,7 @@ def test_the_second_stage_starts_from_the_first(ntu, tmp_path, monkeypatch):
     assert len(weights) > 40 and all(torch.equal(first[key], last[key]) for key in weights)
 
 
+@pytest.mark.slow
 def test_resume_continues_the_same_run(ntu, tmp_path, monkeypatch):
     """Two epochs in one go equal one epoch, an interruption and a second one: weights, queue and optimiser."""
     options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'train_cfg.max_epochs=2',
@@ -124,6 +125,7 @@ def test_a_changed_run_goes_on_with_todays_schedule(ntu, tmp_path, monkeypatch, 
     assert here['lr'] == pytest.approx(there['lr'], rel=1e-6) and here['initial_lr'] == there['initial_lr'] == .02
 
 
+@pytest.mark.slow
 def test_a_change_within_an_epoch_keeps_its_place(ntu, tmp_path, monkeypatch):
     options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'train_cfg.max_epochs=2']
     length = len(SkeletonStore(ntu).splits['train']) // 16
@@ -167,12 +169,14 @@ def test_compiled_encoders_learn_the_same(ntu, tmp_path, monkeypatch):
         torch.testing.assert_close(b[key], value, rtol=1e-2, atol=1e-3, msg=key)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_trains_is_one_graph():
     backbone = MODELS.build(dict(type='STGCN', layout='ntu25', hidden_channels=4, out_channels=16))
     found = torch._dynamo.explain(backbone)(torch.randn(2, 3, 8, 25, 2))
     assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
 
 
+@pytest.mark.slow
 def test_amp_seed_and_stream(ntu, tmp_path, monkeypatch):
     run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--amp', '--seed', 3,
         '--cfg-options', f'data.store={ntu}', *SMALL, 'model.data_preprocessor.stream=bone')

@@ -40,6 +40,7 @@ def test_quarters():
     assert uniform_shares(10) == [.3, .3, .2, .2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('config', ['actclr_toy', 'skeattnclr_toy'])
 def test_tool(config, tiny_store, tmp_path, monkeypatch, capsys):
     options = {'data.store': tiny_store, 'train_cfg.max_epochs': 1, 'model.backbone.hidden_channels': 4,
@@ -54,6 +55,7 @@ def test_tool(config, tiny_store, tmp_path, monkeypatch, capsys):
     assert (tmp_path / 'out' / f'{row["encoder"].lower()}.png').stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_a_method_without_a_mask_is_refused(tiny_store, tmp_path, monkeypatch, capsys):
     options = {'data.store': tiny_store, 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 8,
                'model.backbone.channels': (4, 4)}

@@ -34,6 +34,7 @@ def dataset(store, split, padded=False):
                                           dict(type='AlignSequence', turn=False), length, dict(type='PackSkeleton')])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind, padded', [('STGCN', False), ('TemporalConvNet', False), ('BiGRU', False),
                                           ('BiGRU', True)])
 def test_it_learns_its_training_clips_and_leaves_the_encoder_alone(tiny_store, kind, padded):

@@ -97,6 +97,7 @@ def test_without_the_plug_in_its_checkpoint_is_refused(run):
     assert done.returncode == 2 and "'BarlowTwins' is not registered" in error and '--imports' in error
 
 
+@pytest.mark.slow
 def test_parts(run):
     import_plugins([str(PLUGIN / 'skelplug')])
     smooth = TRANSFORMS.build(dict(type='SmoothFrames', width=3))
