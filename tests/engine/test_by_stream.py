@@ -4,7 +4,7 @@ import json
 import pytest
 from mmengine.config import Config
 
-from mmskelssl.commands import benchmark as benchmark_command
+from mmskelssl.commands import benchmark_runs as benchmark_command
 from mmskelssl.commands import measure
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, load_config
