@@ -20,14 +20,17 @@ _AFTERWARDS = ('nothing is validated with a loop of mmengine: `default_hooks.knn
 # Refused unless they are None.
 INSTEAD = {
     **dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg', 'test_dataloader', 'test_evaluator',
-                     'test_pipeline', 'val_pipeline', 'tta_model', 'tta_pipeline'), _AFTERWARDS),
+                     'tta_model'), _AFTERWARDS),
     'data_preprocessor': 'write it as model = dict(data_preprocessor=dict(...))',
     'runner_type': "training needs the project's own runner, which resumes exactly: write a hook, or another "
                    'train_cfg.type derived from ResumableTrainLoop',
     'strategy': 'it belongs to FlexibleRunner; several processes start with --launcher pytorch (tools/dist_train.sh), '
                 'and model_wrapper_cfg configures how they share a model'}
-# Of mmcv 1.x, likewise. As they are common names, a config may use them as variables of its own.
+# Variables of other projects' configs, and keys of mmcv 1.x. Refused likewise, unless the config's files use them.
 FORMER = dict(
+    **dict.fromkeys(('val_pipeline', 'test_pipeline', 'tta_pipeline'), _AFTERWARDS),
+    train_pipeline='write data = dict(pipeline=[...])', data_root='write data = dict(store=...)',
+    dataset_type='write data = dict(type=...)',
     optimizer='write optim_wrapper = dict(optimizer=dict(...))',
     optimizer_config='write optim_wrapper = dict(clip_grad=..., accumulative_counts=...)',
     lr_config='write param_scheduler = [dict(type=...), ...]', momentum_config='write param_scheduler = [...]',

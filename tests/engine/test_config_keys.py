@@ -60,7 +60,7 @@ def test_what_is_refused_says_what_to_write_instead(own_config, key):
 
 
 @pytest.mark.parametrize('key', sorted(FORMER))
-def test_keys_of_mmcv(own_config, key):
+def test_names_of_other_configs(own_config, key):
     """They are refused, unless they are variables of the config's own."""
     assert f'mine.py: {key} is not read: {FORMER[key]}' in refused(own_config(f'{key} = 3\n'))
     load_config(own_config(f'{key} = None\n'))
