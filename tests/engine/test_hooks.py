@@ -135,7 +135,9 @@ def test_nothing_is_filled_on_resume_or_without_a_queue():
     before = model.queue.keys.clone()
     FillQueueHook().before_train(runner(model, iter=4, train_dataloader=batches(5)))
     assert torch.equal(model.queue.keys, before) and int(model.queue.pointer) == 0
-    FillQueueHook().before_train(runner(build(queue_size=0, in_batch=True), train_dataloader=None))
+    without = build(type='SkeletonCLR', queue_size=0, in_batch=True, data_preprocessor=dict(
+        type='SkeletonPreprocessor', layout='ntu25', views=dict(query=[], key=[])))
+    FillQueueHook().before_train(runner(without, train_dataloader=None))
 
 
 def test_filling_does_not_change_the_first_step():
@@ -258,8 +260,8 @@ def test_progress_bar_is_silent_where_there_is_no_terminal(capsys, monkeypatch):
 
 def test_run_info_is_plain(tmp_path):
     """Strings and numbers alone: nothing is lost in a plain checkpoint, and any reader opens it."""
-    spec = RunSpec(model=dict(type='ActCLR', data_preprocessor=dict(stream='bone')), data=dict(data_hash='abc'),
-                   schedule={}, hooks=dict(default_hooks={}, custom_hooks=[]), seed=3, world=dict(world_size=1))
+    spec = RunSpec(model=dict(type='ActCLR', data_preprocessor=dict(stream='bone')),
+                   data=dict(data_hash='abc', layout='ntu25'), schedule={}, hooks=dict(default_hooks={}, custom_hooks=[]), seed=3, world=dict(world_size=1))
     warnings = []
     state = runner(build(), train_dataloader=range(11), logger=SimpleNamespace(warning=warnings.append))
     checkpoint = dict(meta=dict(epoch=5, iter=55), state_dict={})
