@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is there
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is imported
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import torch
