@@ -61,7 +61,7 @@ def test_a_pretext_checkpoint(tmp_path, monkeypatch, kind, form, prefix, wrapped
     model, info = build_from_checkpoint(tmp_path / 'made' / 'out.pth')
     assert type(model).__name__.lower() == kind == info['method'].lower() and info['stream'] == 'joint'
     # The key encoder and the queue start anew; all else has found its place.
-    assert {name.split('.')[0] for name in info['not_loaded']} == {'key', 'queue'}
+    assert {name.split('.')[0] for name in info['not_loaded']} == {'key_encoder', 'queue'}
     x = torch.randn(3, 3, 20, 25, 2)
     with torch.no_grad():
         features = net(x).mean((3, 4)).mean(1)
