@@ -261,7 +261,8 @@ def test_progress_bar_is_silent_where_there_is_no_terminal(capsys, monkeypatch):
 def test_run_info_is_plain(tmp_path):
     """Strings and numbers alone: nothing is lost in a plain checkpoint, and any reader opens it."""
     spec = RunSpec(model=dict(type='ActCLR', data_preprocessor=dict(stream='bone')),
-                   data=dict(data_hash='abc', layout='ntu25'), schedule={}, hooks=dict(default_hooks={}, custom_hooks=[]), seed=3, world=dict(world_size=1))
+                   data=dict(data_hash='abc', layout='ntu25'), schedule={},
+                   hooks=dict(default_hooks={}, custom_hooks=[]), seed=3, world=dict(world_size=1))
     warnings = []
     state = runner(build(), train_dataloader=range(11), logger=SimpleNamespace(warning=warnings.append))
     checkpoint = dict(meta=dict(epoch=5, iter=55), state_dict={})
