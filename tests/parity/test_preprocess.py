@@ -22,7 +22,8 @@ def test_every_step_is_the_official_one(arrays, frames):
     sample = ResizeFrames(frames)(sample)
     np.testing.assert_allclose(PackSkeleton()(sample)['inputs'], arrays[f'resized{frames}'], rtol=0, atol=5e-7)
     turned = PackSkeleton()(AlignShoulders()(sample))['inputs']
-    np.testing.assert_allclose(turned, arrays[f'out{frames}'], rtol=0, atol=1e-6)
+    # float32 angles: processors round arccos, cos and sin differently, by up to 1.3e-6 so far
+    np.testing.assert_allclose(turned, arrays[f'out{frames}'], rtol=0, atol=3e-6)
     assert np.abs(turned - arrays[f'resized{frames}']).max() > .1, 'a clip that needs no turning would test nothing'
 
 

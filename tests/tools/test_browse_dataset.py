@@ -34,6 +34,7 @@ model = dict(type='AimCLR', data_preprocessor=dict(type='SkeletonPreprocessor', 
 def run(monkeypatch, capsys, tmp_path):
     def run(*args):
         """The files that the tool says it has written."""
+        capsys.readouterr()  # what an importer printed before
         monkeypatch.setattr(sys, 'argv', ['browse_dataset.py', *map(str, args), '--out', str(tmp_path / 'out')])
         tool.main()
         return capsys.readouterr().out.split('\n')[:-1]
