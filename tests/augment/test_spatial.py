@@ -123,6 +123,18 @@ def test_jitter_and_noise_draws():
     assert noise.shape == many(v=3).shape and abs(noise.std() - .05) < .001 and noise.mean().abs() < .001
 
 
+def test_noise_may_leave_absent_persons_absent():
+    x = clips(4, 3, 6, 25, 2)
+    x[1, ..., 1] = 0  # no second person
+    x[2, :, 4:] = 0  # no one in the last frames
+    x[3, :, :, 7] = 0  # a joint that was not seen
+    quiet, published = (GaussianNoise(p=1, absent=absent)(x, generator()) for absent in (False, True))
+    assert not quiet[1, ..., 1].any() and not quiet[2, :, 4:].any()
+    assert published[1, ..., 1].all() and published[2, :, 4:].all()
+    quiet[1, ..., 1], quiet[2, :, 4:] = published[1, ..., 1], published[2, :, 4:]
+    assert (quiet == published).all()
+
+
 @pytest.mark.parametrize(('v', 'count'), [(25, 4), (20, 3), (3, 0)])
 def test_joint_mask_draws_an_exact_number_of_joints(v, count):
     keep = JointMask(ratio=.15).draw(many(v), generator())['keep']

@@ -58,8 +58,9 @@ OWN = dict(
 WEAK = [('TemporalCrop', dict(p=1, pad_ratio=6)), ('Shear', dict(p=1, amplitude=0.5))]
 FLIP = [('SpatialFlip', dict(p=0.5, mirror=False)), ('Rotate', dict(p=1, main=30, minor=1))]
 BLUR = [('GaussianBlur', dict(p=0.5, taps=15, sigma=(0.1, 2.0), normalise=False)), ('AxisMask', dict(p=0.5))]
-NORMAL = [*WEAK, *FLIP, ('GaussianNoise', dict(p=0.5, std=0.01)), *BLUR]
-STRONG = [*WEAK, *FLIP, ('GaussianNoise', dict(p=0.5, std=0.05)), *BLUR, ('Interpolate', dict(p=0.5, ratio=1)),
+NORMAL = [*WEAK, *FLIP, ('GaussianNoise', dict(p=0.5, std=0.01, absent=True)), *BLUR]
+STRONG = [*WEAK, *FLIP, ('GaussianNoise', dict(p=0.5, std=0.05, absent=True)), *BLUR,
+          ('Interpolate', dict(p=0.5, ratio=1)),
           ('Rescale', dict(p=1, amplitude=0.5, centred=False))]
 VIEWS = dict(skeletonclr=dict(query=WEAK, key=WEAK), aimclr=dict(query=WEAK, key=WEAK, extreme=NORMAL),
              actclr=dict(weak=WEAK, key=WEAK, normal=NORMAL, strong=STRONG))
@@ -249,6 +250,15 @@ def test_the_curriculum_names_operators_that_exist():
     for view, extra in dict(normal=5, strong=7).items():
         types = [op['type'] for op in cfg.model.data_preprocessor.views[view]]
         assert sum(name in hook.core for name in types) == 2 and len(types) == 2 + extra
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_noise_gives_absent_persons_a_body_in_the_papers_recipes_only(path):
+    """The paper configs keep the published behaviour; every other recipe leaves absent persons at zero."""
+    views = Config.fromfile(path).model.data_preprocessor.get('views') or {}
+    noise = [op for ops in views.values() for op in ops if isinstance(op, dict) and op['type'] == 'GaussianNoise']
+    published = path.stem.split('_')[1] in DATASETS
+    assert all(op.get('absent', True) == published for op in noise)
 
 
 def test_every_promised_config_is_there():

@@ -2,7 +2,7 @@
 # negatives, a momentum key head, velocities scaled like the coordinates, and an independent random viewpoint per view.
 _base_ = 'crrlmotion.py'
 _view = [dict(type='YawRotate', degrees=45), dict(type='Scale', amplitude=0.2),
-         dict(type='GaussianNoise', p=0.5, std=0.01)]
+         dict(type='GaussianNoise', p=0.5, std=0.01, absent=False)]
 model = dict(
     projector=dict(hidden_channels=256, out_channels=128),
     momentum=dict(momentum=0.9),

@@ -4,5 +4,5 @@ weak = [
     dict(type='Shear', amplitude=0.2),
     dict(type='SpatialFlip', p=0.5, mirror=True),
     dict(type='Scale', amplitude=0.2),
-    dict(type='GaussianNoise', p=0.5, std=0.01),
+    dict(type='GaussianNoise', p=0.5, std=0.01, absent=False),
     dict(type='JointMask', ratio=0.15)]

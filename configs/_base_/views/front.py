@@ -4,11 +4,11 @@ weak = [
     dict(type='YawRotate', degrees=45),
     dict(type='LinearJitter', std=0.1),
     dict(type='Scale', amplitude=0.2),
-    dict(type='GaussianNoise', p=0.5, std=0.01),
+    dict(type='GaussianNoise', p=0.5, std=0.01, absent=False),
     dict(type='JointMask', ratio=0.15)]
 strong = [
     *weak,
     dict(type='SpatialFlip', p=0.5, mirror=True),
     dict(type='AxisMask', p=0.3),
-    dict(type='GaussianNoise', p=0.5, std=0.03)]
+    dict(type='GaussianNoise', p=0.5, std=0.03, absent=False)]
 swap = dict(type='SwapParts', parts=(3, 4), cells=(2, 4), cell=4)

@@ -7,11 +7,11 @@ weak = [
     dict(type='YawRotate', degrees=15),
     dict(type='LinearJitter', std=0.1),
     dict(type='Scale', amplitude=0.2),
-    dict(type='GaussianNoise', p=0.5, std=0.02),
+    dict(type='GaussianNoise', p=0.5, std=0.02, absent=False),
     dict(type='JointMask', ratio=0.15)]
 strong = [
     *weak,
-    dict(type='GaussianNoise', p=0.5, std=0.04)]
+    dict(type='GaussianNoise', p=0.5, std=0.04, absent=False)]
 swap = dict(type='SwapParts', parts=(3, 4), cells=(1, 2), cell=4)
 # For clips that keep their own length and are not cropped.
 whole = [op for op in weak if op['type'] not in ('CropResize', 'LinearJitter', 'JointMask')]
