@@ -12,7 +12,7 @@ from mmskelssl.engine.train import train
 from mmskelssl.engine.work_dir import checkpoints
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.ensemble import fixed_weights, fuse, group
-from mmskelssl.evaluation.metrics import bootstrap_interval
+from mmskelssl.evaluation.metrics import interval
 from mmskelssl.evaluation.protocols import PROTOCOLS
 from mmskelssl.evaluation.results import main_number, print_table, write_results
 from mmskelssl.evaluation.scores import load_scores
@@ -139,7 +139,7 @@ def _mean(values: Sequence[float | None], weights: Sequence[float] | None = None
 
 def _interval(top1: float | None, count: int) -> list[float]:
     assert top1 is not None  # every protocol measures it
-    return bootstrap_interval(np.arange(count) < round(top1 * count / 100))
+    return interval(np.arange(count) < round(top1 * count / 100))
 
 
 def pool_folds(rows: Sequence[dict]) -> list[dict]:

@@ -1,7 +1,11 @@
 """Accuracies in percent and their confidence intervals."""
+import math
+
 import numpy as np
 
 from mmskelssl.errors import UserError
+
+FEW = 10  # samples that deviate; with fewer the bootstrap's intervals are too narrow
 
 
 def accuracies(labels: np.ndarray, predictions: np.ndarray, scores: np.ndarray | None = None) -> dict:
@@ -26,7 +30,7 @@ def accuracies(labels: np.ndarray, predictions: np.ndarray, scores: np.ndarray |
     correct = np.asarray(predictions) == labels
     per_class = {int(c): 100 * float(correct[labels == c].mean()) for c in np.unique(labels)}
     return dict(top1=100 * float(correct.mean()), top5=top_k(labels, scores, 5),
-                mean_class=float(np.mean([*per_class.values()])), per_class=per_class, ci95=bootstrap_interval(correct))
+                mean_class=float(np.mean([*per_class.values()])), per_class=per_class, ci95=interval(correct))
 
 
 def top_k(labels: np.ndarray, scores: np.ndarray | None, k: int) -> float | None:
@@ -35,6 +39,30 @@ def top_k(labels: np.ndarray, scores: np.ndarray | None, k: int) -> float | None
         return None
     own = scores[np.arange(len(labels)), labels]
     return 100 * float(np.mean((scores >= own[:, None]).sum(1) <= k))
+
+
+def interval(values: np.ndarray) -> list[float]:
+    """95 % interval of a mean over test samples; percent.
+
+    It is the bootstrap's, or Wilson's where fewer than :data:`FEW` samples deviate from the most common value. There
+    the bootstrap is too narrow: if no sample deviates, its width is zero, even for a dozen samples.
+
+    Args:
+        values: (N,) booleans, or numbers in 0..1.
+    """
+    values = np.asarray(values)
+    if len(values) - np.unique(values, return_counts=True)[1].max() < FEW:
+        return wilson_interval(float(values.mean()), len(values))
+    return bootstrap_interval(values) if values.dtype == bool else [100 * v for v in bootstrap_mean(values)]
+
+
+def wilson_interval(share: float, count: int) -> list[float]:
+    """95 % score interval of a share (0..1) of ``count`` samples; percent. Wilson, JASA 22 (1927)."""
+    z = 1.959964
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    # The bounds of 0 and 1 are exact; rounding would put them beside.
+    return [0. if share == 0 else 100 * (centre - half), 100. if share == 1 else 100 * (centre + half)]
 
 
 def bootstrap_interval(correct: np.ndarray, resamples: int = 1000, seed: int = 0) -> list[float]:

@@ -84,7 +84,7 @@ def shown(rows: Sequence[Mapping]) -> list[Mapping]:
 def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None:
     """Print a table with one line per encoder and split and one column per recipe, followed by the recipes.
 
-    Cells show top 1 in percent and half of its 95 % interval. Retrieval shows the mAP. Several seeds show the mean and
+    Cells show top 1 in percent and its 95 % interval, and splits their number of test clips n. Retrieval shows the mAP. Several seeds show the mean and
     the standard deviation.
     """
     rows = shown(rows)
@@ -94,8 +94,10 @@ def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None
     lines: dict[tuple, dict] = {}
     for row in rows:
         encoder = _shown(encoder_name(row, backbones) + (f', epoch {row["epoch"]}' if row.get('epoch') else ''))
-        where = _shown((f'{data_name(row)} {row["stream"]} ' if several else '') + row['split'])
-        lines.setdefault((encoder, where), {})[column_of(row)] = row
+        where = (f'{data_name(row)} {row["stream"]} ' if several else '') + row['split']
+        if row.get('num_test'):
+            where += f', n={row["num_test"]}'
+        lines.setdefault((encoder, _shown(where)), {})[column_of(row)] = row
     table = Table(title=None if several else _shown(f'{data_name(rows[0])}, {rows[0]["stream"]} stream: top-1 %'))
     for name in ('encoder', 'split'):
         table.add_column(name, no_wrap=True)
@@ -142,4 +144,4 @@ def _cell(row: Mapping | None) -> str:
     value, interval = main_number(row)
     if row.get('seeds'):
         return f'{value:.1f} ±{row["std"]:.1f}'
-    return f'{value:.1f}' + (f' ±{(interval[1] - interval[0]) / 2:.1f}' if interval else '')
+    return f'{value:.1f}' + (f' ({interval[0]:.1f}–{interval[1]:.1f})' if interval else '')

@@ -99,7 +99,7 @@ def test_named_pairs():
         parse_pairs(['train:val'], SPLITS)
 
 
-def test_rows_and_file(tmp_path):
+def test_rows_and_file(tmp_path, capsys):
     bank = FeatureBank(Encoder(), lambda split: Clips(SPLITS[split]))
     identity = dict(encoder='Fake', method='Fake', data='clips', stream='joint')
     rows = evaluate_encoder(bank, default_pairs(SPLITS), ('knn', 'linear'), identity)
@@ -118,6 +118,9 @@ def test_rows_and_file(tmp_path):
     assert content['results'][0]['note'] is None and content['data_hash'] == 'd' and content['versions']['torch']
     assert [f.name for f in (tmp_path / 'out').iterdir()] == ['results.json']
     print_table(rows)
+    assert f'n={rows[0]["num_test"]}' in (out := capsys.readouterr().out)
+    low, high = rows[0]['ci95']
+    assert f'{rows[0]["top1"]:.1f} ({low:.1f}–{high:.1f})' in out
 
 
 @pytest.mark.parametrize('train, test, labelled, message', [

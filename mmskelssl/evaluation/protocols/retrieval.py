@@ -2,7 +2,7 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from mmskelssl.evaluation.metrics import bootstrap_mean
+from mmskelssl.evaluation.metrics import interval
 from mmskelssl.evaluation.protocols.base import Outcome, Task
 from mmskelssl.evaluation.recipes import RETRIEVAL
 
@@ -21,6 +21,6 @@ def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
                                                   RECIPES[name])
             predictions[test] = task.train.labels[nearest]
             numbers[test] = {'map': 100 * float(precision.mean()),
-                             'map_ci95': [100 * value for value in bootstrap_mean(precision)],
+                             'map_ci95': interval(precision),
                              'recall': {rank: 100 * float(found.mean()) for rank, found in recall.items()}}
         yield Outcome(name, predictions=predictions, numbers=numbers, seconds=time.perf_counter() - start)
