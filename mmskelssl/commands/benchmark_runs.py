@@ -74,10 +74,8 @@ def _run(config, folder, split, stream, seed, protocols, options, imports, hashe
         names = [name for name, _ in load_config(config)]
         ends = [checkpoints(osp.join(folder, name) if len(names) > 1 else folder)[-1] for name in names]
         pairs = [':'.join(split_pair(split))] if split else None
-        others = [row for row in content['results'] if row['protocol'] != protocol]
         # One at a time: an interruption costs no more than that.
-        evaluate_checkpoints(ends, [protocol], folder, imports=imports, pairs=pairs, untrained=True, seed=seed,
-                             earlier=others)
+        evaluate_checkpoints(ends, [protocol], folder, imports=imports, pairs=pairs, untrained=True, seed=seed)
         content = _read(file)
     hashes.add((content['config_hash'], content['data_hash']))
     return content['results']

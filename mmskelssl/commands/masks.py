@@ -8,20 +8,21 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from mmskelssl.commands.output import free_name
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.attention import masks_of, quarter_shares, uniform_shares
 from mmskelssl.evaluation.metrics import bootstrap_mean
-from mmskelssl.evaluation.results import write_results
+from mmskelssl.evaluation.results import add_results, identity, read_results
 from mmskelssl.names import file_name
 from mmskelssl.visualization.skeleton import strip
 
 
 def attention(checkpoints: Sequence[str], out: str, data: str | None = None, split: str = 'test', clips: int = 512,
               sample: str | None = None) -> list[dict]:
-    """Measure and draw the mask of each checkpoint; a picture each and ``results.json`` go into ``out``.
+    """Measure and draw the mask of each checkpoint; a picture each and rows of ``results.json`` go into ``out``.
 
     Args:
         data: Store; default the one that an encoder was trained on.
@@ -32,7 +33,9 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
         A row for each checkpoint, see :func:`measure`.
     """
     os.makedirs(out, exist_ok=True)
-    rows = []
+    earlier = {identity(row): row for row in read_results(osp.join(out, 'results.json'))}
+    rows: list[dict] = []
+    names: set[str] = set()
     for path in checkpoints:
         model, info = build_from_checkpoint(path)
         if 'dataset' not in info or not (data or info['dataset'].get('store')):
@@ -46,9 +49,11 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
               f'(95 % interval {row["ci95"][0]:.1f} to {row["ci95"][1]:.1f}; uniform {row["uniform"][3]:.1f})')
         store = SkeletonStore(data or info['dataset']['store'])
         drawn = sample or store.ids[store.split(split)[0]]
-        draw(path, model, info, data, drawn, osp.join(out, f'{file_name(row["encoder"].lower())}.png'))
+        base = file_name('_'.join((row['encoder'].lower(), row['stream'], row['data'], drawn)))
+        row['picture'] = free_name(out, base, 'png', names, earlier.get(identity(row), {}))
+        draw(path, model, info, data, drawn, osp.join(out, row['picture']))
     hashes = {row['config_hash'] for row in rows}
-    write_results(out, rows, hashes.pop() if len(hashes) == 1 else None, store.data_hash)
+    add_results(out, rows, hashes.pop() if len(hashes) == 1 else None, store.data_hash)
     return rows
 
 

@@ -110,7 +110,6 @@ class Measurement:
         device: Default the GPU where there is one.
         another: Refuse the store that an encoder was trained on.
         fusion: Also join the encoders' scores, under these weights.
-        earlier: Rows of results.json to keep.
         pictures: Draw confusions.
     """
     protocols: Sequence[str]
@@ -124,7 +123,6 @@ class Measurement:
     device: str | torch.device | None = None
     another: bool = False
     fusion: str | None = None
-    earlier: Sequence[dict] = ()
     pictures: bool = True
     encoders: list[Encoder] = field(default_factory=list, init=False)
     _seen: set[str] = field(default_factory=set, init=False)  # architectures whose untrained self has been measured
@@ -141,7 +139,7 @@ class Measurement:
         if self.fusion == 'validation' and 'semi' in self.chosen:
             raise UserError('--weights validation: the few labels of semi leave none to choose weights on; '
                             'take equal ones')
-        self.output = Output(self.out, self.earlier, self.pictures)
+        self.output = Output(self.out, self.pictures)
 
     def add(self, path: str, model, info: dict, name: str | None = None) -> None:
         """Add an encoder to measure; one that does not go together with its data is refused at once."""

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from mmskelssl.atomic import write_atomically
 from mmskelssl.evaluation.pictures import draw_errors
 from mmskelssl.evaluation.protocols import Measured
-from mmskelssl.evaluation.results import print_table, row_title, write_results
+from mmskelssl.evaluation.results import (
+    add_results,
+    identity,
+    print_table,
+    read_results,
+    row_title,
+    write_results,
+)
 from mmskelssl.evaluation.scores import Scores, save_scores
 from mmskelssl.names import LONGEST, file_name
 
@@ -16,18 +23,21 @@ MAX_DRAWN = 1000  # classes of a picture, whose table grows with their square
 
 
 class Output:
-    """Writes what belongs to a row as the row comes, and results.json at the end.
+    """Writes what belongs to a row as the row comes, and adds all rows to results.json at the end.
+
+    Rows that results.json holds already are kept, and so are their files. A measurement that is repeated replaces its
+    row and its files.
 
     Args:
         folder: Where to.
-        earlier: Rows of an earlier results.json to keep.
         pictures: Draw confusions.
     """
 
-    def __init__(self, folder: str, earlier: Sequence[dict] = (), pictures: bool = True):
-        self.folder, self.rows, self.pictures = folder, list(earlier), pictures
-        self.kept = len(self.rows)
-        self.names = {row[key] for row in earlier for key in ('scores', 'picture') if row.get(key)}
+    def __init__(self, folder: str, pictures: bool = True):
+        self.folder, self.pictures = folder, pictures
+        self.rows: list[dict] = []
+        self.earlier = {identity(row): row for row in read_results(osp.join(folder, 'results.json'))}
+        self.names: set[str] = set()  # of files written by this command
         self.config_hash: str | None = None
         self.data_hash: str | None = None
 
@@ -56,16 +66,16 @@ class Output:
         self._save(scores)
 
     def finish(self) -> list[dict]:
-        """Write results.json, print the table."""
-        path = osp.join(self.folder, 'results.json')
-        write_results(path, self.rows, self.config_hash, self.data_hash)
+        """Add the rows to results.json, and print their table."""
+        kept, replaced = add_results(self.folder, self.rows, self.config_hash, self.data_hash)
         print_table(self.rows)
-        print(path)
+        more = [f'{kept} earlier rows kept'] * bool(kept) + [f'{replaced} replaced'] * bool(replaced)
+        print(osp.join(self.folder, 'results.json') + (f': {len(self.rows)} rows, {", ".join(more)}' if more else ''))
         return self.rows
 
     def rescue(self) -> None:
         """Keep the rows of an evaluation that did not reach its end, under another name."""
-        if len(self.rows) > self.kept:
+        if self.rows:
             path = osp.join(self.folder, 'results.partial.json')
             write_results(path, self.rows, self.config_hash, self.data_hash)
             print(f'not finished; what was measured is in {path}')
@@ -93,15 +103,30 @@ class Output:
         return name
 
     def _name(self, kind: str, row: dict, suffix: str) -> str:
-        """KIND/ENCODER_PROTOCOL_RECIPE_SPLIT.SUFFIX; a stream that is not joint and a number if taken are in it."""
+        """KIND/ENCODER_DATA_PROTOCOL_RECIPE_SPLIT.SUFFIX; a stream other than joint and a number if taken are added.
+
+        The name is free, or that of the same measurement's earlier file.
+        """
         stream = '' if row['stream'] == 'joint' else f'-{row["stream"]}'
         share = '' if row['label_fraction'] in (1, None) else f'-{row["label_fraction"]:g}'
-        parts = (row['encoder'] + stream, row['protocol'], row['recipe'] + share, row['split'])
-        base = f'{kind}/' + re.sub(r'[^\w.+-]', '-', '_'.join(map(str, parts)))[:LONGEST]
-        free = (f'{base}{"" if i == 1 else f"-{i}"}.{suffix}' for i in itertools.count(1))
-        name = next(name for name in free if name not in self.names)
-        self.names.add(name)
-        return name
+        parts = (row['encoder'] + stream, row['data'], row['protocol'], row['recipe'] + share, row['split'])
+        base = re.sub(r'[^\w.+-]', '-', '_'.join(str(part) for part in parts if part))[:LONGEST]
+        return free_name(self.folder, f'{kind}/{base}', suffix, self.names, self.earlier.get(identity(row), {}))
+
+
+def free_name(folder: str, base: str, suffix: str, taken: set[str], earlier: Mapping) -> str:
+    """A name below a folder, BASE.SUFFIX or BASE-2.SUFFIX and so on, that overwrites no other measurement's file.
+
+    Args:
+        taken: Names that this command has used; the new one is added.
+        earlier: The row of the same measurement in results.json, if there is one: its files may be written again.
+    """
+    for i in itertools.count(1):
+        name = f'{base}{"" if i == 1 else f"-{i}"}.{suffix}'
+        if name not in taken and (name in earlier.values() or not osp.lexists(osp.join(folder, name))):
+            break
+    taken.add(name)
+    return name
 
 
 def _by_name(per_class: Mapping[int, float], classes: Sequence[str]) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """Write ``results.json`` and print the table of results."""
+import fcntl
 import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 
 from rich.console import Console
@@ -12,9 +14,14 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from mmskelssl.atomic import write_atomically
-from mmskelssl.errors import printable
+from mmskelssl.errors import UserError, printable
 from mmskelssl.evaluation.protocols import PROTOCOLS
 from mmskelssl.provenance import command_line, machine, versions
+
+# What was measured, as opposed to what came out: a row with the same values is the same measurement.
+_IDENTITY = ('encoder', 'method', 'backbone', 'checkpoint', 'epoch', 'config_hash', 'pretrain_seed', 'pretrain_data',
+             'data', 'data_hash', 'stream', 'split', 'train_split', 'test_split', 'protocol', 'recipe',
+             'label_fraction', 'seed', 'members', 'fusion', 'num_clips')
 
 
 def _plain(value):
@@ -52,6 +59,58 @@ def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = 
     write_atomically(path, (json.dumps(_plain(content), indent=1, allow_nan=False) + '\n').encode())
 
 
+def read_results(path: str) -> list[dict]:
+    """Rows of a results.json, none where there is no such file.
+
+    A row of an earlier command gets ``provenance``: the command, versions and machine in the head of its file.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+        rows = [dict(row) for row in content['results']]
+    except FileNotFoundError:
+        return []
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise UserError(f'{path} is not a readable results.json ({type(error).__name__}): move it away, or choose '
+                        'another --out') from error
+    about = {key: content[key] for key in ('command', 'versions', 'machine') if key in content}
+    return [{'provenance': about, **row} for row in rows]
+
+
+def identity(row: Mapping) -> str:
+    """What a row measures, as text: equal for a repeated measurement, different for any other one."""
+    return json.dumps(_plain([row.get(key) for key in _IDENTITY]), sort_keys=True, default=str)
+
+
+def add_results(folder: str, rows: Sequence[Mapping], config_hash: str | None = None,
+                data_hash: str | None = None) -> tuple[int, int]:
+    """Add rows to the ``results.json`` of a folder; a row that repeats a measurement takes the place of the old one.
+
+    Returns:
+        How many of the earlier rows were kept, and how many were replaced.
+    """
+    path, new = os.path.join(folder, 'results.json'), {identity(row) for row in rows}
+    with _locked(folder):  # another process may be adding its own
+        earlier = read_results(path)
+        kept = [row for row in earlier if identity(row) not in new]
+        write_results(path, [*kept, *rows], config_hash, data_hash)
+    return len(kept), len(earlier) - len(kept)
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    os.makedirs(folder, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(handle)
+
+
 def encoder_name(row: Mapping, backbones: bool) -> str:
     """Return ``encoder`` of a row. With several backbones, the name of an untrained encoder includes its backbone."""
     return f'untrained {row["backbone"]}' if backbones and row['encoder'] == 'untrained' else row['encoder']
@@ -84,8 +143,8 @@ def shown(rows: Sequence[Mapping]) -> list[Mapping]:
 def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None:
     """Print a table with one line per encoder and split and one column per recipe, followed by the recipes.
 
-    Cells show top 1 in percent and its 95 % interval, and splits their number of test clips n. Retrieval shows the mAP. Several seeds show the mean and
-    the standard deviation.
+    Cells show top 1 in percent and its 95 % interval. Retrieval shows the mAP. Several seeds show the mean and the
+    standard deviation. The split is followed by n, its number of test clips.
     """
     rows = shown(rows)
     columns = {column_of(row): row for row in rows}

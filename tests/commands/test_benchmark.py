@@ -109,7 +109,7 @@ def test_streams_and_seeds(folds, tmp_path, monkeypatch, capsys):
     hits = []
     for fold in ('fold1', 'fold2'):
         joint, bone = (load_scores(str(out / f'{fold}_{stream}_seed1' / 'scores' /
-                                       f'SimCLR{"" if stream == "joint" else "-bone"}_linear_paper_{fold}.npz'))
+                                       f'SimCLR{"" if stream == "joint" else "-bone"}_store_linear_paper_{fold}.npz'))
                        for stream in ('joint', 'bone'))
         other = dict(zip(bone.ids, bone.scores, strict=True))
         hits += [np.argmax(scores + other[name]) == label

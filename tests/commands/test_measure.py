@@ -58,7 +58,7 @@ def test_every_protocol_from_one_command(encoders, tiny_store, tmp_path, monkeyp
             scores = load_scores(str(tmp_path / row['scores']))
             assert set(scores.ids) == test and scores.classes == store.classes
             assert 100 * (scores.scores.argmax(1) == scores.labels).mean() == pytest.approx(row['top1'], abs=1e-3)
-    assert (tmp_path / 'scores' / 'SimCLR_linear_logreg_test.npz').is_file()
+    assert (tmp_path / 'scores' / 'SimCLR_tiny_linear_logreg_test.npz').is_file()
     few = [row for row in rows if row['protocol'] == 'semi']
     assert [row['label_fraction'] for row in few] == [.01, .05, .1]
     for row in few:
@@ -105,7 +105,8 @@ def test_weights_never_look_at_test(encoders, tiny_store, tmp_path):
                                  **call)[-1]
     assert other['weights'] == made['weights'] and sum(made['weights']) == pytest.approx(1)
     assert other['top1'] != made['top1'] and made['fusion'] == 'validation'
-    scores = [load_scores(str(tmp_path / run / 'scores' / 'SimCLR-3s_linear_logreg_test.npz')) for run in 'ab']
+    scores = [load_scores(str(tmp_path / run / 'scores' / f'SimCLR-3s_{data}_linear_logreg_test.npz'))
+              for run, data in (('a', 'tiny'), ('b', 'test'))]
     assert (scores[0].scores == scores[1].scores).all()
 
 
@@ -188,10 +189,40 @@ def test_a_config_may_stand_in_for_the_description(encoders, tiny_store, tmp_pat
 
 def test_names_do_not_collide(encoders, tmp_path):
     rows = evaluate_checkpoints([encoders[0], encoders[0]], ['linear'], str(tmp_path), recipes=['logreg'])
-    assert [row['scores'] for row in rows] == ['scores/SimCLR_linear_logreg_test.npz',
-                                              'scores/SimCLR_linear_logreg_test-2.npz']
-    kept = evaluate_checkpoints(encoders[:1], ['knn'], str(tmp_path), earlier=rows, recipes=['1nn'], untrained=True)
-    assert kept[:2] == rows and [row['encoder'] for row in kept[2:]] == ['untrained', 'SimCLR']
+    assert [row['scores'] for row in rows] == ['scores/SimCLR_tiny_linear_logreg_test.npz',
+                                              'scores/SimCLR_tiny_linear_logreg_test-2.npz']
+
+
+def test_a_later_command_adds_its_rows(encoders, tmp_path, capsys):
+    """`all`, then `transfer`, into the folder that both take by default: no row, score or picture is lost."""
+    out = str(tmp_path / 'out')
+    evaluate_checkpoints(encoders[:1], ['knn', 'linear'], out, recipes=['1nn', 'logreg'])
+    first = results(tmp_path / 'out')
+    files = {row[key]: (tmp_path / 'out' / row[key]).read_bytes() for row in first['results']
+             for key in ('scores', 'picture') if key in row}
+    assert len(files) == 3
+    other = write_tiny_store(tmp_path / 'other', 'ntu25', persons=2, samples=36, classes=3)
+    moved = transfer_checkpoints(encoders[:1], out, other, recipes=['logreg'])
+    assert [row['data'] for row in moved] == ['other'] and '2 earlier rows kept' in capsys.readouterr().out
+    rows = results(tmp_path / 'out')['results']
+    assert [row['data'] for row in rows] == ['tiny', 'tiny', 'other']
+    assert {key: value for key, value in rows[0].items() if key != 'provenance'} == first['results'][0]
+    assert rows[0]['provenance'] == {key: first[key] for key in ('command', 'versions', 'machine')}
+    assert all((tmp_path / 'out' / name).read_bytes() == content for name, content in files.items())
+    assert '_other_' in moved[0]['scores'] and '_other_' in moved[0]['picture']
+    # What is repeated replaces its row, and writes the same files again.
+    again, = evaluate_checkpoints(encoders[:1], ['linear'], out, recipes=['logreg'])
+    assert '2 earlier rows kept, 1 replaced' in capsys.readouterr().out
+    assert again['scores'] in files and again['picture'] in files
+    assert [row['protocol'] for row in results(tmp_path / 'out')['results']] == ['knn', 'linear', 'linear']
+
+
+def test_results_that_cannot_be_added_to_are_refused_before_the_work(encoders, tmp_path):
+    for content in ('[1', '[]', '{}', '{"results": [1]}'):
+        (tmp_path / 'results.json').write_text(content)
+        with pytest.raises(UserError, match='is not a readable results.json .* choose another --out'):
+            evaluate_checkpoints(encoders[:1], ['knn'], str(tmp_path))
+        assert (tmp_path / 'results.json').read_text() == content
 
 
 def test_runs_of_one_method_can_be_told_apart(encoders, tmp_path, monkeypatch):

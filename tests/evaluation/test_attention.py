@@ -52,7 +52,8 @@ def test_tool(config, tiny_store, tmp_path, monkeypatch, capsys):
     row, = json.loads((tmp_path / 'out' / 'results.json').read_text())['results']
     assert sum(row['quarters']) == pytest.approx(100, abs=.01) and row['num_clips'] == 16
     assert row['ci95'][0] <= row['most_moving'] <= row['ci95'][1]
-    assert (tmp_path / 'out' / f'{row["encoder"].lower()}.png').stat().st_size > 5000
+    assert row['picture'].startswith(f'{row["encoder"].lower()}_joint_tiny_')
+    assert (tmp_path / 'out' / row['picture']).stat().st_size > 5000
 
 
 @pytest.mark.slow

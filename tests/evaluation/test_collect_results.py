@@ -2,11 +2,13 @@
 import itertools
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.results import add_results, read_results
 from tools.analysis.collect_results import fill, main, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,3 +89,10 @@ def test_a_number_that_no_file_has_is_noticed(tmp_path):
     page = '<!-- results . -->\n' + table([row(50)]) + '<!-- end -->\n'
     assert fill(page, str(tmp_path)) == page
     assert fill(page.replace('50.0', '50.1'), str(tmp_path)) == page
+
+
+def test_commands_may_add_to_one_folder_at_the_same_time(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: add_results(str(tmp_path), [dict(encoder='SimCLR', recipe=str(i))]), range(24)))
+    assert {row['recipe'] for row in read_results(str(tmp_path / 'results.json'))} == {str(i) for i in range(24)}
+    assert add_results(str(tmp_path), [dict(encoder='SimCLR', recipe='3', top1=1.)]) == (23, 1)
