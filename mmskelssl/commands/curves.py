@@ -1,17 +1,17 @@
 """Draw a run's curves: losses, nearest neighbours, spread of the features.
 
 Example:
-  mmskelssl curves work_dirs/quickstart --out curves.png
+  mmskelssl curves work_dirs/quickstart
 """
 import argparse
+import os.path as osp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('work_dir')
-    parser.add_argument('--out', required=True, help='picture: .png')
+    parser.add_argument('--out', help='picture: .png; default WORK_DIR/curves.png')
 
 
 def run(args: argparse.Namespace) -> None:
     from mmskelssl.visualization.curves import plot_curves
-    plot_curves(args.work_dir, args.out)
-    print(f'wrote {args.out}')
+    print(f'wrote {plot_curves(args.work_dir, args.out or osp.join(args.work_dir, "curves.png"))}')

@@ -1,8 +1,8 @@
 """mmengine's runner, which describes the machine once everything is built: a mistake should not lie below that."""
-from mmengine.runner import Runner
+from mmskelssl.engine.quiet_runner import QuietRunner
 
 
-class SkeletonRunner(Runner):
+class SkeletonRunner(QuietRunner):
     """The runner of every run."""
 
     def _log_env(self, env_cfg: dict) -> None:
