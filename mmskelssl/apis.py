@@ -11,11 +11,10 @@ from os import PathLike
 import numpy as np
 import torch
 
-from mmskelssl.commands.encoder import coordinates, move_to
+from mmskelssl.commands.encoder import build_encoder, coordinates, move_to
 from mmskelssl.datasets.preprocessing import check_shape, run_transform
 from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_dataset, build_pipeline
 from mmskelssl.errors import UserError
@@ -46,6 +45,8 @@ class FeatureExtractor:
         device: Device, such as ``cuda``. By default, the GPU if there is one.
         batch_size: Number of clips to encode at once. It affects only memory and speed.
         imports: Plug-ins to import first: modules, or paths of packages and files.
+        like: A config, or the name of a shipped one, whose preprocessing the clips get. It is for checkpoints that do
+            not describe their own, such as converted official weights.
 
     Attributes:
         model: The whole model. Its ``backbone`` is the encoder.
@@ -55,16 +56,16 @@ class FeatureExtractor:
     """
 
     def __init__(self, checkpoint: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
-                 imports: Sequence[str] = ()):
+                 imports: Sequence[str] = (), like: str | PathLike | None = None):
         import_plugins(imports)
         if type(batch_size) is not int:
             raise UserError(f'batch size {batch_size!r}: it must be a whole number')
-        self.model, info = build_from_checkpoint(checkpoint)
+        self.model, info = build_encoder(checkpoint, like)
         self.checkpoint, self.batch_size = os.fspath(checkpoint), batch_size
         self._data = info.get('dataset')
         if self._data is None:
             raise UserError(f'{self.checkpoint}: does not say how its clips were preprocessed; use a checkpoint '
-                            'written by tools/train.py')
+                            'written by tools/train.py, or name a config with like=...')
         self.store = self._data.get('store')
         self.layout = get_layout(about_data(self._data)['layout'])
         self.channels = coordinates(self.model, self.checkpoint)
@@ -106,7 +107,7 @@ class SkeletonInferencer:
     """Classify clips with the ``logreg`` probe of tools/evaluate.py, fitted on frozen features and labels of a store.
 
     Args:
-        checkpoint, device, batch_size, imports: As in :class:`FeatureExtractor`.
+        checkpoint, device, batch_size, imports, like: As in :class:`FeatureExtractor`.
         store: Folder of a labelled store.
         split: Split for training the probe, or ``all``.
 
@@ -115,8 +116,9 @@ class SkeletonInferencer:
     """
 
     def __init__(self, checkpoint: str | PathLike, store: str | PathLike, split: str = 'train',
-                 device: str | torch.device | None = None, batch_size: int = 256, imports: Sequence[str] = ()):
-        self.extractor = FeatureExtractor(checkpoint, device, batch_size, imports)
+                 device: str | torch.device | None = None, batch_size: int = 256, imports: Sequence[str] = (),
+                 like: str | PathLike | None = None):
+        self.extractor = FeatureExtractor(checkpoint, device, batch_size, imports, like)
         train = self.extractor.of_store(store, split)
         self.classes = SkeletonStore(store).classes or [str(i) for i in range(train.labels.max() + 1)]
         self._score = fit_probe(train.feats, train.labels, 'logreg', num_classes=len(self.classes))

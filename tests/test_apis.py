@@ -241,7 +241,7 @@ def test_tool(checkpoints, extractor, tiny_store, tmp_path, monkeypatch, capsys)
         assert (file['features'] == expected.feats).all() and file['features'].dtype == np.float32
         assert (file['labels'] == expected.labels).all() and file['ids'].tolist() == expected.ids
         assert file['classes'].tolist() == store.classes
-    beside = checkpoints['simclr'].removesuffix('.pth') + '_features.npz'
+    beside = checkpoints['simclr'].removesuffix('.pth') + '_features_tiny_all.npz'
     assert run('--device', 'cpu').startswith(f'{beside}: features (48, ')  # all clips of the checkpoint's own store
     with np.load(beside, allow_pickle=False) as file:
         assert file['ids'].tolist() == store.ids and file['classes'].tolist() == store.classes

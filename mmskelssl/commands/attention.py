@@ -10,7 +10,8 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('checkpoints', nargs='+', metavar='CKPT')
+    parser.add_argument('checkpoints', nargs='+', metavar='CKPT',
+                        help='checkpoints, or work_dirs, whose last checkpoints are taken')
     parser.add_argument('--data', metavar='STORE', help='default the one it was trained on')
     parser.add_argument('--split', default='test', help='split of the store (default test)')
     parser.add_argument('--clips', type=int, default=512, help='clips measured, evenly spaced (default 512)')

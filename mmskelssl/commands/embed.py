@@ -6,6 +6,7 @@ classes, the names of the labels, empty where the store has none. numpy.load rea
 Examples:
   mmskelssl embed work_dirs/aimclr_toy/epoch_16.pth --out features.npz
   mmskelssl embed CKPT --data data/nwucla --split test --out nwucla_test.npz --device cuda
+  mmskelssl embed work_dirs/official/actclr.pth --like actclr_ntu60 --data data/ntu60
 """
 import argparse
 import os.path as osp
@@ -15,25 +16,31 @@ from mmskelssl.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('checkpoint', metavar='CKPT')
+    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, or a work_dir, whose last one is taken')
     parser.add_argument('--data', metavar='STORE', help='default the store that it was trained on')
+    parser.add_argument('--like', metavar='CONFIG',
+                        help='preprocess as this config does; for a checkpoint that does not describe its own '
+                             'preprocessing, such as a converted one')
     parser.add_argument('--split', default='all', help='split of the store (default all)')
-    parser.add_argument('--out', metavar='FILE', help='npz to write; default DIR_OF_CKPT/NAME_OF_CKPT_features.npz')
+    parser.add_argument('--out', metavar='FILE', help='npz to write; default '
+                        'DIR_OF_CKPT/NAME_OF_CKPT_features_STORE_SPLIT.npz')
     parser.add_argument('--batch-size', type=int, default=256, help='clips encoded at once (default 256)')
     parser.add_argument('--device', help='such as cuda; default the GPU where there is one')
     add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmskelssl.commands.encoder import move_to, pair_with_data
-    from mmskelssl.engine.checkpoint import build_from_checkpoint
+    from mmskelssl.commands.encoder import build_encoder, move_to, pair_with_data
     from mmskelssl.engine.plugins import import_plugins
+    from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.features import extract_features
+    from mmskelssl.names import file_name
     import_plugins(args.imports)
-    encoder = pair_with_data(args.checkpoint, *build_from_checkpoint(args.checkpoint), args.data)
+    checkpoint = last_checkpoint(args.checkpoint)
+    encoder = pair_with_data(checkpoint, *build_encoder(checkpoint, args.like), args.data)
     move_to(encoder.model, args.device)
     features = extract_features(encoder.model, encoder.dataset(args.split), args.batch_size)
-    out = args.out or osp.splitext(args.checkpoint)[0] + '_features.npz'
+    out = args.out or f'{osp.splitext(checkpoint)[0]}_features_{file_name(f"{encoder.data}_{args.split}")}.npz'
     save_features(out, features, encoder.store.classes)
     print(f'{out}: features {features.feats.shape} of split {args.split!r}')
 

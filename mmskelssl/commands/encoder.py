@@ -1,13 +1,18 @@
 """An encoder out of a checkpoint together with the store that it is run on."""
+import os
 import os.path as osp
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from mmskelssl.datasets.skeleton_dataset import about_data
+from mmskelssl.commands.configs import find_config
+from mmskelssl.datasets.skeleton_dataset import about_data, describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.engine.checkpoint import build_from_checkpoint
+from mmskelssl.engine.config import layout_config, load_config
 from mmskelssl.engine.rebuild import build_dataset
+from mmskelssl.engine.run_spec import plain
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import usable_device
 from mmskelssl.layouts import get_layout
@@ -63,7 +68,8 @@ def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = N
     """
     dataset = info.get('dataset') or {}
     if 'pipeline' not in dataset:
-        raise UserError(f'{path}: does not say how its clips were preprocessed; use python tools/test.py CONFIG CKPT')
+        raise UserError(f'{path}: does not say how its clips were preprocessed; use python tools/test.py CONFIG CKPT, '
+                        'or give a config whose preprocessing it should have (embed --like CONFIG)')
     if not (data or dataset.get('store')):
         raise UserError(f'{path}: does not name its data; add --data STORE')
     store = SkeletonStore(data or dataset['store'])
@@ -79,6 +85,30 @@ def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = N
     if not data and about.get('data_hash', store.data_hash) != store.data_hash:
         print(f'note: {store.path} has changed since {path} was trained on it')
     return Encoder(path, model, info, store, name)
+
+
+def build_encoder(path: str | os.PathLike, like: str | os.PathLike | None = None) -> tuple[nn.Module, dict]:
+    """:func:`~mmskelssl.engine.checkpoint.build_from_checkpoint`, with the preprocessing of a config where it is given.
+
+    Args:
+        path: Checkpoint.
+        like: Config, or name of a shipped one, for a checkpoint that does not describe its preprocessing, such as a
+            converted one. It names the store, too.
+
+    Raises:
+        UserError: The checkpoint describes its preprocessing itself, or the config has none.
+    """
+    model, info = build_from_checkpoint(path)
+    if like is None:
+        return model, info
+    if info.get('dataset'):
+        raise UserError(f'{path} describes its own preprocessing: leave out --like {like}')
+    data = load_config(find_config(str(like)))[-1][1].get('data') or {}
+    if not data.get('pipeline'):
+        raise UserError(f'--like {like}: this config has no data.pipeline')
+    described = plain({key: data[key] for key in ('store', 'pipeline') if key in data})
+    dataset = describe_data(described, layout=layout_config(model.data_preprocessor.layout))
+    return model, {**info, 'dataset': dataset}
 
 
 def coordinates(model: nn.Module, path: str) -> int:

@@ -9,6 +9,7 @@ The last epoch counts; nothing is chosen on a test split.
 
 Examples:
   mmskelssl evaluate all work_dirs/aimclr_toy/epoch_16.pth --untrained
+  mmskelssl evaluate knn work_dirs/aimclr_toy
   mmskelssl evaluate linear CKPT --recipe paper --data data/nwucla --split-pairs train:test xsub_train:xsub_test
   mmskelssl evaluate transfer CKPT --data data/msr
   mmskelssl evaluate ensemble JOINT.pth BONE.pth MOTION.pth --of linear finetune --weights validation
@@ -25,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmskelssl.evaluation.ensemble import FUSIONS
     parser.description = __doc__.replace('{protocols}', describe_protocols())
     parser.add_argument('protocol', metavar='PROTOCOL', help='one of those above, or of a plug-in')
-    parser.add_argument('checkpoints', nargs='+', metavar='CKPT')
+    parser.add_argument('checkpoints', nargs='+', metavar='CKPT',
+                        help='checkpoints, or work_dirs, whose last checkpoints are taken')
     add_common(parser)
     parser.add_argument('--of', nargs='+', metavar='PROTOCOL', default=['linear'],
                         help='ensemble: protocols whose scores are joined (default linear)')
@@ -75,8 +77,10 @@ def common(args: argparse.Namespace) -> dict:
 def run(args: argparse.Namespace) -> None:
     from mmskelssl.commands import measure
     from mmskelssl.engine.plugins import import_plugins
+    from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.protocols import PROTOCOLS
     import_plugins(args.imports)
+    args.checkpoints = [last_checkpoint(path) for path in args.checkpoints]
     out = args.out or osp.splitext(args.checkpoints[-1])[0] + '_eval'
     if args.protocol == 'ensemble':
         if args.names:

@@ -12,6 +12,7 @@ from mmskelssl.commands.output import free_name
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.engine.rebuild import build_dataset
+from mmskelssl.engine.work_dir import last_checkpoint
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.attention import masks_of, quarter_shares, uniform_shares
 from mmskelssl.evaluation.metrics import bootstrap_mean
@@ -36,7 +37,7 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
     earlier = {identity(row): row for row in read_results(osp.join(out, 'results.json'))}
     rows: list[dict] = []
     names: set[str] = set()
-    for path in checkpoints:
+    for path in map(last_checkpoint, checkpoints):
         model, info = build_from_checkpoint(path)
         if 'dataset' not in info or not (data or info['dataset'].get('store')):
             raise UserError(f'{path}: does not name its data; add --data STORE to a checkpoint of tools/train.py')

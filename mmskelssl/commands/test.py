@@ -15,7 +15,7 @@ from mmskelssl.commands.evaluate import add_common, common
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file, or the name of a shipped one')
-    parser.add_argument('checkpoint', metavar='CKPT')
+    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, or a work_dir, whose last one is taken')
     parser.add_argument('--protocols', nargs='+', metavar='PROTOCOL', default=['knn', 'linear'],
                         help='default knn linear; evaluate --help lists them')
     add_config_options(parser, 'change the config, as for train')
@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from mmskelssl.commands.measure import evaluate_with_config
-    out = args.out or osp.splitext(args.checkpoint)[0] + '_eval'
-    evaluate_with_config(find_config(args.config), args.checkpoint, args.protocols, out, cfg_options=args.cfg_options,
+    from mmskelssl.engine.work_dir import last_checkpoint
+    checkpoint = last_checkpoint(args.checkpoint)
+    out = args.out or osp.splitext(checkpoint)[0] + '_eval'
+    evaluate_with_config(find_config(args.config), checkpoint, args.protocols, out, cfg_options=args.cfg_options,
                          **common(args))

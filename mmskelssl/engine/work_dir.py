@@ -94,8 +94,11 @@ def _iteration(path: str) -> float:
         return float('inf')  # tried first, and refused by name
 
 
-def newest_sound(work_dir: str) -> tuple[str | None, list[str]]:
+def newest_sound(work_dir: str, resume: bool = True) -> tuple[str | None, list[str]]:
     """The newest checkpoint that opens and is what was written.
+
+    Args:
+        resume: It must also hold all that a resumed run needs.
 
     Returns:
         Its path, None if there is none at all; and why each newer one was passed over.
@@ -106,7 +109,7 @@ def newest_sound(work_dir: str) -> tuple[str | None, list[str]]:
     manifest, found = read_manifest(work_dir), checkpoints(work_dir)
     broken: list[str] = []
     for path in reversed(found):
-        problem = _problem(path, manifest.get(osp.basename(path), {}))
+        problem = _problem(path, manifest.get(osp.basename(path), {}), resume)
         if problem is None:
             return path, broken
         broken.append(problem)
@@ -116,11 +119,13 @@ def newest_sound(work_dir: str) -> tuple[str | None, list[str]]:
     return None, broken
 
 
-def _problem(path: str, entry: dict) -> str | None:
+def _problem(path: str, entry: dict, resume: bool = True) -> str | None:
     if 'sha256' in entry and file_hash(path) != entry['sha256']:
         return f'{path}: its content is not what was written (sha256 differs from manifest.json)'
     try:
-        check_resumable(load_checkpoint(path), path)
+        checkpoint = load_checkpoint(path)
+        if resume:
+            check_resumable(checkpoint, path)
     except UserError as error:
         return str(error)
     return None
@@ -138,3 +143,26 @@ def prune(work_dir: str, keep: int) -> None:
             os.remove(path)
         del manifest[name]
     write_manifest(work_dir, manifest)
+
+
+def last_checkpoint(path: str) -> str:
+    """The newest sound checkpoint where ``path`` is a work_dir, of its last stage; any other path as it is.
+
+    Raises:
+        UserError: The folder holds no checkpoint, or several runs.
+    """
+    if not osp.isdir(path):
+        return path
+    below = sorted(entry.path for entry in os.scandir(path) if entry.is_dir())
+    folders = [path] if checkpoints(path) else [folder for folder in below if checkpoints(folder)]
+    if not folders:
+        raise UserError(f'{path}: no checkpoint epoch_N.pth or iter_N.pth in this folder; name a file, or the work_dir '
+                        'of a run')
+    # A run locks its work_dir; the folders of its stages have no lock of their own.
+    if len(folders) > 1 and any(osp.exists(osp.join(folder, '.lock')) for folder in folders):
+        raise UserError(f'{path} holds several runs ({", ".join(map(osp.basename, folders))}): name one of them')
+    last = max(folders, key=lambda folder: max(map(osp.getmtime, checkpoints(folder))))
+    found, broken = newest_sound(last, resume=False)
+    assert found is not None  # else it has raised
+    print(f'{path}: taking {found}' + ''.join(f'; passed over {problem}' for problem in broken))
+    return found

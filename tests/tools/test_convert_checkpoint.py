@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from mmskelssl.apis import FeatureExtractor
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
+from mmskelssl.errors import UserError
 from mmskelssl.models.backbones import STGCN
+from tools import extract_features as embed_tool
 from tools import train as train_tool
 from tools.analysis import convert_checkpoint as convert_tool
 
@@ -84,6 +88,27 @@ def test_a_linear_evaluation_has_a_classifier_and_no_head(tmp_path, monkeypatch,
     message = fails(monkeypatch, capsys, train_tool, 'configs/actclr_ntu60.py', '--init-from', tmp_path / 'out.pth',
                     '--work-dir', tmp_path / 'w', '--cfg-options', *options(tiny_store))
     assert 'out.pth' in message and 'projector.mlp.0.weight is missing' in message
+
+
+def test_features_with_the_preprocessing_of_a_config(tmp_path, monkeypatch, capsys, tiny_store):
+    """A converted checkpoint knows its model, and a config how its clips are to be preprocessed."""
+    net, head = network()
+    torch.save(official(net, head), tmp_path / 'in.pt')
+    made = tmp_path / 'out.pth'
+    run(monkeypatch, convert_tool, 'actclr', tmp_path / 'in.pt', made)
+    assert 'embed --like CONFIG' in fails(monkeypatch, capsys, embed_tool, made, '--data', tiny_store)
+    run(monkeypatch, embed_tool, made, '--data', tiny_store, '--split', 'test', '--like', 'actclr_ntu60')
+    written = np.load(tmp_path / 'out_features_tiny_test.npz')
+    extractor = FeatureExtractor(made, like='configs/actclr_ntu60.py')
+    features = extractor.of_store(tiny_store, 'test')
+    assert (features.feats == written['features']).all() and features.ids == written['ids'].tolist()
+    store = SkeletonStore(tiny_store)
+    own = extractor([store.keypoints(store.positions[name]) for name in features.ids])
+    np.testing.assert_allclose(own, features.feats, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match='name a config with like'):
+        FeatureExtractor(made)
+    with pytest.raises(UserError, match='no such config'):
+        FeatureExtractor(made, like='nonsense')
 
 
 def options(store):
