@@ -53,7 +53,8 @@ class Output:
         if measured.outcome.train_ids is not None:
             row['subset'] = self._subset(row, measured.outcome.train_ids)
         self.rows.append(row)
-        self._picture(row, test.labels, measured.predictions, classes)
+        precision = measured.outcome.precision and measured.outcome.precision[measured.name]
+        self._picture(row, test.labels, measured.predictions, classes, precision)
         if measured.scores is None:
             return None
         return self._save(Scores(test.ids, measured.scores, test.labels, row, classes))
@@ -85,13 +86,14 @@ class Output:
         save_scores(osp.join(self.folder, scores.row['scores']), scores)
         return scores
 
-    def _picture(self, row: dict, labels, predictions, classes: Sequence[str]) -> None:
+    def _picture(self, row: dict, labels, predictions, classes: Sequence[str], precision=None) -> None:
         if self.pictures and len(classes) > MAX_DRAWN:
             print(f'no confusion is drawn of {len(classes)} classes; at most {MAX_DRAWN} fit into a picture')
         elif self.pictures:
             row['picture'] = self._name('pictures', row, 'png')
             title = f'{row["encoder"]}, {row["stream"]} stream, {row["data"]} {row["split"]}: {row_title(row)}'
-            draw_errors(osp.join(self.folder, row['picture']), labels, predictions, classes, title)
+            draw_errors(osp.join(self.folder, row['picture']), labels, predictions, classes, title,
+                        precision)
 
     def _subset(self, row: dict, ids: Sequence[str]) -> str:
         """The list of ids, one file a data set, split, fraction and seed: the same for all encoders."""

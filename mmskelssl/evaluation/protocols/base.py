@@ -60,6 +60,7 @@ class Outcome:
         seconds: Time spent.
         train_ids: Clips whose labels were used. By default, all.
         label_fraction: Share of the training split that these clips make up.
+        precision: (N,) average precision of each query by test, for pictures. None if nothing is ranked.
     """
     recipe: str
     scores: Mapping[str, np.ndarray] | None = None
@@ -68,6 +69,7 @@ class Outcome:
     seconds: float = 0.
     train_ids: Sequence[str] | None = None
     label_fraction: float = 1.0
+    precision: Mapping[str, np.ndarray] | None = None
 
     def predicted(self, test: str) -> np.ndarray:
         """Return the predicted classes (N,) of a test."""
