@@ -12,6 +12,7 @@ Examples:
   mmskelssl evaluate knn work_dirs/aimclr_toy
   mmskelssl evaluate linear CKPT --recipe paper --data data/nwucla --split-pairs train:test xsub_train:xsub_test
   mmskelssl evaluate transfer CKPT --data data/msr
+  mmskelssl evaluate cluster CKPT --data data/without_labels
   mmskelssl evaluate ensemble JOINT.pth BONE.pth MOTION.pth --of linear finetune --weights validation
   mmskelssl evaluate ensemble a_eval/scores/A.npz b_eval/scores/B.npz --out work_dirs/fused
 """
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--weights', choices=FUSIONS, default='equal',
                         help='ensemble: equal (default), chosen on a held-out fifth of the training clips, or a '
                              "paper's fixed ones, which were tuned on test")
+    parser.add_argument('--clusters', type=int, metavar='K',
+                        help='cluster: find K clusters without labels, and draw them; of a store without any label '
+                             'the default is the number with the best silhouette')
     parser.add_argument('--names', nargs='+', default=[], metavar='NAME',
                         help='what the encoders are called in the table, one for each checkpoint (runs of one method '
                              'with other options, say); default their methods')
@@ -76,6 +80,7 @@ def common(args: argparse.Namespace) -> dict:
 
 def run(args: argparse.Namespace) -> None:
     from mmskelssl.commands import measure
+    from mmskelssl.commands.clusters import cluster_checkpoints, without_labels
     from mmskelssl.engine.plugins import import_plugins
     from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.protocols import PROTOCOLS
@@ -86,6 +91,13 @@ def run(args: argparse.Namespace) -> None:
         if args.names:
             raise UserError('--names: the members of an ensemble go by their methods and streams')
         measure.ensemble_checkpoints(args.checkpoints, out, args.weights, args.of, **common(args))
+    elif args.protocol == 'cluster' and (args.clusters or without_labels(args.checkpoints[0], args.data)):
+        if args.names or args.recipe or args.split_pairs or args.untrained:
+            raise UserError('clusters without labels take no --names, --recipe, --split-pairs or --untrained')
+        cluster_checkpoints(args.checkpoints, out, args.clusters, args.data, seed=args.seed,
+                            batch_size=args.batch_size, device=args.device, pictures=not args.no_pictures)
+    elif args.clusters:
+        raise UserError('--clusters is for the protocol cluster')
     elif args.protocol == 'transfer':
         measure.transfer_checkpoints(args.checkpoints, out, names=args.names, **common(args))
     else:
