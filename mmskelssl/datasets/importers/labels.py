@@ -31,23 +31,23 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
     listed = [name for name in source.files(LABELS) if PurePosixPath(name).name == LABELS] if source else []
     if len(listed) > 1 and labels == 'auto':
         raise UserError(f'{source.path}: {listed[0]} and {listed[1]}: name one table of labels with --labels')
-    folders = {name: PurePosixPath(name).parent.name for name in files}
-    if labels == 'auto' and not listed and {folder.lower() for folder in folders.values()} <= _PARTS.keys():
-        return {name: dict(split=_PARTS[folder.lower()]) for name, folder in folders.items()}
-    if labels == 'auto':
-        labels = LABELS if listed else _folders_or_none(folders)
     if labels == 'none':
         return {}
-    if labels == 'folders':
-        return {name: dict(label=folder) for name, folder in folders.items()}
+    if labels == 'folders' or labels == 'auto' and not listed:
+        return _from_folders(files, labels == 'folders')
+    labels = LABELS if labels == 'auto' else labels
     inside = labels == LABELS and listed
     try:
         text = label_text(source.read(listed[0]) if inside else Source(labels).read('.'), 'the table of labels')
     except ValueError as error:
         raise UserError(f'{listed[0] if inside else labels}: {error}') from error
     try:
-        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-        rows, columns = list(reader), reader.fieldnames or []
+        first = text.partition('\n')[0]
+        separator = next((sign for sign in '\t;' if sign in first and ',' not in first), ',')  # of spreadsheets
+        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=separator)
+        columns = [name.strip().lower() for name in reader.fieldnames or []]
+        reader.fieldnames = columns
+        rows = list(reader)
     except csv.Error as error:
         raise UserError(f'{labels}: {error}') from error
     if 'name' not in columns:
@@ -63,14 +63,61 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
     return table
 
 
-def _folders_or_none(folders: dict[str, str]) -> str:
-    """Whether folders are classes: several, each at the same depth, and every clip in one."""
-    several = len(set(folders.values())) > 1
-    alike = len({len(PurePosixPath(name).parts) for name in folders}) == 1
-    if several and not alike:
+def _from_folders(files: Sequence[str], asked: bool) -> dict[str, dict]:
+    """The class and the split of each clip, as its folders say them.
+
+    A level of folders that are all called train, val or test is the split. The class is the one further level at which
+    clips differ; levels of folders with a single clip each, and of numbered folders (S01, S02) next to a level of
+    names, are none. Where that does not leave one level, there are no classes.
+
+    Args:
+        files: Clips.
+        asked: Whether the user says that folders are classes: the innermost one that is no split then is.
+    """
+    levels = dict(enumerate(zip(*(PurePosixPath(name).parts[:-1] for name in files), strict=False)))
+    depths = {len(PurePosixPath(name).parts) for name in files}
+    if len(depths) > 1 and not asked:
         print('note: clips lie in folders of different depth, so these are not taken for classes; --labels folders '
               'takes the folder of each clip')
-    return 'folders' if several and alike else 'none'
+        return {}
+    parts = [i for i, names in levels.items() if {name.lower() for name in names} <= _PARTS.keys()]
+    table = {name: dict(split=_PARTS[levels[parts[-1]][n].lower()]) if parts else {} for n, name in enumerate(files)}
+    if asked:
+        for name in files:
+            folders = PurePosixPath(name).parts[:-1]
+            table[name]['label'] = next((folder for folder in folders[::-1] if folder.lower() not in _PARTS),
+                                        folders[-1] if folders else '')
+        return table
+    level = _class_level({i: names for i, names in levels.items() if i not in parts and len(set(names)) > 1})
+    if level is not None:
+        for name, label in zip(files, levels[level], strict=True):
+            table[name]['label'] = label
+    return table if parts or level is not None else {}
+
+
+def _class_level(levels: dict[int, tuple[str, ...]]) -> int | None:
+    """Which of the levels at which clips differ names their classes; None, with a note, where that is not clear."""
+    if not levels:
+        return None
+    several = dict(levels)
+    while several and len(set(zip(*several.values(), strict=True))) == len(next(iter(several.values()))):
+        several.popitem()
+    if not several:
+        print('note: each folder holds a single clip, so folders are not taken for classes; --labels folders does')
+        return None
+    named = [i for i, names in several.items() if len(several) == 1 or not _numbered_alike(set(names))]
+    if len(named) == 1:
+        return named[0]
+    said = ' or '.join(', '.join(sorted(set(names), key=natural)[:3]) for names in several.values())
+    print(f'note: the folders could be classes at several levels ({said}), so none are taken for classes; --labels '
+          'folders takes the innermost, --labels FILE.csv names the class of each clip')
+    return None
+
+
+def _numbered_alike(names: set[str]) -> bool:
+    """``S01``, ``S02``: names that differ in a number only."""
+    matches = [re.fullmatch(r'(\D*)\d+', name) for name in names]
+    return len({match and match[1].lower() for match in matches}) == 1 and None not in matches
 
 
 def classes_of(table: dict[str, dict]) -> list[str]:
@@ -150,6 +197,8 @@ class Labels:
         if source and list(files) == ['.']:
             self.names = {'.': stem(source.path)}  # a single file
         self.classes = classes_of(self.table)
+        stems = Counter(map(stem, files))
+        self.shared = {name for name, count in stems.items() if count > 1}  # a row of that name would be several clips
 
     def of(self, file: str, clip: str = '') -> dict:
         """What is known of a file's clip, as arguments of :meth:`StoreWriter.add` (label, split, note).
@@ -175,4 +224,5 @@ class Labels:
 
     def _keys(self, file: str) -> tuple[str, ...]:
         path = PurePosixPath(file)
-        return self.names[file], (path.parent / stem(file)).as_posix(), stem(file), path.name, file
+        alone = () if stem(file) in self.shared else (stem(file), path.name)
+        return self.names[file], (path.parent / stem(file)).as_posix(), *alone, file

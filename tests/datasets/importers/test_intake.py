@@ -8,6 +8,7 @@ import pytest
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import IMPORTERS
 from mmskelssl.datasets.importers.detect import detect
+from mmskelssl.datasets.importers.labels import label_table
 from mmskelssl.datasets.importers.summary import report
 from mmskelssl.errors import UserError
 
@@ -53,6 +54,40 @@ def test_folders_of_different_depth_are_no_classes(tmp_path, capsys):
     assert not store.classes and 'not taken for classes' in capsys.readouterr().out
     parts = load(tmp_path / 'p', 'arrays', {'train/a.npy': data(clip()), 'val/b.npy': data(clip())}, layout='kinect20')
     assert not parts.classes and parts.splits == dict(train=['train/a'], test=['val/b'])
+
+
+@pytest.mark.parametrize('files, labels, splits', [
+    ('{a}/{b}/x.json', {'walk', 'run'}, False),                  # a folder for each clip
+    ('{a}/{a}_{b}/out/x.json', {'walk', 'run'}, False),
+    ('{b}/{a}/1.json {b}/{a}/2.json', {'walk', 'run'}, False),   # S1/walk
+    ('{a}/{b}/1.json {a}/{b}/2.json', {'walk', 'run'}, False),   # walk/S1
+    ('train/{a}/{b}.json test/{a}/{b}.json', {'walk', 'run'}, True),
+    ('{a}/train/{b}.json {a}/val/{b}.json', {'walk', 'run'}, True),
+    ('{a}{b}/x.json', set(), False),                             # a single clip in each folder
+    ('{a}/{c}/1.json {a}/{c}/2.json', set(), False),             # walk/indoor: either could be the class
+])
+def test_which_folders_are_classes(files, labels, splits):
+    names = sorted({name.format(a=a, b=b, c=c) for a in ('walk', 'run') for b in ('S1', 'S2') for c in ('in', 'out')
+                    for name in files.split()})
+    table = label_table(None, names, 'auto')
+    assert {row['label'] for row in table.values() if 'label' in row} == labels
+    assert all(row['label'] in name for name, row in table.items() if 'label' in row)
+    assert all(row.get('split') == ('train' if 'train' in name else 'test' if splits else None)
+               for name, row in table.items())
+
+
+def test_tables_of_labels_as_spreadsheets_write_them(tmp_path):
+    files = {'a.npy': data(clip()), 'b.npy': data(clip()),
+             'labels.csv': b'\xef\xbb\xbfName;Label\r\na;walk\r\nb;run\r\n'}
+    store = load(tmp_path, 'arrays', files, layout='kinect20')
+    assert store.classes == ['run', 'walk'] and store.labels.tolist() == [1, 0]
+
+
+def test_a_row_that_could_be_several_clips_labels_none(tmp_path):
+    files = {'x/a.npy': data(clip()), 'y/a.npy': data(clip()), 'y/b.npy': data(clip()),
+             'labels.csv': b'name,label\na,walk\nb,run\n'}
+    store = load(tmp_path, 'arrays', files, layout='kinect20')
+    assert dict(zip(store.ids, store.labels.tolist(), strict=True)) == {'x/a': -1, 'y/a': -1, 'y/b': 0}
 
 
 def test_labels_in_an_npz(tmp_path):

@@ -277,3 +277,78 @@ def test_other_layouts_and_units_in_one_folder_are_not_mixed(tmp_path):
                             'c.json': [[dict(keypoints=(P17[i] / 1000).tolist())] for i in range(T)]})
     assert store.ids == ['a'] and 'halpe26, that of a.json coco17' in notes(store, 'skipped')['b']
     assert 'its numbers are relative, those of a.json px' in notes(store, 'skipped')['c']
+
+
+# --- files of a picture each, and frames by number -------------------------------------------------------------------
+
+@pytest.mark.parametrize('naming', ['IMG ({}).json', '{:04d}_cam0.json', 'v.mp4_{:04d}.json', 'f[{}].json'])
+def test_pictures_of_other_namings(tmp_path, naming):
+    store = load(tmp_path, {naming.format(i): OPENPOSE[i] for i in range(T) if i != 3})
+    assert store.frames.tolist() == [T] and not store.keypoints(0)[0, 3].any()
+    np.testing.assert_allclose(store.keypoints(0)[0, 4], P25[4], rtol=1e-5)
+
+
+def test_pictures_without_a_number_are_asked_about(tmp_path):
+    files = {f'{letter}.json': OPENPOSE[i] for i, letter in enumerate('abcdef')}
+    with pytest.raises(UserError, match='an OpenPose picture, and no other file .* --files pictures joins the files'):
+        load(tmp_path / 'x', files)
+    store = load(tmp_path / 'p', files, files='pictures')
+    np.testing.assert_allclose(store.keypoints(0), P25[None], rtol=1e-5)
+    assert load(tmp_path / 'c', files, files='clips').frames.tolist() == [1] * T
+
+
+def test_frames_under_their_numbers(tmp_path):
+    frames = {f'frame_{i}': [MMPOSE[i]] for i in (0, 10, 11, 2, 1) if i < T} | {'frame_4': [MMPOSE[4]]}
+    store = load(tmp_path, {'v.json': frames})
+    assert store.keypoints(0)[0].any((1, 2)).tolist() == [True, True, True, False, True]
+    np.testing.assert_allclose(store.keypoints(0)[0, 2], P17[2], rtol=1e-5)
+    tracks = {'1': [MMPOSE[i % T] for i in range(12)], '2': [MMPOSE[i % T] for i in range(12)]}
+    with pytest.raises(UserError, match='no format that is known'):
+        load(tmp_path / 'x', {'v.json': tracks})  # persons under their identities are no frames
+
+
+def test_posenet(tmp_path):
+    frames = [[dict(score=.9, keypoints=[dict(score=.9, part=name, position=dict(x=x, y=y)) for name, (x, y) in zip(
+        get_layout('coco17').joints, P17[i].tolist(), strict=True)])] for i in range(T)]
+    np.testing.assert_allclose(load(tmp_path, {'v.json': frames}).keypoints(0), P17[None], rtol=1e-5)
+
+
+def test_only_categories_with_annotations_count(tmp_path):
+    names = list(get_layout('coco17').joints)
+    content = dict(images=[dict(id=i, file_name=f'{i}.jpg') for i in range(T)], annotations=[dict(
+        image_id=i, category_id=1, keypoints=flat(P17[i], S17[i])) for i in range(T)], categories=[
+            dict(id=1, keypoints=names), dict(id=2, keypoints=['snout', 'tail'])])
+    assert load(tmp_path, {'v.json': content}).layout.name == 'coco17'
+    content['annotations'].append(dict(image_id=0, category_id=2, keypoints=[1, 2, 2, 3, 4, 2]))
+    with pytest.raises(UserError, match='keep the annotations of one category'):
+        load(tmp_path / 'x', {'v.json': content})
+
+
+# --- MediaPipe: the same landmarks in every form ---------------------------------------------------------------------
+
+P33, S33 = body(33, 3, size=1., at=-.5)
+UP = (-1, -1, 1)
+
+
+@pytest.mark.parametrize('columns', ['{name}_{axis}', '{axis}{number}', 'landmark_{number}_{axis}'])
+def test_tables_of_mediapipe_are_turned_as_its_json_is(tmp_path, columns):
+    joints = list(enumerate(get_layout('mediapipe33').joints))
+    rows = [','.join(columns.format(name=name, number=i, axis=axis) for i, name in joints for axis in 'xyzv')]
+    rows += [','.join(str(v) for i, _ in joints for v in (*P33[t, i], S33[t, i])) for t in range(T)]
+    store = load(tmp_path, {'v.csv': '\n'.join(rows)})
+    assert store.layout.name == 'mediapipe33' and store.index['units'] == 'm'
+    np.testing.assert_allclose(store.keypoints(0)[0], P33 * UP, rtol=1e-5)
+
+
+def test_landmarks_of_many_persons_in_one_frame_are_asked_about(tmp_path):
+    content = {'v.json': dict(landmarks=P33.tolist())}
+    with pytest.raises(UserError, match='6 persons: is it one picture .* --files pictures or clips'):
+        load(tmp_path, content)
+    np.testing.assert_allclose(load(tmp_path, content, files='clips').keypoints(0)[0], P33 * UP, rtol=1e-5)
+
+
+def test_hands_of_a_holistic_result_are_counted(tmp_path):
+    landmarks = [[dict(zip('xyz', row, strict=True)) for row in P33[i].tolist()] for i in range(T)]
+    frames = [dict(pose_landmarks=landmarks[i], left_hand_landmarks=landmarks[i][:21], face_landmarks=None)
+              for i in range(T)]
+    assert '6 landmarks of a hand or a face left out' in notes(load(tmp_path, {'v.json': frames}))['v']

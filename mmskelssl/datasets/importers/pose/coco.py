@@ -49,7 +49,7 @@ def _annotations(content: dict, options: Options, lost: Lost) -> list[Clip]:
     if not isinstance(images, list) or not images or not all(
             isinstance(image, dict) and isinstance(image.get('id'), int | str) for image in images):
         raise ValueError('images without an id')
-    people, clips = defaultdict(list), defaultdict(list)
+    names, people, clips = joint_names(content), defaultdict(list), defaultdict(list)
     known = {image['id'] for image in images}
     for found in content['annotations']:
         image = found.get('image_id') if isinstance(found, dict) else None
@@ -67,18 +67,22 @@ def _annotations(content: dict, options: Options, lost: Lost) -> list[Clip]:
     if mixed := [clip for clip, found in sizes.items() if len(found) > 1]:
         raise ValueError(f'pictures of {len(sizes[mixed[0]])} sizes: these are single pictures, not the frames of a '
                          'video')
-    names = joint_names(content)
     return [Clip([people[image['id']] for _, image in sorted(found, key=lambda entry: entry[0])],
                  clip if len(clips) > 1 else '', names) for clip, found in sorted(clips.items())]
 
 
 def joint_names(content: dict) -> tuple[str, ...]:
-    """The names of the keypoints in ``categories``; all categories must agree."""
+    """The names of the keypoints in ``categories``; all categories that have annotations must agree."""
     categories = content.get('categories')
+    used = {found.get('category_id') for found in content['annotations'] if isinstance(found, dict) and found.get(
+        'keypoints') and isinstance(found.get('category_id'), int | str)}
+    if isinstance(categories, list) and used:
+        categories = [category for category in categories if isinstance(category, dict) and isinstance(
+            category.get('id', 0), int | str) and category.get('id') in {*used, None}]
     found = [category['keypoints'] for category in categories if isinstance(category, dict) and isinstance(
         category.get('keypoints'), list)] if isinstance(categories, list) else []
     if any(names != found[0] for names in found):
-        raise ValueError('its categories have different keypoints: import them apart')
+        raise ValueError('its categories have different keypoints: keep the annotations of one category in the file')
     return tuple(map(str, found[0])) if found else ()
 
 

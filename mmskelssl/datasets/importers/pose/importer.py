@@ -1,4 +1,5 @@
 """What pose estimators write: a folder of their files -> a store."""
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -188,6 +189,10 @@ class _Clips:
             raise ValueError(f'{found.what} and {len(found.clips[0].frames[0])} persons: is it one picture (a clip has '
                              'a numbered file for each), or is each person a frame of its own? --files pictures or '
                              'clips')
+        if re.search(r'\bpicture\b', found.what) and self.options.files == 'auto' and len(files) == 1:
+            raise ValueError(f'{found.what}, and no other file whose name differs from its own in a number only: '
+                             '--files pictures joins the files of a folder to a clip, in the order of their names, '
+                             '--files clips makes a clip of one frame')
         if not found.sure and found.what.startswith('nested') and len(self.grouping.clips()) > 1:
             raise ValueError(found.what)
         return [self._sample(clip, one, found) for one in found.clips]

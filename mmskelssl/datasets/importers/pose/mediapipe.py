@@ -1,4 +1,5 @@
 """MediaPipe (Tasks and the older solutions, Python and JavaScript) and TensorFlow.js: landmarks of a body or a hand."""
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,11 +14,18 @@ KEYS = dict(world=('pose_world_landmarks', 'poseWorldLandmarks', 'worldLandmarks
             image=('pose_landmarks', 'poseLandmarks', 'landmarks', 'multiHandLandmarks', 'multi_hand_landmarks',
                    'hand_landmarks', 'keypoints'))
 _FRAMES = ('frames', 'results', 'data', 'poses', 'landmarks_per_frame')
+_OTHERS = re.compile('(left|right)_?hand_?(world_?)?landmarks|face_?landmarks', re.IGNORECASE)
 # A half turn about the viewing direction: MediaPipe's y leads down, its x to the right.
 _TURN = (-1, -1, 1)
 
 
 def detects(content) -> str | None:
+    what = _what(content)
+    return f'a picture of {what}' if what and isinstance(content, dict) and not any(
+        key in content for key in _FRAMES) else what
+
+
+def _what(content) -> str | None:
     for frame in _first_frames(content):
         if isinstance(frame, dict):
             if any(key in frame for key in ('keypoints3D', 'keypoints')):
@@ -43,7 +51,9 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     names: tuple[str, ...] = ()
     frames = []
     if isinstance(content, dict) and not any(key in content for key in _FRAMES):
-        content = [content]
+        key = next((key for key in (*KEYS['world'], *KEYS['image']) if key in content), '')
+        apart = options.files == 'clips' and isinstance(content.get(key), list)  # each person is a frame
+        content = [{key: person} for person in content[key]] if apart else [content]
     frames_in = frame_list(content, *_FRAMES)
     if options.landmarks or not all(map(is_numbers, frames_in)):
         wanted = options.landmarks or landmarks_of(frames_in)
@@ -58,10 +68,29 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
         frames.append((frame_number(frame), people))
     numbered = all(number is not None for number, _ in frames)
     ordered = in_order(frames) if numbered else [people for _, people in frames]
-    points = [person.points for people in ordered for person in people if person.points.shape[1] > 2]
+    return [Clip(ordered, joints=names, units=_units(ordered, wanted, options))]
+
+
+def _units(frames: list[list[Person]], wanted: str, options: Options) -> str:
+    """Metres for landmarks of the world; after the turn, those of a picture are negative throughout."""
+    points = [person.points for people in frames for person in people if person.points.shape[1] > 2]
     if points and options.landmarks is None and max(np.nanmax(one[:, :2]) for one in points) <= 0:
-        wanted = 'image'  # after the turn; the middle of the hips is the origin of the world
-    return [Clip(ordered, joints=names, units=dict(world='m', image='image')[wanted] if points else '')]
+        wanted = 'image'  # the middle of the hips is the origin of the world
+    return dict(world='m', image='image')[wanted] if points else ''
+
+
+def turned(clip: Clip, options: Options) -> Clip:
+    """A clip of a table, if its joints are MediaPipe's in 3D: turned as those of all other files, y up."""
+    people = [person for frame in clip.frames for person in frame]
+    hands = {'wrist', 'thumb_cmc'} <= {re.sub(r'[ .-]+', '_', name.strip().lower()) for name in clip.joints}
+    if not people or people[0].points.shape[1] < 3 or not (len(people[0].points) == 33 or hands):
+        return clip
+    frames = [[_turn(person) for person in frame] for frame in clip.frames]
+    return clip._replace(frames=frames, units=_units(frames, options.landmarks or 'world', options))
+
+
+def _turn(one: Person) -> Person:
+    return one._replace(points=one.points * np.array([*_TURN, 1][:one.points.shape[1]]))
 
 
 def landmarks_of(frames: list) -> str:
@@ -101,6 +130,8 @@ def _people(frame, what: str, wanted: str, lost: Lost) -> Iterator[tuple[Person 
         return
     if isinstance(frame, dict) and frame and 'landmark' not in frame:
         keys = [key for key in KEYS[wanted] if key in frame]
+        if rest := [key for key in frame if _OTHERS.match(key) and frame[key]]:
+            lost['landmarks of a hand or a face left out, as bodies are read'] += len(rest)
         if not keys:
             if any(key in frame for key in (*KEYS['world'], *KEYS['image'])) or frame_number(frame) is None:
                 raise ValueError(f'{what} has no {wanted} landmarks ({", ".join(KEYS[wanted])})')
@@ -149,5 +180,4 @@ def _person(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str, ..
     one = person(points, what, lost, scores, hide=len(points) == 17)
     if one is None or one.points.shape[1] == 2:
         return one, names
-    return one._replace(points=one.points * _TURN if one.points.shape[1] == 3 else one.points * np.array([*_TURN, 1])
-                        ), names
+    return _turn(one), names

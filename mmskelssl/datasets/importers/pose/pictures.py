@@ -1,4 +1,5 @@
 """Which files are one clip: a file each, or the pictures of a video in files that are numbered."""
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ class Grouping:
         endings: Of the files.
         pictures: Whether the groups are pictures of one clip each.
         others: Groups of which the opposite holds.
+        folders: Whether the files of a folder are one clip where no number groups them.
     """
     path: str
     endings: tuple[str, ...]
     pictures: bool
     others: frozenset[Group] = frozenset()
+    folders: bool = False
 
     def clips(self) -> dict[str, tuple[str, list[str]]]:
         """{first file: (clip, its files)}; a clip of pictures is called as its folder or their prefix."""
@@ -36,7 +39,7 @@ class Grouping:
 
 @lru_cache(maxsize=1)
 def _clips(grouping: Grouping) -> dict[str, tuple[str, list[str]]]:
-    groups = groups_of(pose_files(Source(grouping.path), grouping.endings))
+    groups = groups_of(pose_files(Source(grouping.path), grouping.endings), grouping.folders)
     prefixes = defaultdict(int)
     for folder, _ in groups:
         prefixes[folder] += 1
@@ -56,13 +59,38 @@ def pose_files(source: Source, endings: Sequence[str]) -> list[str]:
     return [file for file in source.files(*endings) if PurePosixPath(file).name != LABELS]
 
 
-def groups_of(files: Sequence[str]) -> dict[Group, list[str]]:
-    """{(folder, name before the number): files in the order of their numbers}."""
+def groups_of(files: Sequence[str], folders: bool = False) -> dict[Group, list[str]]:
+    """{(folder, name before the number): files in the order of their numbers}.
+
+    The number is the last one of a name. Files that this leaves alone are grouped by the last number in which their
+    names differ (``0001_cam0.json``, ``0002_cam0.json``), and with ``folders`` by their folder.
+    """
     groups = defaultdict(list)
     for file in files:
         path = PurePosixPath(file)
         groups[path.parent.as_posix(), last_number(path.name)[0]].append(file)
+    alike = defaultdict(list)
+    for key in [key for key, group in groups.items() if len(group) == 1]:
+        alike[key[0], re.sub(r'\d+', '#', PurePosixPath(groups[key][0]).name)].append(key)
+    for keys in [keys for (_, pattern), keys in alike.items() if len(keys) > 1 and '#' in pattern]:
+        names = [PurePosixPath(groups[key][0]).name for key in keys]
+        at = _changing(names)
+        for key, name in zip(keys, names, strict=True):
+            *_, number = (found for _, found in zip(range(at + 1), re.finditer(r'\d+', name), strict=False))
+            prefix = f'{name[:number.start()]}#{name[number.end():]}'.rsplit('.', 1)[0]
+            groups[key[0], prefix] += groups.pop(key)
+    if folders:
+        for folder in {folder for folder, _ in groups}:
+            own = [key for key in groups if key[0] == folder]
+            if len(own) > 1 and all(len(groups[key]) == 1 for key in own):
+                groups[folder, ''] = [file for key in own for file in groups.pop(key)]
     return {key: sorted(group, key=natural) for key, group in sorted(groups.items())}
+
+
+def _changing(names: Sequence[str]) -> int:
+    """Which number of names that differ in numbers only is the last that differs."""
+    numbers = [re.findall(r'\d+', name) for name in names]
+    return max(i for i, column in enumerate(zip(*numbers, strict=True)) if len(set(column)) > 1)
 
 
 def grouping_of(source: Source, endings: tuple[str, ...], files: str, frames_in: Callable) -> Grouping:
@@ -76,7 +104,7 @@ def grouping_of(source: Source, endings: tuple[str, ...], files: str, frames_in:
     """
     _clips.cache_clear()  # the folder may have changed since
     if files != 'auto':
-        return Grouping(source.path, endings, files == 'pictures')
+        return Grouping(source.path, endings, files == 'pictures', folders=files == 'pictures')
     groups = groups_of(pose_files(source, endings))
     pictures = {key for key, group in groups.items() if len(group) > 1 and _are_pictures(source, group, frames_in)}
     most = 2 * len(pictures) > len(groups)
@@ -101,6 +129,10 @@ def numbered(files: Sequence[str], frames: Sequence[list]) -> list[list]:
     if len(frames) > MAX_FRAMES:
         raise ValueError(f'more than {MAX_FRAMES} pictures')
     numbers = [last_number(PurePosixPath(file).name)[1] for file in files]
+    names = [PurePosixPath(file).name for file in files]
+    if len(set(numbers)) < len(numbers) and len({re.sub(r'\d+', '#', name) for name in names}) == 1:
+        at = _changing(names)
+        numbers = [int(re.findall(r'\d+', name)[at]) for name in names]
     if None in numbers or len(set(numbers)) < len(numbers):
         return list(frames)
     try:

@@ -1,4 +1,5 @@
 """Which program wrote this? Told from a file's own fields; where that fails, what was found and what is nearest."""
+import re
 from collections import Counter
 from collections.abc import Iterator
 from types import ModuleType
@@ -6,11 +7,12 @@ from typing import NamedTuple
 
 from mmskelssl.datasets.importers.pose import bodies, coco, instances, kinetics, mediapipe, openpose, yolo
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
-from mmskelssl.datasets.importers.pose.values import parse
+from mmskelssl.datasets.importers.pose.values import in_order, parse
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
 
 READERS: list[ModuleType] = [openpose, kinetics, bodies, coco, mediapipe, instances, yolo]
+CROWD = 8
 TABLES = ('.csv', '.tsv', '.txt')
 ENDINGS = ('.json', '.jsonl', '.ndjson', *TABLES)
 _FIELDS = {
@@ -53,11 +55,12 @@ def recognise(name: str, data: bytes, options: Options) -> Found:
             return Found('an empty file', [Clip([[]])], {}, lost)
         if yolo.detects(text):
             return Found(yolo.detects(text) or '', yolo.read(text, options, lost), yolo.LAYOUTS, lost)
-        clips = table_clips(read_table(text, options.joints), options.joints, lost)
+        clips = [mediapipe.turned(clip, options) for clip in table_clips(
+            read_table(text, options.joints), options.joints, lost)]
         return Found('a table of coordinates', clips, mediapipe.LAYOUTS | instances.LAYOUTS | {25: 'openpose25'}, lost)
     if not data.strip():
         return Found('an empty file', [Clip([[]])], {}, lost)
-    content = parse(data)
+    content = by_number(parse(data))
     for reader in READERS:
         if what := reader.detects(content):
             return Found(what, reader.read(content, options, lost), reader.LAYOUTS, lost,
@@ -67,6 +70,28 @@ def recognise(name: str, data: bytes, options: Options) -> Found:
             'people', 'instances', 'predictions', 'annotations', 'landmarks'}:
         return Found('an empty file', [Clip([[]])], {}, lost)
     raise ValueError(f'{outline(content)}: no format that is known{_nearest(content)}')
+
+
+def by_number(content):
+    """Frames under their numbers (``{"0": ..., "1": ...}``, ``frame_0``) as a list in order; anything else as it is."""
+    if not isinstance(content, dict) or len(content) < 2:
+        return content
+    matches = [re.fullmatch(r'(|frame|image|img|f)[ _-]?(\d{1,15})', str(key), re.IGNORECASE) for key in content]
+    if len({match and match[1] for match in matches}) > 1 or None in matches or not all(
+            isinstance(value, list | dict | None) and not _is_crowd(value) for value in content.values()):
+        return content
+    numbers = [int(match[2]) for match in matches if match]
+    if len(set(numbers)) < len(numbers):
+        return content
+    return [found[0] if found else None for found in in_order(
+        [(number, [value]) for number, value in zip(numbers, content.values(), strict=True)])]
+
+
+def _is_crowd(value) -> bool:
+    """A list of more persons than a frame commonly has: rather the frames of one person."""
+    first = value[0] if isinstance(value, list) and len(value) > CROWD else None
+    return isinstance(first, dict) and 'keypoints' in first or isinstance(first, list) and bool(first) and isinstance(
+        first[0], list)
 
 
 def outline(content) -> str:

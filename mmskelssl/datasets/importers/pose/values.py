@@ -127,6 +127,8 @@ def from_dicts(points: Sequence, what: str) -> tuple[list, list | None, tuple[st
     """(rows, scores, names) of joints that are dicts with x, y[, z] and perhaps score or visibility, and name."""
     if not all(isinstance(point, dict) for point in points):
         raise ValueError(f'{what}: some joints are dicts, others are not')
+    points = [{**point, **point['position']} if isinstance(point.get('position'), dict) else point  # PoseNet's
+              for point in points]
     axes = 'xyz' if all('z' in point for point in points) else 'xy'
     rows = [[point.get(axis) for axis in axes] for point in points]
     key = next((key for key in ('score', 'visibility', 'confidence') if key in points[0]), None)
@@ -174,5 +176,5 @@ _SUFFIX = r'(?:[_.-](?:keypoints|keypoints2d|poses?|results?|predictions?|labels
 def last_number(name: str) -> tuple[str, int | None]:
     """``video_000012_keypoints.json`` -> (``video``, 12): the name before the number at its end, and that."""
     stem = re.sub(r'(\.[A-Za-z]\w{0,19})+$', '', name)
-    match = re.fullmatch(rf'(.*?)(\d{{1,15}}){_SUFFIX}', stem, re.DOTALL | re.IGNORECASE)
-    return (match[1].rstrip('_- .'), int(match[2])) if match else (stem, None)
+    match = re.fullmatch(rf'(.*?)(\d{{1,15}})[)\]]?{_SUFFIX}', stem, re.DOTALL | re.IGNORECASE)
+    return (match[1].rstrip('_- .(['), int(match[2])) if match else (stem, None)
