@@ -5,6 +5,8 @@ import os.path as osp
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -18,7 +20,7 @@ from mmskelssl.datasets.importers.pose.recognise import outline
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
-from mmskelssl.datasets.importers.third import PIXELS, third_number, units_of
+from mmskelssl.datasets.importers.third import PIXELS, check_size, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
@@ -79,6 +81,7 @@ class _Clips:
         self.source, self.layout, self.axes, self.third, self.about, self.labels = (source, layout, axes, third, about,
                                                                                    labels)
         self.first, self.meaning, self.channels = '', third, 0
+        self.like: np.ndarray | None = None  # the first clip
 
     def look(self, files: list[str]) -> tuple[str, str, np.ndarray]:
         """(first readable file, what the third number is, a clip of it); (T,V,3) zeros if there is none."""
@@ -87,9 +90,17 @@ class _Clips:
             try:
                 clips = clips_in(self._called(name), self.source.read(name), self.layout.num_joints, self.axes)
                 clip = np.asarray(clips[0][1], np.float32)
-                return name, self._meaning(clip), clip
             except Exception as found:  # noqa: BLE001  its reason is said at its import
                 error = error or f'{name}: {found}'
+                continue
+            self.like = clip
+            if len(clip) == 2 and not self.axes and name.lower().endswith(('.npy', '.json')):
+                print(f'{name}: shape {clip.shape} is read as 2 persons of {clip.shape[1]} frames (--axes NTVC: 2 '
+                      'clips)')
+            try:
+                return name, self._meaning(clip), clip
+            except ValueError as found:
+                raise UserError(f'{self.source.path}: {name}: {found}') from None
         return '', 'depth', np.zeros((1, self.layout.num_joints, 3))
 
     def _meaning(self, clip: np.ndarray) -> str:
@@ -125,6 +136,11 @@ class _Clips:
         if clip.shape[-1] != self.channels:
             raise ValueError(f'{count} numbers of a joint, those of {self.first} are {self.channels}: import them '
                              'apart')
+        if count == 3 and self.channels == 3 and self._meaning(clip) == 'score':
+            raise ValueError(f'its third number is a score, that of {self.first} a depth: import them apart, or say '
+                             '--third')
+        if self.like is not None:
+            check_size(clip, self.like[..., :self.channels], self.first)
         return clip
 
 
@@ -137,10 +153,13 @@ def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> li
             return _train_test(arrays, joints, name)
         if 'keypoints' in arrays:
             return _stacked(arrays, joints, axes)
+        if odd := [key for key, array in arrays.items() if array.ndim < 2]:
+            raise ValueError(f'keys {", ".join(arrays)[:100]}: {odd[0]} is no clip; call the array of clips keypoints, '
+                             'and what is known of them labels, subjects and ids')
         return [(f'{key}/{i:06d}' if len(clips) > 1 else key, clip, {}) for key, array in arrays.items()
                 for clips in [clips_of(array, joints, axes, f'{key}: ')] for i, clip in enumerate(clips)]
     if ending == 'npy':
-        array = np.load(io.BytesIO(data), allow_pickle=False)
+        array = _loaded(lambda: np.load(io.BytesIO(data), allow_pickle=False))
     elif ending in ('csv', 'tsv'):
         return _from_table(data, joints)
     else:
@@ -215,7 +234,17 @@ def _npz(data: bytes) -> dict[str, np.ndarray]:
     if size > 4 * MAX_BYTES:
         raise ValueError(f'it would unpack to {size >> 20} MiB')
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {key: arrays[key] for key in arrays.files}
+        return {key: _loaded(partial(arrays.__getitem__, key), key) for key in arrays.files}
+
+
+def _loaded(load: Callable[[], np.ndarray], key: str = '') -> np.ndarray:
+    try:
+        return load()
+    except ValueError as error:
+        if 'Object arrays' not in str(error):
+            raise
+        raise ValueError(f'{key}{": " if key else ""}Object array, a pickle, which is not read; clips that differ '
+                         'in length go under a key each: np.savez(FILE, **{NAME: CLIP, ...})') from None
 
 
 def _stacked(arrays: dict[str, np.ndarray], joints: int, axes: str | None) -> list[tuple[str, np.ndarray, dict]]:
@@ -229,12 +258,15 @@ def _stacked(arrays: dict[str, np.ndarray], joints: int, axes: str | None) -> li
                              f'{what.rstrip("s")}s')
     if clips.ndim not in (4, 5) or axes and axes[0] != 'N':
         raise ValueError(f'keypoints have shape {clips.shape}, expected (N, [M,] T, {joints}, C)')
-    made = []
+    made: list = []
+    rest = sorted(set(arrays) - {'keypoints', 'labels', 'subjects', 'ids'})
     for i, clip in enumerate(clips):
         known = {key: values[i] for key, values in about.items()}
         if isinstance(known.get('label'), str):
             known['action'] = known.pop('label')
         for key in known.keys() & {'label', 'subject'}:
             known[key] = _label(known[key], f'{key}s')
+        if rest and not made:
+            known['note'] = f'keys of the file that are not read: {", ".join(rest)[:80]}'
         made.append((ids[i], clips_of(clip, joints, axes and axes[1:])[0], known))
     return made

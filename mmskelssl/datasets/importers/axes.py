@@ -4,7 +4,7 @@ import re
 import numpy as np
 
 MOST_PERSONS = 2  # more need the user's word: several clips look the same
-_ORDERS = ('TVC', 'MTVC', 'NTVC', 'TMVC', 'NMTVC', 'NTMVC', 'NCTVM', 'NCTV', 'CTVM', 'CTV')
+_ORDERS = ('TVC', 'MTVC', 'NTVC', 'TMVC', 'NMTVC', 'NTMVC', 'NCTVM', 'NCTV', 'CTVM', 'CTV', 'VTC')
 
 
 def check_axes(axes: str | None) -> None:
@@ -17,7 +17,8 @@ def check_axes(axes: str | None) -> None:
 def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str = '') -> list[np.ndarray]:
     """The clips (M, T, V, C) of an array.
 
-    Without ``axes`` an array is (T, V, C), or (M, T, V, C) of at most two persons and no more persons than frames.
+    Without ``axes`` an array is (T, V, C), (T, V * C), or (M, T, V, C) of at most two persons and no more persons than
+    frames.
 
     Args:
         array: Of numbers.
@@ -31,6 +32,9 @@ def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str 
     array = np.asarray(array)
     if array.dtype.kind not in 'fiu':
         raise ValueError(f'an array of {array.dtype}, not of numbers')
+    flat = array.ndim in (2, 3) and array.shape[-1] in (2 * joints, 3 * joints, 4 * joints)
+    if flat and array.ndim == 2 and not axes:  # a row for each frame, as in a table
+        array = array.reshape(len(array), joints, -1)
     fitting = [order for order in _ORDERS if _fits(array, order, joints)]
     if axes:
         if not _fits(array, axes, joints):
@@ -46,6 +50,10 @@ def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str 
         raise ValueError(f'{what}shape {array.shape} could be {_said(array.shape, fitting)}: say it with --axes '
                          f'{" or ".join(fitting)} (N clips, M persons, T frames, V joints, C coordinates)')
     else:
+        if flat:
+            wanted = (*array.shape[:-1], joints, array.shape[-1] // joints)
+            raise ValueError(f'{what}shape {array.shape}: the last axis holds all numbers of {joints} joints; reshape '
+                             f'the array to {wanted}')
         raise ValueError(f'{what}shape {array.shape}, expected (T, {joints}, C) or (M, T, {joints}, C) with C = 2, 3 '
                          f'or 4: choose the layout of the data' + (f', or --axes {" or ".join(fitting)}' if fitting
                                                                    else ''))

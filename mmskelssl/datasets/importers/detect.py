@@ -108,7 +108,10 @@ def _layouts(shape: tuple[int, ...]) -> list[str]:
     """Layouts whose joints are an axis of an array, the last axis but one first; of these the most common first."""
     common = ('ntu25', 'kinect20', 'coco17', 'halpe26', 'smpl22')
     ordered = sorted(LAYOUTS, key=lambda name: (name not in common, name))
-    return [name for size in (*shape[::-1][1:], shape[-1]) for name in ordered if LAYOUTS[name].num_joints == size]
+    sizes = dict.fromkeys((*shape[::-1][1:], shape[-1]))
+    found = [name for size in sizes for name in ordered if LAYOUTS[name].num_joints == size]
+    flat = [name for size in (3, 2) for name in ordered if LAYOUTS[name].num_joints * size == shape[-1]]
+    return found or (flat if len(shape) > 1 else [])
 
 
 def _arrays(source: Source, files: list[str]) -> Iterator[str]:
@@ -121,8 +124,12 @@ def _arrays(source: Source, files: list[str]) -> Iterator[str]:
                 with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                     shapes = {key: arrays[key].shape for key in arrays.files}
                 if any(key.startswith('x_train') for key in shapes):
-                    yield f'{source.path}: looks like NTU RGB+D as CTR-GCN and its kin keep it'
-                    yield _command('arrays', source.path, '--layout', 'ntu25')
+                    width = next(shape[-1] for key, shape in shapes.items() if key.startswith('x_train'))
+                    persons = _layouts((0, 0, width // 2)) + _layouts((0, 0, width))
+                    fitting = [name for name in persons if width % (3 * LAYOUTS[name].num_joints) == 0]
+                    yield (f'{source.path}: looks like the arrays of CTR-GCN and its kin; the joints could be '
+                           f'{" or ".join(fitting[:4]) or "of no known layout"}')
+                    yield _command('arrays', source.path, '--layout', fitting[0] if fitting else 'LAYOUT.json')
                     return
                 shape = max(shapes.values(), key=len)
             else:
@@ -157,7 +164,7 @@ def _pickle(source: Source, files: list[str]) -> Iterator[str]:
     if sample is None:
         raise UserError(f'{path}: a pickle, but no annotations of pyskl or mmaction2')
     shape = np.shape(sample['keypoint'])
-    layouts = _layouts(shape[-2:]) if len(shape) == 4 else []
+    layouts = _layouts(shape[-2:]) if len(shape) in (3, 4) else []
     yield (f'{path}: looks like annotations of pyskl or mmaction2, {len(annotations)} samples, keypoints of shape '
            f'{shape}' + (f'; the joints could be {" or ".join(layouts[:4])}' if layouts else ''))
     yield _command('pyskl', path, '--layout', layouts[0] if layouts else 'LAYOUT')

@@ -143,6 +143,10 @@ def name_classes(writer: StoreWriter) -> None:
     """Number the classes that the files themselves name, as ``action``; not where a table of labels has named some."""
     named = [sample for sample in writer.samples if 'action' in sample]
     if named:
+        if any(sample['label'] is not None and sample['label'] >= len(writer.index['classes'])
+               for sample in writer.samples):
+            raise UserError('the labels of some clips are names, those of others numbers: import them apart, or name '
+                            'all in a table (--labels FILE)')
         names = sorted({*writer.index['classes'], *(sample['action'] for sample in named)}, key=natural)
         place = {name: i for i, name in enumerate(names)}
         for sample in writer.samples:

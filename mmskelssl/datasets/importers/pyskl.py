@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 import numpy as np
 
 from mmskelssl.datasets.importers.axes import MOST_PERSONS
+from mmskelssl.datasets.importers.labels import natural
 from mmskelssl.datasets.importers.options import KeepScores, Layout
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.source import stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects, subject_of
-from mmskelssl.datasets.importers.third import PIXELS, third_number, units_of
+from mmskelssl.datasets.importers.third import PIXELS, check_size, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
@@ -52,6 +53,9 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         raise UserError(f"{path}: 'split' must be a dict of lists of frame_dir")
     if not isinstance(classes, list | tuple):
         raise UserError(f"{path}: 'classes' must be a list of names")
+    named = {sample['label'] for sample in data['annotations'] if isinstance(sample, dict) and isinstance(sample.get(
+        'label'), str)}
+    classes = [str(name) for name in classes] or sorted(named, key=natural)
     skeleton, first = read_layout(layout), _first(data['annotations'])
     meaning = _third(first, skeleton, third, path)
     flat = first is not None and (first.shape[-1] == 2 or first.shape[-1] == 3 and meaning != 'depth')
@@ -62,7 +66,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         isinstance(sample, dict) and 'keypoint_score' in sample for sample in data['annotations'][:1]))
     writer.describe(skeleton, 2 + scored if flat else 3 if first is None else first.shape[-1],
                     units or (units_of(first[..., :2]) if flat else 'm' if _metres(first) else 'unknown'))
-    writer.index['classes'] = [str(name) for name in classes]
+    writer.index['classes'] = classes
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
         name = sample.get('frame_dir', i) if isinstance(sample, dict) else i
         if not isinstance(name, (str, int)):
@@ -71,6 +75,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         name = str(name)
         try:
             keypoint = _in_order(np.asarray(sample['keypoint'], np.float32), sample, axes)
+            if first is not None and keypoint.ndim == 4:
+                check_size(*(array[..., :2] if flat else array for array in (keypoint, first)), 'the first sample')
             if scale is not None:
                 keypoint = keypoint * np.asarray(scale, np.float32)
             if flat and keypoint.shape[-1] == 3:
@@ -84,7 +90,11 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                 keypoint = np.concatenate([keypoint, score], -1)
             if joints is not None:
                 keypoint = keypoint[:, :, list(joints)]
-            writer.add(name, keypoint, sample.get('label'), subject_of(name))
+            label = sample.get('label')
+            if isinstance(label, str) and label not in classes:
+                raise ValueError(f"label {label[:40]!r} is none of the file's classes")
+            label = classes.index(label) if isinstance(label, str) else label
+            writer.add(name, keypoint, label, subject_of(name))
         except KeyError as error:
             writer.skip(name, f'no key {error}')
         except (IndexError, TypeError, ValueError) as error:
@@ -108,9 +118,10 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
 def _first(annotations: list) -> np.ndarray | None:
     """Keypoints of the first sound sample."""
     for sample in annotations:
-        if isinstance(sample, dict) and getattr(sample.get('keypoint'), 'ndim', 0) == 4 and sample['keypoint'].size:
-            if sample['keypoint'].dtype.kind in 'fiu':
-                return np.asarray(sample['keypoint'], np.float32)
+        keypoint = sample.get('keypoint') if isinstance(sample, dict) else None
+        if isinstance(keypoint, np.ndarray) and keypoint.ndim in (3, 4) and keypoint.size and (
+                keypoint.dtype.kind in 'fiu'):
+            return np.asarray(keypoint if keypoint.ndim == 4 else keypoint[None], np.float32)
     return None
 
 
@@ -130,7 +141,7 @@ def _metres(keypoint: np.ndarray | None) -> bool:
 def _in_order(keypoint: np.ndarray, sample: dict, axes: str) -> np.ndarray:
     """(M, T, V, C), by what the sample says of its frames; some tools store (T, M, V, C)."""
     if keypoint.ndim != 4:
-        return keypoint
+        return keypoint[None] if keypoint.ndim == 3 else keypoint  # of one person
     persons, frames = keypoint.shape[:2]
     said = sample.get('total_frames')
     if axes == 'auto' and isinstance(said, int | np.integer) and said in (persons, frames):

@@ -136,6 +136,8 @@ def text_of(data: bytes) -> str:
     """UTF-8 text, with or without a byte order mark; ValueError for anything else."""
     if len(data) > MAX_TEXT:
         raise ValueError(f'it is a text of {len(data) >> 20} MiB')
+    if data[:2] in (b'\xff\xfe', b'\xfe\xff'):
+        raise ValueError('it is no text in UTF-8, but in UTF-16: save it as UTF-8 (CSV UTF-8 in a spreadsheet)')
     try:
         text = data.decode('utf-8-sig')
     except UnicodeDecodeError as error:

@@ -24,7 +24,7 @@ JOINT = ('joint', 'joint_name', 'joint_id', 'keypoint', 'keypoint_name', 'keypoi
          'landmark_name', 'landmark_index', 'bodypart', 'body_part', 'bodyparts', 'point', 'marker', 'part')
 _SCORE = ('score', 's', 'v', 'vis', 'visibility', 'c', 'conf', 'confidence', 'likelihood', 'prob', 'p')
 _AXIS = 'x|y|z|' + '|'.join(sorted(_SCORE, key=len, reverse=True))
-_AFTER = re.compile(rf'(.+)[_ .:/-]+({_AXIS})|(\d+)({_AXIS})', re.IGNORECASE)
+_AFTER = re.compile(rf'(.+)[_ .:/-]+({_AXIS})|(.+?)[_ ]*[(\[]({_AXIS})[)\]]|(\d+)({_AXIS})', re.IGNORECASE)
 _BEFORE = re.compile(rf'({_AXIS})[_ .:/-]*(\d+)|({_AXIS})[_ .:/-]+(.+)', re.IGNORECASE)
 _CAMEL = re.compile(r'(.*[a-z0-9])([XYZ])')
 
@@ -81,6 +81,9 @@ def read_table(text: str, joints: int = 0) -> Table:
         raise ValueError(f'no table: {error}') from None
     if all(row and not row[-1].strip() for row in rows) and len(rows) > 1:
         rows = [row[:-1] for row in rows]  # a separator at the end of each line
+    rows, lines = _deeplabcut(rows, lines)
+    if len(rows) > 1 and _is_count(rows[0]):  # pandas numbers columns without names
+        rows, lines = [row[not rows[0][0].strip():] for row in rows[1:]], lines[1:]
     header = not all(_is_number(cell, comma) for cell in rows[0])
     names = tuple(cell.strip().lower() for cell in rows[0]) if header else ()
     original = tuple(cell.strip() for cell in rows[0]) if header else ()
@@ -89,13 +92,34 @@ def read_table(text: str, joints: int = 0) -> Table:
     rows, lines = (rows[1:], lines[1:]) if header else (rows, lines)
     if not rows:
         raise ValueError('a header and no line of numbers')
-    if len(names) == 1 < len(rows[0]) or names and {len(row) for row in rows} == {len(rows[0])} != {len(names)}:
+    if len(names) == 1 < len(rows[0]):
         names = ()  # a title, and no names of columns
+    elif names and {len(row) for row in rows} == {len(names) + 1}:
+        names = ('', *names)  # R gives its row names no name
     width = len(names) or len(rows[0])
     for row, line in zip(rows, lines, strict=True):
         if len(row) != width:
             raise ValueError(f'line {line} has {len(row)} columns, the first one {width}')
     return Table(names, rows, lines, comma)
+
+
+def _deeplabcut(rows: list[list[str]], lines: list[int]) -> tuple[list[list[str]], list[int]]:
+    """DeepLabCut's lines ``scorer``, ``bodyparts`` and ``coords`` as one line of names; other tables as they are."""
+    said = [row[0].strip().lower() if row else '' for row in rows[:4]]
+    if said[:1] != ['scorer'] or 'coords' not in said:
+        return rows, lines
+    if said[1:3] != ['bodyparts', 'coords'] or not len(rows[1]) == len(rows[2]):
+        raise ValueError(f'DeepLabCut\'s lines {", ".join(said)}: only scorer, bodyparts, coords of one individual are '
+                         'read; write a file for each individual')
+    names = ['frame', *(f'{part.strip()}_{axis.strip()}' for part, axis in zip(rows[1][1:], rows[2][1:], strict=True))]
+    return [names, *rows[3:]], lines[2:]
+
+
+def _is_count(cells: list[str]) -> bool:
+    """``0,1,2,3,...``, perhaps after an empty cell: numbers of columns, and no coordinates."""
+    cells = [cell.strip() for cell in cells]
+    cells = cells if cells and cells[0] else cells[1:]
+    return len(cells) > 3 and any(cells == [str(i + first) for i in range(len(cells))] for first in (0, 1))
 
 
 def _separator(line: str, joints: int) -> tuple[str, bool]:
@@ -157,11 +181,11 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
 
 
 def _place(name: str) -> tuple[str, str] | None:
-    """``nose_x``, ``x_nose``, ``x3``, ``3x`` -> (joint, axis); axis is x, y, z or score."""
+    """``nose_x``, ``nose (x)``, ``x_nose``, ``x3``, ``3x`` -> (joint, axis); axis is x, y, z or score."""
     if name in ('x', 'y', 'z', *_SCORE):
         joint, axis = '', name
     elif match := _AFTER.fullmatch(name):
-        joint, axis = match[1] or match[3], match[2] or match[4]
+        joint, axis = (found for found in match.groups() if found)
     elif match := _BEFORE.fullmatch(name):
         joint, axis = match[2] or match[4], match[1] or match[3]
     else:
@@ -225,15 +249,26 @@ def _firsts(keys: list) -> list[int]:
     return list(first.values())
 
 
+def _times(table: Table, column: int | None, lost: Lost) -> np.ndarray | None:
+    """(R,) when each row is; times that are no numbers (dates) are taken in the order in which they stand."""
+    if column is None:
+        return None
+    try:
+        return table.numbers(column)
+    except ValueError:
+        lost[f'column of times that are no numbers ({table.names[column]}), so rows are taken in their order'] += 1
+        place: dict[str, float] = {}
+        return np.array([place.setdefault(row[column].strip(), len(place)) for row in table.rows], float)
+
+
 def _build(table: Table, own: dict, points: np.ndarray, scores: np.ndarray | None, names: tuple, lost: Lost
            ) -> list[Clip]:
     """Clips of frames of persons from one row a person and frame."""
     if (bad := ~np.isfinite(points).all(2)).any():
         lost['joints without a number'] += int(bad.sum())
-    numbers = [table.numbers(own[what]) if own[what] is not None else None for what in ('frame', 'time')]
-    whole = numbers[0] is not None and (np.isfinite(numbers[0]) & (numbers[0] == np.floor(numbers[0]))).all() \
-        and np.abs(numbers[0]).max() < 1e15
-    order = numbers[0] if numbers[0] is not None else numbers[1]
+    frame = None if own['frame'] is None else table.numbers(own['frame'])
+    whole = frame is not None and (np.isfinite(frame) & (frame == np.floor(frame))).all() and np.abs(frame).max() < 1e15
+    order = frame if frame is not None else _times(table, own['time'], lost)
     clips: dict = defaultdict(list)
     for i, row in enumerate(table.rows):
         track = row[own['track']].strip() if own['track'] is not None else None

@@ -45,3 +45,39 @@ def units_of(points: np.ndarray) -> str:
     """Units of 2D coordinates: ``relative`` where all lie within 0 to 1 (a little beyond counts), else ``px``."""
     seen = points[np.isfinite(points)]
     return 'relative' if len(seen) and np.abs(seen).max() <= 1.5 and (np.abs(seen) <= 1).mean() > .9 else 'px'
+
+
+def check_size(points: np.ndarray, first: np.ndarray, name: str) -> None:
+    """Refuse a clip whose bodies are so much larger or smaller than those of the first one that its units are others.
+
+    Args:
+        points: (M, T, V, C) coordinates, no scores; zeros and NaN are not seen.
+        first: Those of the first clip.
+        name: Of the first clip's file.
+
+    Raises:
+        ValueError: The sizes differ 30-fold in 3D, or 10-fold in 2D and one is in shares of the picture.
+    """
+    sizes = _size(points), _size(first)
+    if not min(sizes) > 0:
+        return
+    ratio = max(sizes) / min(sizes)
+    if ratio > 30 if points.shape[-1] > 2 else ratio > 10 and units_of(_seen(points)) != units_of(_seen(first)):
+        raise ValueError(f'its bodies are {sizes[0]:.3g} in size, those of {name} {sizes[1]:.3g}: their units differ; '
+                         'import them apart')
+
+
+def _seen(points: np.ndarray) -> np.ndarray:
+    return np.where((points != 0).any(-1, keepdims=True), points, np.nan)
+
+
+def _size(points: np.ndarray) -> float:
+    """Median over frames of the diagonal of the box around a body; 0 where there is none."""
+    axes = points[..., :3]
+    seen = np.isfinite(axes).all(-1) & (axes != 0).any(-1)
+    shown = seen.sum(-1) > 1
+    if not shown.any():
+        return 0.
+    axes, seen = axes[shown], seen[shown][..., None]
+    return float(np.median(np.linalg.norm(np.where(seen, axes, -np.inf).max(1) - np.where(seen, axes, np.inf).min(1),
+                                          axis=-1)))

@@ -116,6 +116,64 @@ def annotations(keypoint, **more):
     return pickle.dumps([dict(frame_dir=f'c{i}', label=i % 2, keypoint=keypoint, **more) for i in range(4)])
 
 
+def test_a_number_that_is_no_score_of_a_flat_layout_is_asked_about(tmp_path):
+    odd = np.concatenate([clip(4, 17, 2) * 100, np.full((4, 17, 1), 7)], -1)
+    with pytest.raises(UserError, match='a.npy: the third number of a joint lies in 7..7, which is no score'):
+        load(tmp_path / 'x', 'arrays', {'a.npy': data(odd)}, layout='coco17')
+    scored = np.concatenate([clip(4, 20, 2) * 100, np.full((4, 20, 1), .5)], -1)
+    store = load(tmp_path / 'y', 'arrays', {'a.npy': data(clip()), 'b.npy': data(scored)}, layout='kinect20')
+    assert store.ids == ['a'] and 'its third number is a score, that of a.npy a depth' in reasons(store)['b.npy']
+
+
+@pytest.mark.parametrize('importer', ['arrays', 'pyskl'])
+@pytest.mark.parametrize('numbers, scale', [(3, 1000), (3, 100), (2, 500)])
+def test_other_units_in_one_source_are_not_mixed(tmp_path, importer, numbers, scale):
+    clips = {name: RNG.uniform(.1, .9, (4, 20, numbers)).astype(np.float32) * size
+             for name, size in dict(a=1, b=1.5 if numbers == 3 else 1, c=scale).items()}
+    files = {f'{name}.npy': data(array) for name, array in clips.items()}
+    if importer == 'pyskl':
+        files = {'p.pkl': pickle.dumps([dict(frame_dir=name, label=0, keypoint=array[None], total_frames=4)
+                                        for name, array in clips.items()])}
+    store = load(tmp_path, importer, files, 'p.pkl' if importer == 'pyskl' else '', layout='kinect20')
+    reason, = reasons(store).values()
+    assert store.ids == ['a', 'b'] and 'their units differ' in reason
+
+
+def test_keys_of_an_npz_that_are_not_read(tmp_path):
+    files = {'c.npz': data(keypoints=clip(3, 4, 20, 3), y=[0, 1, 0], fps=30)}
+    store = load(tmp_path, 'arrays', files, layout='kinect20')
+    assert reasons(store, 'noted') == {'c/000000': 'keys of the file that are not read: fps, y'}
+    for content, said in ((data(x=clip(3, 4, 20, 3), y=[0, 1, 0]), 'call the array of clips keypoints'),
+                          (data(keypoints=np.array([clip(), clip(5, 20, 3)], object)), 'clips that differ in length')):
+        with pytest.raises(UserError, match=said):
+            load(tmp_path / 'x', 'arrays', {'c.npz': content}, layout='kinect20')
+
+
+def test_two_persons_are_said(tmp_path, capsys):
+    load(tmp_path, 'arrays', {'a.npy': data(clip(2, 4, 20, 3))}, layout='kinect20')
+    said = 'a.npy: shape (2, 4, 20, 3) is read as 2 persons of 4 frames (--axes NTVC: 2 clips)'
+    assert said in capsys.readouterr().out
+
+
+def test_names_and_numbers_as_labels_are_not_mixed(tmp_path):
+    files = {'a.npz': data(keypoints=clip(1, 4, 20, 3), labels=['run']), 'b.npz': data(keypoints=clip(1, 4, 20, 3),
+                                                                                       labels=[0])}
+    with pytest.raises(UserError, match='the labels of some clips are names, those of others numbers'):
+        load(tmp_path, 'arrays', files, layout='kinect20')
+
+
+def test_pickles_of_one_person_and_with_names_as_labels(tmp_path):
+    made = {}
+    for classes in ([], ['walk', 'run']):
+        samples = [dict(frame_dir=name, label=name, keypoint=clip(4, 20, 3)) for name in ('run', 'walk')]
+        content = dict(annotations=samples, split={}, classes=classes)
+        store = load(tmp_path / f'{len(classes)}', 'pyskl', {'a.pkl': pickle.dumps(content)}, 'a.pkl',
+                     layout='kinect20')
+        made[len(classes)] = [store.classes[label] for label in store.labels], store.classes
+        np.testing.assert_array_equal(store.keypoints(0)[0], samples[0]['keypoint'])
+    assert made == {0: (['run', 'walk'], ['run', 'walk']), 2: (['run', 'walk'], ['walk', 'run'])}
+
+
 def test_pickles_of_others(tmp_path, capsys):
     scored = np.concatenate([clip(1, 9, 17, 2) * 50 + 300, np.full((1, 9, 17, 1), .5)], -1).astype(np.float32)
     store = load(tmp_path, 'pyskl', {'ntu60_xsub_val.pkl': annotations(scored)}, 'ntu60_xsub_val.pkl', layout='coco17')

@@ -326,7 +326,7 @@ def test_only_categories_with_annotations_count(tmp_path):
 
 # --- MediaPipe: the same landmarks in every form ---------------------------------------------------------------------
 
-P33, S33 = body(33, 3, size=1., at=-.5)
+P33, S33 = body(33, 3, size=1., at=-1.2)
 UP = (-1, -1, 1)
 
 

@@ -98,6 +98,44 @@ def test_columns_that_are_no_coordinates():
     np.testing.assert_array_equal(points(clips(unnamed.partition('\n')[2])[0]), CLIP)  # and without a header
 
 
+ROWS = CLIP.reshape(4, 6).tolist()
+
+
+@pytest.mark.parametrize('header', [
+    'nose (x),nose (y),left_hand (x),left_hand (y),right_hand (x),right_hand (y)',
+    'nose[x],nose[y],left_hand[x],left_hand[y],right_hand[x],right_hand[y]',
+    'scorer,net,net,net,net,net,net\nbodyparts,nose,nose,left_hand,left_hand,right_hand,right_hand\ncoords,x,y,x,y,x,y',
+    'right_hand_x,right_hand_y,nose_x,nose_y,left_hand_x,left_hand_y'])
+def test_headers_of_programs(header):
+    """Brackets; DeepLabCut's three lines; R, whose header lacks the name of the column of row names."""
+    deeplabcut, last_first = header.startswith('scorer'), header.startswith('right')
+    order = [2, 0, 1] if last_first else [0, 1, 2]
+    rows = [','.join(map(str, ([i] if deeplabcut or last_first else []) + row.ravel().tolist()))
+            for i, row in enumerate(CLIP[:, order])]
+    one, = clips('\n'.join([header, *rows]))
+    np.testing.assert_array_equal(points(one)[:, [one.joints.index(name) for name in NAMES]], CLIP)
+
+
+def test_deeplabcut_of_several_individuals_is_refused():
+    with pytest.raises(ValueError, match='of one individual'):
+        clips('scorer,n,n\nindividuals,a,a\nbodyparts,nose,nose\ncoords,x,y\n0,1,2')
+
+
+@pytest.mark.parametrize('header', ['0,1,2,3,4,5', '1,2,3,4,5,6', ',0,1,2,3,4,5'])
+def test_numbers_of_columns_are_no_frame(header):
+    index = header.startswith(',')
+    rows = [','.join(map(str, ([i] if index else []) + row)) for i, row in enumerate(ROWS)]
+    np.testing.assert_array_equal(points(clips('\n'.join([header, *rows]))[0]), CLIP)
+
+
+def test_times_that_are_dates():
+    lost = Counter()
+    rows = [f'2024-01-01 10:00:{10 - i},' + ','.join(map(str, row)) for i, row in enumerate(ROWS)]
+    one, = clips('\n'.join(['timestamp,' + ','.join(HEADERS['nose_x']), *rows]), 3, lost)
+    np.testing.assert_array_equal(points(one), CLIP)
+    assert [*lost] == ['column of times that are no numbers (timestamp), so rows are taken in their order']
+
+
 def test_numbers_and_encodings():
     assert np.isnan([number(text) for text in ('', 'nan', 'NA', 'null', ' ', 'inf', '-Infinity')]).all()
     assert number('-1.5e-3') == -.0015 and number('1,5', comma=True) == 1.5 and number('.5') == .5
@@ -105,6 +143,8 @@ def test_numbers_and_encodings():
         with pytest.raises(ValueError, match='is no number'):
             number(text)
     assert any_text('# Über 1.#QNAN -1.#INF'.encode('latin-1')) == '# Über nan -inf'
+    with pytest.raises(ValueError, match='UTF-16: save it as UTF-8'):
+        any_text('nose_x'.encode('utf-16'))
     for encoding, wanted in (('utf-16', 'UTF-16'), ('gbk', 'GBK')):
         with pytest.raises(ValueError, match=f'{wanted}.*UTF-8'):
             label_text('名字,标签'.encode(encoding), 'the table')
@@ -117,6 +157,7 @@ def test_numbers_and_encodings():
     ((50, 30, 20, 3), 'NTVC', [(1, 30, 20, 3)] * 50), ((4, 30, 20, 3), 'MTVC', [(4, 30, 20, 3)]),
     ((30, 2, 20, 3), 'TMVC', [(2, 30, 20, 3)]), ((5, 3, 30, 20, 2), 'NCTVM', [(2, 30, 20, 3)] * 5),
     ((5, 3, 30, 20), 'NCTV', [(1, 30, 20, 3)] * 5), ((3, 30, 20), 'CTV', [(1, 30, 20, 3)]),
+    ((30, 60), None, [(1, 30, 20, 3)]), ((30, 40), None, [(1, 30, 20, 2)]), ((20, 30, 3), 'VTC', [(1, 30, 20, 3)]),
     ((5, 2, 30, 20, 3), 'NMTVC', [(2, 30, 20, 3)] * 5)])
 def test_axes(shape, axes, made):
     array = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
@@ -129,7 +170,8 @@ def test_axes(shape, axes, made):
 @pytest.mark.parametrize('shape, said', [
     ((50, 30, 20, 3), '50 persons of 30 frames or 50 clips of 30 frames'), ((4, 30, 20, 3), '--axes MTVC or NTVC'),
     ((30, 2, 20, 3), 'TMVC'), ((2, 1, 20, 3), '--axes'), ((5, 3, 30, 20, 2), 'NMTVC or NCTVM'),
-    ((3, 30, 20), '--axes CTV'), ((30, 25, 3), 'choose the layout')])
+    ((3, 30, 20), '--axes CTV'), ((20, 30, 3), '--axes VTC'), ((30, 25, 3), 'choose the layout'),
+    ((5, 30, 60), 'reshape the array to (5, 30, 20, 3)')])
 def test_what_can_be_several_things_is_asked_about(shape, said):
     with pytest.raises(ValueError) as error:
         clips_of(np.zeros(shape), 20)

@@ -251,6 +251,9 @@ class _Clips:
                                  'import them apart')
         arrays = [np.stack([self._array(person) for person in frame]) if frame else np.zeros(
             (0, count, self.kind.coordinates + 1)) for frame in clip.frames]
+        if clip.units and self.kind.coordinates == 3 and clip.units != self.kind.units:
+            raise ValueError(f'its units are {clip.units}, those of {self.kind.first} {self.kind.units}: import them '
+                             'apart')
         if self.kind.units in ('px', 'relative'):
             units = units_of(np.where(np.concatenate(arrays)[..., -1:] > 0, np.concatenate(arrays)[..., :2], np.nan))
             if units != self.kind.units:

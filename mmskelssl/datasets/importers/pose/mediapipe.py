@@ -72,9 +72,9 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
 
 
 def _units(frames: list[list[Person]], wanted: str, options: Options) -> str:
-    """Metres for landmarks of the world; after the turn, those of a picture are negative throughout."""
+    """Metres for landmarks of the world; after the turn, those of a picture are negative, but for a few outside it."""
     points = [person.points for people in frames for person in people if person.points.shape[1] > 2]
-    if points and options.landmarks is None and max(np.nanmax(one[:, :2]) for one in points) <= 0:
+    if points and options.landmarks is None and np.mean(np.concatenate(points)[:, :2] > 0) < .1:
         wanted = 'image'  # the middle of the hips is the origin of the world
     return dict(world='m', image='image')[wanted] if points else ''
 
