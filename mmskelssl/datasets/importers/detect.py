@@ -58,7 +58,10 @@ def detect(path: str) -> Iterator[str]:
                                            for name in called):
                 continue
             yield f'{path}: looks like {what}, {count} files'
-            yield _command(importer, path)
+            folders = {PurePosixPath(name).parent.as_posix() for name, own in zip(names, called, strict=True)
+                       if re.fullmatch(pattern, own, re.IGNORECASE)}
+            for folder in sorted(folders) if importer == 'official_npy' else ['.']:  # which takes one folder
+                yield _command(importer, path if folder == '.' else osp.join(path, folder))
             return
     endings = Counter(PurePosixPath(name).suffix.lower() for name in called)
     for kinds, look in ((('.pkl', '.pickle'), _pickle), (('.npy', '.npz'), _arrays), (ENDINGS[:3], _pose),

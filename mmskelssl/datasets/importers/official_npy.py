@@ -40,11 +40,18 @@ def import_official_npy(
         raise UserError(f'{path}: no train_NAME.npy or val_NAME.npy in it, NAME one of {", ".join(_NAMES)}')
     layout, flat = _LAYOUTS[_load(*parts[0][1:])[0].shape[3]]
     writer.describe(layout, 2 if flat else 3, 'relative, centred' if flat else 'm, centred')
+    names_of = [set(_load(positions, labels)[1]) for _, positions, labels in parts]
+    shared = len(set().union(*names_of)) < sum(map(len, names_of))
+    if shared:
+        print(f'{path}: some names are those of clips of several parts, so all are called PART/NAME')
     for part, positions, labels in parts:
         clips, names, classes = _load(positions, labels)
+        subjects = [subject_of(name) for name in names]
+        names = [f'{part}/{name}' for name in names] if shared else names
         padded = not positions.endswith('position.npy')  # with frames of zeros, up to 300
-        for name, label, clip in track(zip(names, classes, clips, strict=True), f'importing {part}', total=len(names),
-                                       disable=len(names) < 5000):
+        clips_of = zip(names, classes, subjects, clips, strict=True)
+        for name, label, subject, clip in track(clips_of, f'importing {part}', total=len(names),
+                                                disable=len(names) < 5000):
             keypoints = np.asarray(clip).transpose(3, 1, 2, 0)
             if flat:  # x, y, score
                 keypoints = np.where(keypoints[..., 2:] > 0, keypoints[..., :2], 0)
@@ -54,7 +61,7 @@ def import_official_npy(
                 seen = keypoints.any((1, 2, 3))
                 seen[0] = True  # where nobody is seen, verify shall find the sample
                 keypoints = keypoints[seen]
-            add_or_skip(writer, name, keypoints=keypoints, label=label, subject=subject_of(name))
+            add_or_skip(writer, name, keypoints=keypoints, label=label, subject=subject)
         wanted = set(names)
         writer.set_split(f'{protocol}_{part}', [s['id'] for s in writer.samples if s['id'] in wanted])
 

@@ -14,6 +14,7 @@ import numpy as np
 from mmskelssl.datasets.importers.pose.contract import MAX_FRAMES, Clip, Lost, Person
 from mmskelssl.datasets.importers.pose.values import in_order
 from mmskelssl.datasets.importers.text import number, plain_nan
+from mmskelssl.layouts import LAYOUTS
 
 FRAME = ('frame', 'frame_id', 'frame_number', 'frame_idx', 'frame_index', 'frameid', 'framenum', 'frame_num')
 TIME = ('time', 'timestamp', 'timestamp_ms', 'time_ms', 'seconds', 't', 'index', 'idx', '', 'unnamed: 0')
@@ -205,7 +206,10 @@ def _plain(table: Table, joints: int) -> Clip:
     """Rows of V * C numbers without a header, perhaps after a number that ascends."""
     values = np.stack([table.numbers(i) for i in range(len(table.rows[0]))], 1)
     if not joints:
-        raise ValueError(f'{values.shape[1]} columns without a header: give --layout')
+        fitting = [name for name, layout in LAYOUTS.items() if any(
+            layout.num_joints * width in (values.shape[1], values.shape[1] - 1) for width in (2, 3))]
+        raise ValueError(f'{values.shape[1]} columns without a header: give --layout ('
+                         f'{", ".join(fitting) or "a json file; no layout that is built in has as many joints"})')
     if values.shape[1] % joints == 1 and (len(values) < 2 or (np.diff(values[:, 0]) > 0).all()):
         values = values[:, 1:]
     width = values.shape[1] // joints

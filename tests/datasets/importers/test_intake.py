@@ -217,6 +217,17 @@ def test_the_arrays_of_2s_agcn_and_st_gcn(tmp_path, name, joints):
 
 # --- what is said ----------------------------------------------------------------------------------------------------
 
+def test_the_same_names_in_both_parts_of_official_arrays(tmp_path, capsys):
+    clips = RNG.normal(size=(2, 3, 4, 25, 1)).astype(np.float32)
+    labels = pickle.dumps((['0', '1'], [1, 0]))
+    files = {'d/train_data_joint.npy': data(clips), 'd/train_label.pkl': labels,
+             'd/val_data_joint.npy': data(clips + 1), 'd/val_label.pkl': labels}
+    store = load(tmp_path, 'official_npy', files, 'd')
+    assert store.splits == dict(xsub_train=['train/0', 'train/1'], xsub_test=['test/0', 'test/1'])
+    np.testing.assert_array_equal(store.keypoints(3)[0], clips[1, ..., 0].transpose(1, 2, 0) + 1)
+    assert [*detect(str(tmp_path / 'raw'))][1].startswith(f'mmskelssl prepare official_npy {tmp_path}/raw/d ')
+
+
 def test_the_summary(tmp_path, capsys):
     files = {f'{label}/{i}.npy': data(clip()) for i, label in enumerate(['run', 'run', 'fly'])}
     load(tmp_path, 'arrays', files | {f'run/bad{i}.npy': data(clip(i + 3, 25, 3)) for i in range(3)}, layout='kinect20')

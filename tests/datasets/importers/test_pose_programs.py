@@ -352,3 +352,27 @@ def test_hands_of_a_holistic_result_are_counted(tmp_path):
     frames = [dict(pose_landmarks=landmarks[i], left_hand_landmarks=landmarks[i][:21], face_landmarks=None)
               for i in range(T)]
     assert '6 landmarks of a hand or a face left out' in notes(load(tmp_path, {'v.json': frames}))['v']
+
+
+# --- nested lists ----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('scores', ['scores', 'keypoint_scores', None])
+def test_keypoints_of_all_frames_in_one_dict(tmp_path, scores):
+    content = dict(keypoints=P17.tolist(), fps=30) | ({scores: S17.tolist()} if scores else {})
+    np.testing.assert_allclose(load(tmp_path, {'v.json': content}).keypoints(0), P17[None], rtol=1e-5)
+    if scores:
+        with pytest.raises(UserError, match='6 frames, but scores of 5'):
+            load(tmp_path / 'x', {'v.json': content | {scores: S17.tolist()[1:]}})
+
+
+def test_persons_of_frames_are_no_frames_of_persons(tmp_path):
+    both = np.stack([P17, P17 + 300])
+    with pytest.raises(UserError, match='nested lists of 2 frames, with up to 6 persons: .* --axes MTVC'):
+        load(tmp_path / 'x', {'v.json': both.tolist()})
+    store = load(tmp_path, {'v.json': both.swapaxes(0, 1).tolist()})
+    assert store.index['samples'][0]['persons'] == 2 and store.frames.tolist() == [T]
+
+
+def test_tables_without_names_are_told_which_layouts_fit(tmp_path):
+    with pytest.raises(UserError, match=r'66 columns without a header: give --layout \(.*shrec22'):
+        load(tmp_path, {'v.txt': '\n'.join(' '.join(['0.5'] * 66) for _ in range(T))})

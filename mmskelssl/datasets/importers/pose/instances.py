@@ -20,6 +20,7 @@ _FRAMES = ('frames', 'instance_info', 'predictions', *PEOPLE_KEYS)
 
 
 def detects(content) -> str | None:
+    content = _frames_of_numbers(content)
     if _is_vitpose(content):
         return 'ViTPose results'
     found = _a_person(content)
@@ -39,6 +40,8 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     if _is_vitpose(content):
         return _vitpose(content, lost)
 
+    content = _frames_of_numbers(content)
+
     def read_person(found, what: str) -> Person | None:
         return person_of(found, what, lost, options.joints)
 
@@ -49,8 +52,26 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     for i, frame in enumerate(_nested(frame_list(content, *_FRAMES))):
         number = frame_number(frame)
         frames.append((number, _people(frame, f'frame {i}', read_person)))
+    most = max((len(people) for _, people in frames), default=0)
+    if _a_person(content) is None and most > max(2, len(frames)):
+        raise ValueError(f'nested lists of {len(frames)} frames, with up to {most} persons: are these frames of '
+                         f'{len(frames)} persons? `arrays` takes them, with --axes MTVC')
     numbered = all(number is not None for number, _ in frames)
     return [Clip(in_order(frames) if numbered else [people for _, people in frames], joints=_names(content))]
+
+
+def _frames_of_numbers(content):
+    """``{"keypoints": [frame][joint][x, y], "scores": [frame][joint]}`` as a list of frames; anything else as it is."""
+    frames = content.get('keypoints') if isinstance(content, dict) else None
+    depth = _depth(content) if isinstance(frames, list) and len(frames) > 1 else 0
+    if depth < 3:
+        return content
+    scores = next((content[key] for key in (*SCORE_KEYS, 'scores') if content.get(key) is not None), None)
+    if depth > 3 or scores is None:
+        return frames
+    if not isinstance(scores, list) or len(scores) != len(frames):
+        raise ValueError(f'{len(frames)} frames, but scores of {len(scores) if isinstance(scores, list) else "none"}')
+    return [[dict(keypoints=points, keypoint_scores=score)] for points, score in zip(frames, scores, strict=True)]
 
 
 def _nested(frames: list) -> list:
