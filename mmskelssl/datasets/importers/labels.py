@@ -59,7 +59,8 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
             raise UserError(f'{labels}, line {number}: {"the name stands twice" if name else "no name"}')
         table[name] = {key: (value or '').strip() for key, value in row.items() if key}
         if table[name].get('subject') and not table[name]['subject'].isdecimal():
-            raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number')
+            raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number: number the '
+                            'subjects')
     return table
 
 

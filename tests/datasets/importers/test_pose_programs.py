@@ -376,3 +376,46 @@ def test_persons_of_frames_are_no_frames_of_persons(tmp_path):
 def test_tables_without_names_are_told_which_layouts_fit(tmp_path):
     with pytest.raises(UserError, match=r'66 columns without a header: give --layout \(.*shrec22'):
         load(tmp_path, {'v.txt': '\n'.join(' '.join(['0.5'] * 66) for _ in range(T))})
+
+
+# --- one bad value does not lose a clip ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('bad, said', [
+    ([None], None), ([dict(keypoints=P17[0][:16].tolist())], '1 persons of 16 joints left out'),
+    ([dict(keypoints=[[1], *P17[0][1:].tolist()])], '1 persons that cannot be read: not numbers, or rows of different'),
+    ([dict(keypoints=P17[0].tolist(), keypoint_scores=[1] * 16)], '1 persons that cannot be read: 16 scores of 17')])
+def test_one_person_that_cannot_be_read(tmp_path, bad, said):
+    frames = [[found] for found in MMPOSE]
+    frames[2] = bad
+    store = load(tmp_path / 'a', {'v.json': frames})
+    assert store.frames.tolist() == [T] and not store.keypoints(0)[0, 2].any()
+    np.testing.assert_allclose(store.keypoints(0)[0, 3:], P17[3:], rtol=1e-5)
+    assert said is None or said in notes(store)['v']
+    if said and '16 joints' not in said:
+        with pytest.raises(UserError, match=said[2:40]):
+            load(tmp_path / 'x', {'v.json': [bad] * T})
+
+
+def test_a_landmark_list_that_is_cut_short(tmp_path):
+    frames = [[[dict(zip('xyz', row, strict=True)) for row in points]] for points in P33.tolist()]
+    frames[1] = [frames[1][0][:20]]
+    store = load(tmp_path, {'v.json': frames})
+    assert not store.keypoints(0)[0, 1].any() and '1 persons that cannot be read: a person of 20' in notes(store)['v']
+
+
+def test_a_folder_of_flat_and_deep_files(tmp_path):
+    """Of files with three numbers after one with two, a score is a score, and a depth is not lost in silence."""
+    flat_file = [[dict(keypoints=points.tolist())] for points in P17]
+    scored = [[dict(keypoints=np.concatenate([P17[i], np.where(np.arange(17) == 5, 0, S17[i])[:, None]], 1).tolist())]
+              for i in range(T)]
+    deep = [[dict(keypoints=points.tolist(), keypoint_scores=[.9] * 17)] for points in body(17, 3, size=1., at=-.5)[0]]
+    store = load(tmp_path, {'a.json': flat_file, 'b.json': scored, 'c.json': deep})
+    assert store.ids == ['a', 'b'] and '--third drop' in notes(store, 'skipped')['c']
+    assert not store.keypoints(1)[:, :, 5].any() and store.keypoints(1)[:, :, 4].any()
+    assert load(tmp_path / 'd', {'a.json': flat_file, 'c.json': deep}, third='drop').ids == ['a', 'c']
+
+
+@pytest.mark.parametrize('write_number', [str, float])
+def test_numbers_of_frames_as_text_or_floats(tmp_path, write_number):
+    frames = [dict(frame_id=write_number(i), instances=[MMPOSE[i]]) for i in range(T)][::-1]
+    np.testing.assert_allclose(load(tmp_path, {'v.json': frames}).keypoints(0), P17[None], rtol=1e-5)

@@ -69,7 +69,7 @@ def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, pe
     writer.index['classes'] = about.classes
     writer.describe(kind.layout, kind.coordinates + (scores and kind.scores and kind.coordinates == 2), kind.units)
     read = _Clips(source, grouping, options, kind, joints, asked, persons, max_gap, about, labels,
-                  writer.channels > kind.coordinates)
+                  writer.channels > kind.coordinates, third)
     import_files(source, clips, read, writer, jobs)
     about.report_lost(writer)
     name_classes(writer)
@@ -177,10 +177,11 @@ class _Clips:
     """Reads a clip, by the name of its first file."""
 
     def __init__(self, source: Source, grouping: Grouping, options: Options, kind: Kind, joints: Joints | None,
-                 asked: SkeletonLayout | None, persons: int, max_gap: int, about: Labels, labels: str, scored: bool):
+                 asked: SkeletonLayout | None, persons: int, max_gap: int, about: Labels, labels: str, scored: bool,
+                 third: Third | None):
         self.source, self.grouping, self.options, self.kind, self.joints = source, grouping, options, kind, joints
         self.asked, self.persons, self.max_gap, self.about = asked, persons, max_gap, about
-        self.labels, self.scored = labels, scored
+        self.labels, self.scored, self.third = labels, scored, third
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
         clip, files = self.grouping.clips()[name]
@@ -239,17 +240,23 @@ class _Clips:
         people = [person for frame in clip.frames for person in frame]
         if not people:
             raise ValueError('nobody is seen in any frame')
-        counts = {len(person.points) for person in people}
-        if len(counts) > 1:
+        counts = Counter(len(person.points) for person in people)
+        count, most = counts.most_common(1)[0]
+        odd = {*counts} - {count}
+        if odd and (2 * most <= len(people) or odd & set(found.layouts)):
             raise ValueError(f'persons of {" and ".join(map(str, sorted(counts)))} joints in one clip')
-        count, = counts
+        left = [f'{counts[other]} persons of {other} joints left out' for other in sorted(odd)]
+        clip = clip._replace(frames=[[person for person in frame if len(person.points) == count]
+                                     for frame in clip.frames])
+        people = [person for frame in clip.frames for person in frame]
+        third = self._third_of(people)
         group, order = group_of(count, self.joints, self.asked), None
         if group is None:
             layout, order = layout_for(count, clip.joints, found.layouts, self.asked)
             if layout != self.kind.layout:
                 raise ValueError(f'its layout is {layout.name}, that of {self.kind.first} {self.kind.layout.name}: '
                                  'import them apart')
-        arrays = [np.stack([self._array(person) for person in frame]) if frame else np.zeros(
+        arrays = [np.stack([self._array(person, third) for person in frame]) if frame else np.zeros(
             (0, count, self.kind.coordinates + 1)) for frame in clip.frames]
         if clip.units and self.kind.coordinates == 3 and clip.units != self.kind.units:
             raise ValueError(f'its units are {clip.units}, those of {self.kind.first} {self.kind.units}: import them '
@@ -262,6 +269,7 @@ class _Clips:
         known = all(person.track is not None for person in people)
         ids = [[person.track for person in frame] for frame in clip.frames] if known else None
         keypoints, notes = track_persons(arrays, self.persons, scores=True, ids=ids)
+        notes = [*notes, *left]
         if group:
             keypoints = np.concatenate([keypoints[:, :, list(part)] for part in group[1]])
             keypoints = keypoints[keypoints.any((1, 2, 3))]
@@ -271,10 +279,22 @@ class _Clips:
             keypoints = keypoints[:, :, order]
         return keypoints[..., :-1], keypoints[..., -1], notes
 
-    def _array(self, person: Person) -> np.ndarray:
+    def _third_of(self, people: Sequence[Person]) -> Third:
+        """What the third number of a clip's joints is, where those of the first clip have two."""
+        widths = {person.points.shape[1] for person in people}
+        if self.third or widths == {2} or self.kind.coordinates == 3 or self.kind.third != 'drop':
+            return self.kind.third
+        third: Third = 'depth' if any(person.scores is not None for person in people) else third_number(
+            np.concatenate([person.points for person in people if person.points.shape[1] == 3]), self.kind.layout)
+        if third == 'depth':
+            raise ValueError(f'a depth of each joint, which those of {self.kind.first} do not have: import them apart, '
+                             'or --third drop')
+        return third
+
+    def _array(self, person: Person, third: Third) -> np.ndarray:
         """(V, C + 1): coordinates, and a score, which is 0 for joints that are not seen."""
         points, scores, wanted = person.points, person.scores, self.kind.coordinates
-        if scores is None and points.shape[1] > 2 and (points.shape[1] == 4 or self.kind.third == 'score'):
+        if scores is None and points.shape[1] > 2 and (points.shape[1] == 4 or third == 'score'):
             points, scores = points[:, :-1], points[:, -1]
             seen = np.isfinite(points).all(1) & (np.nan_to_num(scores) > 0)
         else:
@@ -282,7 +302,7 @@ class _Clips:
         if points.shape[1] < wanted:
             raise ValueError(f'{points.shape[1]} coordinates of a joint, those of {self.kind.first} are {wanted}: '
                              'import them apart')
-        if points.shape[1] > wanted and self.kind.third == 'score' and person.scores is not None:
+        if points.shape[1] > wanted and third == 'score' and person.scores is not None:
             raise ValueError(f'a depth and a score of each joint, {self.kind.first} has a score only: import them '
                              'apart, or --third drop')
         scores = np.ones(len(points)) if scores is None else np.clip(np.nan_to_num(scores), 1e-6, None)

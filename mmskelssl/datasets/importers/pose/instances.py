@@ -87,6 +87,8 @@ def _people(frame, what: str, read_person: Callable) -> list[Person]:
         frame = next((frame[key] for key in PEOPLE_KEYS if key in frame), [frame] if 'keypoints' in frame else frame)
     if not isinstance(frame, list | None):
         raise ValueError(f'{what} is no list of persons, nor holds one under {", ".join(PEOPLE_KEYS)}')
+    if isinstance(frame, list) and all(one is None for one in frame):
+        frame = []
     if frame and (is_numbers(frame) or all(is_numbers(point) and len(point) < 5 or point is None for point in frame)):
         frame = [frame]  # one person's joints
     found = [read_person(one, what) for one in frame or []]

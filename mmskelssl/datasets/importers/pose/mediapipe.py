@@ -5,7 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options, Person
-from mmskelssl.datasets.importers.pose.values import frame_list, frame_number, from_dicts, in_order, is_numbers, person
+from mmskelssl.datasets.importers.pose.values import (
+    UNREADABLE,
+    frame_list,
+    frame_number,
+    from_dicts,
+    in_order,
+    is_numbers,
+    person,
+)
 
 PROGRAM = 'MediaPipe'
 LAYOUTS = {33: 'mediapipe33', 21: 'hand21', 17: 'coco17'}
@@ -155,6 +163,15 @@ def _people(frame, what: str, wanted: str, lost: Lost) -> Iterator[tuple[Person 
 
 
 def _person(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str, ...]]:
+    """A person, None where there is none or it cannot be read; and the names of the joints."""
+    try:
+        return _landmarks(points, what, lost)
+    except ValueError as error:
+        lost[UNREADABLE + str(error).removeprefix(f'{what}: ')] += 1
+        return None, ()
+
+
+def _landmarks(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str, ...]]:
     if not points:
         lost['persons without keypoints'] += 1
         return None, ()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mmskelssl.datasets.importers.pose import bodies, coco, instances, kinetics, mediapipe, openpose, yolo
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
-from mmskelssl.datasets.importers.pose.values import in_order, parse
+from mmskelssl.datasets.importers.pose.values import UNREADABLE, in_order, parse
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
 
@@ -54,7 +54,7 @@ def recognise(name: str, data: bytes, options: Options) -> Found:
         if not text.strip():
             return Found('an empty file', [Clip([[]])], {}, lost)
         if yolo.detects(text):
-            return Found(yolo.detects(text) or '', yolo.read(text, options, lost), yolo.LAYOUTS, lost)
+            return Found(yolo.detects(text) or '', _readable(yolo.read(text, options, lost), lost), yolo.LAYOUTS, lost)
         clips = [mediapipe.turned(clip, options) for clip in table_clips(
             read_table(text, options.joints), options.joints, lost)]
         return Found('a table of coordinates', clips, mediapipe.LAYOUTS | instances.LAYOUTS | {25: 'openpose25'}, lost)
@@ -63,13 +63,21 @@ def recognise(name: str, data: bytes, options: Options) -> Found:
     content = by_number(parse(data))
     for reader in READERS:
         if what := reader.detects(content):
-            return Found(what, reader.read(content, options, lost), reader.LAYOUTS, lost,
-                         not ('picture of' in what and len(reader.read(content, options, Counter())[0].frames[0]) > 1))
+            clips = _readable(reader.read(content, options, lost), lost)
+            return Found(what, clips, reader.LAYOUTS, lost, not ('picture of' in what and len(clips[0].frames[0]) > 1))
     if not content or isinstance(content, list) and not any(content) or isinstance(content, dict) and not any(
             isinstance(value, list | dict) and value for value in content.values()) and set(content) & {
             'people', 'instances', 'predictions', 'annotations', 'landmarks'}:
         return Found('an empty file', [Clip([[]])], {}, lost)
     raise ValueError(f'{outline(content)}: no format that is known{_nearest(content)}')
+
+
+def _readable(clips: list[Clip], lost: Lost) -> list[Clip]:
+    """A few persons that cannot be read are not seen; a ValueError where they are most."""
+    bad = {reason: count for reason, count in lost.items() if reason.startswith(UNREADABLE)}
+    if bad and sum(bad.values()) >= sum(len(people) for clip in clips for people in clip.frames):
+        raise ValueError(max(bad, key=lambda reason: bad[reason]))
+    return clips
 
 
 def by_number(content):

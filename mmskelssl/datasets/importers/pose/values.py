@@ -56,8 +56,11 @@ def is_numbers(values) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(v, int | float | None) for v in values)
 
 
+UNREADABLE = 'persons that cannot be read: '
+
+
 def person(values, what: str, lost: Lost, scores=None, track=None, joints: int = 0, hide: bool = True) -> Person | None:
-    """A person from a flat or nested list; None, and counted, for one without any numbers.
+    """A person from a flat or nested list; None, and counted, for one without any numbers or that cannot be read.
 
     Args:
         values: V * C numbers or V rows.
@@ -65,6 +68,14 @@ def person(values, what: str, lost: Lost, scores=None, track=None, joints: int =
         joints: Expected joints, for flat lists that can be read in two ways.
         hide: A joint with a score of 0 or less is one that is not seen.
     """
+    try:
+        return _person(values, what, lost, scores, track, joints, hide)
+    except ValueError as error:
+        lost[UNREADABLE + str(error).removeprefix(f'{what}: ')] += 1
+        return None
+
+
+def _person(values, what: str, lost: Lost, scores, track, joints: int, hide: bool) -> Person | None:
     if values is None or isinstance(values, list | dict | str) and not values:
         lost['persons without keypoints'] += 1
         return None
@@ -148,7 +159,15 @@ def frame_list(content, *keys: str) -> list:
 def frame_number(frame) -> int | None:
     """The number that a frame gives itself."""
     if isinstance(frame, Mapping):
-        return next((frame[key] for key in FRAME_KEYS if type(frame.get(key)) is int), None)
+        return next((number for key in FRAME_KEYS if (number := _whole(frame.get(key))) is not None), None)
+    return None
+
+
+def _whole(value) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r'\d{1,15}', value, re.ASCII):
+        return int(value)
+    if type(value) is int or type(value) is float and value.is_integer() and abs(value) < 1e15:
+        return int(value)
     return None
 
 
