@@ -10,6 +10,7 @@ Third = Literal['score', 'depth', 'drop']
 FLAT = frozenset(('coco17', 'coco18', 'openpose25', 'halpe26', 'halpe136', 'coco_wholebody133', 'posetrack17',
                   'animal17', 'face68', 'coco23'))
 PIXELS = 20  # coordinates beyond are no metres of a body in front of a camera
+BEYOND = 1e9  # no picture and no room is as large: numbers of a damaged file
 HIGHEST = 2  # COCO's visibility of an annotated joint; confidences end at about 1
 
 
@@ -19,7 +20,7 @@ def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None
     In 2D layouts, and where x and y are pixels, it is a score, if it can be one: 0 to 2. Elsewhere it is the depth.
 
     Args:
-        points: (..., 3); NaN and all-zero joints do not count.
+        points: (..., 3); NaN, all-zero joints and numbers beyond 10^9 do not count.
         layout: Of the joints.
         asked: The user's own answer (``--third``), which is taken.
 
@@ -29,7 +30,7 @@ def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None
     if asked:
         return asked
     joints = points.reshape(-1, points.shape[-1])
-    joints = joints[np.isfinite(joints).all(1) & (joints[:, :2] != 0).any(1)]
+    joints = joints[(np.abs(joints) < BEYOND).all(1) & (joints[:, :2] != 0).any(1)]
     if not len(joints):
         return 'score' if layout.name in FLAT else 'depth'
     low, high = joints[:, 2].min(), joints[:, 2].max()
@@ -74,10 +75,10 @@ def _seen(points: np.ndarray) -> np.ndarray:
 def _size(points: np.ndarray) -> float:
     """Median over frames of the diagonal of the box around a body; 0 where there is none."""
     axes = points[..., :3]
-    seen = np.isfinite(axes).all(-1) & (axes != 0).any(-1)
+    seen = (np.abs(axes) < BEYOND).all(-1) & (axes != 0).any(-1)
     shown = seen.sum(-1) > 1
     if not shown.any():
         return 0.
     axes, seen = axes[shown], seen[shown][..., None]
-    return float(np.median(np.linalg.norm(np.where(seen, axes, -np.inf).max(1) - np.where(seen, axes, np.inf).min(1),
-                                          axis=-1)))
+    box = np.where(seen, axes, -np.inf).max(1) - np.where(seen, axes, np.inf).min(1)
+    return float(np.median(np.linalg.norm(box, axis=-1)))

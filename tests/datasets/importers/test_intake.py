@@ -125,6 +125,14 @@ def test_a_number_that_is_no_score_of_a_flat_layout_is_asked_about(tmp_path):
     assert store.ids == ['a'] and 'its third number is a score, that of a.npy a depth' in reasons(store)['b.npy']
 
 
+@pytest.mark.parametrize('size', [1e300, 1e20])
+def test_a_damaged_first_file_costs_no_other(tmp_path, size):
+    damaged = np.concatenate([RNG.uniform(1, 1000, (4, 20, 2)) * size, np.full((4, 20, 1), .5)], -1)
+    damaged[0, 0, 2] = -1e300  # finite only as float64
+    store = load(tmp_path, 'arrays', {'a.npy': data(damaged), 'b.npy': data(clip())}, layout='kinect20')
+    assert 'b' in store.ids and store.channels == 3
+
+
 @pytest.mark.parametrize('importer', ['arrays', 'pyskl'])
 @pytest.mark.parametrize('numbers, scale', [(3, 1000), (3, 100), (2, 500)])
 def test_other_units_in_one_source_are_not_mixed(tmp_path, importer, numbers, scale):
