@@ -77,7 +77,7 @@ def _size(points: np.ndarray) -> float:
     axes = points[..., :3]
     seen = (np.abs(axes) < BEYOND).all(-1) & (axes != 0).any(-1)
     shown = seen.sum(-1) > 1
-    if not shown.any():
+    if not shown.any() or 2 * seen.sum() < (axes != 0).any(-1).sum():  # the rest of a damaged clip says nothing
         return 0.
     axes, seen = axes[shown], seen[shown][..., None]
     box = np.where(seen, axes, -np.inf).max(1) - np.where(seen, axes, np.inf).min(1)
