@@ -18,6 +18,7 @@ from mmengine.config.utils import _get_cfg_metainfo
 
 from mmskelssl import __version__
 from mmskelssl.apis import list_methods
+from mmskelssl.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILT_FROM = ('mmskelssl', 'configs', 'tools', 'requirements', 'setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md',
@@ -114,6 +115,7 @@ def test_an_editable_install_links_to_the_checkout(checkout, tmp_path):
         assert (checkout / 'mmskelssl' / '.mim' / name).resolve() == (checkout / name).resolve()
 
 
+@pytest.mark.slow
 def test_a_config_of_a_stranger_finds_its_base(installed, tmp_path):
     (tmp_path / 'mine.py').write_text("_base_ = 'mmskelssl::simclr_toy.py'\n")
     script = "from mmskelssl.engine.config import load_config; print(load_config('mine.py')[0][1].filename)"
@@ -150,7 +152,9 @@ def test_every_method_is_cited():
     citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
     assert {'cff-version', 'message', 'title', 'authors'} <= set(citation) and citation['license'] == 'Apache-2.0'
     cited = ' '.join(paper['notes'] for paper in citation['references'])
-    known = {name for name in list_methods() if name not in ('CRRLMotion', 'CRRLReconstruct')}
+    # Not those of plug-ins that other tests have imported; CRRL's halves are in its paper.
+    known = {name for name in list_methods() if MODELS.get(name).__module__.startswith('mmskelssl.')}
+    known -= {'CRRLMotion', 'CRRLReconstruct'}
     assert all(name in cited for name in known) and 'CrosSCLR' in cited
     assert all(paper['authors'] and paper['year'] and paper['identifiers'] for paper in citation['references'])
 

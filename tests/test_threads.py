@@ -55,6 +55,7 @@ STEP = ("from mmskelssl.threads import limit_spinning; limit_spinning()\n"
         "print(hashlib.sha256(b''.join(p.grad.numpy().tobytes() for p in net.parameters())).hexdigest())")
 
 
+@pytest.mark.slow
 def test_results_stay_the_same_to_the_bit():
     """Run with and without the limit."""
     def run(**env):

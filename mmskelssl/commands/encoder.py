@@ -2,6 +2,7 @@
 import os
 import os.path as osp
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.engine.run_spec import plain
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import usable_device
-from mmskelssl.layouts import get_layout
+from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
 
@@ -107,7 +108,8 @@ def build_encoder(path: str | os.PathLike, like: str | os.PathLike | None = None
     if not data.get('pipeline'):
         raise UserError(f'--like {like}: this config has no data.pipeline')
     described = plain({key: data[key] for key in ('store', 'pipeline') if key in data})
-    dataset = describe_data(described, layout=layout_config(model.data_preprocessor.layout))
+    layout = cast(SkeletonLayout, model.data_preprocessor.layout)
+    dataset = describe_data(described, layout=layout_config(layout))
     return model, {**info, 'dataset': dataset}
 
 

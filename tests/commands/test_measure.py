@@ -41,6 +41,7 @@ def results(folder):
     return json.loads((folder / 'results.json').read_text())
 
 
+@pytest.mark.slow
 def test_every_protocol_from_one_command(encoders, tiny_store, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['evaluate.py', 'all', encoders[0], '--out', str(tmp_path)])
     tool.main()

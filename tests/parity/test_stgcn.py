@@ -93,6 +93,7 @@ def gradients(arrays):
     return x.grad, net.edge_importance[0].grad, net.blocks[0].gcn.conv.weight.grad
 
 
+@pytest.mark.slow
 def test_gradients(arrays, monkeypatch):
     """The stored gradients come after a float32 pass. Its last bits, which depend on the order of sums, decide whether
     one activation lies above zero, and that moves a gradient by half a percent; so: every order comes close, and one

@@ -90,6 +90,7 @@ LESSONS = dict(
     CRRLReconstruct=(1e-2, dict(width=16)), CRRL=(1e-2, dict(width=16)))
 
 
+@pytest.mark.slow
 @every_method
 def test_training_teaches(method):
     """The loss alone can mislead. If keys are compared, a query must find its own key within the batch."""
