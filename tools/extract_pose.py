@@ -80,7 +80,7 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
 
     Args:
         videos: Files; a sample is called as its file without the suffix.
-        writer: Of a store with layout ``coco17`` and two channels, or three with the scores.
+        writer: Of a store with layout ``coco17``, two channels, and scores.
         estimator: picture (H,W,3) BGR -> keypoints (P,17,2) in pixels, scores (P,17).
         persons: M at most, matched as in :func:`~mmskelssl.datasets.pose_tracking.track_persons`.
         every: Take each k-th frame.
@@ -97,7 +97,7 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
             keypoints, notes = track_persons(people_of(video, estimator, every), persons, scores=True)
             known = about.of(video)
             known['note'] = '; '.join([*notes, *filter(None, [known.get('note')])])
-            add_or_skip(writer, name, keypoints=keypoints[..., :writer.channels], **known)
+            add_or_skip(writer, name, keypoints=keypoints[..., :2], scores=keypoints[..., 2], **known)
         except (OSError, ValueError, cv2.error) as error:
             writer.skip(name, str(error).strip().splitlines()[0])
         writer.finish(video)
@@ -120,8 +120,6 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='of that choice (default 0)')
     parser.add_argument('--persons', type=int, default=2, help='persons kept, those who show most (default 2)')
     parser.add_argument('--every', type=int, default=1, metavar='K', help='take each K-th frame (default 1)')
-    parser.add_argument('--scores', action='store_true',
-                        help='keep the scores as third channel, for views of your own: ours would take it for depth')
     parser.add_argument('--mode', default='balanced', choices=('lightweight', 'balanced', 'performance'),
                         help='size of the networks (default balanced)')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, or mps (default cpu)')
@@ -132,7 +130,7 @@ def main() -> None:
     if args.persons < 1 or args.every < 1:
         raise UserError('--persons and --every must be 1 or more')
     check_share(args.test_share)
-    writer = StoreWriter(args.out, 'coco17', channels=2 + args.scores, units='px',
+    writer = StoreWriter(args.out, 'coco17', channels=2, units='px', scores=True, third='score',
                          source=f'video {" ".join(args.videos)}',
                          options=dict(vars(args), estimator='rtmlib'), overwrite=args.overwrite, resume=True)
     estimator = rtmpose(args.mode, args.device, args.detector, args.pose)

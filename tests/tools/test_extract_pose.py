@@ -42,7 +42,7 @@ def walk(frames=12):
 
 
 def run(tmp_path, videos, **options):
-    with StoreWriter(tmp_path / 's', 'coco17', units='px', overwrite=True) as writer:
+    with StoreWriter(tmp_path / 's', 'coco17', 2, 'px', overwrite=True, scores=True) as writer:
         extract(videos, writer, find_discs, **options)
     store = SkeletonStore(tmp_path / 's')
     return store, {entry['id']: entry['reason'] for entry in store.index['provenance']['skipped']}
@@ -53,11 +53,11 @@ def test_two_persons_over_a_video(tmp_path):
     store, skipped = run(tmp_path, [video])
     assert store.ids == ['two persons é'] and not skipped
     clip = store.keypoints(0)
-    assert clip.shape == (2, 12, 17, 3) and np.allclose(clip[..., 2], .8)
+    assert clip.shape == (2, 12, 17, 2) and np.allclose(store.scores(0), .8)
     got = clip[np.argsort(clip[:, 0, 0, 1]), :, 0, :2]  # the upper one first
     np.testing.assert_allclose(got, walk().transpose(1, 0, 2), atol=.75)
     store, _ = run(tmp_path, [video], every=5, persons=1)
-    assert store.keypoints(0).shape == (1, 3, 17, 3)
+    assert store.keypoints(0).shape == (1, 3, 17, 2)
 
 
 def test_frames_are_those_of_the_video(tmp_path):
@@ -97,7 +97,7 @@ def test_an_interrupted_run_goes_on(tmp_path):
         return find_discs(picture)
     for _ in range(2):
         try:
-            with StoreWriter(tmp_path / 's', 'coco17', source='x', resume=True) as writer:
+            with StoreWriter(tmp_path / 's', 'coco17', 2, 'px', scores=True, source='x', resume=True) as writer:
                 extract(videos, writer, estimator)
         except KeyboardInterrupt:
             assert not (tmp_path / 's').exists()

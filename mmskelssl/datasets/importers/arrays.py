@@ -20,7 +20,7 @@ from mmskelssl.datasets.importers.pose.recognise import outline
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
-from mmskelssl.datasets.importers.third import PIXELS, check_size, third_number, units_of
+from mmskelssl.datasets.importers.third import PIXELS, check_size, said, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
@@ -61,9 +61,12 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
     read.first, read.meaning, points = read.look(files)
     channels = points.shape[-1] - (read.meaning != 'depth' and points.shape[-1] == 3)
     read.channels = channels
+    read.scored = scored = points.shape[-1] == 3 and read.meaning == 'score' or read.apart
     seen = np.where(np.isfinite(points).all(-1) & points.any(-1), points[..., 0], np.nan), points[..., :2]
     metres = channels > 2 and np.nanmax(np.abs(seen[0]), initial=0) < PIXELS
-    writer.describe(skeleton, channels, units or (units_of(seen[1]) if channels == 2 else 'm' if metres else 'unknown'))
+    writer.describe(skeleton, channels, units or (
+        units_of(seen[1]) if channels == 2 else 'm' if metres else 'unknown'), scored,
+                    said(read.meaning) if points.shape[-1] == 3 else 'none')
     if points.shape[-1] == 3:
         print(f'{path}: the third number of a joint is taken for its {read.meaning} (--third)'.replace(
             'taken for its drop', 'left out'))
@@ -80,7 +83,7 @@ class _Clips:
                  labels: str):
         self.source, self.layout, self.axes, self.third, self.about, self.labels = (source, layout, axes, third, about,
                                                                                    labels)
-        self.first, self.meaning, self.channels = '', third, 0
+        self.first, self.meaning, self.channels, self.scored, self.apart = '', third, 0, False, False
         self.like: np.ndarray | None = None  # the first clip
 
     def look(self, files: list[str]) -> tuple[str, str, np.ndarray]:
@@ -90,7 +93,7 @@ class _Clips:
             try:
                 clips = clips_in(self._called(name), self.source.read(name), self.layout.num_joints, self.axes)
                 with np.errstate(over='ignore'):  # what overflows counts as not seen
-                    clip = np.asarray(clips[0][1], np.float32)
+                    clip, self.apart = np.asarray(clips[0][1], np.float32), 'scores' in clips[0][2]
             except Exception as found:  # noqa: BLE001  its reason is said at its import
                 error = error or f'{name}: {found}'
                 continue
@@ -116,23 +119,29 @@ class _Clips:
         for key, clip, about in clips_in(self._called(name), data, self.layout.num_joints, self.axes):
             identifier = '/'.join(part for part in (own, key) if part) or 'clip'
             known = self.about.of(name, key) if self.about.table else {}
-            note = '; '.join(filter(None, [known.pop('note', ''), about.pop('note', '')]))
+            apart = about.pop('scores', None)
+            keypoints, scores = self._coordinates(clip)
+            scores = apart if scores is None else scores
+            left = '' if scores is None or self.scored else f'its scores are left out, as {self.first} has none'
+            note = '; '.join(filter(None, [known.pop('note', ''), about.pop('note', ''), left]))
             if self.labels == 'none':
                 about = {what: value for what, value in about.items() if what not in ('label', 'action')}
             if 'label' in known or 'label' not in about and self.about.classes:
                 about.pop('action', None)
-            samples.append(dict(name=identifier, keypoints=self._coordinates(clip), note=note) | about | known)
+            samples.append(dict(name=identifier, keypoints=keypoints, scores=scores if self.scored else None,
+                                note=note) | about | known)
         return samples
 
-    def _coordinates(self, clip: np.ndarray) -> np.ndarray:
-        count = clip.shape[-1]
+    def _coordinates(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Coordinates (M, T, V, C), and scores (M, T, V) where the third number is one."""
+        count, scores = clip.shape[-1], None
         if count == 3 and self.channels == 2:
             third = self._meaning(clip)
             if third == 'depth':
                 raise ValueError(f'its third number is a depth, the joints of {self.first} have none: import them '
                                  'apart, or say --third')
             if third == 'score':
-                clip = np.where(clip[..., 2:] > 0, clip, 0)
+                clip, scores = np.where(clip[..., 2:] > 0, clip, 0), clip[..., 2]
             clip = clip[..., :2]
         if clip.shape[-1] != self.channels:
             raise ValueError(f'{count} numbers of a joint, those of {self.first} are {self.channels}: import them '
@@ -142,7 +151,7 @@ class _Clips:
                              '--third')
         if self.like is not None:
             check_size(clip, self.like[..., :self.channels], self.first)
-        return clip
+        return clip, scores
 
 
 def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> list[tuple[str, np.ndarray, dict]]:
@@ -191,7 +200,12 @@ def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
                 keypoints[tracks.index(person.track), t] = joined
         if keypoints.shape[2] != joints:
             raise ValueError(f'{keypoints.shape[2]} joints, but the layout has {joints}')
-        about = dict(action=clip.label) if clip.label else {}
+        about: dict = dict(action=clip.label) if clip.label else {}
+        if people[0].scores is not None and people[0].points.shape[1] == 3:  # in 2D they are the third number
+            about['scores'] = np.zeros(keypoints.shape[:3])
+            for t, frame in enumerate(clip.frames):
+                for person in frame:
+                    about['scores'][tracks.index(person.track), t] = person.scores
         if rest := [what for what in lost if what != 'joints without a number']:
             about['note'] = '; '.join(rest)
         made.append((clip.name, keypoints, about))

@@ -39,7 +39,8 @@ def import_official_npy(
     if not parts:
         raise UserError(f'{path}: no train_NAME.npy or val_NAME.npy in it, NAME one of {", ".join(_NAMES)}')
     layout, flat = _LAYOUTS[_load(*parts[0][1:])[0].shape[3]]
-    writer.describe(layout, 2 if flat else 3, 'relative, centred' if flat else 'm, centred')
+    writer.describe(layout, 2 if flat else 3, 'relative, centred' if flat else 'm, centred',
+                    scores=flat, third='score' if flat else 'depth')
     names_of = [set(_load(positions, labels)[1]) for _, positions, labels in parts]
     shared = len(set().union(*names_of)) < sum(map(len, names_of))
     if shared:
@@ -54,14 +55,16 @@ def import_official_npy(
                                                 disable=len(names) < 5000):
             keypoints = np.asarray(clip).transpose(3, 1, 2, 0)
             if flat:  # x, y, score
-                keypoints = np.where(keypoints[..., 2:] > 0, keypoints[..., :2], 0)
+                keypoints = np.where(keypoints[..., 2:] > 0, keypoints, 0)
             if padded:
                 keypoints = drop_padding(keypoints) if keypoints.size else keypoints
             else:
                 seen = keypoints.any((1, 2, 3))
                 seen[0] = True  # where nobody is seen, verify shall find the sample
                 keypoints = keypoints[seen]
-            add_or_skip(writer, name, keypoints=keypoints, label=label, subject=subject)
+            scores = keypoints[..., 2] if flat else None
+            add_or_skip(writer, name, keypoints=keypoints[..., :2] if flat else keypoints, scores=scores, label=label,
+                        subject=subject)
         wanted = set(names)
         writer.set_split(f'{protocol}_{part}', [s['id'] for s in writer.samples if s['id'] in wanted])
 

@@ -34,8 +34,6 @@ LabelSource = Annotated[str, (
     'Where labels are: "folders" (the folder of each clip), "none", or a csv file with a header and the columns name, '
     'label, subject, split, of which only name is required; "auto" takes labels.csv among the files, else folders '
     'where there are several')]
-KeepScores = Annotated[bool, 'Keep the scores of 2D joints as third channel, for views of your own; the views of the '
-                             'configs would take it for depth']
 
 
 def add_options(parser: argparse.ArgumentParser, importer: Callable) -> None:

@@ -7,11 +7,11 @@ import numpy as np
 
 from mmskelssl.datasets.importers.axes import MOST_PERSONS
 from mmskelssl.datasets.importers.labels import natural
-from mmskelssl.datasets.importers.options import KeepScores, Layout
+from mmskelssl.datasets.importers.options import Layout
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.source import stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects, subject_of
-from mmskelssl.datasets.importers.third import PIXELS, check_size, third_number, units_of
+from mmskelssl.datasets.importers.third import PIXELS, check_size, said, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
@@ -29,7 +29,7 @@ Units = Annotated[str | None, 'Units of the coordinates; default m, in 2D px, or
 
 
 def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Joints = None, scale: Scale = None,
-                 units: Units = None, third: Third = None, axes: Axes = 'auto', scores: KeepScores = False) -> None:
+                 units: Units = None, third: Third = None, axes: Axes = 'auto') -> None:
     """Annotation pickle of pyskl or mmaction2, 2D or 3D; its own splits.
 
     mmaction2 0.x wrote the list of annotations alone: all of it is then one split, the one that the file's name says
@@ -62,10 +62,12 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     if first is not None and first.shape[-1] == 3:
         print(f'{path}: the third number of a joint is ' + dict(score='its score', depth='its depth',
                                                                 drop='left out')[meaning] + ' (--third)')
-    scored = scores and flat and (meaning == 'score' or any(
-        isinstance(sample, dict) and 'keypoint_score' in sample for sample in data['annotations'][:1]))
-    writer.describe(skeleton, 2 + scored if flat else 3 if first is None else first.shape[-1],
-                    units or (units_of(first[..., :2]) if flat else 'm' if _metres(first) else 'unknown'))
+    width = 3 if first is None else first.shape[-1]
+    meaning = 'drop' if width < 3 else meaning
+    scored = meaning == 'score' or any(isinstance(sample, dict) and sample.get('keypoint_score') is not None
+                                       for sample in data['annotations'])
+    writer.describe(skeleton, 2 if flat else width, units or (
+        units_of(first[..., :2]) if flat else 'm' if _metres(first) else 'unknown'), scored, said(meaning))
     writer.index['classes'] = classes
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
         name = sample.get('frame_dir', i) if isinstance(sample, dict) else i
@@ -77,24 +79,27 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
             keypoint = _in_order(np.asarray(sample['keypoint'], np.float32), sample, axes)
             if first is not None and keypoint.ndim == 4:
                 check_size(*(array[..., :2] if flat else array for array in (keypoint, first)), 'the first sample')
-            if scale is not None:
-                keypoint = keypoint * np.asarray(scale, np.float32)
+            score = sample.get('keypoint_score')
+            if score is not None:
+                score = _in_order(np.asarray(score, np.float32)[..., None], sample, axes)[..., 0]
             if flat and keypoint.shape[-1] == 3:
                 if _third(keypoint, skeleton, third, name) == 'depth':
                     raise ValueError('its third number is a depth, that of the first sample a score: --third')
-                score, keypoint = keypoint[..., 2:], keypoint[..., :2]
-                keypoint = np.where(score > 0, keypoint, 0) if meaning == 'score' else keypoint
-                keypoint = np.concatenate([keypoint, score], -1) if scored else keypoint
-            elif keypoint.shape[-1] == 2 and scored:
-                score = _in_order(np.asarray(sample['keypoint_score'], np.float32)[..., None], sample, axes)
-                keypoint = np.concatenate([keypoint, score], -1)
+                own, keypoint = keypoint[..., 2], keypoint[..., :2]
+                if meaning != 'drop':
+                    score = own
+            if flat and score is not None:  # one rule for both forms: a joint of score 0 was not seen
+                keypoint = np.where(score[..., None] > 0, keypoint, 0)
+            if scale is not None:
+                keypoint = keypoint * np.asarray(scale, np.float32)
             if joints is not None:
                 keypoint = keypoint[:, :, list(joints)]
+                score = score[:, :, list(joints)] if score is not None else None
             label = sample.get('label')
             if isinstance(label, str) and label not in classes:
                 raise ValueError(f"label {label[:40]!r} is none of the file's classes")
             label = classes.index(label) if isinstance(label, str) else label
-            writer.add(name, keypoint, label, subject_of(name))
+            writer.add(name, keypoint, label, subject_of(name), score)
         except KeyError as error:
             writer.skip(name, f'no key {error}')
         except (IndexError, TypeError, ValueError) as error:

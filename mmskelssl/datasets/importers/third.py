@@ -42,6 +42,11 @@ def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None
     return 'score' if score and (pixels or layout.name in FLAT) else 'depth'
 
 
+def said(third: Third) -> Literal['score', 'depth', 'none']:
+    """What a store says of the third number of its source."""
+    return 'none' if third == 'drop' else third
+
+
 def units_of(points: np.ndarray) -> str:
     """Units of 2D coordinates: ``relative`` where all lie within 0 to 1 (a little beyond counts), else ``px``."""
     seen = points[np.isfinite(points)]

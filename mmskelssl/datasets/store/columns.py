@@ -12,12 +12,12 @@ import zipfile
 import numpy as np
 
 from mmskelssl.atomic import file_hash
-from mmskelssl.datasets.store.schema import VERSION, is_name
+from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name
 from mmskelssl.layouts import get_layout
 
 # Per-sample integers that are wanted before anything else; -1 where there is none.
 COLUMNS = ('offset', 'persons', 'frames', 'label', 'subject')
-_HEAD = ('version', 'layout', 'channels', 'units', 'classes', 'sha256')
+_HEAD = ('version', 'layout', 'channels', 'units', 'classes', 'sha256', 'scores_sha256', 'third')
 
 
 def index_columns(index: dict) -> dict:
@@ -36,8 +36,10 @@ def index_columns(index: dict) -> dict:
         found = [positions.get(sample, -1) for sample in ids]
         if found and min(found) >= 0 and len(set(found)) == len(found) and len(positions) == len(samples):
             splits[name] = np.array(found, np.int32)
-    text = json.dumps([index.get(key) for key in ('sha256', 'samples', 'splits', 'layout', 'channels')],
-                      sort_keys=True)
+    told = [index.get(key) for key in ('sha256', 'samples', 'splits', 'layout', 'channels')]
+    if 'scores_sha256' in index:  # a store without scores keeps its hash, and with it caches and checkpoints
+        told.append(index['scores_sha256'])
+    text = json.dumps(told, sort_keys=True)
     head = {key: index[key] for key in _HEAD if key in index}
     return dict(columns, splits=splits,
                 head=dict(head, data_hash=hashlib.sha256(text.encode()).hexdigest()[:16]))
@@ -93,8 +95,9 @@ def _fit(columns: dict, splits: dict, head: dict, rows: int) -> bool:
     get_layout(head['layout'])
     return bool(follow and sound and min(columns['label'].min(), columns['subject'].min()) >= -1
                 and all(map(is_name, [*splits, *head['classes'], head['data_hash']]))
-                and head['channels'] in (2, 3, 4) and isinstance(head.get('sha256', ''), str)
-                and isinstance(head.get('units', ''), str) and head.get('version', 1) in range(1, VERSION + 1))
+                and head['channels'] in (2, 3, 4) and head.get('third', 'none') in THIRD
+                and all(isinstance(head.get(key, ''), str) for key in ('sha256', 'scores_sha256', 'units'))
+                and head.get('version', 1) in range(1, VERSION + 1))
 
 
 def same_columns(first: dict, second: dict) -> bool:

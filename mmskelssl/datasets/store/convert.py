@@ -1,8 +1,11 @@
 """A store with another layout."""
+from collections.abc import Callable
+
+import numpy as np
 from rich.progress import track
 
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter, kind_of
 from mmskelssl.errors import UserError
 from mmskelssl.layouts.convert import Missing, conversion
 from mmskelssl.layouts.library import read_layout
@@ -13,7 +16,8 @@ OWN = ('id', 'offset', 'persons', 'frames')  # of a sample; the writer sets them
 def convert(path: str, out: str, to: str, missing: Missing = 'ends', overwrite: bool = False) -> None:
     """Write a copy of a store in another layout (:func:`~mmskelssl.layouts.convert.convert_layout`).
 
-    Ids, labels, splits, units and the number of coordinates stay. How each joint is made is printed and kept in the
+    Ids, labels, splits, units and the number of coordinates stay; the score of an interpolated joint is the mean of
+    those that it is made of, and 0 where one of them is not seen. How each joint is made is printed and kept in the
     store's provenance.
 
     Args:
@@ -27,15 +31,20 @@ def convert(path: str, out: str, to: str, missing: Missing = 'ends', overwrite: 
     refuse_pool(store)
     plan = conversion(store.layout, read_layout(to), missing)
     how = plan.describe()
-    with StoreWriter(out, plan.target, store.channels, store.head.get('units', ''), store.classes,
-                     source=f'convert {path}', overwrite=overwrite,
+    with StoreWriter(out, plan.target, classes=store.classes, **kind_of(store), source=f'convert {path}',
+                     overwrite=overwrite,
                      options=dict(to=to, missing=missing, data_hash=store.data_hash, joints=how)) as writer:
         for i in track(range(len(store)), 'converting', disable=len(store) < 5000):
             about = {key: value for key, value in store.samples[i].items() if key not in OWN}
-            writer.add(store.ids[i], plan(store.keypoints(i)), **about)
+            writer.add(store.ids[i], plan(store.keypoints(i)), scores=joined(plan, store.scores(i)), **about)
         for split, ids in store.splits.items():
             writer.set_split(split, ids)
     print(f'{store.layout.name} -> {plan.target.name}: ' + '\n  '.join(how))
+
+
+def joined(way: Callable[[np.ndarray], np.ndarray], scores: np.ndarray | None) -> np.ndarray | None:
+    """Scores (M, T, V) of the joints that ``way`` makes of clips (M, T, V, C)."""
+    return None if scores is None else way(scores[..., None])[..., 0]
 
 
 def refuse_pool(store: SkeletonStore) -> None:

@@ -44,10 +44,15 @@ def drop_empty(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
     Returns:
         As :func:`fill_gaps`; None where nobody is ever seen.
     """
-    seen = keypoints.any((2, 3))  # (M,T)
-    frames, persons = seen.any(0), seen.any(1)
+    persons, frames = bodies(keypoints)
     if not frames.any():
         return None, 'every coordinate is zero, there is no body in it'
     done = [f'{count} of {len(there)} {what} without a body left out' for what, there in
             (('frames', frames), ('persons', persons)) if (count := int((~there).sum()))]
     return keypoints[persons][:, frames], '; '.join(done)
+
+
+def bodies(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) persons who are seen in any frame, and (T,) frames in which anybody is seen, of a clip (M, T, V, C)."""
+    seen = keypoints.any((2, 3))
+    return seen.any(1), seen.any(0)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmskelssl.datasets.store.convert import OWN, refuse_pool
+from mmskelssl.datasets.store.convert import OWN, joined, refuse_pool
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter, kind_of
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout
 from mmskelssl.layouts.convert import Missing, conversion, targets_of
@@ -24,6 +24,8 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
     Stores of different layouts need ``to`` or ``names``. With ``names`` the pool's layout has every canonical joint
     that any of the stores has; joints that a store lacks are zero, ``joint_masks`` in the index says which it has, and
     each sample's ``mask`` names its entry (:meth:`SkeletonStore.joint_mask`).
+
+    Where a store has scores, the pool has; joints of the stores that have none then get 1, or 0 at the origin.
 
     Args:
         paths: Stores with the same channels and units.
@@ -46,8 +48,14 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
                 raise UserError(f'{first.path} and {store.path} have different {what}, {theirs} and {ours}: '
                                 'import one of them again as the other is')
     options = dict(data_hashes={name: store.data_hash for name, store in stores.items()}, **how)
-    with StoreWriter(out, layout, first.channels, first.head.get('units', ''), source=f'merge {" ".join(paths)}',
-                     options=options, overwrite=overwrite) as writer:
+    thirds = {store.head.get('third', '') for store in stores.values()}
+    kind = kind_of(first) | dict(scores=any(store.has_scores for store in stores.values()),
+                                 third=thirds.pop() if len(thirds) == 1 else '')
+    for store in stores.values():
+        if kind['scores'] and not store.has_scores:
+            print(f'note: {store.path} has no scores: 1 for each joint that is not at the origin')
+    with StoreWriter(out, layout, **kind, source=f'merge {" ".join(paths)}', options=options,
+                     overwrite=overwrite) as writer:
         classes, subjects, joint = [], 0, set.intersection(*(set(store.splits) for store in stores.values()))
         for name, store in stores.items():
             named = store.classes or [str(i) for i in range(int(store.labels.max()) + 1)]
@@ -57,7 +65,10 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
                 about = {k: v for k, v in sample.items() if k not in OWN}
                 for key, shift in (('label', len(classes)), ('subject', subjects)):
                     about[key] = None if about.get(key) is None else about[key] + shift
-                writer.add(f'{name}/{sample["id"]}', ways[name](store.keypoints(i)),
+                keypoints, scores = store.keypoints(i), store.scores(i)
+                if kind['scores'] and scores is None:
+                    scores = keypoints.any(-1).astype(np.float32)
+                writer.add(f'{name}/{sample["id"]}', ways[name](keypoints), scores=joined(ways[name], scores),
                            **about, **(dict(mask=name) if names else {}))
             for split, ids in store.splits.items():
                 ids = [f'{name}/{sample}' for sample in ids]

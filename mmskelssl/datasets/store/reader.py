@@ -11,15 +11,18 @@ from mmskelssl.datasets.store.schema import read_index
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 
+ARRAYS = {'keypoints.npy': 'sha256', 'scores.npy': 'scores_sha256'}  # file -> key of its hash in the index
+
 
 class SkeletonStore:
     """Sequences of skeletons on disk, memory-mapped.
 
     ``keypoints.npy`` holds the frames of all samples one after another, (rows, V, C) float32; a sample has
-    persons x frames rows from its ``offset`` on, the first person's frames first. ``index.json`` says the rest
-    (:mod:`~mmskelssl.datasets.store.schema`), and ``index.npz`` holds the same in columns, for opening in milliseconds
-    whatever the size. The JSON file is the truth: where it has been edited, or the columns do not fit it or the array,
-    they are made from it.
+    persons x frames rows from its ``offset`` on, the first person's frames first. Where the source has a confidence for
+    each joint, ``scores.npy`` holds it in the same rows, (rows, V) float32; 0 is a joint that is not seen.
+    ``index.json`` says the rest (:mod:`~mmskelssl.datasets.store.schema`), and ``index.npz`` holds the same in columns,
+    for opening in milliseconds whatever the size. The JSON file is the truth: where it has been edited, or the columns
+    do not fit it or the array, they are made from it.
 
     Args:
         path: Folder of the store.
@@ -31,13 +34,7 @@ class SkeletonStore:
         if not osp.isfile(self._file):
             raise UserError(f'{self.path} is no store (no index.json): make one with `python tools/prepare_data.py '
                             f'SOURCE PATH --out {self.path}`')
-        file = osp.join(self.path, 'keypoints.npy')
-        try:
-            if not osp.isfile(file):  # a pipe would block
-                raise OSError('it is missing, or no regular file')
-            self.rows = np.load(file, mmap_mode='r', allow_pickle=False)
-        except (EOFError, OSError, OverflowError, ValueError) as error:
-            raise UserError(f'{file} cannot be read ({error}): import the data again') from error
+        self.rows = self._map('keypoints.npy')
         self._columns = read_columns(self.path, len(self.rows) if self.rows.ndim else 0)
         if self._columns is None:
             self._columns = index_columns(self.index)
@@ -48,9 +45,25 @@ class SkeletonStore:
         self.offset, self.persons, self.frames = (self._columns[key] for key in ('offset', 'persons', 'frames'))
         rows = int(self.offset[-1]) + int(self.persons[-1]) * int(self.frames[-1])
         expected = (rows, self.layout.num_joints, self.channels)
-        if self.rows.shape != expected or self.rows.dtype != np.float32:
-            raise UserError(f'{file} is {self.rows.dtype} of shape {self.rows.shape}, but index.json describes float32 '
-                            f'{expected}: the store is incomplete, import the data again')
+        self._check('keypoints.npy', self.rows, expected)
+        self.has_scores = 'scores_sha256' in self.head
+        if self.has_scores:
+            self._scores = self._map('scores.npy')
+            self._check('scores.npy', self._scores, expected[:2])
+
+    def _map(self, name: str) -> np.ndarray:
+        file = osp.join(self.path, name)
+        try:
+            if not osp.isfile(file):  # a pipe would block
+                raise OSError('it is missing, or no regular file')
+            return np.load(file, mmap_mode='r', allow_pickle=False)
+        except (EOFError, OSError, OverflowError, ValueError) as error:
+            raise UserError(f'{file} cannot be read ({error}): import the data again') from error
+
+    def _check(self, name: str, array: np.ndarray, expected: tuple[int, ...]) -> None:
+        if array.shape != expected or array.dtype != np.float32:
+            raise UserError(f'{osp.join(self.path, name)} is {array.dtype} of shape {array.shape}, but index.json '
+                            f'describes float32 {expected}: the store is incomplete, import the data again')
 
     def __getstate__(self):
         return self.path  # no mapped array travels to other processes
@@ -112,6 +125,14 @@ class SkeletonStore:
         start = int(self.offset[i])
         return self.rows[start:start + shape[0] * shape[1]].reshape(shape)
 
+    def scores(self, i: int) -> np.ndarray | None:
+        """(M, T, V) view of the confidences of a sample's joints, 0 where one is not seen; None in a store without."""
+        if not self.has_scores:
+            return None
+        shape = (int(self.persons[i]), int(self.frames[i]), self.rows.shape[1])
+        start = int(self.offset[i])
+        return self._scores[start:start + shape[0] * shape[1]].reshape(shape)
+
     def joint_mask(self, i: int) -> np.ndarray:
         """(V,) bool: the joints that a sample's source has; all, except in a pool of different layouts (``merge``)."""
         masks = self.index.get('joint_masks')
@@ -144,5 +165,6 @@ class SkeletonStore:
         """Read all frames and the whole index, and compare them with what was written; an error if they differ."""
         if not self.columns_are_sound():
             raise UserError(f'{self.path}/index.npz says otherwise than index.json, which counts: remove index.npz')
-        if file_hash(osp.join(self.path, 'keypoints.npy')) != self.head.get('sha256'):
-            raise UserError(f'{self.path}/keypoints.npy has changed since it was written: import the data again')
+        for name, key in ARRAYS.items():
+            if (key == 'sha256' or self.has_scores) and file_hash(osp.join(self.path, name)) != self.head.get(key):
+                raise UserError(f'{self.path}/{name} has changed since it was written: import the data again')

@@ -3,10 +3,10 @@ import numpy as np
 from rich.progress import track
 
 from mmskelssl.datasets.importers.import_files import add_or_skip
-from mmskelssl.datasets.store.mend import drop_empty, fill_gaps
+from mmskelssl.datasets.store.mend import bodies, drop_empty, fill_gaps
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.verify import split_pairs, twins_of
-from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter, kind_of
 
 
 def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = False) -> None:
@@ -23,11 +23,15 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
         overwrite: Replace a store that is there.
     """
     store = SkeletonStore(path)
-    with StoreWriter(out, store.layout, store.channels, store.head.get('units', ''), store.classes,
-                     source=f'repair {path}', options=dict(drop_twins=drop_twins), overwrite=overwrite) as writer:
+    with StoreWriter(out, store.layout, classes=store.classes, **kind_of(store), source=f'repair {path}',
+                     options=dict(drop_twins=drop_twins), overwrite=overwrite) as writer:
         for i in track(range(len(store)), 'repairing', disable=len(store) < 5000):
             about = {k: v for k, v in store.samples[i].items() if k not in ('id', 'offset', 'persons', 'frames')}
             name, keypoints, done = store.ids[i], np.array(store.keypoints(i)), []
+            scores = store.scores(i)
+            if scores is not None:  # what is filled in was not seen
+                persons, frames = bodies(keypoints)
+                scores = np.where(np.isfinite(keypoints).all(-1), scores, 0)[persons][:, frames]
             for mend in (fill_gaps, drop_empty):
                 if keypoints is not None:
                     keypoints, text = mend(keypoints)
@@ -40,7 +44,7 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
                 done.append(f'label {about["label"]} is outside 0..{most - 1} and was removed')
                 about['label'] = None
             before = len(writer.samples)
-            add_or_skip(writer, name, keypoints=keypoints, **about)
+            add_or_skip(writer, name, keypoints=keypoints, scores=scores, **about)
             if done and len(writer.samples) > before:
                 writer.repaired.append(dict(id=name, reason='; '.join(done)))
         if 'joint_masks' in store.index:

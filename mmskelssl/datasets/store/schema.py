@@ -12,6 +12,7 @@ VERSION = 2
 # A million samples take some 150 MB. Reading needs at most 30 times the file's size, whatever is in it.
 MAX_BYTES = 1 << 28
 LABELS = 1 << 31  # labels and subjects are below it
+THIRD = ('score', 'depth', 'none')  # what the third number of a joint was in the source
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 
 
@@ -90,9 +91,11 @@ def _check(index) -> None:
     if index.get('classes') is None:
         index['classes'] = []
     _check_names('classes', index['classes'])
-    for key in ('sha256', 'units'):
+    for key in ('sha256', 'scores_sha256', 'units'):
         if not isinstance(index.get(key, ''), str):
             raise ValueError(f'{key} {_shown(index[key])} is no text')
+    if index.get('third', 'none') not in THIRD:
+        raise ValueError(f'third {_shown(index["third"])}: expected {", ".join(THIRD)}')
     _check_samples(index['samples'])
     _check_masks(index, layout.num_joints)
     if not isinstance(index['splits'], dict):

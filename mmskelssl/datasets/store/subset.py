@@ -5,7 +5,7 @@ import numpy as np
 
 from mmskelssl.datasets.store.convert import OWN
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.datasets.store.writer import StoreWriter, kind_of
 from mmskelssl.errors import UserError
 
 
@@ -58,13 +58,13 @@ def subset(path: str, out: str, split: str | None = None, classes: Sequence[str]
     options = dict(split=split, classes=list(classes), subjects=list(subjects), ids=ids, count=count, seed=seed,
                    data_hash=store.data_hash)
     names = [store.classes[label] for label in labels] if classes and store.classes else store.classes
-    with StoreWriter(out, store.layout, store.channels, store.head.get('units', ''), names, source=f'subset {path}',
-                     options=options, overwrite=overwrite) as writer:
+    with StoreWriter(out, store.layout, classes=names, **kind_of(store), source=f'subset {path}', options=options,
+                     overwrite=overwrite) as writer:
         for i in rows:
             about = {key: value for key, value in store.samples[i].items() if key not in OWN}
             if classes and store.classes:
                 about['label'] = labels.index(about['label'])
-            writer.add(store.ids[i], store.keypoints(i), **about)
+            writer.add(store.ids[i], store.keypoints(i), scores=store.scores(i), **about)
         there = {store.ids[i] for i in rows}
         for name, members in store.splits.items():
             writer.set_split(name, [sample for sample in members if sample in there])

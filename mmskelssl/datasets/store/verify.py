@@ -10,7 +10,7 @@ from rich.progress import track
 from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.cache import check_caches
 from mmskelssl.datasets.store.near import LIMIT, near_duplicates
-from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.reader import ARRAYS, SkeletonStore
 from mmskelssl.errors import UserError
 
 
@@ -45,8 +45,10 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     except UserError as error:  # what makes it unreadable: missing, cut off, of another shape than it says
         return [Fault(str(error))]
     faults = []
-    if file_hash(osp.join(path, 'keypoints.npy')) != store.head.get('sha256'):
-        faults.append(Fault('the frames have changed since they were written (another sha256)'))
+    for what, name in (('frames', 'keypoints.npy'), ('scores', 'scores.npy')):
+        if (name == 'keypoints.npy' or store.has_scores) and file_hash(osp.join(path, name)) != store.head.get(
+                ARRAYS[name]):
+            faults.append(Fault(f'the {what} have changed since they were written (another sha256)'))
     if not store.columns_are_sound():
         faults.append(Fault('index.npz says otherwise than index.json, which counts: remove index.npz'))
     faults += [Fault(f'{file}, made of this store earlier, has changed since it was written; it was removed, and what '
@@ -55,7 +57,7 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
         keypoints = store.keypoints(i)
         contents.append(hashlib.sha256(np.ascontiguousarray(keypoints).data).digest())
-        for fault in _faults_of(keypoints):
+        for fault in _faults_of(keypoints, store.scores(i)):
             by_fault.setdefault(fault, []).append(store.ids[i])
     faults += [Fault(what, tuple(ids), fatal) for (what, fatal), ids in by_fault.items()]
     most = len(store.classes) or 1 << 31
@@ -67,8 +69,10 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     return faults if near is None else faults + list(_near_faults(store, near))
 
 
-def _faults_of(keypoints: np.ndarray) -> Iterable[tuple[str, bool]]:
-    """(kind, whether it is fatal) of each fault of a clip (M, T, V, C)."""
+def _faults_of(keypoints: np.ndarray, scores: np.ndarray | None) -> Iterable[tuple[str, bool]]:
+    """(kind, whether it is fatal) of each fault of a clip (M, T, V, C) with scores (M, T, V)."""
+    if scores is not None and not ((scores >= 0) & (scores < np.inf)).all():
+        yield 'a score is not a number from 0 on', True
     if not np.isfinite(keypoints).all():
         yield 'NaN or Inf', True
     seen = keypoints.any((2, 3))

@@ -6,8 +6,9 @@ import os
 import os.path as osp
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import BinaryIO
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.store.columns import write_columns
 from mmskelssl.datasets.store.journal import LISTS, Journal, Reads, noting_reads
 from mmskelssl.datasets.store.mend import fill_gaps
-from mmskelssl.datasets.store.schema import VERSION, is_name, plain, read_index
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name, plain, read_index
 from mmskelssl.errors import UserError
 from mmskelssl.folders import OwnFolder
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
@@ -35,6 +37,8 @@ class StoreWriter:
         layout: Name, dict or :class:`SkeletonLayout`; None where :meth:`describe` will tell.
         channels: Coordinates of a joint.
         units: Of the coordinates, such as ``m``.
+        scores: Whether samples have a confidence for each joint, which ``scores.npy`` then holds.
+        third: What the third number of a joint was in the source: ``score``, ``depth`` or ``none``; '' if not known.
         classes: Class names.
         source, options: Provenance: what was imported, and how.
         overwrite: Replace a store that is there; a folder that is no store is never touched.
@@ -43,7 +47,8 @@ class StoreWriter:
 
     def __init__(self, path: str | os.PathLike, layout: str | dict | SkeletonLayout | None = None,
                  channels: int = 3, units: str = 'm', classes: list[str] | None = None, source: str = '',
-                 options: dict | None = None, overwrite: bool = False, resume: bool = False):
+                 options: dict | None = None, overwrite: bool = False, resume: bool = False, scores: bool = False,
+                 third: str = ''):
         self.path, self.overwrite, self.resume = os.fspath(path), overwrite, resume
         self._check_place()
         self.samples, self.splits, self.rows = [], {}, 0
@@ -53,21 +58,25 @@ class StoreWriter:
         self.index = dict(version=VERSION, classes=list(classes or []), provenance=dict(
             source=source, options=options or {}, importer_version=__version__, skipped=self.skipped,
             repaired=self.repaired, noted=self.noted))
-        self.layout = None
+        self.layout, self.scored = None, False
         if layout is not None:
-            self.describe(layout, channels, units)
+            self.describe(layout, channels, units, scores, third)
 
-    def describe(self, layout: str | dict | SkeletonLayout, channels: int = 3, units: str = 'm') -> None:
+    def describe(self, layout: str | dict | SkeletonLayout, channels: int = 3, units: str = 'm',
+                 scores: bool = False, third: str = '') -> None:
         """Say what a sample is, for importers that learn it from the files; before the first sample."""
         layout = get_layout(layout)
         if not 2 <= channels <= 4:
             raise UserError(f'{self.path}: {channels} coordinates a joint, expected 2, 3 or 4')
-        if self.samples and self.layout and (layout, channels) != (self.layout, self.channels):
+        if third and third not in THIRD:
+            raise UserError(f'{self.path}: third {third!r}, expected {", ".join(THIRD)}')
+        if self.samples and self.layout and (layout, channels, scores) != (self.layout, self.channels, self.scored):
             raise UserError(f'{self.path}: samples of different kinds, {self.layout.name} with {self.channels} '
                             f'channels and {layout.name} with {channels}')
-        self.layout, self.channels = layout, channels
+        self.layout, self.channels, self.scored = layout, channels, scores
         known = LAYOUTS.get(layout.name) == layout and LAYOUTS[layout.name].named == layout.named
-        self.index.update(layout=layout.name if known else layout.fields(), channels=channels, units=units)
+        self.index.update(layout=layout.name if known else layout.fields(), channels=channels, units=units,
+                          **(dict(third=third) if third else {}))
 
     def __enter__(self) -> 'StoreWriter':
         parent, name = osp.split(osp.abspath(self.path))
@@ -91,14 +100,18 @@ class StoreWriter:
             self._open.close()
             raise
         what = {key: self.index['provenance'][key] for key in ('source', 'options', 'importer_version')}
+        what['frames'] = 'scores last'  # of each joint in frames.raw, where there are any; older ones had none
         self._journal = Journal(journal, what, os.fstat(self._raw.fileno()).st_size)
         self._reads = self._open.enter_context(noting_reads())  # since the last finished item
         self._written = dict.fromkeys(LISTS, 0)
         return self
 
     def add(self, name: str, keypoints: np.ndarray, label: int | None = None, subject: int | None = None,
-            **extra) -> None:
+            scores: np.ndarray | None = None, **extra) -> None:
         """Append a sample: keypoints (M, T, V, C), an integer label and subject, and anything plain besides.
+
+        A store with scores takes ``scores`` (M, T, V), confidences from 0 (not seen) on. In a sample without them each
+        joint that is not at the origin gets 1, which is noted; scores that are negative or not finite become 0.
 
         Coordinates that are not finite are filled in where the joint is seen in other frames
         (:func:`~mmskelssl.datasets.store.mend.fill_gaps`), which is noted; otherwise the sample is refused.
@@ -115,9 +128,20 @@ class StoreWriter:
                 frames = np.ascontiguousarray(keypoints, np.float32)
         except (TypeError, ValueError) as error:
             raise UserError(f'sample {name}: keypoints are no numbers ({error})') from None
+        known = np.isfinite(frames).all(-1)
         frames, filled = fill_gaps(frames)
         if frames is None:
             raise UserError(f'sample {name}: keypoints hold NaN or Inf, {filled}')
+        unscored = self.scored and scores is None
+        if scores is not None:
+            if not self.scored:
+                raise UserError(f'sample {name}: scores, but {self.path} was described without scores')
+            scores, repaired = _checked_scores(name, scores, known)
+            filled = '; '.join(filter(None, (filled, repaired)))
+        elif self.scored:
+            scores = (frames.any(-1) & known).astype(np.float32)
+        if scores is not None:
+            frames = np.concatenate([frames, scores[..., None]], -1)
         if name in self._ids:
             raise UserError(f'sample {name}: the id stands twice')
         if not is_name(name):
@@ -137,6 +161,8 @@ class StoreWriter:
                                 'is none')
         if filled:
             self.repaired.append(dict(id=name, reason=filled))
+        if unscored:
+            self.note(name, 'no scores: 1 for each joint that is not at the origin')
         self._ids.add(name)
         self._raw.write(frames.data)
         self.samples.append(sample)
@@ -236,14 +262,19 @@ class StoreWriter:
         self._store = osp.join(self._folder, 'store')
         shutil.rmtree(self._store, ignore_errors=True)  # of an import that was killed
         os.mkdir(self._store)
-        file = osp.join(self._store, 'keypoints.npy')
-        shape = (self.rows, self.layout.num_joints, self.channels)
-        raw = osp.join(self._folder, 'frames.raw')
-        with open(file, 'wb') as out, open(raw, 'rb') as frames:
-            header = dict(descr=np.lib.format.dtype_to_descr(np.dtype('<f4')), fortran_order=False, shape=shape)
-            np.lib.format.write_array_header_2_0(out, header)
-            shutil.copyfileobj(frames, out, 1 << 20)
-            _sync(out)
+        file, shape = osp.join(self._store, 'keypoints.npy'), (self.rows, self.layout.num_joints)
+        with open(osp.join(self._folder, 'frames.raw'), 'rb') as frames, _array(file, (*shape, self.channels)) as out:
+            if not self.scored:
+                shutil.copyfileobj(frames, out, 1 << 20)
+            else:
+                with _array(osp.join(self._store, 'scores.npy'), shape) as scores:
+                    width = shape[1] * (self.channels + 1)
+                    while len(part := np.fromfile(frames, '<f4', (1 << 18) // width * width or width)):
+                        part = part.reshape(-1, self.channels + 1)
+                        out.write(part[:, :-1].tobytes())
+                        scores.write(part[:, -1].tobytes())
+        if self.scored:
+            self.index['scores_sha256'] = file_hash(osp.join(self._store, 'scores.npy'))
         self.index.update(sha256=file_hash(file), splits=self.splits, samples=self.samples)
         with open(osp.join(self._store, 'index.json'), 'w', encoding='utf-8') as out:
             json.dump(self.index, out)
@@ -263,6 +294,35 @@ class StoreWriter:
         except OSError:
             os.rename(old, self.path)
             raise
+
+
+def kind_of(store: SkeletonStore) -> dict:
+    """Arguments of a :class:`StoreWriter` for samples like those of a store, but for their layout and classes."""
+    return dict(channels=store.channels, units=store.head.get('units', ''), scores=store.has_scores,
+                third=store.head.get('third', ''))
+
+
+def _checked_scores(name: str, scores: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:
+    """Scores (M, T, V) float32, 0 where a coordinate is not known or the score is none; and what was changed."""
+    try:
+        scores = np.asarray(scores, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'sample {name}: scores are no numbers ({error})') from None
+    if scores.shape != known.shape:
+        raise UserError(f'sample {name}: scores have shape {scores.shape}, keypoints {known.shape} joints')
+    good = (scores >= 0) & (scores < np.inf)
+    text = '' if good.all() else f'{(~good).sum()} scores were not numbers from 0 on, set to 0'
+    return np.where(good & known, scores, np.float32(0)), text
+
+
+@contextmanager
+def _array(file: str, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
+    """An .npy file of float32 whose content is written in the block."""
+    with open(file, 'wb') as out:
+        header = dict(descr=np.lib.format.dtype_to_descr(np.dtype('<f4')), fortran_order=False, shape=shape)
+        np.lib.format.write_array_header_2_0(out, header)
+        yield out
+        _sync(out)
 
 
 def _sync(file) -> None:

@@ -105,6 +105,15 @@ def test_scores_are_no_depth(tmp_path, capsys):
     store = load(tmp_path, 'arrays', {'a.npy': data(flat), 'b.npy': data(scored)}, layout='coco17')
     assert store.ids == ['a', 'b'] and store.channels == 2 and store.head['units'] == 'px'
     np.testing.assert_allclose(store.keypoints(1)[0], scored[..., :2], rtol=1e-6)
+    assert not store.has_scores and store.index['provenance']['noted'] == [
+        dict(id='b', reason='its scores are left out, as a.npy has none')]
+    store = load(tmp_path / 's', 'arrays', {'a.npy': data(scored), 'b.npy': data(flat)}, layout='coco17')
+    assert store.head['third'] == 'score' and (store.scores(0) == .5).all() and (store.scores(1) == 1).all()
+    table = 'frame,' + ','.join(f'j{i}_{axis}' for i in range(20) for axis in ('x', 'y', 'z', 'score')) + ''.join(
+        f'\n{t},' + ','.join(f'{t},{i},2,{(t + i) / 40}' for i in range(20)) for t in range(3))
+    store = load(tmp_path / 't', 'arrays', {'a.csv': table}, layout='kinect20')
+    assert store.channels == 3 and store.head['third'] == 'depth'
+    np.testing.assert_allclose(store.scores(0)[0], np.add.outer(range(3), range(20)) / 40, rtol=1e-6)
     store = load(tmp_path / 'k', 'arrays', {'b.npy': data(np.tile(scored, (1, 2, 1))[:, :20])}, layout='kinect20')
     assert store.channels == 2 and 'taken for its score' in capsys.readouterr().out  # pixels in a layout of 3D joints
     assert load(tmp_path / 'k', 'arrays', {}, layout='kinect20', third='depth').channels == 3
@@ -188,7 +197,12 @@ def test_pickles_of_others(tmp_path, capsys):
     store = load(tmp_path, 'pyskl', {'ntu60_xsub_val.pkl': annotations(scored)}, 'ntu60_xsub_val.pkl', layout='coco17')
     assert store.channels == 2 and store.head['units'] == 'px' and store.splits == dict(xsub_test=store.ids)
     np.testing.assert_allclose(store.keypoints(0), scored[..., :2], rtol=1e-6)
+    assert (store.scores(0) == .5).all() and store.head['third'] == 'score'
     assert 'the third number of a joint is its score' in capsys.readouterr().out
+    apart = annotations(scored[..., :2], keypoint_score=np.full((1, 9, 17), .25, np.float16))
+    store = load(tmp_path / 'a', 'pyskl', {'a.pkl': apart}, 'a.pkl', layout='coco17')
+    np.testing.assert_allclose(store.keypoints(0), scored[..., :2], rtol=1e-6)
+    assert (store.scores(0) == .25).all() and store.head['third'] == 'none'
     turned = clip(9, 2, 20, 3)
     store = load(tmp_path / 't', 'pyskl', {'a.pkl': annotations(turned, total_frames=9)}, 'a.pkl', layout='kinect20')
     np.testing.assert_array_equal(store.keypoints(0), turned.swapaxes(0, 1))

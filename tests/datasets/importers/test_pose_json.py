@@ -20,9 +20,14 @@ MEDIA = RNG.normal(size=(6, 33, 4)).round(4) * .05 + RNG.normal(size=(33, 4)).ro
 
 def load(path, out, layout, **options):
     with StoreWriter(out) as writer:
-        IMPORTERS['pose_json'](str(path), writer, layout=layout, **{'scores': True, **options})
+        IMPORTERS['pose_json'](str(path), writer, layout=layout, **options)
     store = SkeletonStore(out)
     return store, {entry['id']: entry['reason'] for entry in store.index['provenance']['skipped']}
+
+
+def scored(store, i=0):
+    """(M, T, V, C + 1): coordinates and the score of each joint."""
+    return np.concatenate([store.keypoints(i), store.scores(i)[..., None]], -1)
 
 
 def one_file(tmp_path, data, name='clip.json'):
@@ -60,15 +65,8 @@ COCO_FORMS = dict(
 def test_every_form_of_coco(tmp_path, form):
     files = 'clips' if form == 'keypoints_alone' else 'auto'  # else it is one picture of six persons
     store, skipped = load(one_file(tmp_path, COCO_FORMS[form]), tmp_path / 's', 'coco17', files=files)
-    assert not skipped and store.index['units'] == 'px' and store.channels == 3
-    np.testing.assert_allclose(store.keypoints(0), COCO[None], rtol=1e-6)
-
-
-def test_scores_stay_out_unless_they_are_asked_for(tmp_path):
-    """Views made for three coordinates would take them for depth."""
-    store, _ = load(one_file(tmp_path, COCO_FORMS['persons']), tmp_path / 's', 'coco17', scores=False)
-    assert store.channels == 2
-    np.testing.assert_allclose(store.keypoints(0), COCO[None, ..., :2], rtol=1e-6)
+    assert not skipped and store.index['units'] == 'px' and store.channels == 2
+    np.testing.assert_allclose(scored(store), COCO[None], rtol=1e-6)
 
 
 def test_frames_without_anybody_and_second_persons(tmp_path):
@@ -76,7 +74,7 @@ def test_frames_without_anybody_and_second_persons(tmp_path):
     frames = [[COCO[0].tolist(), other[0].tolist()], [], None, [other[3].tolist()], dict(people=[]),
               [other[5].tolist(), COCO[5].tolist()]]
     store, _ = load(one_file(tmp_path, frames), tmp_path / 's', 'coco17')
-    got = store.keypoints(0)
+    got = scored(store)
     assert got.shape == (2, 6, 17, 3) and not got[:, [1, 2, 4]].any()
     np.testing.assert_allclose(got[0, [0, 3, 5]], other[[0, 3, 5]], rtol=1e-6)  # seen most often
     np.testing.assert_allclose(got[1, [0, 5]], COCO[[0, 5]], rtol=1e-6)
@@ -139,7 +137,7 @@ def test_openpose_a_folder_or_a_prefix_a_clip(tmp_path):
     assert store.classes == ['run', 'two', 'walk']
     for name, clip in (('clip.v1', BODY25), ('a', BODY25[:3]), ('b', BODY25[3:]),
                        ('numbers', np.tile(BODY25, (2, 1, 1)))):
-        np.testing.assert_allclose(store.keypoints(store.positions[name])[0], clip, rtol=1e-6)
+        np.testing.assert_allclose(scored(store, store.positions[name])[0], clip, rtol=1e-6)
 
 
 def test_bad_openpose(tmp_path):

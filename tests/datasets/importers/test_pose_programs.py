@@ -110,6 +110,8 @@ def test_the_program_is_recognised_and_its_numbers_are_right(tmp_path, capsys, f
     assert len(store) == 1 and store.layout.name == layout and store.channels == 2 and store.head['units'] == units
     np.testing.assert_allclose(store.keypoints(0), points[None], rtol=1e-5)
     assert not store.index['provenance']['skipped'] and not store.index['provenance']['noted']
+    assert not store.has_scores or store.scores(0).shape == store.keypoints(0).shape[:3] and store.scores(0).min() > 0
+    assert store.has_scores or store.head['third'] == 'none'
     told, command = detect(str(tmp_path / 'raw'))
     assert what in told and layout in told and command.startswith('mmskelssl prepare pose ')
     assert form != 'kinetics-skeleton' or store.classes == ['jump'] and store.labels.tolist() == [0]
@@ -243,12 +245,14 @@ def test_third_numbers(tmp_path, capsys):
                                                keypoint_scores=S17[i].tolist())]) for i in range(T)]
     with pytest.raises(UserError, match='17 joints in 3D, which do not say .*h36m17'):
         load(tmp_path, {'v.json': lifted})
-    assert load(tmp_path, {'v.json': lifted}, layout='h36m17').channels == 3
+    store = load(tmp_path, {'v.json': lifted}, layout='h36m17')
+    assert store.channels == 3 and store.head['third'] == 'depth' and np.allclose(store.scores(0)[0], S17)
     assert 'the third number a depth' in capsys.readouterr().out
     plain = [[np.concatenate([P17[i], P17[i][:, :1] - 150], 1).tolist()] for i in range(T)]
     with pytest.raises(UserError, match='third number of a joint lies in .* say what it is with --third'):
         load(tmp_path, {'v.json': plain})
-    assert load(tmp_path, {'v.json': plain}, third='drop').channels == 2
+    store = load(tmp_path, {'v.json': plain}, third='drop')
+    assert store.channels == 2 and store.head['third'] == 'none' and not store.has_scores
     assert load(tmp_path, {'v.json': plain}, third='depth', layout='coco17').channels == 3
 
 
@@ -262,6 +266,16 @@ def test_groups_of_a_whole_body(tmp_path):
     hands = load(tmp_path, files, joints='hands')
     assert hands.layout.name == 'hand21' and np.allclose(hands.keypoints(0), np.stack([points[:, 91:112],
                                                                                       points[:, 112:]]))
+    assert np.allclose(hands.scores(0), np.stack([scores[:, 91:112], scores[:, 112:]]))
+
+
+def test_files_with_and_without_scores(tmp_path):
+    bare = [[dict(keypoints=p.tolist())] for p in P17]
+    store = load(tmp_path, {'a.json': [[found] for found in MMPOSE], 'b.json': bare})
+    assert np.allclose(store.scores(0)[0], S17) and (store.scores(1) == 1).all()
+    assert notes(store) == {'b': 'no scores: 1 for each joint that is not at the origin'}
+    store = load(tmp_path / 'n', {'a.json': bare, 'b.json': [[found] for found in MMPOSE]})
+    assert not store.has_scores and notes(store) == {'b': 'its scores are left out, as a.json has none'}
 
 
 def test_what_is_not_known_is_described(tmp_path):

@@ -10,13 +10,13 @@ import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
-from mmskelssl.datasets.importers.options import AtLeast, Jobs, KeepScores, LabelSource, SplitSeed, TestShare
+from mmskelssl.datasets.importers.options import AtLeast, Jobs, LabelSource, SplitSeed, TestShare
 from mmskelssl.datasets.importers.pose.contract import Clip, Options, Person
 from mmskelssl.datasets.importers.pose.pictures import Grouping, grouping_of, numbered, pose_files
 from mmskelssl.datasets.importers.pose.recognise import ENDINGS, TABLES, Found, recognise
 from mmskelssl.datasets.importers.pose.skeletons import Joints, group_of, layout_for
 from mmskelssl.datasets.importers.source import Source
-from mmskelssl.datasets.importers.third import FLAT, Third, third_number, units_of
+from mmskelssl.datasets.importers.third import FLAT, Third, said, third_number, units_of
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -45,8 +45,8 @@ LOOKS = 50  # clips that are looked at until one can be read
 
 def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, persons: Persons = 2,
                 joints: Group = None, third: ThirdNumber = None, landmarks: Landmarks = None, files: Files = 'auto',
-                max_gap: MaxGap = 5, scores: KeepScores = False, labels: LabelSource = 'auto',
-                test_share: TestShare = None, seed: SplitSeed = 0, jobs: Jobs = None) -> None:
+                max_gap: MaxGap = 5, labels: LabelSource = 'auto', test_share: TestShare = None,
+                seed: SplitSeed = 0, jobs: Jobs = None) -> None:
     """Folder or zip of what pose estimators write, JSON or tables; which program wrote it is told from its fields.
 
     OpenPose, ControlNet, AlphaPose, PoseFlow, MMPose, Ultralytics (JSON and .txt labels), OpenPifPaf, ViTPose,
@@ -67,9 +67,8 @@ def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, pe
     print(f'{path}: looks like {kind.what}: layout {kind.layout.name}')
     about = Labels(source, [clip for clip, _ in clips.values()], labels)
     writer.index['classes'] = about.classes
-    writer.describe(kind.layout, kind.coordinates + (scores and kind.scores and kind.coordinates == 2), kind.units)
-    read = _Clips(source, grouping, options, kind, joints, asked, persons, max_gap, about, labels,
-                  writer.channels > kind.coordinates, third)
+    writer.describe(kind.layout, kind.coordinates, kind.units, kind.scores, said(kind.third))
+    read = _Clips(source, grouping, options, kind, joints, asked, persons, max_gap, about, labels, third)
     import_files(source, clips, read, writer, jobs)
     about.report_lost(writer)
     name_classes(writer)
@@ -166,6 +165,7 @@ def _kind(name: str, found: Found, asked: SkeletonLayout | None, joints: Joints 
     what = f'{found.what}, {count} joints' + (f' of which {layout.num_joints} are taken' if group else '')
     if meaning == 'score' or coordinates == 3 and width > 2:
         what += f', the third number a {meaning}'
+    meaning = 'depth' if coordinates == 3 else meaning  # of four numbers, the fourth is the score
     return Kind(what, name, layout, meaning, coordinates, units, scores or meaning == 'score' or width == 4)
 
 
@@ -177,11 +177,11 @@ class _Clips:
     """Reads a clip, by the name of its first file."""
 
     def __init__(self, source: Source, grouping: Grouping, options: Options, kind: Kind, joints: Joints | None,
-                 asked: SkeletonLayout | None, persons: int, max_gap: int, about: Labels, labels: str, scored: bool,
+                 asked: SkeletonLayout | None, persons: int, max_gap: int, about: Labels, labels: str,
                  third: Third | None):
         self.source, self.grouping, self.options, self.kind, self.joints = source, grouping, options, kind, joints
         self.asked, self.persons, self.max_gap, self.about = asked, persons, max_gap, about
-        self.labels, self.scored, self.third = labels, scored, third
+        self.labels, self.third = labels, third
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
         clip, files = self.grouping.clips()[name]
@@ -232,11 +232,10 @@ class _Clips:
             return dict(name=name, reason=str(error))
         notes = [*notes, *(f'{count} {what}' for what, count in found.lost.items()), *filter(None, [about.pop(
             'note', '')])]
-        if self.scored:
-            keypoints = np.concatenate([keypoints, scores[..., None]], -1)
-        return dict(name=name, keypoints=keypoints, note='; '.join(notes)) | about
+        return dict(name=name, keypoints=keypoints, scores=scores, note='; '.join(notes)) | about
 
-    def _keypoints(self, clip: Clip, found: Found) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    def _keypoints(self, clip: Clip, found: Found) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+        """Coordinates (M, T, V, C), scores (M, T, V) where the store has them, and what was left out."""
         people = [person for frame in clip.frames for person in frame]
         if not people:
             raise ValueError('nobody is seen in any frame')
@@ -277,7 +276,14 @@ class _Clips:
                 raise ValueError('nobody is seen in any frame')
         if order:
             keypoints = keypoints[:, :, order]
-        return keypoints[..., :-1], keypoints[..., -1], notes
+        scored = any(self._is_scored(person) for person in people)
+        if scored and not self.kind.scores:
+            notes.append(f'its scores are left out, as {self.kind.first} has none')
+        return keypoints[..., :-1], keypoints[..., -1] if scored and self.kind.scores else None, notes
+
+    def _is_scored(self, person: Person) -> bool:
+        width = person.points.shape[1]
+        return person.scores is not None or width == 4 or width == 3 and self.kind.third == 'score'
 
     def _third_of(self, people: Sequence[Person]) -> Third:
         """What the third number of a clip's joints is, where those of the first clip have two."""
