@@ -111,10 +111,12 @@ def build_transform(pipeline: list[dict]) -> Compose:
 
 
 def _run(store: SkeletonStore, i: int, transform: Compose) -> dict:
-    return run_transform(transform, store.keypoints(i), store.layout, store.ids[i], _name(store, i))
+    return run_transform(transform, store.keypoints(i), store.layout, store.ids[i], _name(store, i),
+                         store.scores(i))
 
 
-def run_transform(transform: Compose, keypoint: np.ndarray, layout: SkeletonLayout, name: str, what: str) -> dict:
+def run_transform(transform: Compose, keypoint: np.ndarray, layout: SkeletonLayout, name: str, what: str,
+                  scores: np.ndarray | None = None) -> dict:
     """Preprocess one clip.
 
     Args:
@@ -122,6 +124,7 @@ def run_transform(transform: Compose, keypoint: np.ndarray, layout: SkeletonLayo
         layout: Of its joints.
         name: Its id, for transforms.
         what: What messages call it.
+        scores: (M, T, V) of its joints, where they are known.
 
     Returns:
         ``inputs`` (C, T, V, M) float32 and ``num_frames``.
@@ -129,8 +132,9 @@ def run_transform(transform: Compose, keypoint: np.ndarray, layout: SkeletonLayo
     keypoint = np.array(keypoint)
     if not np.isfinite(keypoint).all():
         raise UserError(f'{what} holds NaN or Inf')
+    given = dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=layout)
     try:
-        sample = transform(dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=layout))
+        sample = transform(given if scores is None else given | dict(scores=np.array(scores)))
     except UserError:
         raise
     except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:

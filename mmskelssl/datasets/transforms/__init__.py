@@ -1,4 +1,5 @@
 """Deterministic transforms of single samples, run once per data set."""
+from mmskelssl.datasets.transforms.fill_unseen import FillUnseen
 from mmskelssl.datasets.transforms.pre_normalize import PreNormalize3D
 from mmskelssl.datasets.transforms.skeleton import (
     AlignSequence,
@@ -11,5 +12,5 @@ from mmskelssl.datasets.transforms.skeleton import (
     SelectPersons,
 )
 
-__all__ = ['AlignSequence', 'AlignShoulders', 'Center', 'FitRange', 'PackSkeleton', 'PadFrames', 'PreNormalize3D',
-           'ResizeFrames', 'SelectPersons']
+__all__ = ['AlignSequence', 'AlignShoulders', 'Center', 'FillUnseen', 'FitRange', 'PackSkeleton', 'PadFrames',
+           'PreNormalize3D', 'ResizeFrames', 'SelectPersons']

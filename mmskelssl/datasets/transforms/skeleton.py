@@ -1,7 +1,8 @@
 """Deterministic transforms. A sample is a dict with
 
     keypoint (M, T, V, C) float32, total_frames (int), frame_dir (its id), layout (SkeletonLayout),
-    num_frames (int), from the first transform on that asks: the real frames, which stand at the beginning.
+    num_frames (int), from the first transform on that asks: the real frames, which stand at the beginning,
+    scores (M, T, V) float32, of a store that has them, as they are in the store.
 """
 import numpy as np
 import torch

@@ -235,6 +235,8 @@ def test_the_arrays_of_2s_agcn_and_st_gcn(tmp_path, name, joints):
     channels = 3 if joints == 25 else 2
     assert store.channels == channels and store.frames.tolist() == [6, 6] and store.labels.tolist() == [0, 1]
     np.testing.assert_array_equal(store.keypoints(1)[0], clips[1, :channels, :6, :, 0].transpose(1, 2, 0))
+    assert store.has_scores == (joints == 18) and store.head['third'] == ('score' if joints == 18 else 'depth')
+    assert joints == 25 or np.array_equal(store.scores(1)[0], clips[1, 2, :6, :, 0])
     assert 'official_npy' in list(detect(str(tmp_path / 'raw')))[1]
 
 

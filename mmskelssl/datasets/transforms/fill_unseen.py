@@ -1,0 +1,45 @@
+"""Filling in joints that a pose estimator did not see."""
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmskelssl.errors import UserError
+from mmskelssl.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class FillUnseen(BaseTransform):
+    """Fill in joints that are not seen, linearly over time between the frames in which they are.
+
+    A joint is seen where its score is above ``score``; without scores, where it is not at the origin. Before the first
+    and after the last frame in which it is seen the joint stays where it is. Frames without the person, and joints that
+    a person never shows, stay as they are. Put it first: other transforms do not carry the scores along.
+
+    Required keys: keypoint. Optional: scores (M, T, V), of a store that has them. Modified: keypoint. Removed: scores.
+
+    Args:
+        score: The highest score of a joint that does not count as seen.
+    """
+
+    def __init__(self, score: float = 0.):
+        if not 0 <= score < np.inf:
+            raise UserError(f'FillUnseen: score must be a number from 0 on, not {score}')
+        self.score = score
+
+    def transform(self, results: dict) -> dict:
+        keypoint, scores = results['keypoint'], results.pop('scores', None)
+        at_origin = ~keypoint.any(-1)
+        if scores is None and self.score:
+            raise UserError(f'sample {results.get("frame_dir")}: FillUnseen(score={self.score:g}) needs a store with '
+                            'scores: import the data again, or leave out the score')
+        if scores is not None and scores.shape != at_origin.shape:
+            raise UserError(f'sample {results.get("frame_dir")}: scores of shape {scores.shape} for keypoints of shape '
+                            f'{keypoint.shape}: put FillUnseen first in data.pipeline')
+        seen = ~at_origin if scores is None else scores > self.score
+        there = keypoint.any((2, 3))  # (M, T)
+        holes = ~seen & there[..., None] & seen.any(1, keepdims=True)
+        results['keypoint'] = filled = keypoint.copy()
+        for person, joint in np.argwhere(holes.any(1)):
+            gap, known = (np.flatnonzero(which[person, :, joint]) for which in (holes, seen))
+            for channel in range(keypoint.shape[-1]):
+                filled[person, gap, joint, channel] = np.interp(gap, known, keypoint[person, known, joint, channel])
+        return results
