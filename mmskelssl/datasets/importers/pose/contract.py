@@ -53,10 +53,12 @@ class Options(NamedTuple):
         landmarks: Of MediaPipe and TensorFlow.js: in the world, or in the picture.
         files: Whether a list of persons is one picture or one frame each; ``auto``: a picture.
         joints: Joints that are expected, to tell x, y from x, y, score in flat lists; 0 if not known.
+        hands: Whether the hands are wanted, where a file has them apart from the body.
     """
     landmarks: Literal['world', 'image'] | None = None
     files: Literal['auto', 'clips', 'pictures'] = 'auto'
     joints: int = 0
+    hands: bool = False
 
 
 Lost = Counter  # reason -> how often

@@ -38,8 +38,8 @@ Files = Annotated[Literal['auto', 'clips', 'pictures'], (
 MaxGap = Annotated[int, 'Files of pictures in a row that may be unreadable; they are frames without anybody',
                    AtLeast(0)]
 Group = Annotated[Joints | None, (
-    'Joints of a whole body (133 of COCO-WholeBody, 136 of Halpe): body, hands (each hand a person), or whole; default '
-    'whole, or what the layout asks for')]
+    'Joints of a whole body (133 of COCO-WholeBody, 136 of Halpe, OpenPose with hands): body, hands (each hand a '
+    'person), or whole; default whole (of OpenPose the body), or what the layout asks for')]
 LOOKS = 50  # clips that are looked at until one can be read
 
 
@@ -59,7 +59,7 @@ def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, pe
     """
     check_share(test_share)
     source, asked = Source(path), read_layout(layout) if layout else None
-    options = Options(landmarks, files, asked.num_joints if asked else 0)
+    options = Options(landmarks, files, asked.num_joints if asked else 0, joints == 'hands')
     endings = _endings(source)
     grouping = grouping_of(source, endings, files, lambda name, data: _frames_in(source, name, data, options))
     clips = grouping.clips()

@@ -6,6 +6,7 @@ from typing import Literal
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
 
 Joints = Literal['body', 'hands', 'whole']
+HAND = 21  # joints of one hand
 # Joints of the whole body -> group -> (layout, joints of each of its persons)
 GROUPS: dict[int, dict[str, tuple[str, list[range]]]] = {
     133: dict(body=('coco17', [range(17)]), hands=('hand21', [range(91, 112), range(112, 133)])),
@@ -15,7 +16,7 @@ GROUPS: dict[int, dict[str, tuple[str, list[range]]]] = {
 def group_of(count: int, wanted: Joints | None, asked: SkeletonLayout | None) -> tuple[str, list[range]] | None:
     """The group of a whole body's joints that is wanted, or that the layout asked for is; None for all joints."""
     groups = GROUPS.get(count, {})
-    if wanted == 'whole' or not groups and wanted is None:
+    if wanted == 'whole' or not groups and (wanted is None or wanted == 'hands' and count == HAND):
         return None
     if wanted:
         if wanted not in groups:
