@@ -26,12 +26,15 @@ _NAMES = (
     (r'a\d+_s\d+_e\d+_v\d+\.json', 'NW-UCLA', 'nwucla'),
     (r'a\d+_s\d+_e\d+_skeleton3D\.txt', 'MSR Action3D', 'msr'),
     (r'a\d+_s\d+_t\d+_skeleton\.mat', 'UTD-MHAD', 'utd'),
+    (r'P\d{3}S\d+G\d+B\d+H\d+UC\d+LC\d+A\d{3}R\d+_\d+\.txt', 'UAV-Human', 'uavhuman'),
+    (r'data_[23]d_h36m.*\.npz', 'Human3.6M as VideoPose3D keeps it', 'h36m'),
     (r'joints_s\d+_e\d+\.txt', 'UTKinect-Action3D', 'utkinect'),
     (r'skeleton_pos\.txt', 'SBU Kinect Interaction', 'sbu'),
     (r'[A-Z0-9]+-[LMR]\.txt', 'PKU-MMD', 'pkummd'),
     (r'Florence_dataset_WorldCoordinates\.txt', 'Florence 3D Actions', 'florence'),
     (r'(train|val|test)_(position|data_joint|data|data_joint_pad)\.npy', "arrays of ST-GCN's kin", 'official_npy'),
-    (r'.*\.(amc|bvh)', 'motion capture', 'cmu'))
+    (r'.*\.(amc|bvh)', 'motion capture', 'cmu'),
+    (r'.*\.(trc|c3d)', 'tracks of markers', 'markers'))
 LOOKS = 20
 
 
@@ -60,8 +63,9 @@ def detect(path: str) -> Iterator[str]:
             yield f'{path}: looks like {what}, {count} files'
             folders = {PurePosixPath(name).parent.as_posix() for name, own in zip(names, called, strict=True)
                        if re.fullmatch(pattern, own, re.IGNORECASE)}
+            more = ('--layout', 'LAYOUT.json') if importer == 'markers' else ()
             for folder in sorted(folders) if importer == 'official_npy' else ['.']:  # which takes one folder
-                yield _command(importer, path if folder == '.' else osp.join(path, folder))
+                yield _command(importer, path if folder == '.' else osp.join(path, folder), *more)
             return
     endings = Counter(PurePosixPath(name).suffix.lower() for name in called)
     for kinds, look in ((('.pkl', '.pickle'), _pickle), (('.npy', '.npz'), _arrays), (ENDINGS[:3], _pose),

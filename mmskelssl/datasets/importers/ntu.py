@@ -98,8 +98,8 @@ def read_skeleton(name: str, data: bytes, classes: int = 120, persons: str = 'fi
                  replication=replication)]
 
 
-def parse_skeleton(text: str) -> list[list[tuple[str, np.ndarray]]]:
-    """Frames of a raw file, each a list of bodies (id, joints (25, 3))."""
+def parse_skeleton(text: str, count_of_joints: int = JOINTS) -> list[list[tuple[str, np.ndarray]]]:
+    """Frames of a raw file, each a list of bodies (id, joints (V, 3))."""
     lines = iter(enumerate(text.splitlines(), 1))
     number = 0
 
@@ -123,9 +123,9 @@ def parse_skeleton(text: str) -> list[list[tuple[str, np.ndarray]]]:
         for _ in range(take(_size)):
             body = take(_body_id)
             joints = take()
-            if joints != JOINTS:
-                raise ValueError(f'line {number}: {joints} joints, expected {JOINTS}')
-            bodies.append((body, np.array([take(_position) for _ in range(JOINTS)])))
+            if joints != count_of_joints:
+                raise ValueError(f'line {number}: {joints} joints, expected {count_of_joints}')
+            bodies.append((body, np.array([take(_position) for _ in range(joints)])))
         frames.append(bodies)
     stray = next((number for number, line in lines if line.strip()), None)
     if stray:
@@ -159,11 +159,12 @@ _EXPECTED = {int: 'a count', _size: 'a number of bodies', _body_id: 'a body (10 
 
 
 def in_file_order(frames: list) -> np.ndarray:
-    """(M, T, 25, 3): the first two bodies of each frame; M = 1 where no frame has two (docs/methods.md 0.1)."""
+    """(M, T, V, 3): the first two bodies of each frame; M = 1 where no frame has two (docs/methods.md 0.1)."""
     most = min(2, max(map(len, frames)))
     if not most:
         raise ValueError('no frame has a body')
-    keypoints = np.zeros((most, len(frames), JOINTS, 3), np.float32)
+    joints = len(next(bodies for bodies in frames if bodies)[0][1])
+    keypoints = np.zeros((most, len(frames), joints, 3), np.float32)
     for t, bodies in enumerate(frames):
         for m, (_, joints) in enumerate(bodies[:2]):
             keypoints[m, t] = joints

@@ -1,8 +1,12 @@
 """Annotation pickles: numpy arrays and plain containers, read without running anything."""
+import io
 import os.path as osp
+import pickle
+
+import numpy as np
 
 from mmskelssl.errors import UserError
-from mmskelssl.plain_pickle import PlainUnpickler, restore
+from mmskelssl.plain_pickle import Array, Dtype, PlainUnpickler, restore
 
 
 def load_pickle(path: str):
@@ -21,3 +25,27 @@ def load_pickle(path: str):
         reason = ' '.join(str(error).split())[:300]
         raise UserError(f'{path} is refused: {type(error).__name__}: {reason}; only pickles of numpy arrays and plain '
                         'containers are read') from error
+
+
+def load_container(data: bytes):
+    """The content of an .npy file of one pickled container, such as ``np.save(file, {...})`` writes.
+
+    Raises:
+        ValueError: It holds anything but arrays of numbers, text and plain containers, or is no such file.
+    """
+    stream = io.BytesIO(data)
+    try:
+        major, _ = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(stream)
+        if shape != () or dtype != np.dtype(object):
+            raise pickle.UnpicklingError(f'it is an array of {dtype} and shape {shape}, not a pickled container')
+        box = PlainUnpickler(stream, size=len(data)).load()
+        _, shape, kind, _, content = box.state if isinstance(box, Array) else (None,) * 5
+        if not isinstance(kind, Dtype) or not kind.code.startswith('O') or shape != () or len(content) != 1:
+            raise pickle.UnpicklingError('it is not an array of one container')
+        return restore(content[0])
+    except Exception as error:  # a hostile stream can raise anything
+        reason = ' '.join(str(error).split())[:300]
+        raise ValueError(f'refused: {type(error).__name__}: {reason}; only arrays and plain containers are read'
+                         ) from None

@@ -83,6 +83,6 @@ def resample(positions: np.ndarray, rate: float, fps: float) -> np.ndarray:
     check_size(positions.shape[1], int((len(positions) - 1) / step))
     time = np.arange(int((len(positions) - 1) / step + 1e-6) + 1) * step
     before = np.minimum(time.astype(int), len(positions) - 1)
-    after = np.minimum(before + 1, len(positions) - 1)
+    after = np.minimum(before + (time > before), len(positions) - 1)  # a gap after a whole frame doesn't reach it
     share = (time - before)[:, None, None]
     return positions[before] * (1 - share) + positions[after] * share

@@ -1,0 +1,167 @@
+"""Tracks of markers: TRC, which is a text table, and C3D, which ezc3d reads."""
+import os
+import tempfile
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+
+from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
+from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare
+from mmskelssl.datasets.importers.source import Source
+from mmskelssl.datasets.importers.text import any_text
+from mmskelssl.datasets.mocap.motion import resample
+from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import SkeletonLayout, read_layout
+
+METRES = dict(mm=1e-3, cm=1e-2, dm=1e-1, m=1.)
+
+
+class Tracks(NamedTuple):
+    """Markers over time.
+
+    Args:
+        names: (P,) names of the markers.
+        points: (T, P, 3) in metres; NaN where a marker is not seen.
+        rate: Frames per second; 0 if not known.
+    """
+    names: list[str]
+    points: np.ndarray
+    rate: float
+
+
+def import_markers(path: str, writer: StoreWriter, *, layout: Layout,
+                   up: Annotated[Literal['y', 'z'], 'The axis of the files that leads up'] = 'y',
+                   fps: Annotated[float, 'Frames per second to resample to; 0 keeps those of the files'] = 30.,
+                   labels: LabelSource = 'auto', test_share: TestShare = None, seed: SplitSeed = 0, jobs: Jobs = None
+                   ) -> None:
+    """Folder or zip of .trc or .c3d files; the joints of the layout are named as the markers.
+
+    C3D needs ezc3d (pip install ezc3d).
+    """
+    check_share(test_share)
+    if not 0 <= fps <= 1000:
+        raise UserError(f'--fps {fps:g} is outside 0..1000')
+    source, skeleton = Source(path), read_layout(layout)
+    files = source.files('.trc', '.c3d')
+    if not files:
+        raise UserError(f'{path}: no .trc or .c3d files in it')
+    if any(_is_c3d(source, name) for name in files):
+        _ezc3d()  # before the first file, not once for each
+    about = Labels(source, files, labels)
+    writer.index['classes'] = about.classes
+    writer.describe(skeleton, third='depth')
+    import_files(source, files, _Clips(source, skeleton, up, fps, about), writer, jobs)
+    about.report_lost(writer)
+    name_classes(writer)
+    set_splits(writer, test_share, seed)
+
+
+def _is_c3d(source: Source, name: str) -> bool:
+    return (source.path if name == '.' else name).lower().endswith('.c3d')
+
+
+class _Clips:
+    """Reads a file's markers as a sample."""
+
+    def __init__(self, source: Source, layout: SkeletonLayout, up: str, fps: float, about: Labels):
+        self.source, self.layout, self.up, self.fps, self.about = source, layout, up, fps, about
+
+    def __call__(self, name: str, data: bytes) -> list[dict]:
+        tracks = read_c3d(data) if _is_c3d(self.source, name) else read_trc(any_text(data))
+        place = {marker: i for i, marker in enumerate(tracks.names)}
+        twice = [joint for joint in self.layout.joints if tracks.names.count(joint) > 1]
+        if twice:
+            raise ValueError(f'the marker {twice[0]} stands twice in it')
+        lost = [joint for joint in self.layout.joints if joint not in place]
+        if lost:
+            raise ValueError(f'no marker {", ".join(lost)[:100]}; it has {", ".join(tracks.names)[:300]}')
+        points = tracks.points[:, [place[joint] for joint in self.layout.joints]]
+        if self.up == 'z':
+            points = np.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
+        if self.fps and tracks.rate:
+            points = resample(points, tracks.rate, self.fps)
+        known = self.about.of(name)
+        rest = len(tracks.names) - self.layout.num_joints
+        notes = [known.pop('note', ''), f'{rest} markers that are not in the layout left out' if rest else '',
+                 'its frame rate is not known, all frames are kept' if self.fps and not tracks.rate else '']
+        return [dict(name=self.about.names[name], keypoints=points[None], note='; '.join(filter(None, notes))) | known]
+
+
+def read_trc(text: str) -> Tracks:
+    """Markers of a TRC file; ValueError with the line for a damaged one.
+
+    Three lines of header with the rate and the units, the names of the markers, X1 Y1 Z1 and so on, then a line for
+    each frame: number, time, coordinates. Columns are separated by tabs; an empty cell is a marker that is not seen.
+    """
+    lines = text.splitlines()
+    if len(lines) < 6 or not lines[0].startswith('PathFileType'):
+        raise ValueError('no TRC file: its first line does not begin with PathFileType')
+    head = dict(zip(lines[1].split(), lines[2].split(), strict=False))
+    unit = head.get('Units', '').lower()
+    if unit not in METRES:
+        raise ValueError(f'line 3: units {unit[:20]!r}, expected one of {", ".join(METRES)}')
+    rate = _rate(head.get('DataRate', '0'))
+    names = [cell.strip() for cell in lines[3].split('\t')[2:] if cell.strip()]
+    if len(set(names)) < len(names) or not names:
+        raise ValueError(f'line 4: {len(names)} names of markers, {len(set(names))} different ones')
+    frames = []
+    for number, line in enumerate(lines[5:], 6):
+        if not line.strip():
+            continue
+        cells = line.split('\t')[2:]
+        cells += [''] * (3 * len(names) - len(cells))
+        if any(cell.strip() for cell in cells[3 * len(names):]):
+            raise ValueError(f'line {number}: {len(cells)} coordinates, expected {3 * len(names)} of {len(names)} '
+                             'markers')
+        try:
+            frames.append([float(cell) if cell.strip() else np.nan for cell in cells[:3 * len(names)]])
+        except ValueError as error:
+            raise ValueError(f'line {number}: {error}') from None
+    if not frames:
+        raise ValueError('no frame in it')
+    said = head.get('NumFrames', '')
+    if said.isdigit() and int(said) != len(frames):
+        raise ValueError(f'{len(frames)} frames, but its header says {said}')
+    return Tracks(names, np.reshape(frames, (len(frames), len(names), 3)) * METRES[unit], rate)
+
+
+def read_c3d(data: bytes) -> Tracks:
+    """Markers of a C3D file."""
+    handle, file = tempfile.mkstemp(suffix='.c3d')  # ezc3d opens a name, and nothing but a name
+    try:
+        with os.fdopen(handle, 'wb') as stream:
+            stream.write(data)
+        content = _ezc3d().c3d(file)
+        point, points = content['parameters']['POINT'], np.asarray(content['data']['points'], np.float64)
+    except UserError:
+        raise
+    except Exception as error:  # what its C++ code raises
+        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f'ezc3d cannot read it: {reason}') from None
+    finally:
+        os.unlink(file)
+    unit = (list(point['UNITS']['value']) or ['mm'])[0].strip().lower()
+    if unit not in METRES:
+        raise ValueError(f'units {unit[:20]!r}, expected one of {", ".join(METRES)}')
+    names = [label.strip() for label in point['LABELS']['value']][:points.shape[1]]
+    return Tracks(names, points[:3].transpose(2, 1, 0) * METRES[unit], _rate(str(float(point['RATE']['value'][0]))))
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        raise ValueError(f'frame rate {text[:20]!r} is no number') from None
+    if not 0 <= rate <= 100_000:
+        raise ValueError(f'frame rate {rate:g}')
+    return rate
+
+
+def _ezc3d():
+    try:
+        import ezc3d
+    except ImportError as error:
+        raise UserError(f'.c3d files need ezc3d ({error}): pip install ezc3d') from None
+    return ezc3d
