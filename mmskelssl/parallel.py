@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from mmskelssl.errors import UserError
 
@@ -27,7 +28,7 @@ def cores() -> int:
 
 
 def run_parallel(function: Callable, items: Sequence, jobs: int | None = None, chunk: int = 16,
-                 what: str = 'working') -> Iterator:
+                 what: str = 'working') -> Generator[Any, None, None]:
     """Yield ``function(item)`` for each item, in order.
 
     Args:

@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 
 from mmskelssl.datasets.importers.axes import check_axes, clips_of, drop_padding
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import LABELS, Labels, check_share, name_classes, set_splits
-from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare
+from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare, ThirdNumber
 from mmskelssl.datasets.importers.pose.recognise import outline
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
-from mmskelssl.datasets.importers.third import PIXELS, check_size, said, third_number, units_of
+from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
@@ -28,12 +28,9 @@ from mmskelssl.layouts import SkeletonLayout, read_layout
 Axes = Annotated[str | None, (
     'Order of the axes of arrays: N clips, M persons, T frames, V joints, C coordinates, such as NTVC; default TVC, '
     'and MTVC for one or two persons')]
-Third = Annotated[Literal['score', 'depth', 'drop'] | None, (
-    'What the third number of a joint is: its score, its depth, or nothing to keep; default a score in 2D layouts and '
-    'where x and y are pixels')]
 
 
-def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes = None, third: Third = None,
+def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes = None, third: ThirdNumber = None,
                   units: Annotated[str | None, 'Units of the coordinates; default m, in 2D px, or relative for numbers '
                                                'from 0 to 1'] = None,
                   labels: LabelSource = 'auto', test_share: TestShare = None, seed: SplitSeed = 0,
@@ -79,14 +76,15 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
 class _Clips:
     """Reads a file's clips and looks up what is known of them."""
 
-    def __init__(self, source: Source, layout: SkeletonLayout, axes: str | None, third: str | None, about: Labels,
+    def __init__(self, source: Source, layout: SkeletonLayout, axes: str | None, third: Third | None, about: Labels,
                  labels: str):
         self.source, self.layout, self.axes, self.third, self.about, self.labels = (source, layout, axes, third, about,
                                                                                    labels)
-        self.first, self.meaning, self.channels, self.scored, self.apart = '', third, 0, False, False
+        self.first, self.channels, self.scored, self.apart = '', 0, False, False
+        self.meaning: Third = third or 'depth'
         self.like: np.ndarray | None = None  # the first clip
 
-    def look(self, files: list[str]) -> tuple[str, str, np.ndarray]:
+    def look(self, files: list[str]) -> tuple[str, Third, np.ndarray]:
         """(first readable file, what the third number is, a clip of it); (T,V,3) zeros if there is none."""
         error = ''
         for name in files[:200]:
@@ -107,7 +105,7 @@ class _Clips:
                 raise UserError(f'{self.source.path}: {name}: {found}') from None
         return '', 'depth', np.zeros((1, self.layout.num_joints, 3))
 
-    def _meaning(self, clip: np.ndarray) -> str:
+    def _meaning(self, clip: np.ndarray) -> Third:
         return third_number(clip, self.layout, self.third) if clip.shape[-1] == 3 else self.third or 'depth'
 
     def _called(self, name: str) -> str:
@@ -191,21 +189,20 @@ def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
         tracks = list(dict.fromkeys(person.track for person in people))
         if any(len({person.track for person in frame}) < len(frame) for frame in clip.frames):
             raise ValueError('several persons in a frame and no column that says which is which: read it with `pose`')
-        width = people[0].points.shape[1] + (people[0].scores is not None and people[0].points.shape[1] == 2)
-        keypoints = np.zeros((len(tracks), len(clip.frames), len(people[0].points), width))
+        keypoints = np.zeros((len(tracks), len(clip.frames), *people[0].points.shape))
+        scores = np.zeros(keypoints.shape[:3]) if people[0].scores is not None else None
         for t, frame in enumerate(clip.frames):
             for person in frame:
-                joined = person.points if width == person.points.shape[1] else np.concatenate(
-                    [person.points, person.scores[:, None]], 1)
-                keypoints[tracks.index(person.track), t] = joined
+                keypoints[tracks.index(person.track), t] = person.points
+                if scores is not None and person.scores is not None:
+                    scores[tracks.index(person.track), t] = person.scores
         if keypoints.shape[2] != joints:
             raise ValueError(f'{keypoints.shape[2]} joints, but the layout has {joints}')
         about: dict = dict(action=clip.label) if clip.label else {}
-        if people[0].scores is not None and people[0].points.shape[1] == 3:  # in 2D they are the third number
-            about['scores'] = np.zeros(keypoints.shape[:3])
-            for t, frame in enumerate(clip.frames):
-                for person in frame:
-                    about['scores'][tracks.index(person.track), t] = person.scores
+        if scores is not None and keypoints.shape[3] == 2:
+            keypoints = np.concatenate([keypoints, scores[..., None]], -1)
+        elif scores is not None:
+            about['scores'] = scores
         if rest := [what for what in lost if what != 'joints without a number']:
             about['note'] = '; '.join(rest)
         made.append((clip.name, keypoints, about))
@@ -229,9 +226,10 @@ def _train_test(arrays: dict[str, np.ndarray], joints: int, name: str) -> list[t
             if not ((labels == 1).sum(1) == 1).all():
                 raise ValueError(f'y_{part} is not one-hot')
             labels = labels.argmax(1)
-        labels = [None] * len(clips) if labels is None else [_label(label, f'y_{part}') for label in labels.tolist()]
+        numbers = [None if labels is None else _label(label, f'y_{part}')
+                   for label in ([None] * len(clips) if labels is None else labels.tolist())]
         split = prefix + dict(val='test').get(part, part)
-        for i, (clip, label) in enumerate(zip(clips, labels, strict=True)):
+        for i, (clip, label) in enumerate(zip(clips, numbers, strict=True)):
             keypoints = clip.reshape(len(clip), -1, joints, 3).swapaxes(0, 1)
             made.append((f'{part}_{i:06d}', drop_padding(keypoints), dict(label=label, split=split)))
     return made

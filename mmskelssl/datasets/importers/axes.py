@@ -77,7 +77,7 @@ def _said(shape: tuple, orders: list[str]) -> str:
 
 def drop_padding(clip: np.ndarray) -> np.ndarray:
     """Without the zeros that fill a clip up: frames after the last one that shows anybody, persons never seen."""
-    seen = np.asarray(clip).any((2, 3))
+    seen = np.asarray(np.asarray(clip).any((2, 3)))
     if not seen.any():
         return clip[:1, :1]  # verify shall find it
     return clip[seen.any(1)][:, :int(np.flatnonzero(seen.any(0))[-1]) + 1]

@@ -75,6 +75,8 @@ def read_motion(labels: str, name: str, data: bytes) -> list[dict]:
     if lost:
         raise ValueError(f'no joint {lost[0]!r}' + (f' and {len(lost) - 1} others' if lost[1:] else ''))
     positions = motion.positions[:, [place[joint] for joint in JOINTS]] / 100
+    if motion.rate is None:
+        raise ValueError('it does not say its frame rate')
     return [dict(keypoints=resample(positions, motion.rate, FPS)[None], **about)]
 
 

@@ -166,8 +166,8 @@ def _pickle(source: Source, files: list[str]) -> Iterator[str]:
         raise UserError(f'{source.path}: unpack {files[0]} first; pickles are not read from archives')
     data = load_pickle(path)
     annotations = data.get('annotations') if isinstance(data, dict) else data
-    sample = next((one for one in annotations if isinstance(one, dict) and 'keypoint' in one), None) if isinstance(
-        annotations, list) else None
+    annotations = annotations if isinstance(annotations, list) else []
+    sample = next((one for one in annotations if isinstance(one, dict) and 'keypoint' in one), None)
     if sample is None:
         raise UserError(f'{path}: a pickle, but no annotations of pyskl or mmaction2')
     shape = np.shape(sample['keypoint'])

@@ -49,9 +49,10 @@ def import_h36m(path: str, writer: StoreWriter) -> None:
         except ValueError as error:
             reason = str(error)
         number = re.fullmatch(r'S(\d{1,4})', subject)
-        about = dict(subject=int(number[1])) if number else {}
-        add_or_skip(writer, name, reason=reason, keypoints=keypoints, label=classes.index(_action(action)), **about,
-                    **(dict(camera=camera) if flat else {}))
+        about: dict = dict(subject=int(number[1])) if number else {}
+        if flat:
+            about['camera'] = camera
+        add_or_skip(writer, name, reason=reason, keypoints=keypoints, label=classes.index(_action(action)), **about)
     for split, subjects in (('train', TRAINING), ('test', TEST)):
         writer.set_split(f'xsub_{split}', [s['id'] for s in writer.samples if s['subject'] in subjects])
 

@@ -29,16 +29,17 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
             ``auto``: ``labels.csv`` among the files, else folders where there are several.
     """
     listed = [name for name in source.files(LABELS) if PurePosixPath(name).name == LABELS] if source else []
-    if len(listed) > 1 and labels == 'auto':
+    if source and len(listed) > 1 and labels == 'auto':
         raise UserError(f'{source.path}: {listed[0]} and {listed[1]}: name one table of labels with --labels')
     if labels == 'none':
         return {}
     if labels == 'folders' or labels == 'auto' and not listed:
         return _from_folders(files, labels == 'folders')
     labels = LABELS if labels == 'auto' else labels
-    inside = labels == LABELS and listed
     try:
-        text = label_text(source.read(listed[0]) if inside else Source(labels).read('.'), 'the table of labels')
+        inside = source is not None and listed and labels == LABELS
+        text = label_text(source.read(listed[0]) if source and inside else Source(labels).read('.'),
+                          'the table of labels')
     except ValueError as error:
         raise UserError(f'{listed[0] if inside else labels}: {error}') from error
     try:
@@ -144,15 +145,15 @@ def name_classes(writer: StoreWriter) -> None:
     """Number the classes that the files themselves name, as ``action``; not where a table of labels has named some."""
     named = [sample for sample in writer.samples if 'action' in sample]
     if named:
-        if any(sample['label'] is not None and sample['label'] >= len(writer.index['classes'])
+        if any(sample['label'] is not None and sample['label'] >= len(writer.classes)
                for sample in writer.samples):
             raise UserError('the labels of some clips are names, those of others numbers: import them apart, or name '
                             'all in a table (--labels FILE)')
-        names = sorted({*writer.index['classes'], *(sample['action'] for sample in named)}, key=natural)
+        names = sorted({*writer.classes, *(sample['action'] for sample in named)}, key=natural)
         place = {name: i for i, name in enumerate(names)}
         for sample in writer.samples:
             if sample['label'] is not None:
-                sample['label'] = place[writer.index['classes'][sample['label']]]
+                sample['label'] = place[classes[sample['label']]]
         for sample in named:
             sample['label'] = place[sample.pop('action')]
         writer.index['classes'] = names

@@ -48,7 +48,10 @@ def import_msr(path: str, writer: StoreWriter, *, exclude: Exclude = None, jobs:
 
 def read_text(name: str, data: bytes) -> list[dict]:
     """The sample in a file."""
-    identifier, action, subject, _ = _NAME.fullmatch(stem(name)).groups()
+    match = _NAME.fullmatch(stem(name))
+    if not match:
+        raise ValueError('its name is not one of MSR Action3D')
+    identifier, action, subject, _ = match.groups()
     if not 1 <= int(action) <= len(CLASSES):
         raise ValueError(f'action {action} is outside 1..{len(CLASSES)}')
     rows = []
@@ -62,7 +65,7 @@ def read_text(name: str, data: bytes) -> list[dict]:
     if not rows or len(rows) % 20:
         raise ValueError(f'{len(rows)} rows, not 20 a frame')
     frames = np.array(rows).reshape(-1, 20, 3)[:, JOINTS]
-    seen = frames.any((1, 2))
+    seen = np.asarray(frames.any((1, 2)))
     if not seen.any():
         raise ValueError('the skeleton is lost in every frame')
     note = dict(note=f'{(~seen).sum()} of {len(seen)} frames without a body left out') if not seen.all() else {}

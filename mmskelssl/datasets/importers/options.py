@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from mmskelssl.datasets.importers.third import Third
 from mmskelssl.errors import UserError
 
 
@@ -28,6 +29,9 @@ TestShare = Annotated[float | None, (
     'Share of each class in the test split where no split is given; the rest is train (default 0.2, and 0 for clips '
     'without a label)')]
 SplitSeed = Annotated[int, 'Seed of the choice of test samples', AtLeast(0)]
+ThirdNumber = Annotated[Third | None, (
+    'What the third number of a joint is: its score, its depth, or nothing to keep; default a score in 2D layouts and '
+    'where x and y are pixels')]
 Layout = Annotated[str, "Skeleton of the data: a layout's name, or a json file with name, joints, parents, hip, "
                         'shoulders']
 LabelSource = Annotated[str, (

@@ -88,7 +88,8 @@ def read_frames(text: str) -> np.ndarray:
 
 def cut(recording: str, frames: np.ndarray, labels: str) -> list[dict]:
     """Samples of a recording: ``name``, ``keypoints``, ``label``, ... or, for what is skipped, ``name``, ``reason``."""
-    samples, before = [], []
+    samples: list[dict] = []
+    before: list[tuple[str, tuple[int, int]]] = []
     for number, line in enumerate(labels.splitlines(), 1):
         if not line.strip():
             continue

@@ -7,11 +7,11 @@ import numpy as np
 
 from mmskelssl.datasets.importers.axes import MOST_PERSONS
 from mmskelssl.datasets.importers.labels import natural
-from mmskelssl.datasets.importers.options import Layout
+from mmskelssl.datasets.importers.options import Layout, ThirdNumber
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.source import stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects, subject_of
-from mmskelssl.datasets.importers.third import PIXELS, check_size, said, third_number, units_of
+from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
@@ -20,16 +20,13 @@ Joints = Annotated[Sequence[int] | None, (
     "The file's joint for each joint of the layout, where its order differs (MSR Action3D) or it has more")]
 Scale = Annotated[Sequence[float] | None, (
     "Factor of each coordinate, to turn a file's own units into metres and y up")]
-Third = Annotated[Literal['score', 'depth', 'drop'] | None, (
-    'What the third number of a joint is: its score, its depth, or nothing to keep; default a score in 2D layouts and '
-    'where x and y are pixels')]
 Axes = Annotated[Literal['auto', 'MTVC', 'TMVC'], (
     'Order of the axes: M persons, T frames; "auto" takes MTVC, unless total_frames says otherwise')]
 Units = Annotated[str | None, 'Units of the coordinates; default m, in 2D px, or relative for numbers from 0 to 1']
 
 
 def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Joints = None, scale: Scale = None,
-                 units: Units = None, third: Third = None, axes: Axes = 'auto') -> None:
+                 units: Units = None, third: ThirdNumber = None, axes: Axes = 'auto') -> None:
     """Annotation pickle of pyskl or mmaction2, 2D or 3D; its own splits.
 
     mmaction2 0.x wrote the list of annotations alone: all of it is then one split, the one that the file's name says
@@ -66,8 +63,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     meaning = 'drop' if width < 3 else meaning
     scored = meaning == 'score' or any(isinstance(sample, dict) and sample.get('keypoint_score') is not None
                                        for sample in data['annotations'])
-    writer.describe(skeleton, 2 if flat else width, units or (
-        units_of(first[..., :2]) if flat else 'm' if _metres(first) else 'unknown'), scored, said(meaning))
+    unit = units_of(first[..., :2]) if first is not None and flat else 'm' if _metres(first) else 'unknown'
+    writer.describe(skeleton, 2 if flat else width, units or unit, scored, said(meaning))
     writer.index['classes'] = classes
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
         name = sample.get('frame_dir', i) if isinstance(sample, dict) else i
@@ -130,7 +127,8 @@ def _first(annotations: list) -> np.ndarray | None:
     return None
 
 
-def _third(keypoint: np.ndarray | None, layout: SkeletonLayout, third: str | None, where: str) -> str:
+def _third(keypoint: np.ndarray | None, layout: SkeletonLayout, third: Third | None,
+           where: str) -> Third:
     if keypoint is None or keypoint.shape[-1] != 3:
         return third or 'depth'
     try:

@@ -41,10 +41,11 @@ def load_container(data: bytes):
         if shape != () or dtype != np.dtype(object):
             raise pickle.UnpicklingError(f'it is an array of {dtype} and shape {shape}, not a pickled container')
         box = PlainUnpickler(stream, size=len(data)).load()
-        _, shape, kind, _, content = box.state if isinstance(box, Array) else (None,) * 5
-        if not isinstance(kind, Dtype) or not kind.code.startswith('O') or shape != () or len(content) != 1:
-            raise pickle.UnpicklingError('it is not an array of one container')
-        return restore(content[0])
+        if isinstance(box, Array) and isinstance(box.state, tuple):
+            _, shape, kind, _, content = box.state
+            if isinstance(kind, Dtype) and kind.code.startswith('O') and shape == () and len(content) == 1:
+                return restore(content[0])
+        raise pickle.UnpicklingError('it is not an array of one container')
     except Exception as error:  # a hostile stream can raise anything
         reason = ' '.join(str(error).split())[:300]
         raise ValueError(f'refused: {type(error).__name__}: {reason}; only arrays and plain containers are read'

@@ -42,7 +42,10 @@ def import_sbu(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
 
 def read_positions(name: str, data: bytes) -> list[dict]:
     """The sample in a file: lines ``frame, 90 numbers``; a frame that stands twice counts once."""
-    pair, action, take = _NAME.fullmatch(name).groups()
+    match = _NAME.fullmatch(name)
+    if not match:
+        raise ValueError('its name is not one of SBU')
+    pair, action, take = match.groups()
     if not 1 <= int(action) <= len(CLASSES):
         raise ValueError(f'action {action} is outside 1..{len(CLASSES)}')
     frames = {}

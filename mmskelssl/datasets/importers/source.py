@@ -24,7 +24,7 @@ class Source:
         self.path = os.fspath(path)
         if not osp.exists(self.path):
             raise UserError(f'{self.path}: no such file or folder')
-        self._zip = None
+        self._zip: zipfile.ZipFile | None = None
         self.is_zip = osp.isfile(self.path) and zipfile.is_zipfile(self.path) and not self.path.endswith('.npz')
 
     def __getstate__(self):

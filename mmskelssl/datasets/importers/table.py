@@ -166,7 +166,8 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
             places[place] = i
     long = own['joint'] is not None and {('', 'x'), ('', 'y')} <= set(places)
     if long:
-        return _build(table, own, *_long(table, own, places, joints), lost)
+        points, scores, names = _long(table, own, places, joints)
+        return _build(table, own, points, scores, names, lost)
     names = _joint_order([joint for joint, axis in places if axis == 'x' and joint])
     if not names or any((joint, 'y') not in places for joint in names):
         raise ValueError(f'columns {", ".join(table.names)[:100]}: no columns JOINT_x and JOINT_y, nor joint, x, y')
@@ -198,7 +199,8 @@ def _joint_order(joints: list[str]) -> tuple[str, ...]:
     digits = [re.search(r'(\d+)$', joint) for joint in joints]
     prefixes = {joint[:match.start()] for joint, match in zip(joints, digits, strict=True) if match}
     if joints and all(digits) and len(prefixes) == 1:
-        return tuple(sorted(joints, key=lambda joint: int(re.search(r'(\d+)$', joint)[1])))
+        numbers = {joint: int(match[1]) for joint, match in zip(joints, digits, strict=True) if match}
+        return tuple(sorted(joints, key=numbers.__getitem__))
     return tuple(joints)
 
 

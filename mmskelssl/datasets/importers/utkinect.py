@@ -60,7 +60,8 @@ def read_recording(segments: dict[str, dict[str, tuple[int, int]]], name: str, d
     if recording not in segments:
         raise ValueError('actionLabel.txt does not name it')
     number, joints = _joints(plain_nan(text_of(data)))
-    samples, before = [], {}
+    samples: list[dict] = []
+    before: dict[str, tuple[int, int]] = {}
     for action, (start, stop) in segments[recording].items():
         inside = (number >= start) & (number <= stop)
         shared = [other for other, (first, last) in before.items() if start <= last and first <= stop]
@@ -74,7 +75,9 @@ def read_recording(segments: dict[str, dict[str, tuple[int, int]]], name: str, d
 
 def read_labels(text: str) -> tuple[dict[str, dict[str, tuple[int, int]]], dict[str, str]]:
     """{recording: {action: (first, last frame number)}}, and {sample: why it cannot be used}."""
-    segments, unusable, recording = {}, {}, None
+    segments: dict[str, dict[str, tuple[int, int]]] = {}
+    unusable: dict[str, str] = {}
+    recording = None
     for line in filter(None, map(str.strip, text.splitlines())):
         action, colon, span = line.partition(':')
         if not colon:
@@ -83,20 +86,20 @@ def read_labels(text: str) -> tuple[dict[str, dict[str, tuple[int, int]]], dict[
                 raise ValueError(f'{recording[:40]!r} is neither a recording sXX_eXX, once, nor an "action: from to"')
             segments[recording] = {}
             continue
-        action, span = action.strip(), span.split()
+        action, ends = action.strip(), span.split()
         if recording is None:
             raise ValueError(f'{line[:40]!r} stands before the first recording')
         name = f'{recording}_{action[:20]}'
         if action not in CLASSES:
             unusable[name] = f'{action[:20]!r} is none of the actions'
-        elif len(span) != 2 or not all(word.isdecimal() and len(word) < 10 for word in span):
-            unusable[name] = f'its range {" ".join(span)[:40]!r} is not two frame numbers'
-        elif int(span[0]) > int(span[1]):
-            unusable[name] = f'its range {" ".join(span)} ends before it begins'
+        elif len(ends) != 2 or not all(word.isdecimal() and len(word) < 10 for word in ends):
+            unusable[name] = f'its range {" ".join(ends)[:40]!r} is not two frame numbers'
+        elif int(ends[0]) > int(ends[1]):
+            unusable[name] = f'its range {" ".join(ends)} ends before it begins'
         elif action in segments[recording]:
             unusable[name] = 'it has a second range; the first is taken'
         else:
-            segments[recording][action] = int(span[0]), int(span[1])
+            segments[recording][action] = int(ends[0]), int(ends[1])
     return segments, unusable
 
 

@@ -78,6 +78,11 @@ class StoreWriter:
         self.index.update(layout=layout.name if known else layout.fields(), channels=channels, units=units,
                           **(dict(third=third) if third else {}))
 
+    @property
+    def classes(self) -> list[str]:
+        """Class names, in the order of the labels."""
+        return self.index['classes']
+
     def __enter__(self) -> 'StoreWriter':
         parent, name = osp.split(osp.abspath(self.path))
         self._open = ExitStack()

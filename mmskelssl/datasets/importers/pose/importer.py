@@ -10,8 +10,8 @@ import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
-from mmskelssl.datasets.importers.options import AtLeast, Jobs, LabelSource, SplitSeed, TestShare
-from mmskelssl.datasets.importers.pose.contract import Clip, Options, Person
+from mmskelssl.datasets.importers.options import AtLeast, Jobs, LabelSource, SplitSeed, TestShare, ThirdNumber
+from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options, Person
 from mmskelssl.datasets.importers.pose.pictures import Grouping, grouping_of, numbered, pose_files
 from mmskelssl.datasets.importers.pose.recognise import ENDINGS, TABLES, Found, recognise
 from mmskelssl.datasets.importers.pose.skeletons import Joints, group_of, layout_for
@@ -29,9 +29,6 @@ Persons = Annotated[int, 'Persons kept, those who show most', AtLeast(1)]
 Landmarks = Annotated[Literal['world', 'image'] | None, (
     'MediaPipe and TensorFlow.js only: world (metres from the middle of the hips) or image (of the picture); default '
     'world where the files have them')]
-ThirdNumber = Annotated[Third | None, (
-    'What the third number of a joint is: its score, its depth, or nothing to keep; default a score in 2D layouts and '
-    'where x and y are pixels')]
 Files = Annotated[Literal['auto', 'clips', 'pictures'], (
     'Whether a file is a clip, or a picture of the clip that its folder or the name before its number is; "auto" tells '
     'it from the first file that shows somebody')]
@@ -200,7 +197,10 @@ class _Clips:
 
     def _pictures(self, files: Sequence[str]) -> Found:
         """One clip of many pictures. A few in a row that cannot be read are frames without anybody."""
-        frames, lost, last, names, label, run = [], Counter(), None, (), None, 0
+        frames: list[list[Person]] = []
+        lost: Lost = Counter()
+        names: tuple[str, ...] = ()
+        last, label, run = None, None, 0
         for file in files:
             try:
                 found = recognise(file, self.source.read(file), self.options)
@@ -265,8 +265,8 @@ class _Clips:
             if units != self.kind.units:
                 raise ValueError(f'its numbers are {units}, those of {self.kind.first} {self.kind.units}: import them '
                                  'apart')
-        known = all(person.track is not None for person in people)
-        ids = [[person.track for person in frame] for frame in clip.frames] if known else None
+        known = [[person.track for person in frame if person.track is not None] for frame in clip.frames]
+        ids = known if sum(map(len, known)) == len(people) else None
         keypoints, notes = track_persons(arrays, self.persons, scores=True, ids=ids)
         notes = [*notes, *left]
         if group:

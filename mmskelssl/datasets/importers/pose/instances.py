@@ -56,8 +56,9 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     if _a_person(content) is None and most > max(2, len(frames)):
         raise ValueError(f'nested lists of {len(frames)} frames, with up to {most} persons: are these frames of '
                          f'{len(frames)} persons? `arrays` takes them, with --axes MTVC')
-    numbered = all(number is not None for number, _ in frames)
-    return [Clip(in_order(frames) if numbered else [people for _, people in frames], joints=_names(content))]
+    numbered = [(number, people) for number, people in frames if number is not None]
+    ordered = in_order(numbered) if len(numbered) == len(frames) else [people for _, people in frames]
+    return [Clip(ordered, joints=_names(content))]
 
 
 def _frames_of_numbers(content):

@@ -74,8 +74,8 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
                 people.append(one)
                 names = names or found_names
         frames.append((frame_number(frame), people))
-    numbered = all(number is not None for number, _ in frames)
-    ordered = in_order(frames) if numbered else [people for _, people in frames]
+    numbered = [(number, people) for number, people in frames if number is not None]
+    ordered = in_order(numbered) if len(numbered) == len(frames) else [people for _, people in frames]
     return [Clip(ordered, joints=names, units=_units(ordered, wanted, options))]
 
 
@@ -158,8 +158,7 @@ def _people(frame, what: str, wanted: str, lost: Lost) -> Iterator[tuple[Person 
         return
     alone = isinstance(first, dict) and ('x' in first or not first) or is_numbers(first) and len(first) < 6
     for points in [frame] if alone or is_numbers(frame) else frame:
-        points = points.get('landmark') if isinstance(points, dict) else points
-        yield _person(points, what, lost)
+        yield _person(points.get('landmark') if isinstance(points, dict) else points, what, lost)
 
 
 def _person(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str, ...]]:
@@ -177,7 +176,8 @@ def _landmarks(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str,
         return None, ()
     if not isinstance(points, list):
         raise ValueError(f'{what}: a person is no list of landmarks')
-    scores, names = None, ()
+    scores: list | None = None
+    names: tuple[str, ...] = ()
     if is_numbers(points):
         width = 4 if len(points) % 33 == 0 and len(points) // 33 == 4 else 3
         if len(points) not in (99, 132):

@@ -40,10 +40,10 @@ class Grouping:
 @lru_cache(maxsize=1)
 def _clips(grouping: Grouping) -> dict[str, tuple[str, list[str]]]:
     groups = groups_of(pose_files(Source(grouping.path), grouping.endings), grouping.folders)
-    prefixes = defaultdict(int)
+    prefixes: dict[str, int] = defaultdict(int)
     for folder, _ in groups:
         prefixes[folder] += 1
-    clips = {}
+    clips: dict[str, tuple[str, list[str]]] = {}
     for (folder, prefix), files in groups.items():
         if ((folder, prefix) in grouping.others) == grouping.pictures:
             clips |= {file: (file, [file]) for file in files}
