@@ -1,5 +1,8 @@
 """Tracks of markers: TRC, which is a text table, and C3D, which ezc3d reads."""
-import os
+import importlib.util
+import os.path as osp
+import subprocess
+import sys
 import tempfile
 from typing import Annotated, Literal, NamedTuple
 
@@ -48,7 +51,7 @@ def import_markers(path: str, writer: StoreWriter, *, layout: Layout,
     if not files:
         raise UserError(f'{path}: no .trc or .c3d files in it')
     if any(_is_c3d(source, name) for name in files):
-        _ezc3d()  # before the first file, not once for each
+        _need_ezc3d()
     about = Labels(source, files, labels)
     writer.index['classes'] = about.classes
     writer.describe(skeleton, third='depth')
@@ -128,25 +131,38 @@ def read_trc(text: str) -> Tracks:
 
 
 def read_c3d(data: bytes) -> Tracks:
-    """Markers of a C3D file."""
-    handle, file = tempfile.mkstemp(suffix='.c3d')  # ezc3d opens a name, and nothing but a name
-    try:
-        with os.fdopen(handle, 'wb') as stream:
-            stream.write(data)
-        content = _ezc3d().c3d(file)
-        point, points = content['parameters']['POINT'], np.asarray(content['data']['points'], np.float64)
-    except UserError:
-        raise
-    except Exception as error:  # what its C++ code raises
-        reason = ' '.join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f'ezc3d cannot read it: {reason}') from None
-    finally:
-        os.unlink(file)
-    unit = (list(point['UNITS']['value']) or ['mm'])[0].strip().lower()
+    """Markers of a C3D file. ezc3d trusts the sizes that a file names, so it reads in a process with limits."""
+    with tempfile.TemporaryDirectory() as folder:  # its working directory: no module of the user's folder is imported
+        with open(osp.join(folder, 'in.c3d'), 'wb') as file:
+            file.write(data)
+        limit = str((4 << 30) + 100 * len(data))
+        try:
+            done = subprocess.run([sys.executable, '-c', _READ_C3D, limit], cwd=folder, capture_output=True, text=True,
+                                  timeout=30 + len(data) / 200_000)
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(f'ezc3d does not finish reading it in {error.timeout:.0f} s') from None
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or [f'it ends with {done.returncode}'])[-1]
+            raise ValueError(f'ezc3d cannot read it: {reason[:200]}')
+        with np.load(osp.join(folder, 'out.npz'), allow_pickle=False) as arrays:
+            points, labels, units, rate = (arrays[key] for key in ('points', 'labels', 'units', 'rate'))
+    unit = units[0].strip().lower() if len(units) else 'mm'
     if unit not in METRES:
         raise ValueError(f'units {unit[:20]!r}, expected one of {", ".join(METRES)}')
-    names = [label.strip() for label in point['LABELS']['value']][:points.shape[1]]
-    return Tracks(names, points[:3].transpose(2, 1, 0) * METRES[unit], _rate(str(float(point['RATE']['value'][0]))))
+    names = [label.strip() for label in labels.tolist()][:points.shape[1]]
+    return Tracks(names, points.transpose(2, 1, 0) * METRES[unit], _rate(str(float(rate))))
+
+
+_READ_C3D = '''
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
+import ezc3d
+import numpy as np
+content = ezc3d.c3d('in.c3d')
+point = content['parameters']['POINT']
+np.savez('out.npz', points=content['data']['points'][:3], labels=np.array(point['LABELS']['value'], 'U'),
+         units=np.array(point['UNITS']['value'], 'U'), rate=point['RATE']['value'][0])
+'''
 
 
 def _rate(text: str) -> float:
@@ -159,9 +175,6 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _ezc3d():
-    try:
-        import ezc3d
-    except ImportError as error:
-        raise UserError(f'.c3d files need ezc3d ({error}): pip install ezc3d') from None
-    return ezc3d
+def _need_ezc3d() -> None:
+    if importlib.util.find_spec('ezc3d') is None:
+        raise UserError('.c3d files need ezc3d: pip install ezc3d')

@@ -1,12 +1,13 @@
 """Markers: TRC and C3D files come back as written, in metres, y up; what is missing is said in one line."""
 import json
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
-from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.importers import IMPORTERS, markers
 from mmskelssl.errors import UserError
 
 T, NAMES = 6, ['RKNE', 'C7', 'LSHO', 'RSHO']
@@ -93,8 +94,16 @@ def test_c3d(tmp_path):
     assert store.ids == ['a'] and 'ezc3d cannot read it' in entries(store, 'skipped')['bad.c3d']
 
 
+def test_a_c3d_file_that_ezc3d_does_not_finish_is_given_up(monkeypatch):
+    monkeypatch.setattr(markers, '_READ_C3D', 'import time; time.sleep(60)')
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, 'run', lambda *args, timeout, **rest: run(*args, timeout=timeout / 100, **rest))
+    with pytest.raises(ValueError, match='ezc3d does not finish reading it'):
+        markers.read_c3d(b'x')
+
+
 def test_without_ezc3d_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'ezc3d', None)
-    with pytest.raises(UserError, match=r'\.c3d files need ezc3d .*: pip install ezc3d'):
+    with pytest.raises(UserError, match=r'\.c3d files need ezc3d: pip install ezc3d'):
         load(tmp_path, {'a.c3d': b'x'})
     assert len(load(tmp_path / 'trc', {'a.trc': trc()})) == 1
