@@ -153,7 +153,7 @@ def name_classes(writer: StoreWriter) -> None:
         place = {name: i for i, name in enumerate(names)}
         for sample in writer.samples:
             if sample['label'] is not None:
-                sample['label'] = place[classes[sample['label']]]
+                sample['label'] = place[writer.classes[sample['label']]]
         for sample in named:
             sample['label'] = place[sample.pop('action')]
         writer.index['classes'] = names
