@@ -50,9 +50,10 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         raise UserError(f"{path}: 'split' must be a dict of lists of frame_dir")
     if not isinstance(classes, list | tuple):
         raise UserError(f"{path}: 'classes' must be a list of names")
-    named = {sample['label'] for sample in data['annotations'] if isinstance(sample, dict) and isinstance(sample.get(
-        'label'), str)}
-    classes = [str(name) for name in classes] or sorted(named, key=natural)
+    labels = [sample.get('label') for sample in data['annotations'] if isinstance(sample, dict)]
+    if not classes and all(label is None or isinstance(label, str) for label in labels):  # never beside numbers
+        classes = sorted({label for label in labels if label is not None}, key=natural)
+    classes = [str(name) for name in classes]
     skeleton, first = read_layout(layout), _first(data['annotations'])
     meaning = _third(first, skeleton, third, path)
     flat = first is not None and (first.shape[-1] == 2 or first.shape[-1] == 3 and meaning != 'depth')
@@ -94,7 +95,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                 score = score[:, :, list(joints)] if score is not None else None
             label = sample.get('label')
             if isinstance(label, str) and label not in classes:
-                raise ValueError(f"label {label[:40]!r} is none of the file's classes")
+                raise ValueError(f'label {label[:40]!r} is ' + ("none of the file's classes" if classes else
+                                                                'a name, those of other samples are integers'))
             label = classes.index(label) if isinstance(label, str) else label
             writer.add(name, keypoint, label, subject_of(name), score)
         except KeyError as error:

@@ -24,11 +24,12 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     for i, picture in enumerate(content if isinstance(content, list) else [content]):
         people, what = [], f'frame {i}'
         for found in picture['people']:
-            track = found.get('person_id') if isinstance(found, dict) else None
+            found = found if isinstance(found, dict) else {}  # counted below as a person without keypoints
+            track = found.get('person_id')
             track = track[0] if isinstance(track, list) and track and type(track[0]) is int else None
             track = None if track == -1 else track
-            for key in _HANDS if options.hands else [next((key for key in _POINTS if key in (found or ())), '')]:
-                points = found.get(key) if isinstance(found, dict) else None
+            for key in _HANDS if options.hands else [next((key for key in _POINTS if key in found), '')]:
+                points = found.get(key)
                 if isinstance(points, list) and not any(points):
                     points = None  # OpenPose writes zeros, or an empty list, for a body or a hand that it does not find
                 name = f'{track} {key.split("_")[1]}' if options.hands and track is not None else track
