@@ -2,6 +2,7 @@
 import logging
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -42,6 +43,9 @@ class SkeletonEncoder(BaseModel):
         pooling: ``mean`` averages over joints and frames, as published. ``mean_max`` also concatenates the maximum,
             which preserves short movements in long clips and doubles the feature length.
     """
+
+    backbone: Any  # a module that follows the contract, not necessarily a SkeletonBackbone
+    feat_channels: int
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
                  pooling: str = 'mean', init_cfg: dict | None = None):

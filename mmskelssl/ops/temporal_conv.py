@@ -14,6 +14,8 @@ ROWS = 256  # rows (bodies x joints) to transform and multiply at a time, so tha
 
 class TemporalConv(nn.Conv2d):
     """``nn.Conv2d`` with a (taps, 1) kernel that keeps the length except for the stride, see :func:`temporal_conv`."""
+    bias: Tensor
+    padding: tuple[int, ...]
 
     def __init__(self, channels: int, taps: int, stride: int = 1):
         super().__init__(channels, channels, (taps, 1), (stride, 1), (taps // 2, 0))
@@ -108,6 +110,7 @@ class _FrequencyConv(torch.autograd.Function):
             product = None
             for i, matrix in enumerate(of_frames):
                 product = _multiply(_spectrum(matrix, frames[:, i::stride], c), filters[i], product)
+            assert product is not None  # there is one matrix per stride step
             product[0] += bias / of_result[0, 0]  # a constant has frequency 0 only
             _series(of_result, product, result)
         return out.view(n, -1, v, len(weight)).permute(0, 3, 1, 2)
@@ -119,7 +122,8 @@ class _FrequencyConv(torch.autograd.Function):
         (n, c, t, v), c_out, (stride, padding) = x.shape, len(weight), ctx.options
         of_frames, of_taps, of_result = _transforms(t, weight.shape[2], stride, padding, x.dtype)
         filters = _filters(of_taps, weight)
-        x_grad, filter_grads, bias_grad = x.new_empty(n, t, v * c), torch.zeros_like(filters), 0
+        x_grad, filter_grads = x.new_empty(n, t, v * c), torch.zeros_like(filters)
+        bias_grad = weight.new_zeros(c_out)
         for frames, of_frames_grad, result_grad in _chunks(v, _rows(x), x_grad, _rows(grad)):
             product_grad = _spectrum(of_result.t(), result_grad, c_out)
             bias_grad = bias_grad + product_grad[0].sum(0) / of_result[0, 0]

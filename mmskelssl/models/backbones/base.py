@@ -54,25 +54,27 @@ def build_backbone(backbone: dict | nn.Module) -> nn.Module:
     Raises:
         UserError: If the backbone violates the contract. The message names the attribute or method.
     """
-    if not isinstance(backbone, nn.Module):
+    if isinstance(backbone, nn.Module):
+        module = backbone
+    else:
         _check_arguments(backbone)
-        backbone = MODELS.build(backbone)
-    name, channels = type(backbone).__name__, getattr(backbone, 'out_channels', None)
+        module = MODELS.build(backbone)
+    name, channels = type(module).__name__, getattr(module, 'out_channels', None)
     if not isinstance(channels, Integral) or channels < 1:
         raise UserError(f'backbone {name}: out_channels is {channels!r}; set it to the length of a pooled feature, '
                         'the D of its map (N, M, D, T, V)')
     try:
-        inspect.signature(backbone.forward).bind(None, None)
+        inspect.signature(module.forward).bind(None, None)
     except TypeError:
         raise UserError(f'backbone {name}: forward must take the clips and num_frames, as in '
                         'forward(self, x, num_frames=None)') from None
     for attribute in ('maps_joints', 'variable_length'):
-        value = getattr(backbone, attribute, getattr(SkeletonBackbone, attribute))
+        value = getattr(module, attribute, getattr(SkeletonBackbone, attribute))
         if not isinstance(value, bool):
             raise UserError(f'backbone {name}: {attribute} is {value!r}; set it to True or False')
-        if not hasattr(backbone, attribute):
-            setattr(backbone, attribute, value)
-    return backbone
+        if not hasattr(module, attribute):
+            setattr(module, attribute, value)
+    return module
 
 
 def _check_arguments(config: dict) -> None:

@@ -44,7 +44,7 @@ class BiGRU(SequenceEncoder):
         Raises:
             UserError: If ``num_frames`` is outside 1 to T.
         """
-        frames = self.frames(x).to(self.gru.weight_ih_l0.dtype)
+        frames = self.frames(x).to(self.gru.weight_ih_l0.dtype)  # type: ignore[arg-type]  # nn.GRU does not declare it
         lengths = None if num_frames is None else num_frames.cpu()  # packing and grouping need the lengths on the host
         if lengths is not None and (lengths.min() < 1 or lengths.max() > x.shape[2]):
             worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())

@@ -37,6 +37,7 @@ class GraphConv(nn.Module):
         Returns:
             (B, C', T, V), channels last in memory.
         """
+        assert self.conv.bias is not None  # nn.Conv2d has one by default
         return graph_conv(x, adjacency, self.conv.weight, self.conv.bias, norm)
 
 

@@ -23,7 +23,7 @@ class TemporalConvNet(SequenceEncoder):
                  channels: tuple[int, ...] = (128, 128, 256, 256), kernel: int = 5, init_cfg: dict | None = None):
         super().__init__(layout, in_channels, num_persons, init_cfg)
         self.out_channels = channels[-1]
-        layers = [BatchNorm1d(self.frame_channels)]
+        layers: list[nn.Module] = [BatchNorm1d(self.frame_channels)]
         for i, (before, after) in enumerate(zip((self.frame_channels, *channels), channels, strict=False)):
             layers += [nn.Conv1d(before, after, kernel, 1 + i % 2, kernel // 2, bias=False), BatchNorm1d(after),
                        nn.ReLU(inplace=True)]

@@ -62,7 +62,7 @@ def pool_parts(x: Tensor, layout: SkeletonLayout) -> Tensor:
     if not layout.parts:
         raise UserError(f'layout {layout.name!r} has no body parts: give it `parts`')
     pooling = x.new_zeros(layout.num_joints, layout.num_joints)
-    for part in layout.parts.values():
-        part = torch.tensor(part, device=x.device)
+    for joints in layout.parts.values():
+        part = torch.tensor(joints, device=x.device)
         pooling[part[:, None], part] = 1 / len(part)
     return x @ pooling

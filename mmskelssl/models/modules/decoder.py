@@ -33,5 +33,6 @@ class SequenceDecoder(nn.Module):
         """
         lengths = num_frames.cpu()
         with without_autocast(state):  # as in BiGRU
+            state = state.to(self.gru.weight_ih_l0.dtype)  # type: ignore[arg-type]  # nn.GRU does not declare it
             return run_by_length(lambda rows, _, longest: self.gru(rows.unsqueeze(1).expand(-1, longest, -1))[0],
-                                 state.to(self.gru.weight_ih_l0.dtype), lengths, int(lengths.max()))
+                                 state, lengths, int(lengths.max()))
