@@ -62,10 +62,11 @@ class FeatureExtractor:
             raise UserError(f'batch size {batch_size!r}: it must be a whole number')
         self.model, info = build_encoder(checkpoint, like)
         self.checkpoint, self.batch_size = os.fspath(checkpoint), batch_size
-        self._data = info.get('dataset')
-        if self._data is None:
+        data = info.get('dataset')
+        if data is None:
             raise UserError(f'{self.checkpoint}: does not say how its clips were preprocessed; use a checkpoint '
                             'written by tools/train.py, or name a config with like=...')
+        self._data: dict = data
         self.store = self._data.get('store')
         self.layout = get_layout(about_data(self._data)['layout'])
         self.channels = coordinates(self.model, self.checkpoint)
@@ -148,7 +149,7 @@ class _Clips:
             raise UserError('clips: expected at least one clip, got none')
         self.ids = [f'clip {i}' for i in range(len(self.clips))]
         self.labels = np.full(len(self.clips), -1)
-        self.shape = None
+        self.shape: tuple | None = None
 
     def __getitems__(self, rows: list[int]) -> dict:
         transform, layout = self.extractor._transform, self.extractor.layout

@@ -17,6 +17,7 @@ from mmskelssl.engine.run_spec import plain
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import usable_device
 from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
 
@@ -32,7 +33,7 @@ class Encoder:
         name: What tables call it; default the name of its method.
     """
     path: str
-    model: nn.Module
+    model: SkeletonEncoder
     info: dict
     store: SkeletonStore
     name: str | None = None
@@ -55,7 +56,7 @@ class Encoder:
         return build_dataset({**self.info['dataset'], 'store': self.store.path}, split, self.path)
 
 
-def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = None,
+def pair_with_data(path: str, model: SkeletonEncoder, info: dict, data: str | None = None,
                    name: str | None = None) -> Encoder:
     """Open the store of an encoder, or another one, and check that the two go together.
 
@@ -88,7 +89,7 @@ def pair_with_data(path: str, model: nn.Module, info: dict, data: str | None = N
     return Encoder(path, model, info, store, name)
 
 
-def build_encoder(path: str | os.PathLike, like: str | os.PathLike | None = None) -> tuple[nn.Module, dict]:
+def build_encoder(path: str | os.PathLike, like: str | os.PathLike | None = None) -> tuple[SkeletonEncoder, dict]:
     """:func:`~mmskelssl.engine.checkpoint.build_from_checkpoint`, with the preprocessing of a config where it is given.
 
     Args:
@@ -126,6 +127,6 @@ def coordinates(model: nn.Module, path: str) -> int:
     return channels // each
 
 
-def move_to(model: nn.Module, device: str | torch.device | None) -> nn.Module:
+def move_to(model: SkeletonEncoder, device: str | torch.device | None) -> SkeletonEncoder:
     """Move a model to a device; default the GPU where there is one."""
     return model.to(usable_device(device))

@@ -35,7 +35,8 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
         raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give each one a name of its own')
     import_plugins(imports)
     measurement = Measurement(protocols, out, **options)
-    for path, name in zip(paths, names or [None] * len(paths), strict=True):  # all first: a bad one costs no waiting
+    called: Sequence[str | None] = names or [None] * len(paths)
+    for path, name in zip(paths, called, strict=True):  # all first: a bad one costs no waiting
         measurement.add(path, *build_from_checkpoint(path), name)
     return measurement.run()
 
@@ -200,6 +201,7 @@ class Measurement:
         return made
 
     def _fuse(self) -> None:
+        assert self.fusion is not None  # as `run` has seen
         for trained in (False, True):
             members = [m for m in self._members if (m.row['encoder'] != 'untrained') == trained]
             for some in group(members, _ALIKE):
@@ -209,6 +211,7 @@ class Measurement:
                 self.output.add_ensemble(fuse(some, weights, self.fusion))
 
     def _weights(self, members: Sequence[Scores]):
+        assert self.fusion is not None  # as `run` has seen
         rows = [member.row for member in members]
         if self.fusion != 'validation':
             return fixed_weights(self.fusion, [row['stream'] for row in rows])

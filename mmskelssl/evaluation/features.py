@@ -2,6 +2,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
+from mmskelssl.models.base import SkeletonEncoder
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
     finally:
         for module, mode in modes.items():
             module.training = mode
+    assert feats is not None  # there is at least one row
     ids = [str(dataset.ids[i]) for i in rows]
     bad = np.flatnonzero(~np.isfinite(feats).all(1))
     if len(bad):
@@ -154,7 +157,7 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
     return Features(feats, np.asarray(dataset.labels, np.int64)[rows], ids)
 
 
-def _encode(model: nn.Module, batch: dict, name: str) -> np.ndarray:
+def _encode(model: Any, batch: dict, name: str) -> np.ndarray:
     """Return the features of a batch. If the model does not fit the clips, the error names the first sample."""
     shape = tuple(batch['inputs'].shape)
     try:
@@ -178,7 +181,7 @@ class FeatureBank:
         batch_size, device, progress: As in :func:`extract_features`.
         max_samples: Maximum number of clips by split, evenly spaced.
     """
-    model: nn.Module
+    model: SkeletonEncoder
     make_dataset: Callable
     batch_size: int = 256
     device: str | None = None

@@ -58,8 +58,10 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
         raise UserError(f'linear probe: all {len(labels)} training clips have class {labels[0]}; at least two classes '
                         'are needed')
     classes = max(num_classes or 0, int(labels.max()) + 1)
-    fit = _sgd if isinstance(settings, SGDRecipe) else _logreg
-    score = fit(settings, train, labels, seed, classes)
+    if isinstance(settings, SGDRecipe):
+        score = _sgd(settings, train, labels, seed, classes)
+    else:
+        score = _logreg(settings, train, labels, seed, classes)
 
     def checked(test: np.ndarray) -> np.ndarray:
         with np.errstate(over='ignore'):
