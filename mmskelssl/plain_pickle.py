@@ -169,7 +169,7 @@ class PlainUnpickler(pickle._Unpickler):
         if bytes([code]) not in (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4,
                                  pickle.NEXT_BUFFER, pickle.READONLY_BUFFER, pickle.PERSID)}
 
-    def __init__(self, file, names: Mapping[tuple[str, str], Callable] = ARRAYS, size: int | None = None,
+    def __init__(self, file, names: Mapping[tuple[str, str], object] = ARRAYS, size: int | None = None,
                  persistent: Callable | None = None, max_opcodes: int | None = None):
         size = os.fstat(file.fileno()).st_size if size is None else size
         super().__init__(_Bounded(file, size))

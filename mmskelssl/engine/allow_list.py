@@ -90,7 +90,7 @@ def _resolve(config, place: Place, where, key: str, depth: int) -> dict:
     kind = _class_of(config['type'].removeprefix('mmskelssl.'), place, where, key)
     ours = kind.__module__.startswith('mmskelssl.')
     accepted, open_ended = arguments_of(kind)
-    made = {'type': kind}
+    made: dict[str, object] = {'type': kind}
     for name, value in config.items():
         at = f'{key}.{name}'
         if name == 'type':
@@ -170,9 +170,10 @@ def arguments_of(kind: type) -> tuple[dict[str, object], bool]:
     for base in inspect.getmro(kind):
         if '__init__' not in vars(base):
             continue
-        if base is object or not isinstance(base.__init__, types.FunctionType):
+        init = vars(base)['__init__']
+        if base is object or not isinstance(init, types.FunctionType):
             return accepted, False
-        parameters = [*inspect.signature(base.__init__).parameters.values()][1:]
+        parameters = [*inspect.signature(init).parameters.values()][1:]
         for parameter in parameters:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 accepted.setdefault(parameter.name, parameter.annotation)

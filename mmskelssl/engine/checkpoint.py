@@ -11,6 +11,7 @@ from mmskelssl.engine.checkpoint_file import Refused, check_file, unusual_tensor
 from mmskelssl.engine.checkpoint_schema import check_content, describe
 from mmskelssl.engine.unpickle import STAND_INS, restore, to_plain
 from mmskelssl.errors import UserError
+from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.plain_pickle import ForeignName
 
 __all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'load_part', 'load_whole', 'to_plain']
@@ -44,17 +45,16 @@ def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
 
 def _path(path: str | PathLike) -> str:
     try:
-        path = osp.expanduser(os.fspath(path))
-        text = isinstance(path, str)
+        local = osp.expanduser(os.fspath(path))
     except TypeError:
-        text = False
-    if not text or not path:
+        local = ''
+    if not isinstance(local, str) or not local:
         raise UserError(f'{path!r} is not the path of a checkpoint')
-    if '://' in path:
-        raise UserError(f'{path}: remote checkpoints are not loaded; download the file, check it, and give its path')
-    if '\0' in path or not osp.isfile(path):
-        raise UserError(f'{path}: no such checkpoint file')
-    return path
+    if '://' in local:
+        raise UserError(f'{local}: remote checkpoints are not loaded; download the file, check it, and give its path')
+    if '\0' in local or not osp.isfile(local):
+        raise UserError(f'{local}: no such checkpoint file')
+    return local
 
 
 def _reason(path: str, error: Exception) -> str:
@@ -94,7 +94,8 @@ def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbon
 
 def _renamed(model: nn.Module, state: dict) -> dict:
     """A model's state dict under today's names; an older version may have written it."""
-    return model.rename_state(state) if hasattr(model, 'rename_state') else state
+    rename = getattr(model, 'rename_state', None)
+    return rename(state) if rename else state
 
 
 def load_part(model: nn.Module, path: str | PathLike, prefix: str, source: str | None = None) -> None:
@@ -137,7 +138,7 @@ def _kind(value: torch.Tensor) -> str:
     return f'{tuple(value.shape)}' + ('' if value.is_floating_point() else f' of {str(value.dtype)[6:]}')
 
 
-def build_from_checkpoint(path: str | PathLike) -> tuple[nn.Module, dict]:
+def build_from_checkpoint(path: str | PathLike) -> tuple[SkeletonEncoder, dict]:
     """Rebuild a model from the description inside its checkpoint, and load its weights.
 
     Returns:
@@ -147,7 +148,7 @@ def build_from_checkpoint(path: str | PathLike) -> tuple[nn.Module, dict]:
     from mmskelssl.engine.rebuild import build_model
     checkpoint = load_checkpoint(path)
     info = describe(checkpoint, path)
-    model = build_model(info['model'], path)
+    model = build_model(info['model'], os.fspath(path))
     load_whole(model.backbone, checkpoint, path, 'backbone.')
     wanted, state = model.state_dict(), _renamed(model, _state_dict(checkpoint))
     fit = {name: value for name, value in state.items() if name in wanted and _kind(wanted[name]) == _kind(value)}

@@ -83,7 +83,7 @@ def _set(items=()) -> set:
     return set(items)
 
 
-_NAMES = {
+_NAMES: dict[tuple[str, str], object] = {
     **ARRAYS,
     ('mmengine.logging.history_buffer', 'HistoryBuffer'): History,
     ('collections', 'Counter'): _counter,
@@ -145,6 +145,7 @@ def _collect(node, tensors: dict[int, int], seen: set[int] | None = None) -> Non
 def _zip(path: str) -> tuple[object, int]:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
+        assert archive.fp is not None  # the archive is open
         size = archive.fp.seek(0, 2)
         sizes = {entry.filename: entry.file_size for entry in entries}
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -168,7 +169,7 @@ def _zip(path: str) -> tuple[object, int]:
 
 def _legacy(file) -> tuple[object, int]:
     """The format before zip: three short pickles, the data, the list of storages, and these one after another."""
-    size, storages = file.seek(0, 2), {}
+    size, storages = file.seek(0, 2), dict[str, Storage]()
     file.seek(0)
 
     def storage(pid) -> Storage:

@@ -20,9 +20,10 @@ def read_config(path: str) -> Config:
         trust((cfg.get('custom_imports') or {}).get('imports') or [])
         return cfg
     except ImportError as error:
-        while error.__context__ is not None:  # mmengine hides what was missing
-            error = error.__context__
-        raise UserError(f'{path}: custom_imports: {error}; a module must lie beside the config, be installed, or be on '
+        cause: BaseException = error
+        while cause.__context__ is not None:  # mmengine hides what was missing
+            cause = cause.__context__
+        raise UserError(f'{path}: custom_imports: {cause}; a module must lie beside the config, be installed, or be on '
                         'PYTHONPATH') from error
     except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
         raise UserError(f'{path}: {type(error).__name__}: {error}') from error
@@ -46,8 +47,9 @@ def unread_names(cfg: Config, known: set[str]) -> list[str]:
     """
     if not cfg.filename or not osp.isfile(cfg.filename):
         return []
-    assigned, used = set(), set()
-    shipped, pending, seen = osp.realpath(shipped_configs()), [cfg.filename], set()
+    assigned: set[str] = set()
+    used: set[str] = set()
+    shipped, pending, seen = osp.realpath(shipped_configs()), [cfg.filename], set[str]()
     while pending:
         path = pending.pop()
         if path in seen or osp.realpath(path).startswith(shipped + osp.sep):

@@ -108,6 +108,7 @@ def _ensured(name: str, hook):
         return hook  # refused with the others
     hook = {'type': kind, **hook}
     own, found = hook_class(dict(type=kind)), hook_class(hook)
+    assert own is not None  # the types in ENSURED are registered
     if found and not issubclass(found, own):
         raise UserError(f'default_hooks.{name} is a {found.__name__} of {found.__module__}, which does not derive from '
                         f'{own.__module__}.{own.__name__}; without that {loss}')

@@ -5,18 +5,18 @@ from contextlib import contextmanager
 
 import torch
 from mmcv.transforms import Compose
-from torch import nn
 from torch.nn.modules import module as torch_modules
 
 from mmskelssl.datasets.preprocessing import build_transform
 from mmskelssl.datasets.skeleton_dataset import dataset_config
 from mmskelssl.engine.allow_list import DATASET, MODEL, TRANSFORM, allowed, resolve, resolve_all
 from mmskelssl.errors import UserError
+from mmskelssl.models.base import SkeletonEncoder
 
 MAX_BYTES, MAX_TENSORS = 1 << 30, 20_000  # of a model that a file describes; the largest published one has 20 MiB
 
 
-def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
+def build_model(config: dict, where: str, seed: int | None = None) -> SkeletonEncoder:
     """Build a model from plain data.
 
     Args:
@@ -27,8 +27,8 @@ def build_model(config: dict, where: str, seed: int | None = None) -> nn.Module:
     """
     with _one_line(f'{where}: its model cannot be built here'):
         method = allowed(MODEL).get(str(config.get('type')).removeprefix('mmskelssl.'))
-        if hasattr(method, 'rename_options'):  # an older version may have written the description
-            config = method.rename_options(config)
+        if rename := getattr(method, 'rename_options', None):  # an older version may have written the description
+            config = rename(config)
         with torch.random.fork_rng([]), torch.device('meta'), _measured(where):
             _make(resolve(config, MODEL, where))  # no memory for weights is taken before their size is known
         if seed is None:

@@ -82,7 +82,7 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
             if resume == 'auto' and cfg.load_from == last:
                 refuse_changes(last, load_checkpoint(last), spec, allow_change)
             else:
-                run_stage(name, cfg, spec, previous and dict(checkpoint=previous, carry=carry), allow_change)
+                run_stage(name, cfg, spec, dict(checkpoint=previous, carry=carry) if previous else None, allow_change)
             previous, carry = last, carries.get(name, carry)
     return last
 
@@ -157,9 +157,9 @@ def compile_encoders(model: nn.Module, **options) -> None:
 
     The state keeps its names, so that checkpoints are those of any run. The first steps take a minute or more.
     """
-    model = getattr(model, 'module', model)
+    encoder: type = type(getattr(model, 'module', model).backbone)
     for module in model.modules():
-        if type(module) is type(model.backbone):
+        if type(module) is encoder:
             module.compile(**options)
 
 

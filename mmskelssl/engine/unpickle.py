@@ -5,6 +5,7 @@ mmengine pickles ``HistoryBuffer`` objects together with their bound methods, so
 :data:`STAND_INS` only keep what they are given; :func:`restore` turns them into arrays and numbers afterwards.
 """
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -46,10 +47,11 @@ def nothing(*_):
 
 
 # For torch's own unpickler, by the names that it looks up.
-STAND_INS = [(History, 'mmengine.logging.history_buffer.HistoryBuffer'), (nothing, 'builtins.getattr'),
-             (plain_pickle.empty_bytes, 'builtins.bytes'), (Array, 'numpy.ndarray'), (Dtype, 'numpy.dtype'),
-             *((stand_in, f'numpy.{core}.multiarray.{name}') for core in ('core', '_core')
-               for stand_in, name in ((plain_pickle.new_array, '_reconstruct'), (Scalar, 'scalar')))]
+STAND_INS: list[Callable | tuple[Callable, str]] = [
+    (History, 'mmengine.logging.history_buffer.HistoryBuffer'), (nothing, 'builtins.getattr'),
+    (plain_pickle.empty_bytes, 'builtins.bytes'), (Array, 'numpy.ndarray'), (Dtype, 'numpy.dtype'),
+    *((stand_in, f'numpy.{core}.multiarray.{name}') for core in ('core', '_core')
+      for stand_in, name in ((plain_pickle.new_array, '_reconstruct'), (Scalar, 'scalar')))]
 
 _PLAIN_HISTORY = {'_history', '_count', 'max_length'}
 
@@ -87,7 +89,7 @@ def to_plain(value, path: str = '', dropped: list[str] | None = None):
         return dict(_history=torch.as_tensor(np.array(log, np.float64)),
                     _count=torch.as_tensor(np.array(count, np.int64)), max_length=int(value.max_length))
     if isinstance(value, dict):
-        made = OrderedDict() if isinstance(value, OrderedDict) else {}
+        made: dict = OrderedDict() if isinstance(value, OrderedDict) else {}
         made.update((to_plain(k, path, dropped), to_plain(v, f'{path}.{k}', dropped)) for k, v in value.items())
         return made
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -13,6 +13,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import FeatureBank, Features, extract_features
 from mmskelssl.evaluation.knn import knn_scores
 from mmskelssl.evaluation.metrics import accuracies
+from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.monitors import effective_rank, feature_std, in_batch_top1, mean_cosine
 from mmskelssl.registry import DATASETS, HOOKS
 
@@ -171,7 +172,7 @@ def _spaced(count: int) -> list[int]:
 
 
 @torch.no_grad()
-def view_top1(model: torch.nn.Module, clips, batch_size: int) -> float:
+def view_top1(model: SkeletonEncoder, clips, batch_size: int) -> float:
     """Percent of clips whose feature under one random view is nearest, in a batch, to that under another one.
 
     The views are the first two of the model's preprocessor that are augmented independently; NaN where there are not

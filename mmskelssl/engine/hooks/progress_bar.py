@@ -18,7 +18,7 @@ STEPS, SEVERAL = 10, 4
 class Pace:
     """Seconds per step: the first ones, the recent ones."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.first: float | None = None
         self.recent: deque[float] = deque(maxlen=STEPS)
         self.slow = False
