@@ -11,6 +11,7 @@ import os
 import os.path as osp
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _about(folder: OwnFolder, key: str) -> dict:
             raise ValueError('nested too deeply') from None
 
 
-def map_array(file, dtype, mode: str = 'r') -> np.memmap:
+def map_array(file, dtype, mode: Literal['r', 'r+'] = 'r') -> np.memmap:
     """Map the array of an open npy file, which has to be of this type and exactly as long as its header says."""
     version = np.lib.format.read_magic(file)
     header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]

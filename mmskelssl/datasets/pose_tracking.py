@@ -116,7 +116,7 @@ def _matches(tracks: list, detections: np.ndarray, scores: bool) -> list[tuple[i
     shown = (last != 0).any(-1, keepdims=True)
     size = np.linalg.norm(np.where(shown, last, -np.inf).max(1) - np.where(shown, last, np.inf).min(1), axis=-1)
     distance = np.where(both.any(-1), mean / np.maximum(size, 1e-9)[:, None], np.inf)
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     for at in np.argsort(distance, axis=None, kind='stable'):
         track, i = divmod(int(at), distance.shape[1])
         if distance[track, i] > GATE:

@@ -92,7 +92,8 @@ class SkeletonDataset(Dataset):
             raise UserError(f'{store}: sample {self.ids[worst]} has label {self.labels[worst]}, but there are '
                             f'{self.num_classes} classes')
         self.clips, self.num_frames = preprocessed(self.store, pipeline, cache_dir)
-        self.resident, self.held = resident, None
+        self.resident = resident
+        self.held: torch.Tensor | None = None
         self.metainfo = dict(classes=self.store.classes, layout=self.store.layout.name,
                              data_hash=self.store.data_hash, split=split)
 
@@ -111,14 +112,14 @@ class SkeletonDataset(Dataset):
 
     def __getitems__(self, indices: list[int]) -> dict:
         """A batch: ``inputs`` (B, C, T, V, M) float32; ``data_samples`` with index, num_frames and, if known, label."""
-        indices = np.asarray(indices)
-        rows = self.positions[indices]
+        chosen = np.asarray(indices)
+        rows = self.positions[chosen]
         if self.resident and self.held is None:  # not before: a subclass may narrow the positions first
             self.held = torch.from_numpy(self.clips[self.positions]).to(get_device())
-        inputs = torch.from_numpy(self.clips[rows]) if self.held is None else self.held[torch.from_numpy(indices)]
+        inputs = torch.from_numpy(self.clips[rows]) if self.held is None else self.held[torch.from_numpy(chosen)]
         samples = dict(index=torch.from_numpy(rows), num_frames=torch.from_numpy(self.num_frames[rows]))
         if (self.labels >= 0).all():
-            samples['label'] = torch.from_numpy(self.labels[indices])
+            samples['label'] = torch.from_numpy(self.labels[chosen])
         return dict(inputs=inputs, data_samples=samples)
 
     def __getitem__(self, index: int) -> dict:

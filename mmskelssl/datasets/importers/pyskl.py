@@ -76,7 +76,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         try:
             keypoint = _in_order(np.asarray(sample['keypoint'], np.float32), sample, axes)
             if first is not None and keypoint.ndim == 4:
-                check_size(*(array[..., :2] if flat else array for array in (keypoint, first)), 'the first sample')
+                width = 2 if flat else None
+                check_size(keypoint[..., :width], first[..., :width], 'the first sample')
             score = sample.get('keypoint_score')
             if score is not None:
                 score = _in_order(np.asarray(score, np.float32)[..., None], sample, axes)[..., 0]

@@ -25,7 +25,7 @@ def layout_of_motion(motion: Motion, source: str) -> dict:
     """
     names = motion.names
     partner = {i: names.index(other) for i, name in enumerate(names) if (other := _mirrored(name)) in names}
-    left = [i for i in partner if _SIDE.search(names[i])[0][0] in 'lL']
+    left = [i for i in partner if (found := _SIDE.search(names[i])) and found[0][0] in 'lL']
     limb: dict[int, int] = {}  # joint -> the first joint of its limb
     for i, parent in enumerate(motion.parents):
         if parent in limb:

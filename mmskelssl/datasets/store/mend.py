@@ -19,7 +19,7 @@ def fill_gaps(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
         return keypoints, ''
     seen = np.isfinite(keypoints).all(-1)  # (M,T,V)
     gaps = f'{seen.size - seen.sum()} of {seen.size} joint positions'
-    known = seen & keypoints.any((2, 3))[..., None]
+    known = seen & np.asarray(keypoints.any((2, 3)))[..., None]
     holes = np.argwhere(~seen.all(1))  # (person, joint)
     never = [int(joint) for person, joint in holes if not known[person, :, joint].any()]
     if never:
@@ -54,5 +54,5 @@ def drop_empty(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
 
 def bodies(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(M,) persons who are seen in any frame, and (T,) frames in which anybody is seen, of a clip (M, T, V, C)."""
-    seen = keypoints.any((2, 3))
-    return seen.any(1), seen.any(0)
+    seen = np.asarray(keypoints.any((2, 3)))
+    return np.asarray(seen.any(1)), np.asarray(seen.any(0))

@@ -1,6 +1,7 @@
 """One pool of several stores."""
 import os.path as osp
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -56,20 +57,22 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
             print(f'note: {store.path} has no scores: 1 for each joint that is not at the origin')
     with StoreWriter(out, layout, **kind, source=f'merge {" ".join(paths)}', options=options,
                      overwrite=overwrite) as writer:
-        classes, subjects, joint = [], 0, set.intersection(*(set(store.splits) for store in stores.values()))
+        classes: list[str] = []
+        subjects, joint = 0, set.intersection(*(set(store.splits) for store in stores.values()))
         for name, store in stores.items():
             named = store.classes or [str(i) for i in range(int(store.labels.max()) + 1)]
             if store.labels.max() >= len(named):
                 raise UserError(f'{store.path}: a label is outside its {len(named)} classes: repair it first')
+            mask: dict = dict(mask=name) if names else {}
             for i, sample in enumerate(store.samples):
                 about = {k: v for k, v in sample.items() if k not in OWN}
                 for key, shift in (('label', len(classes)), ('subject', subjects)):
                     about[key] = None if about.get(key) is None else about[key] + shift
                 keypoints, scores = store.keypoints(i), store.scores(i)
                 if kind['scores'] and scores is None:
-                    scores = keypoints.any(-1).astype(np.float32)
+                    scores = np.asarray(keypoints.any(-1)).astype(np.float32)
                 writer.add(f'{name}/{sample["id"]}', ways[name](keypoints), scores=joined(ways[name], scores),
-                           **about, **(dict(mask=name) if names else {}))
+                           **about, **mask)
             for split, ids in store.splits.items():
                 ids = [f'{name}/{sample}' for sample in ids]
                 writer.set_split(f'{name}_{split}', ids)
@@ -87,7 +90,7 @@ Way = Callable[[np.ndarray], np.ndarray]
 
 
 def _ways(stores: dict[str, SkeletonStore], to: str | None, names: bool,
-          missing: Missing) -> tuple[SkeletonLayout, dict[str, Way], dict]:
+          missing: Missing) -> tuple[SkeletonLayout, Mapping[str, Way], dict]:
     """The pool's layout, how a clip of each store gets there, and what the provenance says of it."""
     for store in stores.values():
         refuse_pool(store)
@@ -95,7 +98,7 @@ def _ways(stores: dict[str, SkeletonStore], to: str | None, names: bool,
         raise UserError('merge takes --to or --names, not both')
     if names:
         union = union_layout(store.layout for store in stores.values())
-        return union, {name: lambda clip, layout=store.layout: into_union(clip, layout, union)
+        return union, {name: partial(into_union, layout=store.layout, union=union)
                        for name, store in stores.items()}, dict(names=True)
     if to:
         target = read_layout(to)

@@ -11,7 +11,7 @@ or 1.3 of their length, and below 0.065 when cut by 7 to 13 % too. Across their 
 two performances come below 0.06; people who stand still but for one hand may come as near as 0.045. The default limit
 is 0.05.
 """
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class Near:
     distance: float
 
 
-def near_duplicates(store: SkeletonStore, samples: Sequence[int], others: Sequence[int],
+def near_duplicates(store: SkeletonStore, samples: Iterable[int], others: Iterable[int],
                     limit: float = LIMIT) -> list[Near]:
     """For each sample that has one, its nearest other within the limit, ordered by distance.
 
@@ -47,15 +47,15 @@ def near_duplicates(store: SkeletonStore, samples: Sequence[int], others: Sequen
         samples, others: Positions in the store; a sample is not compared with itself.
         limit: Largest distance.
     """
-    samples, others = (dict.fromkeys(int(i) for i in rows) for rows in (samples, others))
+    chosen, against = (dict.fromkeys(int(i) for i in rows) for rows in (samples, others))
     persons: dict[int, int] = {}
-    for i in samples | others:
+    for i in chosen | against:
         clip = _moving(store.keypoints(i))
         if clip is not None:
             persons[i] = len(clip)
     found: dict[int, Near] = {}
     for count in sorted(set(persons.values())):
-        mine, theirs = ([i for i in rows if persons.get(i) == count] for rows in (samples, others))
+        mine, theirs = ([i for i in rows if persons.get(i) == count] for rows in (chosen, against))
         for i, j in _candidates(store, mine, theirs, limit) if mine and theirs else ():
             apart = distance(store.keypoints(i), store.keypoints(j))
             if apart <= limit and (i not in found or apart < found[i].distance):
@@ -77,9 +77,9 @@ def _candidates(store: SkeletonStore, samples: list[int], others: list[int],
     """Pairs whose projections are within the limit of each other, with a cut of either."""
     every = list(dict.fromkeys([*samples, *others]))
     chosen = every if len(every) <= _SAMPLE else np.random.default_rng(0).choice(every, _SAMPLE, replace=False)
-    curves = np.stack([_curves(_moving(store.keypoints(int(i))), 1)[0] for i in chosen])
+    curves = np.stack([_curves(_comparable(store, int(i)), 1)[0] for i in chosen])
     basis = np.linalg.svd(curves, full_matrices=False)[2][:_DIMENSIONS].T  # orthonormal columns
-    cuts = {i: _curves(_moving(store.keypoints(i))) @ basis
+    cuts = {i: _curves(_comparable(store, i)) @ basis
             for i in track(every, 'comparing', disable=len(every) < 2000)}
     whole = np.stack([cuts[j][0] for j in others])
     parts = np.concatenate([cuts[j] for j in others])
@@ -93,6 +93,12 @@ def _candidates(store: SkeletonStore, samples: list[int], others: list[int],
                 yield block[row], others[column]
 
 
+def _comparable(store: SkeletonStore, i: int) -> np.ndarray:
+    clip = _moving(store.keypoints(i))
+    assert clip is not None  # `near_duplicates` passes no others
+    return clip
+
+
 def _squares(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(N, M) squared distances."""
     return (first ** 2).sum(1)[:, None] + (second ** 2).sum(1) - 2 * first @ second.T
@@ -104,7 +110,7 @@ def _moving(keypoints: np.ndarray) -> np.ndarray | None:
     A frame without a person repeats the nearest one with them.
     """
     keypoints = np.asarray(keypoints)
-    seen = keypoints.any((2, 3))
+    seen = np.asarray(keypoints.any((2, 3)))
     frames = np.flatnonzero(seen.any(0))
     if not len(frames) or frames[-1] - frames[0] + 1 < LEAST:
         return None

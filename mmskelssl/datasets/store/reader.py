@@ -35,9 +35,8 @@ class SkeletonStore:
             raise UserError(f'{self.path} is no store (no index.json): make one with `python tools/prepare_data.py '
                             f'SOURCE PATH --out {self.path}`')
         self.rows = self._map('keypoints.npy')
-        self._columns = read_columns(self.path, len(self.rows) if self.rows.ndim else 0)
-        if self._columns is None:
-            self._columns = index_columns(self.index)
+        columns = read_columns(self.path, len(self.rows) if self.rows.ndim else 0)
+        self._columns: dict = index_columns(self.index) if columns is None else columns
         self.head: dict = self._columns['head']
         self.layout: SkeletonLayout = get_layout(self.head['layout'])
         self.channels: int = self.head['channels']
@@ -69,7 +68,7 @@ class SkeletonStore:
         return self.path  # no mapped array travels to other processes
 
     def __setstate__(self, path: str):
-        self.__init__(path)
+        self.__init__(path)  # type: ignore[misc]  # a subclass takes the path alone, too
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -99,9 +98,11 @@ class SkeletonStore:
         """Position of each id; refuses duplicates."""
         positions = {name: i for i, name in enumerate(self.ids)}
         if len(positions) < len(self.ids):
-            seen = set()
-            twice = next(name for name in self.ids if name in seen or seen.add(name))
-            raise UserError(f'{self.path}: the id {twice!r} stands twice in index.json')
+            seen: set[str] = set()
+            for name in self.ids:
+                if name in seen:
+                    raise UserError(f'{self.path}: the id {name!r} stands twice in index.json')
+                seen.add(name)
         return positions
 
     @cached_property

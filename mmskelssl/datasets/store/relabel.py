@@ -29,7 +29,7 @@ def relabel(path: str, table: str | None = None, rename: Sequence[str] = (), ove
     if rows and not columns:
         raise UserError(f'{table} has a column name, but none of {", ".join(COLUMNS)}')
     names = dict(_pair(text) for text in rename)
-    options = dict(table=table, rename=list(rename))
+    options: dict = dict(table=table, rename=list(rename))
     with edited(path, 'relabel', options) as store:
         known = [sample for sample in store.samples if sample['id'] in rows]
         lost = [name for name in rows if name not in store.positions]
@@ -39,7 +39,7 @@ def relabel(path: str, table: str | None = None, rename: Sequence[str] = (), ove
         _set_labels(store, rows if 'label' in columns else {}, names)
         for sample in known:
             _set(sample, rows[sample['id']], columns)
-        if 'split' in columns:
+        if table and 'split' in columns:
             _set_splits(store, known, overwrite, table)
         options.update(changed=len(known), not_found=lost)
     print(f'{path}: {len(known)} of {len(store.samples)} samples are named by the table' if rows else
@@ -65,9 +65,9 @@ def _set_labels(store: SkeletonStore, rows: dict[str, dict], rename: dict[str, s
     if unknown is not None:
         raise UserError(f'{store.path} has no class {unknown!r}; it has {", ".join(classes) or "none"}')
     names = [None if label < 0 else rename.get(classes[label], classes[label]) for label in store.labels]
-    for i, sample in enumerate(store.ids):
-        if sample in rows:
-            names[i] = rows[sample].get('label') or None
+    for i, known in enumerate(store.ids):
+        if known in rows:
+            names[i] = rows[known].get('label') or None
     used = {name for name in names if name is not None}
     kept = [name for name in dict.fromkeys(rename.get(name, name) for name in classes) if name in used or not rows]
     kept += sorted(used - set(kept), key=natural)

@@ -27,11 +27,12 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
                      options=dict(drop_twins=drop_twins), overwrite=overwrite) as writer:
         for i in track(range(len(store)), 'repairing', disable=len(store) < 5000):
             about = {k: v for k, v in store.samples[i].items() if k not in ('id', 'offset', 'persons', 'frames')}
-            name, keypoints, done = store.ids[i], np.array(store.keypoints(i)), []
+            name, clip, done = store.ids[i], np.array(store.keypoints(i)), list[str]()
             scores = store.scores(i)
             if scores is not None:  # what is filled in was not seen
-                persons, frames = bodies(keypoints)
-                scores = np.where(np.isfinite(keypoints).all(-1), scores, 0)[persons][:, frames]
+                persons, frames = bodies(clip)
+                scores = np.where(np.isfinite(clip).all(-1), scores, 0)[persons][:, frames]
+            keypoints: np.ndarray | None = clip
             for mend in (fill_gaps, drop_empty):
                 if keypoints is not None:
                     keypoints, text = mend(keypoints)

@@ -82,7 +82,8 @@ def _whole_groups(keys: list[Hashable], share: float, seed: int, by: str, path: 
         raise UserError(f'{path}: all samples are of one {by}, {groups[0]!r}, so it cannot be split by {by}')
     place = {key: i for i, key in enumerate(groups)}
     group_of = np.array([place[key] for key in keys])
-    sizes, wanted, taken = np.bincount(group_of), share * len(keys), []
+    sizes, wanted = np.bincount(group_of), share * len(keys)
+    taken: list[int] = []
     order = np.random.default_rng(seed).permutation(len(groups)).tolist()
     for group in order:
         size = sizes[taken].sum()

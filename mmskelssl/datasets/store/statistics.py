@@ -21,7 +21,7 @@ def store_stats(path: str) -> dict:
     persons, energy, sampled = np.zeros(len(store), int), np.zeros(len(store)), []
     for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
         keypoints = store.keypoints(i)
-        seen = keypoints.any((2, 3))
+        seen = np.asarray(keypoints.any((2, 3)))
         persons[i] = seen.any(1).sum()
         steps = seen[:, 1:] & seen[:, :-1]
         if steps.any():

@@ -60,7 +60,7 @@ def subset(path: str, out: str, split: str | None = None, classes: Sequence[str]
     names = [store.classes[label] for label in labels] if classes and store.classes else store.classes
     with StoreWriter(out, store.layout, classes=names, **kind_of(store), source=f'subset {path}', options=options,
                      overwrite=overwrite) as writer:
-        for i in rows:
+        for i in map(int, rows):
             about = {key: value for key, value in store.samples[i].items() if key not in OWN}
             if classes and store.classes:
                 about['label'] = labels.index(about['label'])

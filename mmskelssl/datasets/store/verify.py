@@ -53,7 +53,8 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
         faults.append(Fault('index.npz says otherwise than index.json, which counts: remove index.npz'))
     faults += [Fault(f'{file}, made of this store earlier, has changed since it was written; it was removed, and what '
                      'was trained or measured with it may be wrong') for file in check_caches(path, store.data_hash)]
-    contents, by_fault = [], {}
+    contents: list[bytes] = []
+    by_fault: dict[tuple[str, bool], list[str]] = {}
     for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
         keypoints = store.keypoints(i)
         contents.append(hashlib.sha256(np.ascontiguousarray(keypoints).data).digest())
@@ -75,7 +76,7 @@ def _faults_of(keypoints: np.ndarray, scores: np.ndarray | None) -> Iterable[tup
         yield 'a score is not a number from 0 on', True
     if not np.isfinite(keypoints).all():
         yield 'NaN or Inf', True
-    seen = keypoints.any((2, 3))
+    seen = np.asarray(keypoints.any((2, 3)))
     if not seen.any():
         yield 'every coordinate is zero, there is no body in it', True
         return
@@ -88,8 +89,13 @@ def _faults_of(keypoints: np.ndarray, scores: np.ndarray | None) -> Iterable[tup
 
 
 def _repeated(names: Iterable[str]) -> tuple[str, ...]:
-    seen = set()
-    return tuple(dict.fromkeys(name for name in names if name in seen or seen.add(name)))
+    seen: set[str] = set()
+    repeated: dict[str, None] = {}  # in order
+    for name in names:
+        if name in seen:
+            repeated[name] = None
+        seen.add(name)
+    return tuple(repeated)
 
 
 def _split_faults(store: SkeletonStore, contents: list[bytes]) -> list[Fault]:

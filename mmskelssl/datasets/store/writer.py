@@ -44,6 +44,7 @@ class StoreWriter:
         overwrite: Replace a store that is there; a folder that is no store is never touched.
         resume: Keep finished files of an interrupted import in ``.NAME.partial`` beside the store, and go on from it.
     """
+    channels: int
 
     def __init__(self, path: str | os.PathLike, layout: str | dict | SkeletonLayout | None = None,
                  channels: int = 3, units: str = 'm', classes: list[str] | None = None, source: str = '',
@@ -51,14 +52,19 @@ class StoreWriter:
                  third: str = ''):
         self.path, self.overwrite, self.resume = os.fspath(path), overwrite, resume
         self._check_place()
-        self.samples, self.splits, self.rows = [], {}, 0
-        self.skipped, self.repaired, self.noted = [], [], []
+        self.samples: list[dict] = []
+        self.splits: dict[str, list[str]] = {}
+        self.rows = 0
+        self.skipped: list[dict] = []
+        self.repaired: list[dict] = []
+        self.noted: list[dict] = []
         self._ids: set[str] = set()
         self._store = ''
-        self.index = dict(version=VERSION, classes=list(classes or []), provenance=dict(
+        self.index: dict = dict(version=VERSION, classes=list(classes or []), provenance=dict(
             source=source, options=options or {}, importer_version=__version__, skipped=self.skipped,
             repaired=self.repaired, noted=self.noted))
-        self.layout, self.scored = None, False
+        self.layout: SkeletonLayout | None = None
+        self.scored = False
         if layout is not None:
             self.describe(layout, channels, units, scores, third)
 
@@ -121,6 +127,7 @@ class StoreWriter:
         Coordinates that are not finite are filled in where the joint is seen in other frames
         (:func:`~mmskelssl.datasets.store.mend.fill_gaps`), which is noted; otherwise the sample is refused.
         """
+        assert self.layout is not None  # described before the first sample
         keypoints = np.asarray(keypoints)
         wanted = (self.layout.num_joints, self.channels)
         if keypoints.ndim != 4 or keypoints.shape[2:] != wanted:
@@ -133,10 +140,11 @@ class StoreWriter:
                 frames = np.ascontiguousarray(keypoints, np.float32)
         except (TypeError, ValueError) as error:
             raise UserError(f'sample {name}: keypoints are no numbers ({error})') from None
-        known = np.isfinite(frames).all(-1)
-        frames, filled = fill_gaps(frames)
-        if frames is None:
+        known = np.asarray(np.isfinite(frames).all(-1))
+        mended, filled = fill_gaps(frames)
+        if mended is None:
             raise UserError(f'sample {name}: keypoints hold NaN or Inf, {filled}')
+        frames = mended
         unscored = self.scored and scores is None
         if scores is not None:
             if not self.scored:
@@ -144,7 +152,7 @@ class StoreWriter:
             scores, repaired = _checked_scores(name, scores, known)
             filled = '; '.join(filter(None, (filled, repaired)))
         elif self.scored:
-            scores = (frames.any(-1) & known).astype(np.float32)
+            scores = (np.asarray(frames.any(-1)) & known).astype(np.float32)
         if scores is not None:
             frames = np.concatenate([frames, scores[..., None]], -1)
         if name in self._ids:
@@ -264,6 +272,7 @@ class StoreWriter:
         if not self.samples:
             first = f' (first: {self.skipped[0]["id"]}: {self.skipped[0]["reason"]})' if self.skipped else ''
             raise UserError(f'{self.path}: no sample could be imported, so no store was written{first}')
+        assert self.layout is not None  # described before the first sample
         self._store = osp.join(self._folder, 'store')
         shutil.rmtree(self._store, ignore_errors=True)  # of an import that was killed
         os.mkdir(self._store)

@@ -133,9 +133,10 @@ def numbered(files: Sequence[str], frames: Sequence[list]) -> list[list]:
     if len(set(numbers)) < len(numbers) and len({re.sub(r'\d+', '#', name) for name in names}) == 1:
         at = _changing(names)
         numbers = [int(re.findall(r'\d+', name)[at]) for name in names]
-    if None in numbers or len(set(numbers)) < len(numbers):
+    known = [number for number in numbers if number is not None]
+    if len(set(known)) < len(numbers):
         return list(frames)
     try:
-        return in_order(list(zip(numbers, frames, strict=True)))
+        return in_order(list(zip(known, frames, strict=True)))
     except ValueError:
         return list(frames)
