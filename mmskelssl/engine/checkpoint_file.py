@@ -9,6 +9,7 @@ import pickle
 import zipfile
 from dataclasses import dataclass
 
+from mmskelssl.engine.checkpoint_zip import check_table
 from mmskelssl.engine.unpickle import History, nothing
 from mmskelssl.plain_pickle import ARRAYS, PlainUnpickler, StandIn, restore
 
@@ -152,6 +153,7 @@ def _zip(path: str) -> tuple[object, int]:
             raise Refused('is compressed: torch writes no such file, and it may unpack to any size')
         if len(sizes) < len(entries) or sum(sizes.values()) > size:
             raise Refused('has entries that lie upon each other, and may unpack to any size')
+        check_table(archive)
         pickles = [name for name in sizes if name.endswith('/data.pkl') and name.count('/') == 1]
         if len(pickles) != 1 or any(name.endswith('/constants.pkl') for name in sizes):
             raise ValueError('not one data.pkl')
