@@ -8,9 +8,18 @@ import select
 import sys
 from collections.abc import Callable
 
+LONGEST_MESSAGE = 4000  # characters
+
 
 class UserError(ValueError):
-    """A mistake in the data, the config or the command line. The message states where it is and how to fix it."""
+    """A mistake in the data, the config or the command line. The message states where it is and how to fix it.
+
+    Messages quote names from files. They are cut at :data:`LONGEST_MESSAGE` characters.
+    """
+
+    def __init__(self, *args):
+        super().__init__(*(f'{arg[:LONGEST_MESSAGE]}...' if isinstance(arg, str) and len(arg) > LONGEST_MESSAGE else arg
+                           for arg in args))
 
 
 # Import name -> name of the distribution on PyPI, if the two differ.

@@ -23,6 +23,7 @@ from mmskelssl.models.modules.norm import check_norm
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
 _MAX_DEPTH, _MAX_NUMBER = 24, 1 << 31
+MAX_NAME, MAX_TYPES, MAX_KEYS = 200, 1000, 20_000  # characters of a name; classes and keys of a description
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def resolve(config: dict, place: Place, where) -> dict:
     Raises:
         UserError: The first thing that is not allowed, with its place in the description.
     """
+    _check_size(config, where)
     return _resolve(config, place, where, place.what, 0)
 
 
@@ -81,7 +83,24 @@ def resolve_all(configs, place: Place, where, key: str) -> list[dict]:
     """:func:`resolve` for a list, such as a pipeline."""
     if not isinstance(configs, (list, tuple)):
         raise UserError(f'{where}: {key} is a {type(configs).__name__}, not a list')
+    _check_size(configs, where)
     return [_resolve(config, place, where, f'{key}[{i}]', 0) for i, config in enumerate(configs)]
+
+
+def _check_size(config, where) -> None:
+    """Refuse descriptions with too many parts or too long names: each takes time, and names appear in messages."""
+    types, keys, level = 0, 0, [config]
+    for _ in range(_MAX_DEPTH + 8):  # deeper ones are refused later
+        for node in level:
+            if isinstance(node, dict):
+                types, keys = types + ('type' in node), keys + len(node)
+                if any(len(str(key)) > MAX_NAME for key in node) or len(str(node.get('type', ''))) > MAX_NAME:
+                    raise UserError(f'{where}: its description has a name of more than {MAX_NAME} characters')
+        if types > MAX_TYPES or keys > MAX_KEYS:
+            raise UserError(f'{where}: its description has more than {MAX_TYPES:,} parts or {MAX_KEYS:,} keys')
+        level = [item for node in level if isinstance(node, (dict, list, tuple))
+                 for item in (node.values() if isinstance(node, dict) else node)
+                 if isinstance(item, (dict, list, tuple))]
 
 
 def _resolve(config, place: Place, where, key: str, depth: int) -> dict:

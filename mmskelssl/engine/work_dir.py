@@ -63,8 +63,11 @@ def read_manifest(work_dir: str) -> dict[str, dict]:
 
     What is no name of a checkpoint in this folder is left out: files are removed by these names.
     """
+    path = osp.join(work_dir, 'manifest.json')
+    if not osp.isfile(path):  # a pipe would block
+        return {}
     try:
-        with open(osp.join(work_dir, 'manifest.json'), encoding='utf-8') as file:
+        with open(path, encoding='utf-8') as file:
             content = json.loads(file.read(_MAX_MANIFEST))
         return {name: dict(entry) for name, entry in content.items() if re.fullmatch(r'\w[\w.-]*\.pth', name)}
     except (AttributeError, OSError, RecursionError, TypeError, ValueError):

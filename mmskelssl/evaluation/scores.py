@@ -1,6 +1,7 @@
 """Scores of test clips by sample id, used to combine streams."""
 import io
 import json
+import os.path as osp
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import numpy as np
 
 from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError
+from mmskelssl.npz import sized
 
 _LIMIT = 1 << 30  # maximum size of an unpacked file in bytes
 
@@ -48,15 +50,17 @@ def load_scores(path: str) -> Scores:
     Raises:
         UserError: If the file is missing, too large or invalid.
     """
+    if osp.exists(path) and not osp.isfile(path):  # a pipe would block
+        raise UserError(f'{path} is not a regular file')
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _LIMIT:
             raise UserError(f'{path}: would unpack to {size} bytes, too large for a file of scores')
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ('ids', 'scores', 'labels')}
+            arrays = {key: sized(file[key]) for key in ('ids', 'scores', 'labels')}
             row = json.loads(str(file['row'])) if 'row' in file else {}
-            classes = [str(name) for name in file['classes'].ravel()] if 'classes' in file else []
+            classes = [str(name) for name in sized(file['classes']).ravel()] if 'classes' in file else []
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
     except KeyError as error:

@@ -68,7 +68,7 @@ def read_layout(text: str) -> SkeletonLayout:
     try:
         with open(text, encoding='utf-8') as file:
             return get_layout(json.load(file))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise UserError(f'layout {text} cannot be read: {error}') from error
 
 

@@ -1,7 +1,5 @@
 """AMASS: pose parameters of SMPL, ``poses`` (T, 156) and ``trans``; joints by forward kinematics of a body model."""
-import io
 import os.path as osp
-import zipfile
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -11,10 +9,11 @@ import numpy as np
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, SplitSeed, TestShare
-from mmskelssl.datasets.importers.source import MAX_BYTES, Source
+from mmskelssl.datasets.importers.source import Source
 from mmskelssl.datasets.mocap.motion import forward_kinematics, resample
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
+from mmskelssl.npz import read_npz
 
 BODY = 22  # joints of the body, which SMPL, SMPL-H and SMPL-X share
 # A y-up file of (x, y, z) from AMASS's z-up one.
@@ -60,7 +59,7 @@ class _Motions:
         self.model, self.fps, self.about = model, fps, about
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
-        arrays = _arrays(data, ('poses', 'trans', 'betas', 'mocap_framerate', 'mocap_frame_rate'))
+        arrays = read_npz(data, ('poses', 'trans', 'betas', 'mocap_framerate', 'mocap_frame_rate'))
         if 'poses' not in arrays or 'trans' not in arrays:
             raise ValueError('no AMASS file: it needs poses and trans')
         positions = joints_of(arrays['poses'], arrays['trans'], arrays.get('betas', np.zeros(0)), *_model(self.model))
@@ -97,7 +96,7 @@ def joints_of(poses: np.ndarray, trans: np.ndarray, betas: np.ndarray, template:
 def _model(file: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Joints (22, 3) of the average body, their change with the shape (22, 3, B), and parents (22,)."""
     try:
-        arrays = _arrays(Source(file).read('.'), ('v_template', 'shapedirs', 'J_regressor', 'kintree_table'))
+        arrays = read_npz(Source(file).read('.'), ('v_template', 'shapedirs', 'J_regressor', 'kintree_table'))
         regressor = np.asarray(arrays['J_regressor'], np.float64)[:BODY]
         template = regressor @ np.asarray(arrays['v_template'], np.float64)
         shapes = np.einsum('jv,vcb->jcb', regressor, np.asarray(arrays['shapedirs'], np.float64))
@@ -109,16 +108,3 @@ def _model(file: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                         f'({type(error).__name__}: {error})') from None
     parents[0] = 0
     return template, shapes, parents
-
-
-def _arrays(data: bytes, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The arrays of these names; others, such as pickled ones, are not looked at."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > 4 * MAX_BYTES:
-            raise ValueError(f'it would unpack to {size >> 20} MiB')
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in keys if key in arrays.files}
-    except zipfile.BadZipFile as error:
-        raise ValueError(f'no .npz file ({error})') from None

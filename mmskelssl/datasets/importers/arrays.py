@@ -3,10 +3,7 @@ import io
 import json
 import os.path as osp
 import re
-import zipfile
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -17,13 +14,14 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import LABELS, Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare, ThirdNumber
 from mmskelssl.datasets.importers.pose.recognise import outline
-from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
+from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
 from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, third_number, units_of
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
+from mmskelssl.npz import loaded, read_npz
 
 Axes = Annotated[str | None, (
     'Order of the axes of arrays: N clips, M persons, T frames, V joints, C coordinates, such as NTVC; default TVC, '
@@ -156,7 +154,7 @@ def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> li
     """(key, clip (M, T, V, C), what the file says of it) for each clip of a file; the key is '' where there is one."""
     ending = name.lower().rsplit('.', 1)[-1]
     if ending == 'npz':
-        arrays = _npz(data)
+        arrays = read_npz(data)
         if any(re.fullmatch('x_(train|test|val)', key) for key in arrays):
             return _train_test(arrays, joints, name)
         if 'keypoints' in arrays:
@@ -167,7 +165,7 @@ def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> li
         return [(f'{key}/{i:06d}' if len(clips) > 1 else key, clip, {}) for key, array in arrays.items()
                 for clips in [clips_of(array, joints, axes, f'{key}: ')] for i, clip in enumerate(clips)]
     if ending == 'npy':
-        array = _loaded(lambda: np.load(io.BytesIO(data), allow_pickle=False))
+        array = loaded(lambda: np.load(io.BytesIO(data), allow_pickle=False))
     elif ending in ('csv', 'tsv'):
         return _from_table(data, joints)
     else:
@@ -239,25 +237,6 @@ def _label(label, what: str) -> int:
     if isinstance(label, bool) or not isinstance(label, int | float) or label != int(label):
         raise ValueError(f'{what}: label {label!r} is no whole number')
     return int(label)
-
-
-def _npz(data: bytes) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > 4 * MAX_BYTES:
-        raise ValueError(f'it would unpack to {size >> 20} MiB')
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {key: _loaded(partial(arrays.__getitem__, key), key) for key in arrays.files}
-
-
-def _loaded(load: Callable[[], np.ndarray], key: str = '') -> np.ndarray:
-    try:
-        return load()
-    except ValueError as error:
-        if 'Object arrays' not in str(error):
-            raise
-        raise ValueError(f'{key}{": " if key else ""}Object array, a pickle, which is not read; clips that differ '
-                         'in length go under a key each: np.savez(FILE, **{NAME: CLIP, ...})') from None
 
 
 def _stacked(arrays: dict[str, np.ndarray], joints: int, axes: str | None) -> list[tuple[str, np.ndarray, dict]]:

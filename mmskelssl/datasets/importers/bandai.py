@@ -5,7 +5,6 @@ The published files are .bvh in centimetres, ``dataset-2_ACTION_STYLE_NNN.bvh``.
 from the frame before; ``frames`` (clips,) their lengths; ``ids``, ``action``, ``style`` (clips,); the names ``actions``
 and ``styles``; ``joints``; ``fps``.
 """
-import io
 import re
 import zipfile
 from functools import partial
@@ -15,12 +14,13 @@ import numpy as np
 
 from mmskelssl.datasets.importers.import_files import add_or_skip, import_files
 from mmskelssl.datasets.importers.options import Jobs
-from mmskelssl.datasets.importers.source import MAX_BYTES, Source, stem, text_of
+from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import split_by
 from mmskelssl.datasets.mocap import read_bvh, resample
 from mmskelssl.datasets.mocap.motion import MAX_BYTES as MAX_MOTION
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
+from mmskelssl.npz import read_npz
 
 ACTIONS = ['raise-up-both-hands', 'raise-up-left-hand', 'raise-up-right-hand', 'run', 'walk', 'walk-turn-left',
            'walk-turn-right', 'wave-both-hands', 'wave-left-hand', 'wave-right-hand']
@@ -108,13 +108,9 @@ def _import_npz(source: Source, name: str, writer: StoreWriter, labels: str) -> 
 
 def _read_npz(data: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Steps (frames, 21, 3), the clips' lengths and their ids; ValueError says what is wrong."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > 4 * MAX_BYTES:
-        raise ValueError(f'it would unpack to {size >> 20} MiB')
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        steps, frames, ids, joints = (arrays[key] for key in ('step_mm', 'frames', 'ids', 'joints'))
-        fps = float(arrays['fps'])
+    arrays = read_npz(data, ('step_mm', 'frames', 'ids', 'joints', 'fps'))
+    steps, frames, ids, joints = (arrays[key] for key in ('step_mm', 'frames', 'ids', 'joints'))
+    fps = float(arrays['fps'])
     if list(joints.tolist()) != JOINTS:
         raise ValueError('its joints are others')
     if fps != FPS:

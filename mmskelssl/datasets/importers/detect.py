@@ -18,6 +18,7 @@ from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.source import Source
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS
+from mmskelssl.npz import read_npz
 
 # Names of files -> (what they are, importer).
 _NAMES = (
@@ -128,8 +129,7 @@ def _arrays(source: Source, files: list[str]) -> Iterator[str]:
             data = source.read(name)
             called = osp.basename(source.path) if name == '.' else name
             if called.endswith('.npz'):
-                with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                    shapes = {key: arrays[key].shape for key in arrays.files}
+                shapes = {key: array.shape for key, array in read_npz(data).items()}
                 if any(key.startswith('x_train') for key in shapes):
                     width = next(shape[-1] for key, shape in shapes.items() if key.startswith('x_train'))
                     persons = _layouts((0, 0, width // 2)) + _layouts((0, 0, width))

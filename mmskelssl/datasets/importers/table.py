@@ -7,6 +7,7 @@ a joint that is not seen. Columns that are no coordinates (a frame's number, a p
 import csv
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from mmskelssl.datasets.importers.pose.contract import MAX_FRAMES, Clip, Lost, P
 from mmskelssl.datasets.importers.pose.values import in_order
 from mmskelssl.datasets.importers.text import number, plain_nan
 from mmskelssl.layouts import LAYOUTS
+from mmskelssl.layouts.skeleton import MAX_JOINTS
 
 FRAME = ('frame', 'frame_id', 'frame_number', 'frame_idx', 'frame_index', 'frameid', 'framenum', 'frame_num')
 TIME = ('time', 'timestamp', 'timestamp_ms', 'time_ms', 'seconds', 't', 'index', 'idx', '', 'unnamed: 0')
@@ -169,6 +171,7 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
         points, scores, names = _long(table, own, places, joints)
         return _build(table, own, points, scores, names, lost)
     names = _joint_order([joint for joint, axis in places if axis == 'x' and joint])
+    _check_joints(names)
     if not names or any((joint, 'y') not in places for joint in names):
         raise ValueError(f'columns {", ".join(table.names)[:100]}: no columns JOINT_x and JOINT_y, nor joint, x, y')
     rest = [name for i, name in enumerate(table.names) if i not in own.values() and i not in places.values()]
@@ -182,8 +185,16 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
     return _build(table, own, points, scores, names, lost)
 
 
+def _check_joints(names: Sequence[str]) -> None:
+    """Refuse more joints than a layout may have: an array of every frame and joint would take any amount of memory."""
+    if len(names) > MAX_JOINTS:
+        raise ValueError(f'{len(names)} joints; at most {MAX_JOINTS} are read')
+
+
 def _place(name: str) -> tuple[str, str] | None:
     """``nose_x``, ``nose (x)``, ``x_nose``, ``x3``, ``3x`` -> (joint, axis); axis is x, y, z or score."""
+    if len(name) > 200:  # the expressions take time that grows with the square
+        return None
     if name in ('x', 'y', 'z', *_SCORE):
         joint, axis = '', name
     elif match := _AFTER.fullmatch(name):
@@ -231,6 +242,7 @@ def _long(table: Table, own: dict, places: dict, joints: int):
     keys = [tuple(row[own[what]] for what in ('clip', 'track', 'frame', 'time') if own[what] is not None)
             for row in table.rows]
     rows: dict = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    _check_joints(names)
     axes = 'xyz' if ('', 'z') in places else 'xy'
     points = np.full((len(rows), len(names), len(axes)), np.nan)
     scores = np.full(points.shape[:2], np.nan) if ('', 'score') in places else None

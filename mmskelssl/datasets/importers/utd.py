@@ -1,6 +1,8 @@
 """UTD-MHAD's skeletons: ``a01_s1_t1_skeleton.mat``, a variable ``d_skel`` (20,3,T) in metres."""
 import io
 import re
+import struct
+import zlib
 
 import numpy as np
 
@@ -17,6 +19,7 @@ CLASSES = ['swipe left', 'swipe right', 'wave', 'clap', 'throw', 'cross arms', '
            'jog', 'walk', 'sit to stand', 'stand to sit', 'lunge', 'squat']
 ORDER = [3, 2, 1, 0, *range(4, 20)]  # the file's joint for each joint of kinect20
 MAX_FRAMES = 100_000
+MAX_UNPACKED = 64 << 20  # bytes of a file, more than MAX_FRAMES take
 _NAME = re.compile(r'a(\d{1,2})_s(\d{1,2})_t(\d{1,2})_skeleton')
 
 
@@ -50,6 +53,7 @@ def read_mat(name: str, data: bytes) -> list[dict]:
 def _frames(data: bytes) -> np.ndarray:
     """(T,20,3). Its shape is looked at before anything is unpacked, as a .mat file can be a bomb."""
     from scipy.io import loadmat, whosmat  # only here: it takes half a second
+    _check_unpacked(data)
     try:
         shapes = {name: shape for name, shape, _ in whosmat(io.BytesIO(data))}
     except Exception as error:  # scipy meets damaged files with whatever its parser stumbles over
@@ -66,3 +70,25 @@ def _frames(data: bytes) -> np.ndarray:
     if frames.dtype.kind not in 'fiu' or frames.size != np.prod(shape):
         raise ValueError(f'd_skel holds {frames.dtype}, expected numbers')
     return frames.reshape(shape).transpose(2, 0, 1)
+
+
+def _check_unpacked(data: bytes) -> None:
+    """Refuse a file whose compressed variables unpack to more than :data:`MAX_UNPACKED`.
+
+    The shape of a variable does not bound its size: scipy reads as many bytes as the data announce.
+    """
+    position, left = 128, MAX_UNPACKED
+    order = '>' if data[126:128] == b'MI' else '<'
+    while position + 8 <= len(data):
+        kind, size = struct.unpack(f'{order}II', data[position:position + 8])
+        position += 8
+        if kind == 15:  # miCOMPRESSED
+            unpacker = zlib.decompressobj()
+            try:
+                part = unpacker.decompress(data[position:position + size], left + 1)
+            except zlib.error as error:
+                raise ValueError(f'no readable .mat file ({error})') from error
+            left -= len(part)
+        position += size
+        if left < 0:
+            raise ValueError(f'it would unpack to more than {MAX_UNPACKED >> 20} MiB')

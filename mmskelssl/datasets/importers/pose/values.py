@@ -194,6 +194,8 @@ _SUFFIX = r'(?:[_.-](?:keypoints|keypoints2d|poses?|results?|predictions?|labels
 
 def last_number(name: str) -> tuple[str, int | None]:
     """``video_000012_keypoints.json`` -> (``video``, 12): the name before the number at its end, and that."""
+    if len(name) > 1000:  # the expressions below take time that grows with the square
+        raise ValueError(f'a name of {len(name)} characters')
     stem = re.sub(r'(\.[A-Za-z]\w{0,19})+$', '', name)
     match = re.fullmatch(rf'(.*?)(\d{{1,15}})[)\]]?{_SUFFIX}', stem, re.DOTALL | re.IGNORECASE)
     return (match[1].rstrip('_- .(['), int(match[2])) if match else (stem, None)

@@ -1,0 +1,52 @@
+"""Arrays of npy and npz files of other people."""
+import io
+import zipfile
+from collections.abc import Callable, Container
+from functools import partial
+
+import numpy as np
+
+MAX_UNPACKED = 2 << 30  # bytes
+
+
+def sized(array: np.ndarray) -> np.ndarray:
+    """Return an array whose elements take space in its file.
+
+    A header of 128 bytes can claim any number of elements of an empty type, such as ``U0`` or ``V0``. NumPy needs no
+    memory for such an array, but whoever converts it to a list does.
+
+    Raises:
+        ValueError: If the elements have no size.
+    """
+    if array.size and not array.dtype.itemsize:
+        raise ValueError(f'an array of {array.size} elements of the empty type {array.dtype.str}')
+    return array
+
+
+def loaded(load: Callable[[], np.ndarray], key: str = '') -> np.ndarray:
+    """Return the array that ``load`` reads, see :func:`sized`. A ValueError says what to do about pickled arrays."""
+    try:
+        return sized(load())
+    except ValueError as error:
+        if 'Object arrays' not in str(error):
+            raise
+        raise ValueError(f'{key}{": " if key else ""}Object array, a pickle, which is not read; clips that differ '
+                         'in length go under a key each: np.savez(FILE, **{NAME: CLIP, ...})') from None
+
+
+def read_npz(data: bytes, keys: Container[str] | None = None) -> dict[str, np.ndarray]:
+    """Read the arrays of an npz file, or those of some names. Pickled arrays are refused.
+
+    Raises:
+        ValueError: If it is not an npz file, or would unpack to more than :data:`MAX_UNPACKED` bytes.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_UNPACKED:
+            raise ValueError(f'it would unpack to {size >> 20} MiB')
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return {key: loaded(partial(arrays.__getitem__, key), key) for key in arrays.files
+                    if keys is None or key in keys}
+    except zipfile.BadZipFile as error:
+        raise ValueError(f'not an .npz file ({error})') from None
