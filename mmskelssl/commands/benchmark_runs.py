@@ -82,8 +82,19 @@ def _run(config, folder, split, stream, seed, protocols, options, imports, hashe
 
 
 def _read(file: str) -> dict:
-    with open(file, encoding='utf-8') as stream:
-        return json.load(stream)
+    """Return the content of a results.json. Its rows name files below its folder only."""
+    try:
+        with open(file, encoding='utf-8') as stream:
+            content = json.load(stream)
+        names = [row.get(key) or '' for row in content['results'] for key in ('scores', 'picture')]
+        texts = [row['protocol'] for row in content['results']]
+        texts += [content[key] for key in ('config_hash', 'data_hash') if content[key] is not None]
+        if not all(isinstance(text, str) for text in [*names, *texts]) or any(
+                osp.isabs(name) or '..' in name.split('/') for name in names):
+            raise ValueError('a row names a file outside of the folder, or has another type')
+        return content
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise UserError(f'{file} cannot be read ({type(error).__name__}: {error}): delete it, and run again') from error
 
 
 def join_streams(rows: Sequence[dict], folder: str, streams: Sequence[str]) -> list[dict]:

@@ -10,6 +10,7 @@ import torch
 
 from mmskelssl.datasets.skeleton_dataset import ABOUT
 from mmskelssl.errors import UserError
+from mmskelssl.layouts import get_layout
 
 _HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
 _RANDOM = {'python', 'numpy', 'torch', 'cuda'}
@@ -180,6 +181,10 @@ def describe(checkpoint: dict, path) -> dict:
                 or not isinstance(about.get('layout'), (str, dict)):
             raise UserError(f'{path}: does not say how its clips were preprocessed (its data set needs a pipeline and '
                             'a layout); take a checkpoint written by tools/train.py')
+        try:
+            get_layout(about['layout'])
+        except UserError as error:
+            raise UserError(f'{path}: its data set: {error}') from error
         for key in ('store', 'data_hash', 'split', 'train_split', 'test_split'):
             value = about.get(key) if key == 'data_hash' else dataset.get(key)
             if value is not None and not (type(value) is str and value.isprintable()):

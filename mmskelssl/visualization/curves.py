@@ -32,7 +32,7 @@ def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
                 try:
                     scalars = json.loads(line)
                     step = int(scalars.pop('step'))
-                except (ValueError, KeyError, AttributeError):
+                except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
                     continue  # the last line of a killed run may be truncated
                 for name, value in scalars.items():
                     if isinstance(value, (int, float)):

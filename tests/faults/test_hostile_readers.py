@@ -1,5 +1,6 @@
 """Files that two readers see differently, and small files that take much time or memory."""
 import io
+import json
 import os
 import struct
 import zipfile
@@ -9,10 +10,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hostile import MODEL, PIPELINE
+from hostile import DATASET, MODEL, PIPELINE, save
 from test_hostile_descriptions import dig
 from test_hostile_files import bounded
 
+from mmskelssl.apis import FeatureExtractor
+from mmskelssl.commands.benchmark_runs import _read
 from mmskelssl.datasets.importers.pose.values import last_number
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.utd import read_mat
@@ -23,6 +26,7 @@ from mmskelssl.errors import LONGEST_MESSAGE, UserError
 from mmskelssl.evaluation.scores import load_scores
 from mmskelssl.layouts.library import read_layout
 from mmskelssl.npz import read_npz
+from mmskelssl.visualization.curves import read_scalars
 
 
 def entries(value) -> dict[str, bytes]:
@@ -175,4 +179,33 @@ def test_pipes_do_not_block(tmp_path, lost):
     assert read_manifest(str(tmp_path)) == {}
     with pytest.raises(UserError, match='not a regular file'):
         load_scores(str(tmp_path / 'a.npz'))
+    lost('nothing')
+
+
+@pytest.mark.fault('F53', 'results.json, scalars.json and layouts with values of any type, or files outside a folder')
+@pytest.mark.parametrize('content', [
+    '[' * 200_000, '[]', '{}', dict(results=[5]), dict(results=[dict(protocol='knn', scores='../x.npz')]),
+    dict(results=[dict(protocol='knn', scores='/x.npz')]), dict(results=[dict(protocol='knn', scores=['x'])]),
+    dict(results=[dict(protocol=['knn'])])])
+def test_results_that_are_none(tmp_path, content, lost):
+    path = tmp_path / 'results.json'
+    hashes = dict(config_hash='01', data_hash='02')
+    path.write_text(content if isinstance(content, str) else json.dumps({**content, **hashes}))
+    with pytest.raises(UserError, match='results.json cannot be read'):
+        _read(str(path))
+    path.write_text(json.dumps(dict(results=[dict(protocol='knn', scores='scores/a.npz')], **hashes)))
+    assert _read(str(path))['results']
+    lost('nothing')
+
+
+@pytest.mark.fault('F53', 'results.json, scalars.json and layouts with values of any type, or files outside a folder')
+def test_lines_and_layouts_of_any_type(tmp_path, lost):
+    folder = tmp_path / 'now' / 'vis_data'
+    folder.mkdir(parents=True)
+    lines = ['{"step": 1e400}', '{"step": [1]}', '[' * 200_000, '5', '{"step": 1, "loss": 2.5}']
+    (folder / 'scalars.json').write_text('\n'.join(lines))
+    assert [*read_scalars(str(tmp_path)).values()] == [dict(loss={1: 2.5})]
+    path = save(tmp_path / 'a.pth', dataset={**DATASET, 'layout': dict(joints=['a'] * 2000)})
+    with pytest.raises(UserError, match='a.pth: '):
+        FeatureExtractor(path)
     lost('nothing')
