@@ -1,7 +1,7 @@
-"""The command ``mmskelssl``: the table of commands, and how a command becomes a script in ``tools``.
+"""The command ``mmskelssl``: the table of commands, and the scripts in ``tools`` that run the same commands.
 
-A command is a module of :mod:`mmskelssl.commands` with ``add_arguments(parser)``, ``run(args)``, which may return an
-exit status, and a docstring, its help. It imports nothing heavy before ``run``, so that help comes at once.
+A command is a module of :mod:`mmskelssl.commands`. It has ``add_arguments(parser)``, ``run(args)``, which may return an
+exit status, and a docstring, which is its help text. Heavy imports are made in ``run``, so that help is fast.
 """
 import argparse
 import difflib
@@ -18,42 +18,42 @@ COMMANDS = {
     'test': 'measure a checkpoint with the model and the data of a config',
     'evaluate': 'measure encoders under the protocols of the papers',
     'benchmark': 'pre-train and measure a config over splits, streams and seeds',
-    'detect': 'say what a folder is, and how to import it',
+    'detect': 'detect the format of a folder, and show how to import it',
     'prepare': 'turn a data set into a store',
     'verify': 'find every fault of a store',
-    'repair': 'repair a store into a new one',
-    'stats': 'lengths, classes, persons and movement of a store',
-    'merge': 'pool several stores',
+    'repair': 'write a repaired copy of a store',
+    'stats': 'show lengths, classes, persons and movement of a store',
+    'merge': 'merge several stores',
     'browse': 'draw the clips of a store, and the views of a config',
     'embed': "write the features of a store's clips",
-    'attention': 'draw and measure where masks lie',
+    'attention': "draw and measure a method's masks",
     'curves': "draw a run's curves",
-    'convert': 'turn an official checkpoint into one of ours',
+    'convert': 'convert an official checkpoint',
     'export': "write an encoder's weights as safetensors",
     'configs': 'list, print and compare configs',
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """Keeps line breaks of descriptions, and lets an output that is closed or full be an error."""
+    """Keeps line breaks in descriptions, and raises an error if the output is closed or full."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
     def _print_message(self, message, file=None):
         if message:
-            (file or sys.stderr).write(message)  # argparse would pass over what goes wrong
+            (file or sys.stderr).write(message)  # argparse would ignore errors
 
 
 def make_parser(command: str, argv: Sequence[str] = (), prog: str | None = None,
                 script: str | None = None) -> argparse.ArgumentParser:
-    """The parser of a command.
+    """Create the parser of a command.
 
     Args:
         command: Name in :data:`COMMANDS`.
-        argv: Its arguments, as plug-ins named there may add to its parser.
-        prog: What it is called in its usage.
-        script: Path of the script, such as ``tools/train.py``, that examples should show.
+        argv: Arguments of the command. Plug-ins named there may add to its parser.
+        prog: Program name in the usage text.
+        script: Path of the script that examples show, such as ``tools/train.py``.
     """
     module = _module(command)
     parser = Parser(prog=prog, description=module.__doc__)
@@ -78,11 +78,11 @@ def _run(command: str, argv: Sequence[str], **names) -> None:
 
 
 def script(command: str, path: str) -> Callable[[], None]:
-    """The ``main`` of a script that is another door to a command: same arguments, same help.
+    """Create the ``main`` of a script that runs a command with the same arguments and the same help.
 
     Args:
         command: Name in :data:`COMMANDS`.
-        path: Of the script, for the examples in its help.
+        path: Path of the script, for the examples in its help.
     """
     @one_line_errors
     def main() -> None:
@@ -92,7 +92,7 @@ def script(command: str, path: str) -> Callable[[], None]:
 
 @one_line_errors
 def main(argv: Sequence[str] | None = None) -> None:
-    """``mmskelssl COMMAND ...``"""
+    """Run ``mmskelssl COMMAND ...``."""
     argv = list(sys.argv[1:] if argv is None else argv)
     listing = '\n'.join(f'  {name:<10} {text}' for name, text in COMMANDS.items())
     parser = Parser(
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         description='Self-supervised learning on human skeletons.',
         epilog=f'commands:\n{listing}\n\nmmskelssl COMMAND --help shows the arguments of a command.')
     parser.add_argument('--version', action='version', version=f'mmskelssl {__version__}')
-    parser.add_argument('command', metavar='COMMAND', help='one of those below')
+    parser.add_argument('command', metavar='COMMAND', help='one of the commands below')
     command = parser.parse_args(argv[:1]).command
     if command not in COMMANDS:
         near = difflib.get_close_matches(command, COMMANDS, 1)

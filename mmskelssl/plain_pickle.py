@@ -1,8 +1,8 @@
-"""Pickles of plain data, read without trusting them: inert stand-ins, bounded memory, no cycles.
+"""Reads pickles of plain data without trusting them: inert stand-ins, bounded memory and no cycles.
 
-Annotation files and checkpoints are both pickles. The unpickler here gives a file no class and no function of Python,
-numpy or torch, only the classes below, which keep what they are given. :func:`restore` then checks what was kept and
-makes arrays and numbers of it.
+Annotation files and checkpoints are both pickles. The unpickler in this module never gives a file access to classes or
+functions of Python, numpy or torch. It only offers the classes below, which store their arguments. :func:`restore` then
+checks the stored values and creates arrays and numbers from them.
 """
 import math
 import os
@@ -13,16 +13,17 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-# A file of N bytes takes at most about 200 N bytes of memory: the costliest opcodes are one byte long and make an empty
-# dict. Data proper, such as the bytes of an array, is kept once. These bound what a short file can stand for.
+# A file of N bytes takes at most about 200 N bytes of memory: the most expensive opcodes are one byte long and create
+# an empty dict. Actual data, such as the bytes of an array, is stored once. These limits bound what a short file can
+# expand to.
 MAX_DEPTH, MAX_NODES = 64, 20_000_000
-# Kind and size only: no objects, no records.
+# Only kind and size; objects and records are not allowed.
 DTYPES = {f'{kind}{size}' for kind in 'iu' for size in (1, 2, 4, 8)} | {'f2', 'f4', 'f8', 'b1'}
 _KEYS = (str, int, float, bool, bytes, type(None))
 
 
 class ForeignName(pickle.UnpicklingError):
-    """The file names a class or function that is not given out."""
+    """The file names a class or function that is not allowed."""
 
     def __init__(self, module: str, name: str):
         super().__init__(f'it wants {module!r} {name!r}')
@@ -30,14 +31,14 @@ class ForeignName(pickle.UnpicklingError):
 
 
 class StandIn:
-    """Base of what an opcode may call or fill. ``real()`` checks what was kept and returns what it stands for."""
+    """Base class of objects that an opcode may call or fill. ``real()`` checks the stored values and converts them."""
 
     def real(self):
         raise ValueError(f'an incomplete {type(self).__name__.lower()}')
 
 
 class Dtype(StandIn):
-    """``numpy.dtype('f8', False, True)``, then its state ``(version, byte order, ...)``."""
+    """``numpy.dtype('f8', False, True)``, followed by its state ``(version, byte order, ...)``."""
 
     def __init__(self, code='', *_):
         self.code, self.order = code if isinstance(code, str) else '', '='
@@ -55,7 +56,7 @@ class Dtype(StandIn):
 
 
 class Array(StandIn):
-    """``numpy.ndarray``: its state is ``(version, shape, dtype, Fortran order, bytes)``."""
+    """``numpy.ndarray``, with the state ``(version, shape, dtype, Fortran order, bytes)``."""
     state = None
 
     def __setstate__(self, state):
@@ -86,7 +87,11 @@ class Scalar(StandIn):
 
 
 def make_array(data, dtype, shape, order: Literal['C', 'F']) -> np.ndarray:
-    """An array over ``data``, if type, shape and size agree."""
+    """Create an array from ``data``.
+
+    Raises:
+        ValueError: If type, shape and size are invalid or inconsistent.
+    """
     if not isinstance(dtype, Dtype):
         raise ValueError('an array without a type')
     dtype = dtype.real()
@@ -111,14 +116,14 @@ def new_array(*_) -> Array:
 
 
 def encode(text='', encoding='') -> bytes:
-    """``codecs.encode``: old pickles write bytes with it. Other codecs can run code, or grow what they are given."""
+    """``codecs.encode``, which old pickles use for bytes. Other codecs can run code or expand their input."""
     if not isinstance(text, str) or encoding not in ('latin1', 'latin-1'):
         raise pickle.UnpicklingError(f'it holds text in the codec {encoding!r}')
     return text.encode('latin-1')
 
 
 def empty_bytes(*_) -> bytes:
-    """How protocol 2 writes the bytes of an empty array."""
+    """``bytes()``, which protocol 2 uses for the data of an empty array."""
     return b''
 
 
@@ -135,7 +140,7 @@ ARRAYS = {
 
 
 class _Bounded:
-    """A file that refuses to read more than it holds, before memory is taken for it."""
+    """A file that refuses to read more than it contains before memory is allocated."""
 
     def __init__(self, file, end: int):
         self.file, self.left = file, end - file.tell()
@@ -155,14 +160,14 @@ class _Bounded:
 
 
 class PlainUnpickler(pickle._Unpickler):
-    """Reads one pickle of plain data. In pure Python, as the opcodes have to be checked one by one.
+    """Reads one pickle of plain data. It is written in pure Python because each opcode has to be checked.
 
     Args:
-        file: Binary, seekable.
-        names: (module, name) -> the stand-in to give out for it.
-        size: End of the pickle in the file; default the end of the file.
-        persistent: Called with each persistent id; default refuses them.
-        max_opcodes: More are refused.
+        file: Seekable binary file.
+        names: Maps (module, name) to its stand-in.
+        size: End of the pickle in the file. Default: the end of the file.
+        persistent: Called with each persistent id. Default: persistent ids are refused.
+        max_opcodes: Maximum number of opcodes. Default: no limit.
     """
     dispatch: ClassVar[dict] = {
         code: function for code, function in pickle._Unpickler.dispatch.items()
@@ -177,7 +182,7 @@ class PlainUnpickler(pickle._Unpickler):
         self.callables = {id(stand_in) for stand_in in names.values()}
 
     def load(self):
-        # As in the parent, with a count, and with one error for opcodes that are not known or not wanted.
+        # As in the base class, plus a counter and a common error for unknown and forbidden opcodes.
         self._unframer = frame = pickle._Unframer(self._file_read, self._file_readline)
         self.read, self.readline = frame.read, frame.readline
         self.metastack, self.stack, self.proto = [], [], 0
@@ -213,7 +218,7 @@ class PlainUnpickler(pickle._Unpickler):
     def _call(self, function, arguments):
         if id(function) not in self.callables or not isinstance(arguments, tuple):
             raise pickle.UnpicklingError('it calls something that is not a function')
-        if function is OrderedDict:  # with arguments it would hash what they hold
+        if function is OrderedDict:  # arguments would be hashed
             arguments = () if not arguments or arguments == ([],) else _refuse('an OrderedDict with arguments')
         return function(*arguments)
 
@@ -221,7 +226,7 @@ class PlainUnpickler(pickle._Unpickler):
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, StandIn) and hasattr(target, '__setstate__'):
             target.__setstate__(state)
-        elif type(target) is not OrderedDict:  # a state dict has attributes, which nothing here reads
+        elif type(target) is not OrderedDict:  # the attributes of a state dict are not needed
             raise pickle.UnpicklingError(f'it fills a {type(target).__name__}')
 
     def load_setitem(self):
@@ -266,7 +271,7 @@ class PlainUnpickler(pickle._Unpickler):
 
     def load_bytearray8(self):
         size = int.from_bytes(self.read(8), 'little')
-        self.append(bytearray(self.read(size)))  # not made before it is known to be there
+        self.append(bytearray(self.read(size)))  # allocated only after the data has been read
 
     def load_newobj(self):
         arguments, kind = self.stack.pop(), self.stack.pop()
@@ -281,7 +286,7 @@ class PlainUnpickler(pickle._Unpickler):
 
 
 def _key(key):
-    """A key of a dict or set. Nested tuples are refused: hashing them can take any time."""
+    """Check a key of a dict or set. Nested tuples are refused because hashing them can take arbitrarily long."""
     plain = type(key) in _KEYS or isinstance(key, Scalar)
     if not plain and not (type(key) is tuple and len(key) < 32 and all(type(part) in _KEYS for part in key)):
         raise pickle.UnpicklingError(f'a {type(key).__name__} of it is a key')
@@ -289,15 +294,19 @@ def _key(key):
 
 
 def restore(value, convert: Callable | None = None):
-    """Replace stand-ins by what they stand for, in place where that is possible.
+    """Replace stand-ins with the objects that they represent, in place where possible.
 
-    What is shared stays shared. What holds itself, is nested deeper than :data:`MAX_DEPTH`, or would unfold to more
-    than :data:`MAX_NODES` values is refused: nobody who walks the result then meets more.
+    Shared objects remain shared. Because of the limits below, a traversal of the result never visits more than
+    :data:`MAX_NODES` values.
 
     Args:
-        convert: Called with each restored dict; what it returns takes the dict's place.
+        convert: Called with each restored dict. Its return value replaces the dict.
+
+    Raises:
+        ValueError: If a value contains itself, is nested deeper than :data:`MAX_DEPTH`, or expands to more than
+            :data:`MAX_NODES` values.
     """
-    done: dict[int, tuple] = {}  # id -> (the original, so that its id is not used again; result; size when unfolded)
+    done: dict[int, tuple] = {}  # id -> (original, kept so that its id is not reused; result; size when expanded)
 
     def visit(node, depth: int):
         if not isinstance(node, (dict, list, tuple, set, frozenset, StandIn)):
@@ -305,7 +314,7 @@ def restore(value, convert: Callable | None = None):
         if id(node) in done:
             _, made, size = done[id(node)]
             if size is None:
-                raise ValueError('it holds something that holds itself')
+                raise ValueError('it contains something that contains itself')
             return made, size
         if depth > MAX_DEPTH:
             raise ValueError(f'it is nested more than {MAX_DEPTH} deep')

@@ -4,6 +4,6 @@ set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: $0 CONFIG GPUS [arguments of tools/train.py]" >&2; exit 2; }
 config=$1 processes=$2
 shift 2
-# --standalone lets torchrun choose a free port, so that two runs on a machine do not meet.
+# With --standalone, torchrun chooses a free port, so that two runs on one machine do not collide.
 exec python -m torch.distributed.run --standalone --nnodes=1 --nproc_per_node="$processes" \
     "$(dirname "$0")/train.py" "$config" --launcher pytorch "$@"

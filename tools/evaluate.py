@@ -1,4 +1,4 @@
-"""Measure encoders under the protocols of the papers: the same as ``mmskelssl evaluate``."""
+"""Measure encoders with the protocols of the papers: the same as ``mmskelssl evaluate``."""
 from mmskelssl.cli import script
 
 main = script('evaluate', 'tools/evaluate.py')

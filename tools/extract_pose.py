@@ -1,7 +1,7 @@
-"""Estimate the poses of the persons in videos: a store of 17 COCO keypoints, x and y in pixels.
+"""Estimate the poses of the persons in videos, and write a store of 17 COCO keypoints with x and y in pixels.
 
-It needs rtmlib (RTMPose in ONNX; `pip install rtmlib`), which fetches its weights on first use and keeps them.
-Without a network, give --detector and --pose the two .onnx files. An interrupted run goes on where it stopped.
+This needs rtmlib (RTMPose in ONNX; `pip install rtmlib`), which downloads its weights on first use and caches them.
+Without a network, pass the two .onnx files with --detector and --pose. An interrupted run continues where it stopped.
 
 Examples:
   python tools/extract_pose.py clips/*.mp4 --out data/clips
@@ -28,7 +28,14 @@ Estimator = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def rtmpose(mode: str, device: str, detector: str | None = None, pose: str | None = None) -> Estimator:
-    """rtmlib's person detector and RTMPose: picture (H,W,3) BGR -> keypoints (P,17,2) in pixels, scores (P,17)."""
+    """Create an estimator from rtmlib's person detector and RTMPose.
+
+    Returns:
+        A function from a picture (H,W,3) BGR to keypoints (P,17,2) in pixels and scores (P,17).
+
+    Raises:
+        UserError: If rtmlib is missing or cannot load its weights.
+    """
     try:
         from rtmlib import Body
     except ModuleNotFoundError as error:
@@ -39,13 +46,13 @@ def rtmpose(mode: str, device: str, detector: str | None = None, pose: str | Non
     sizes = dict(det_input_size=Body.MODE[mode]['det_input_size'], pose_input_size=Body.MODE[mode]['pose_input_size'])
     try:
         body = Body(det=detector, pose=pose, mode=mode, backend='onnxruntime', device=device, **sizes)
-    except Exception as error:  # whatever its downloads, zip files and ONNX Runtime raise
+    except Exception as error:  # downloads, zip files and ONNX Runtime may raise anything
         raise UserError(f'rtmlib cannot load its weights ({str(error).splitlines()[0][:200] or type(error).__name__}): '
                         'it needs the network once, or --detector and --pose FILE.onnx') from error
 
     def estimate(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         boxes = body.det_model(picture)
-        if not len(boxes):  # Body itself would then take the whole picture for a person
+        if not len(boxes):  # Body would use the whole picture as one person
             return np.zeros((0, 17, 2)), np.zeros((0, 17))
         return body.pose_model(picture, bboxes=boxes)
 
@@ -53,10 +60,14 @@ def rtmpose(mode: str, device: str, detector: str | None = None, pose: str | Non
 
 
 def people_of(video: str, estimator: Estimator, every: int = 1) -> Iterator[np.ndarray]:
-    """Persons (P,17,3) of every k-th frame of a video, one frame in memory at a time."""
+    """Yield the persons (P,17,3) of every k-th frame of a video, with one frame in memory at a time.
+
+    Raises:
+        ValueError: If the video cannot be read or is too long.
+    """
     if not osp.isfile(video):
         raise ValueError('no such file')
-    import mmcv  # in functions: without OpenCV one line says what to install
+    import mmcv  # here, so that a missing OpenCV is reported in one line
     reader = mmcv.VideoReader(video, cache_capacity=1)
     if not reader.opened or reader.frame_cnt < 1:
         raise ValueError('OpenCV cannot read it as a video')
@@ -76,7 +87,7 @@ def people_of(video: str, estimator: Estimator, every: int = 1) -> Iterator[np.n
 
 def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, persons: int = 2, every: int = 1,
             labels: str = 'none', test_share: float | None = None, seed: int = 0) -> None:
-    """Add a sample per video; what cannot be read, or shows nobody, is skipped with a reason.
+    """Add one sample per video. Videos that cannot be read or show nobody are skipped with a reason.
 
     Args:
         videos: Files; a sample is called as its file without the suffix.
@@ -85,7 +96,7 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
         persons: M at most, matched as in :func:`~mmskelssl.datasets.pose_tracking.track_persons`.
         every: Take each k-th frame.
         labels: ``none``, ``folders``, or a csv file with the columns name, label, subject, split.
-        test_share, seed: Share of each class drawn for the test split, where no split is given.
+        test_share, seed: Share of each class drawn for the test split if no split is given, and its seed.
     """
     import cv2
     about = Labels(None, videos, labels)
@@ -110,22 +121,22 @@ def main() -> None:
     limit_spinning()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('videos', nargs='+', metavar='VIDEO')
-    parser.add_argument('--out', required=True, metavar='STORE', help='folder to make')
+    parser.add_argument('--out', required=True, metavar='STORE', help='folder to create')
     parser.add_argument('--labels', default='none', metavar='none|folders|CSV',
-                        help='none; the name of the folder of a video; or a csv file with a header and the columns '
-                        'name, label, subject, split, of which only name is required (default none)')
+                        help='none; folders: the name of the folder of a video; or a csv file with a header and the '
+                        'columns name, label, subject, split, of which only name is required (default none)')
     parser.add_argument('--test-share', type=float,
-                        help='share of each class in the test split where no split is given (default 0.2, and 0 for '
+                        help='share of each class in the test split if no split is given (default 0.2, and 0 for '
                              'videos without a label)')
-    parser.add_argument('--seed', type=int, default=0, help='of that choice (default 0)')
-    parser.add_argument('--persons', type=int, default=2, help='persons kept, those who show most (default 2)')
-    parser.add_argument('--every', type=int, default=1, metavar='K', help='take each K-th frame (default 1)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the test split (default 0)')
+    parser.add_argument('--persons', type=int, default=2, help='number of most visible persons to keep (default 2)')
+    parser.add_argument('--every', type=int, default=1, metavar='K', help='use every K-th frame (default 1)')
     parser.add_argument('--mode', default='balanced', choices=('lightweight', 'balanced', 'performance'),
                         help='size of the networks (default balanced)')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, or mps (default cpu)')
     parser.add_argument('--detector', metavar='ONNX', help="person detector; default rtmlib's YOLOX")
     parser.add_argument('--pose', metavar='ONNX', help="pose network; default rtmlib's RTMPose")
-    parser.add_argument('--overwrite', action='store_true', help='replace a store that is there')
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing store')
     args = parser.parse_args()
     if args.persons < 1 or args.every < 1:
         raise UserError('--persons and --every must be 1 or more')

@@ -1,4 +1,4 @@
-"""Turn a data set into a store, and look after stores: the same as ``mmskelssl prepare``."""
+"""Convert a data set to a store, and maintain stores: the same as ``mmskelssl prepare``."""
 from mmskelssl.cli import script
 
 main = script('prepare', 'tools/prepare_data.py')

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sets up, makes the embedded data set, pre-trains an encoder on it, measures it against an untrained one, and draws.
-# Under five minutes on two CPU cores after installation. Run it again: it goes on where it stopped.
-# Arguments go to tools/train.py; WORK_DIR and DATA_DIR move what it writes.
+# Sets up the environment, creates the embedded data set, pre-trains an encoder on it, compares the encoder with an
+# untrained one, and draws pictures. It takes less than five minutes on two CPU cores after installation. Run it again
+# to continue where it stopped. Arguments are passed to tools/train.py. WORK_DIR and DATA_DIR change the output folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/setup_env.sh

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Sets up the environment (or reuses it), checks style and types, and runs the test suite, a process a core.
+# Sets up or reuses the environment, checks style and types, and runs the test suite with one process per core.
 # Usage: run_tests.sh            everything
-#        run_tests.sh --quick    style, and the tests of a minute: no slow ones, two cases of any other
-#        run_tests.sh ARGUMENTS  the tests alone, with these arguments of pytest
+#        run_tests.sh --quick    style, and about a minute of tests: no slow tests, two cases of each other test
+#        run_tests.sh ARGUMENTS  only the tests, with these arguments for pytest
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/setup_env.sh
 setup_env tests
-# A thread a process: more would wait for each other.
+# One thread per process: more threads would wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} MPLBACKEND=Agg
 if [ $# = 0 ] || [ "$*" = --quick ]; then
     echo '== checking the style'

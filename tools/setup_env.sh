@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a virtual environment and installs mmskelssl into it; sourced by quickstart.sh and run_tests.sh.
-# Usage: setup_env EXTRAS   (environment: VENV, the folder, default .venv; PYTHON, default python3)
+# Creates a virtual environment and installs mmskelssl into it. Sourced by quickstart.sh and run_tests.sh.
+# Usage: setup_env EXTRAS   (environment variables: VENV, the folder, default .venv; PYTHON, default python3)
 
 fail() { echo "error: $*" >&2; exit 1; }
 
@@ -30,8 +30,8 @@ setup_env() {
     PATH="$PWD/$VENV/bin:$PATH"
 }
 
-# Without a GPU the CPU build of torch is a tenth of the size; PyTorch keeps it in an index of its own. Where that
-# index cannot be reached, whatever fits the requirement is installed.
+# Without a GPU, the CPU build of torch is sufficient. It is a tenth of the size and has a separate index. If that index
+# cannot be reached, the default build that meets the requirement is installed.
 install_torch() {
     "$VENV/bin/python" -c 'import torch' 2>/dev/null && return
     local torch

@@ -1,9 +1,9 @@
-"""Arguments that several commands share."""
+"""Arguments shared by several commands."""
 import argparse
 
 
 class KeyValues(argparse.Action):
-    """``KEY=VALUE ...`` as a dict, read as OpenMMLab's tools do; mmengine is imported only where there are any."""
+    """Parses ``KEY=VALUE ...`` to a dict as OpenMMLab's tools do. mmengine is imported only if the option is used."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         from mmengine.config import DictAction
@@ -17,11 +17,11 @@ class KeyValues(argparse.Action):
 
 
 def add_config_options(parser: argparse.ArgumentParser, help: str) -> None:
-    """``--cfg-options``."""
+    """Add ``--cfg-options``."""
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, default={}, metavar='KEY=VALUE', help=help)
 
 
 def add_imports(parser: argparse.ArgumentParser) -> None:
-    """``--imports``."""
+    """Add ``--imports``."""
     parser.add_argument('--imports', nargs='+', action='extend', default=[], metavar='PLUGIN',
                         help='modules, or paths of packages and files, to import first')

@@ -1,7 +1,7 @@
-"""Pre-train and measure a config on several splits, streams and seeds; finished runs are not done again.
+"""Pre-train and measure a config on several splits, streams and seeds. Finished runs are skipped.
 
-Several streams are also joined into one classifier (stream `3s`, equal weights, by sample id), several seeds summed up
-as mean and standard deviation. Each run has a folder below --out; results.json at its top has all rows.
+Several streams are also fused into one classifier (stream `3s`, equal weights, by sample id). Several seeds are
+summarised as mean and standard deviation. Each run has a folder below --out; results.json in --out contains all rows.
 
 Examples:
   mmskelssl benchmark configs/aimclr_sbu.py --splits fold1 fold2 fold3 fold4 fold5
@@ -18,13 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmskelssl.evaluation.ensemble import STREAMS
     parser.add_argument('config', help='config file, or the name of a shipped one')
     parser.add_argument('--splits', nargs='+', default=[], metavar='SPLIT',
-                        help='values of data.split, each measured on its own pair of splits alone; several are folds, '
-                             'whose test parts are pooled into one row')
+                        help='values of data.split, each measured only on its own pair of splits; several values are '
+                             'treated as folds, whose test parts are pooled into one row')
     parser.add_argument('--streams', nargs='+', default=['joint'], choices=STREAMS)
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='of pre-training (default 0)')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='seeds of pre-training (default 0)')
     parser.add_argument('--protocols', nargs='+', default=['knn', 'linear'], metavar='PROTOCOL',
-                        help='default knn linear; all for each of those that evaluate --help lists')
-    parser.add_argument('--out', metavar='DIR', help='default work_dirs/CONFIG_benchmark')
+                        help='default: knn linear; all selects every protocol that evaluate --help lists')
+    parser.add_argument('--out', metavar='DIR', help='default: work_dirs/CONFIG_benchmark')
     add_config_options(parser, 'change the config, as for train')
     add_imports(parser)
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     import_plugins(args.imports)
     args.protocols = list(PROTOCOLS) if 'all' in args.protocols else args.protocols
     for protocol in args.protocols:
-        recipes_of(protocol)  # a wrong name is refused before hours of training
+        recipes_of(protocol)  # refuse unknown names before hours of training
     args.out = args.out or osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0] + '_benchmark')
     args.config = find_config(args.config)
     benchmark(**vars(args))

@@ -1,4 +1,4 @@
-"""Pre-train and measure one config over splits, streams and seeds: folds are pooled, streams joined, seeds averaged."""
+"""Pre-trains and measures a config over splits, streams and seeds: pools folds, fuses streams and averages seeds."""
 import json
 import os.path as osp
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ _ENCODER = ('encoder', 'method', 'backbone', 'data')
 _RECIPE = ('protocol', 'recipe', 'label_fraction')
 _NUMBERS = ('top1', 'top5', 'mean_class', 'map', 'nmi', 'ari')
 _FILES = ('scores', 'picture', 'subset')
-_OWN = (*_FILES, 'per_class', 'recall', 'map_ci95', 'weights', 'members', 'fusion')  # of single runs only
+_OWN = (*_FILES, 'per_class', 'recall', 'map_ci95', 'weights', 'members', 'fusion')  # only in rows of single runs
 
 
 def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequence[str] = ('joint',),
               seeds: Sequence[int] = (0,), protocols: Sequence[str] = ('knn', 'linear'),
               cfg_options: dict | None = None, imports: Sequence[str] = ()) -> list[dict]:
-    """Train and evaluate every combination, each stage by itself; what is there already is not done again.
+    """Train and evaluate every combination, with a separate evaluation of each stage. Finished parts are skipped.
 
     Args:
-        out: Folder; each run has a subfolder of its own, ``results.json`` at the top holds all rows.
-        splits: Values of ``data.split``; default the config's. Several are taken for folds: their test parts are
-            pooled.
-        streams: Several are joined, with equal weights, into rows of the stream ``3s``.
-        seeds: Several are summed up in further rows: mean, and standard deviation ``std``.
+        out: Output folder. Each run has its own subfolder, and ``results.json`` in the folder contains all rows.
+        splits: Values of ``data.split``. Default: that of the config. Several values are treated as folds, whose test
+            parts are pooled.
+        streams: Several streams are fused with equal weights into rows of the stream ``3s``.
+        seeds: Several seeds are summarised in additional rows with the mean and the standard deviation ``std``.
 
     Returns:
         All rows.
@@ -52,7 +52,7 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
     rows += join_streams(rows, out, streams) if len(streams) > 1 else []
     rows = pool_folds(rows) if len(splits) > 1 else rows
     rows += average_seeds(rows) if len(seeds) > 1 else []
-    # One hash each, or none where runs differ; the rows have their own.
+    # A single hash of each kind, or None if runs differ. Each row has its own hashes.
     config_hash, data_hash = (values.pop() if len(values) == 1 else None
                               for values in ({h for h, _ in hashes}, {h for _, h in hashes}))
     write_results(out, rows, config_hash, data_hash)
@@ -64,7 +64,7 @@ def _run(config, folder, split, stream, seed, protocols, options, imports, hashe
     file = osp.join(folder, 'results.json')
     content = _read(file) if osp.isfile(file) else dict(results=[])
     options = {**options, 'model.data_preprocessor.stream': stream, **({'data.split': split} if split else {})}
-    # Where it is finished this trains nothing, but refuses what was made under another config or from other data.
+    # If the run is finished, this trains nothing but refuses a run of another config or of other data.
     train(config, folder, resume='auto', seed=seed, cfg_options=options)
     for protocol in protocols:
         earlier = [row for row in content['results'] if row['protocol'] == protocol]
@@ -74,7 +74,7 @@ def _run(config, folder, split, stream, seed, protocols, options, imports, hashe
         names = [name for name, _ in load_config(config)]
         ends = [checkpoints(osp.join(folder, name) if len(names) > 1 else folder)[-1] for name in names]
         pairs = [':'.join(split_pair(split))] if split else None
-        # One at a time: an interruption costs no more than that.
+        # Measure one protocol at a time, so that an interruption loses only one.
         evaluate_checkpoints(ends, [protocol], folder, imports=imports, pairs=pairs, untrained=True, seed=seed)
         content = _read(file)
     hashes.add((content['config_hash'], content['data_hash']))
@@ -98,10 +98,13 @@ def _read(file: str) -> dict:
 
 
 def join_streams(rows: Sequence[dict], folder: str, streams: Sequence[str]) -> list[dict]:
-    """Rows of the streams' ensembles: for each encoder, seed, split and recipe, scores joined by sample id.
+    """Return the rows of stream ensembles: scores fused by sample id for each encoder, seed, split and recipe.
 
     Args:
-        rows: Their ``scores`` name files below ``folder``; those without are left out.
+        rows: Rows whose ``scores`` name files below ``folder``. Rows without scores are ignored.
+
+    Raises:
+        UserError: If an encoder lacks the scores of a stream.
     """
     members = []
     for row in rows:
@@ -121,9 +124,10 @@ def join_streams(rows: Sequence[dict], folder: str, streams: Sequence[str]) -> l
 
 
 def average_seeds(rows: Sequence[dict]) -> list[dict]:
-    """A row for the seeds of each encoder, stream, split and recipe: means, and ``std`` of the number that tables show.
+    """Return a row over the seeds of each encoder, stream, split and recipe: means, and ``std`` of the main number.
 
-    ``ci95`` is that of the mean accuracy on as many test samples; it says nothing of the seeds.
+    ``ci95`` is the interval of the mean accuracy on the same number of test samples. It does not reflect the variation
+    between seeds.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -147,14 +151,17 @@ def _mean(values: Sequence[float | None], weights: Sequence[float] | None = None
 
 
 def _interval(top1: float | None, count: int) -> list[float]:
-    assert top1 is not None  # every protocol measures it
+    assert top1 is not None  # measured by every protocol
     return interval(np.arange(count) < round(top1 * count / 100))
 
 
 def pool_folds(rows: Sequence[dict]) -> list[dict]:
-    """One row for the folds of each encoder and recipe: every test sample counts once.
+    """Return one row over the folds of each encoder and recipe, in which every test sample counts once.
 
-    Numbers are weighted by the folds' test samples; the interval is that of all samples together.
+    Numbers are weighted by the number of test samples of the folds. The interval is that of all samples together.
+
+    Raises:
+        UserError: If a fold occurs twice.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -163,7 +170,7 @@ def pool_folds(rows: Sequence[dict]) -> list[dict]:
     pooled = []
     for folds in groups.values():
         if len({row['split'] for row in folds}) != len(folds):
-            raise UserError(f'{folds[0]["encoder"]}: a fold stands twice among {[row["split"] for row in folds]}')
+            raise UserError(f'{folds[0]["encoder"]}: a fold occurs twice in {[row["split"] for row in folds]}')
         counts = [row['num_test'] for row in folds]
         numbers = {key: _mean([row[key] for row in folds], counts) for key in _NUMBERS if key in folds[0]}
         pooled.append({**{key: value for key, value in folds[0].items() if key not in _OWN}, **numbers,

@@ -1,8 +1,8 @@
-"""Look at the samples of a store, as they are or as a config changes them. No RGB is needed.
+"""Draw the samples of a store, as stored or as a config transforms them. No RGB video is needed.
 
-Without --views each sample is one animation (gif, mp4) or film strip (png). With --views CONFIG a row of panels shows
-what each step of data.pipeline makes of it, and a further row for each view what it is before and after each of its
-augmentations, one added to the other. The same --seed gives the same pictures.
+Without --views, each sample is drawn as an animation (gif, mp4) or a film strip (png). With --views CONFIG, one row of
+panels shows the sample after each step of data.pipeline. One more row per view shows it before and after each of its
+augmentations, which are applied in order. The same --seed gives the same pictures.
 
 Examples:
   mmskelssl browse data/toy
@@ -15,23 +15,23 @@ import os.path as osp
 from mmskelssl.commands.configs import find_config
 from mmskelssl.errors import UserError
 
-# Samples that are drawn where none is named; samples on a sheet of a store without labels.
+# Number of samples drawn by default; number of samples on a contact sheet of a store without labels.
 DEFAULT_SAMPLES, SHEET_SAMPLES = 4, 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('store', metavar='STORE')
     parser.add_argument('--sample', nargs='+', metavar='ID',
-                        help=f'ids of samples; default the first of each of {DEFAULT_SAMPLES} classes')
-    parser.add_argument('--views', metavar='CONFIG', help='config whose pipeline and views are shown')
+                        help=f'ids of samples; default: the first of each of {DEFAULT_SAMPLES} classes')
+    parser.add_argument('--views', metavar='CONFIG', help='config whose pipeline and views to show')
     parser.add_argument('--contact-sheet', action='store_true',
-                        help=f'one sample per class in one picture; without labels {SHEET_SAMPLES} evenly spaced ones')
-    parser.add_argument('--out', default='work_dirs/browse', metavar='DIR', help='default work_dirs/browse')
-    parser.add_argument('--format', default='gif', choices=['gif', 'mp4', 'png'], help='default gif')
-    parser.add_argument('--seed', type=int, default=0, help='of the random augmentations (default 0)')
-    parser.add_argument('--fps', type=float, default=30, help='frames a second (default 30)')
+                        help=f'one sample per class in one picture; without labels, {SHEET_SAMPLES} evenly spaced ones')
+    parser.add_argument('--out', default='work_dirs/browse', metavar='DIR', help='default: work_dirs/browse')
+    parser.add_argument('--format', default='gif', choices=['gif', 'mp4', 'png'], help='default: gif')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random augmentations (default 0)')
+    parser.add_argument('--fps', type=float, default=30, help='frames per second (default 30)')
     parser.add_argument('--angles', type=float, nargs=2, default=(0., 0.), metavar=('AZIMUTH', 'ELEVATION'),
-                        help='where a 3-D clip is seen from, in degrees (default 0 0, the front)')
+                        help='viewing direction of 3-D clips in degrees (default 0 0, the front)')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     store = SkeletonStore(args.store)
     rows = [browsing.find(store, name) for name in dict.fromkeys(args.sample or [])]
     rows = rows or browsing.one_per_class(store, DEFAULT_SAMPLES)
-    # One sample may lie or hang.
+    # Looks at many samples, because the person in a single one may lie or hang.
     up = grows_up((store.keypoints(i) for i in browsing.evenly(64, len(store))), store.layout)
     look = dict(angles=tuple(args.angles), y_up=up)
     if args.contact_sheet:

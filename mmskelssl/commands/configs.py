@@ -17,10 +17,13 @@ from mmskelssl.shipped import shipped_bases, shipped_configs
 
 
 def find_config(name: str) -> str:
-    """Path of a config.
+    """Return the path of a config.
 
     Args:
-        name: A path; or a shipped config by its name (``actclr_toy``), with or without ``configs/`` and ``.py``.
+        name: A path, or the name of a shipped config (``actclr_toy``), with or without ``configs/`` and ``.py``.
+
+    Raises:
+        UserError: If there is no such config.
     """
     if osp.isfile(name):
         return name
@@ -33,14 +36,14 @@ def find_config(name: str) -> str:
 
 
 def config_names() -> list[str]:
-    """Names of the shipped configs."""
+    """Return the names of the shipped configs."""
     return sorted(path.stem for path in shipped_configs().glob('*.py'))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('name', nargs='?', help='config to print: a file, or the name of a shipped one; default a list '
-                                                'of all shipped ones')
-    parser.add_argument('--resolved', action='store_true', help='print it with everything that its _base_ brings')
+    parser.add_argument('name', nargs='?', help='config to print: a file, or the name of a shipped one; default: list '
+                                                'all shipped ones')
+    parser.add_argument('--resolved', action='store_true', help='merge its _base_ files before printing')
     parser.add_argument('--diff', nargs=2, metavar=('A', 'B'), help='print the keys in which two configs differ')
 
 
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def print_list() -> None:
-    """A line for each shipped config: name, method, store, and the config's first line."""
+    """Print a line for each shipped config: name, method, store, and the config's first line."""
     lines = []
     for name in config_names():
         path = find_config(name)
@@ -75,7 +78,7 @@ def print_list() -> None:
 
 
 def print_differences(first: str, second: str) -> None:
-    """Each key with another value in two resolved configs, ``-`` where a config lacks it."""
+    """Print each key whose values differ between two resolved configs, with ``-`` for a missing key."""
     values = [flatten(_read(find_config(name)).to_dict()) for name in (first, second)]
     for key in dict.fromkeys([*values[0], *values[1]]):
         a, b = (repr(each[key]) if key in each else '-' for each in values)
@@ -84,7 +87,7 @@ def print_differences(first: str, second: str) -> None:
 
 
 def flatten(value: Any, prefix: str = '') -> dict:
-    """Dotted keys, as ``--cfg-options`` takes them, of nested dicts and of lists that hold dicts."""
+    """Flatten nested dicts and lists of dicts to dotted keys, as ``--cfg-options`` takes them."""
     if isinstance(value, Mapping) and value:
         items = list(value.items())
     elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
@@ -96,7 +99,7 @@ def flatten(value: Any, prefix: str = '') -> dict:
 
 
 def _read(path: str):
-    """A config after all ``_base_``; the modules that it names are not imported."""
+    """Read a config and merge its ``_base_`` files without importing the modules that it names."""
     from mmengine.config import Config
     try:
         with shipped_bases():

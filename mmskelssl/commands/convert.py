@@ -1,4 +1,4 @@
-"""Turn an official checkpoint into one of ours.
+"""Convert an official checkpoint to the format of this package.
 
 Examples:
   mmskelssl convert actclr epoch300_model.pt work_dirs/official/actclr.pth
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('kind', choices=sorted(METHODS))
     parser.add_argument('source', help='official .pt file')
     parser.add_argument('target', help='.pth file to write')
-    parser.add_argument('--layout', default='ntu25', help='of the joints (default ntu25)')
+    parser.add_argument('--layout', default='ntu25', help='layout of the joints (default ntu25)')
 
 
 def run(args: argparse.Namespace) -> None:

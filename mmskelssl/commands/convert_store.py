@@ -1,4 +1,4 @@
-"""Write a store in another layout, joint by joint: exact, interpolated by rule, or refused. Coordinates stay."""
+"""Write a store in another layout. Each joint is copied, interpolated by a rule, or refused; axes do not change."""
 import argparse
 
 from mmskelssl.commands.prepare import add_output, report
@@ -8,8 +8,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('path', metavar='STORE')
     parser.add_argument('--to', required=True, metavar='LAYOUT', help='layout of the new store: a name or a json file')
     parser.add_argument('--missing', choices=['ends', 'refuse', 'repeat'], default='ends', help='which joints that '
-                        'the store has nothing for repeat the nearest one towards the trunk: the ends of limbs and '
-                        'head (default), none (refuse), or all (repeat)')
+                        'the store lacks are copied from the nearest one towards the trunk: the ends of limbs and '
+                        'head (ends, the default), none (refuse), or all (repeat)')
     add_output(parser)
 
 

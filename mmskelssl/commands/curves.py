@@ -1,4 +1,4 @@
-"""Draw a run's curves: losses, nearest neighbours, spread of the features.
+"""Draw the curves of a run: losses, nearest-neighbour accuracy and spread of the features.
 
 Example:
   mmskelssl curves work_dirs/quickstart

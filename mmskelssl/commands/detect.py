@@ -1,4 +1,4 @@
-"""Say what a folder, an archive or a file is, and print the command that imports it."""
+"""Detect the format of a folder, an archive or a file, and print the command that imports it."""
 import argparse
 
 

@@ -1,7 +1,7 @@
-"""Write the features of a store's clips, as a pre-trained encoder makes them, for any other program.
+"""Write the features that a pre-trained encoder computes for the clips of a store, for use in other programs.
 
-The file is a plain npz: features (N, D) float32; labels (N,) int64, -1 where there is none; ids (N,), the clips' names;
-classes, the names of the labels, empty where the store has none. numpy.load reads it without pickles.
+The file is a plain npz with: features (N, D) float32; labels (N,) int64, -1 for clips without a label; ids (N,), the
+names of the clips; classes, the names of the labels, empty if the store has none. numpy.load reads it without pickles.
 
 Examples:
   mmskelssl embed work_dirs/aimclr_toy/epoch_16.pth --out features.npz
@@ -46,7 +46,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def save_features(path: str, features, classes: list[str]) -> None:
-    """Write ``features``, ``labels``, ``ids`` and ``classes`` as an npz, whole or not at all."""
+    """Write ``features``, ``labels``, ``ids`` and ``classes`` atomically to an npz.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
     import io
 
     import numpy as np

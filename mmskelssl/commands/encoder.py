@@ -1,4 +1,4 @@
-"""An encoder out of a checkpoint together with the store that it is run on."""
+"""Pairs an encoder from a checkpoint with the store that it is applied to."""
 import os
 import os.path as osp
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
 @dataclass(frozen=True)
 class Encoder:
-    """A model and its data, which go together: :func:`pair_with_data` has checked it.
+    """A model and matching data, checked by :func:`pair_with_data`.
 
     Args:
-        path: Checkpoint.
-        model: The whole model.
-        info: What the checkpoint says about itself, see :func:`~mmskelssl.engine.checkpoint.build_from_checkpoint`.
-        store: Where its clips come from.
-        name: What tables call it; default the name of its method.
+        path: Path of the checkpoint.
+        model: The complete model.
+        info: Description in the checkpoint, see :func:`~mmskelssl.engine.checkpoint.build_from_checkpoint`.
+        store: Source of the clips.
+        name: Name in tables. Default: the name of the method.
     """
     path: str
     model: SkeletonEncoder
@@ -52,21 +52,21 @@ class Encoder:
         return osp.basename(osp.abspath(self.store.path))
 
     def dataset(self, split: str):
-        """A split of the store, preprocessed as for the encoder's training."""
+        """Build the data set of a split, with the preprocessing of the encoder's training."""
         return build_dataset({**self.info['dataset'], 'store': self.store.path}, split, self.path)
 
 
 def pair_with_data(path: str, model: SkeletonEncoder, info: dict, data: str | None = None,
                    name: str | None = None) -> Encoder:
-    """Open the store of an encoder, or another one, and check that the two go together.
+    """Open the store of an encoder, or another one, and check that encoder and store match.
 
     Args:
         path, model, info, name: As for :class:`Encoder`.
-        data: Store; default the one that the encoder was trained on.
+        data: Store. Default: the store that the encoder was trained on.
 
     Raises:
-        UserError: The checkpoint does not describe its preprocessing, names no store, or has another layout or number
-            of coordinates.
+        UserError: If the checkpoint does not describe its preprocessing or does not name a store, or if the store has
+            another layout or number of coordinates.
     """
     dataset = info.get('dataset') or {}
     if 'pipeline' not in dataset:
@@ -115,7 +115,7 @@ def build_encoder(path: str | os.PathLike, like: str | os.PathLike | None = None
 
 
 def coordinates(model: nn.Module, path: str) -> int:
-    """Coordinates of a joint in the clips that a model was trained on, from the channels that its backbone takes."""
+    """Return the number of coordinates per joint that a model was trained on, from the channels of its backbone."""
     given = getattr(model, 'data_preprocessor', None)
     if not isinstance(given, SkeletonPreprocessor):
         raise UserError(f'{path}: its model has no data_preprocessor, which turns clips into what it takes')

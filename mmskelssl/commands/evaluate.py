@@ -1,11 +1,11 @@
-"""Measure encoders under the papers' protocols: results.json, scores by sample id, pictures and a table.
+"""Measure encoders with the papers' protocols, and write results.json, scores by sample id, pictures and a table.
 
 {protocols}
   all        all of these
   transfer   linear and finetune on another store (--data)
-  ensemble   several checkpoints, such as streams, or .npz of scores, joined by sample id
+  ensemble   several checkpoints, such as streams, or .npz files of scores, fused by sample id
 
-The last epoch counts; nothing is chosen on a test split.
+The last epoch is reported. Nothing is selected on a test split.
 
 Examples:
   mmskelssl evaluate all work_dirs/aimclr_toy/epoch_16.pth --untrained
@@ -26,12 +26,12 @@ from mmskelssl.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmskelssl.evaluation.ensemble import FUSIONS
     parser.description = __doc__.replace('{protocols}', describe_protocols())
-    parser.add_argument('protocol', metavar='PROTOCOL', help='one of those above, or of a plug-in')
+    parser.add_argument('protocol', metavar='PROTOCOL', help='one of those above, or from a plug-in')
     parser.add_argument('checkpoints', nargs='+', metavar='CKPT',
                         help='checkpoints, or work_dirs, whose last checkpoints are taken')
     add_common(parser)
     parser.add_argument('--of', nargs='+', metavar='PROTOCOL', default=['linear'],
-                        help='ensemble: protocols whose scores are joined (default linear)')
+                        help='ensemble: protocols whose scores are fused (default linear)')
     parser.add_argument('--weights', choices=FUSIONS, default='equal',
                         help='ensemble: equal (default), chosen on a held-out fifth of the training clips, or a '
                              "paper's fixed ones, which were tuned on test")
@@ -39,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='cluster: find K clusters without labels, and draw them; of a store without any label '
                              'the default is the number with the best silhouette')
     parser.add_argument('--names', nargs='+', default=[], metavar='NAME',
-                        help='what the encoders are called in the table, one for each checkpoint (runs of one method '
-                             'with other options, say); default their methods')
+                        help='names of the encoders in the table, one for each checkpoint, for example for runs of one '
+                             'method with different options; default: their methods')
 
 
 def describe_protocols() -> str:
-    """A line for each protocol and one for its recipes."""
+    """Return two lines for each protocol: its summary and its recipes."""
     from mmskelssl.evaluation.protocols import PROTOCOLS
     lines = []
     for name, protocol in PROTOCOLS.items():
@@ -54,26 +54,27 @@ def describe_protocols() -> str:
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """Options shared with the command ``test``."""
+    """Add the options shared with the command ``test``."""
     from mmskelssl.evaluation.protocols import PROTOCOLS
     defaults = dict.fromkeys(name for protocol in PROTOCOLS.values() for name in protocol.DEFAULTS)
-    parser.add_argument('--data', metavar='STORE', help='store to measure on; default the one it was trained on')
-    parser.add_argument('--out', metavar='DIR', help='where results.json goes; default DIR_OF_CKPT/NAME_OF_CKPT_eval')
+    parser.add_argument('--data', metavar='STORE', help='store to measure on; default: the one it was trained on')
+    parser.add_argument('--out', metavar='DIR', help='folder for results.json; default: DIR_OF_CKPT/NAME_OF_CKPT_eval')
     parser.add_argument('--recipe', nargs='+', metavar='NAME',
-                        help=f'some of the recipes; default {" ".join(defaults)}; a protocol with none of them is left '
-                             'out')
-    parser.add_argument('--split-pairs', nargs='+', metavar='TRAIN:TEST', help='default: every pair that the '
-                        'store has; only the one that was pre-trained on is the published protocol')
+                        help=f'recipes to run; default: {" ".join(defaults)}; a protocol without any of them is '
+                             'skipped')
+    parser.add_argument('--split-pairs', nargs='+', metavar='TRAIN:TEST', help='default: every pair in the '
+                        'store; only the pair used for pre-training follows the published protocol')
     parser.add_argument('--untrained', action='store_true', help='also measure the same encoder before training')
-    parser.add_argument('--seed', type=int, default=0, help='of the probe, and of the choice of few labels')
-    parser.add_argument('--batch-size', type=int, default=256, help='of feature extraction; changes no number')
-    parser.add_argument('--device', help='such as cuda; default the GPU where there is one')
-    parser.add_argument('--no-pictures', action='store_true', help='draw no confusion matrices')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the probe and of the label subsets')
+    parser.add_argument('--batch-size', type=int, default=256, help='batch size of feature extraction; does not change '
+                        'any result')
+    parser.add_argument('--device', help='such as cuda; default: the GPU if there is one')
+    parser.add_argument('--no-pictures', action='store_true', help='do not draw confusion matrices')
     add_imports(parser)
 
 
 def common(args: argparse.Namespace) -> dict:
-    """What :func:`add_common` added, as arguments of mmskelssl.commands.measure."""
+    """Return the options of :func:`add_common` as arguments of mmskelssl.commands.measure."""
     return dict(recipes=args.recipe, pairs=args.split_pairs, untrained=args.untrained, seed=args.seed, data=args.data,
                 batch_size=args.batch_size, device=args.device, imports=args.imports, pictures=not args.no_pictures)
 

@@ -1,4 +1,4 @@
-"""Write an encoder's weights for sharing: a safetensors file, which can hold nothing but tensors and text.
+"""Write an encoder's weights for sharing to a safetensors file, which can only contain tensors and text.
 
 Examples:
   mmskelssl export work_dirs/aimclr_ntu60/epoch_300.pth aimclr_ntu60.safetensors
@@ -8,7 +8,7 @@ import json
 
 from mmskelssl.errors import UserError
 
-# Of meta['mmskelssl']: what a reader needs to build the encoder, and where it comes from.
+# Keys of meta['mmskelssl'] that describe how to build the encoder and where it comes from.
 EXPORTED = ('model', 'dataset', 'method', 'stream', 'seed', 'epoch', 'iteration', 'data_hash', 'config_hash', 'source',
             'world_size', 'epoch_length', 'spec_version')
 
@@ -16,7 +16,7 @@ EXPORTED = ('model', 'dataset', 'method', 'stream', 'seed', 'epoch', 'iteration'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint')
     parser.add_argument('out', help='path of the .safetensors file')
-    parser.add_argument('--prefix', default='backbone.', help='part of the model (default backbone.)')
+    parser.add_argument('--prefix', default='backbone.', help='prefix of the tensors to write (default backbone.)')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -24,15 +24,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def export_weights(checkpoint: str, out: str, prefix: str = 'backbone.') -> int:
-    """Write the tensors below ``prefix``, without it, and how to build their module.
+    """Write the tensors below ``prefix``, with the prefix removed, and the description of their module.
 
     Args:
-        checkpoint: Of ours.
-        out: Path of the ``.safetensors`` file. Its header has ``mmskelssl``: JSON with model, data hash and so on.
-        prefix: Part of the model.
+        checkpoint: Path of a checkpoint of this package.
+        out: Path of the ``.safetensors`` file. Its header contains ``mmskelssl``: JSON with the keys :data:`EXPORTED`.
+        prefix: Prefix of a part of the model.
 
     Returns:
         The number of tensors.
+
+    Raises:
+        UserError: If no tensor has the prefix, weights are not finite, or the file cannot be written.
     """
     try:
         from safetensors.torch import save
@@ -41,7 +44,7 @@ def export_weights(checkpoint: str, out: str, prefix: str = 'backbone.') -> int:
     from mmskelssl.atomic import write_atomically
     from mmskelssl.engine.checkpoint import load_checkpoint
     content = load_checkpoint(checkpoint)
-    tensors = {name.removeprefix(prefix): value.detach().contiguous().clone()  # of its own: it may share memory
+    tensors = {name.removeprefix(prefix): value.detach().contiguous().clone()  # copied, because it may share memory
                for name, value in content['state_dict'].items() if name.startswith(prefix)}
     if not tensors:
         raise UserError(f'{checkpoint}: no tensor begins with {prefix!r}; there are '

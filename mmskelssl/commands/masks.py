@@ -1,4 +1,4 @@
-"""Masks on clips: drawn, and measured against the movement of the joints."""
+"""Draws masks on clips, and compares them with the movement of the joints."""
 import os
 import os.path as osp
 from collections.abc import Sequence
@@ -26,12 +26,15 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
     """Measure and draw the mask of each checkpoint; a picture each and rows of ``results.json`` go into ``out``.
 
     Args:
-        data: Store; default the one that an encoder was trained on.
-        clips: Clips measured, evenly spaced over the split.
-        sample: Id of the clip drawn; default the first of the split.
+        data: Store. Default: the store that an encoder was trained on.
+        clips: Number of clips to measure, evenly spaced over the split.
+        sample: Id of the clip to draw. Default: the first of the split.
 
     Returns:
         A row for each checkpoint, see :func:`measure`.
+
+    Raises:
+        UserError: If a checkpoint does not name its data, its method has no mask, or the sample does not exist.
     """
     os.makedirs(out, exist_ok=True)
     earlier = {identity(row): row for row in read_results(osp.join(out, 'results.json'))}
@@ -59,7 +62,7 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
 
 
 def measure(path: str, model, info: dict, data: str | None, split: str, clips: int) -> dict:
-    """One row: shares of the mask on the quarters of the joints, over evenly spaced clips of a split."""
+    """Return a row with the shares of the mask on each quarter of the joints, over evenly spaced clips of a split."""
     dataset = build_dataset({**info['dataset'], **({'store': data} if data else {})}, split, path)
     rows = np.arange(min(clips, len(dataset))) * len(dataset) // min(clips, len(dataset))
     shares = quarter_shares(*masks_of(model, dataset, rows))
@@ -73,12 +76,12 @@ def measure(path: str, model, info: dict, data: str | None, split: str, clips: i
 
 
 def draw(path: str, model, info: dict, data: str | None, sample: str, out: str) -> None:
-    """A strip of the clip, its joints coloured by the mask."""
+    """Draw a film strip of the clip, with its joints coloured by the mask."""
     store = SkeletonStore(data or info['dataset']['store'])
     if sample not in store.positions:
         raise UserError(f'{store.path} has no sample {sample!r}; the first is {store.ids[0]!r}')
     dataset = build_dataset({**info['dataset'], 'store': store.path}, 'all', path)
-    # ActCLR's anchor is the average clip of a batch: the clip needs company.
+    # ActCLR's anchor is the average clip of a batch, so the batch needs other clips.
     others = [i for i in range(0, len(dataset), max(1, len(dataset) // 128)) if dataset.ids[i] != sample]
     mask, _ = masks_of(model, dataset, [dataset.ids.index(sample), *others])
     keypoints = store.keypoints(store.positions[sample])

@@ -1,4 +1,4 @@
-"""What ``evaluate`` and ``test`` do: checkpoints in, ``results.json``, scores and a table out."""
+"""Implements ``evaluate`` and ``test``, which measure checkpoints and write ``results.json``, scores and a table."""
 import json
 import os.path as osp
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, 
 from mmskelssl.evaluation.scores import Scores, load_scores
 from mmskelssl.evaluation.splits import parse_pairs, subset
 
-# What the members of an ensemble have in common.
+# Keys that all members of an ensemble share.
 _ALIKE = ('split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')
 
 
 def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: str, imports: Sequence[str] = (),
                          names: Sequence[str] = (), **options) -> list[dict]:
-    """Measure checkpoints that describe their model; options as in :class:`Measurement`.
+    """Measure checkpoints that describe their model. Options are those of :class:`Measurement`.
 
     Args:
-        names: What the encoders are called in tables; default the names of their methods.
+        names: Names of the encoders in tables. Default: the names of their methods.
     """
     if names and (len(names) != len(paths) or len(set(names)) < len(names)):
         raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give each one a name of its own')
@@ -43,7 +43,7 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
 
 def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: str, imports: Sequence[str] = (),
                          cfg_options: dict | None = None, **options) -> list[dict]:
-    """Measure a checkpoint whose model and data a config describes; options as in :class:`Measurement`."""
+    """Measure a checkpoint whose model and data a config describes. Options are those of :class:`Measurement`."""
     import_plugins(imports)
     from mmskelssl.engine.config import complete, load_config
     cfg = load_config(config, cfg_options)[-1][1]
@@ -65,7 +65,7 @@ def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: 
 
 def transfer_checkpoints(paths: Sequence[str], out: str, data: str | None, protocols=('linear', 'finetune'),
                          **options) -> list[dict]:
-    """Linear probes and fine-tuning on another store than the one that the encoders were pre-trained on."""
+    """Run linear probes and fine-tuning on a store other than the one used for pre-training."""
     if not data:
         raise UserError('transfer needs the other store: add --data STORE')
     return evaluate_checkpoints(paths, protocols, out, data=data, another=True, **options)
@@ -73,7 +73,7 @@ def transfer_checkpoints(paths: Sequence[str], out: str, data: str | None, proto
 
 def ensemble_checkpoints(paths: Sequence[str], out: str, weights: str = 'equal', protocols=('linear',),
                          **options) -> list[dict]:
-    """Measure checkpoints, and their scores joined by sample id; or join files of scores."""
+    """Measure checkpoints and fuse their scores by sample id, or fuse files of scores."""
     if len(paths) < 2:
         raise UserError('an ensemble needs two or more members')
     files = [path for path in paths if path.endswith('.npz')]
@@ -97,18 +97,19 @@ def ensemble_checkpoints(paths: Sequence[str], out: str, weights: str = 'equal',
 
 @dataclass
 class Measurement:
-    """Collects encoders, then measures them one by one.
+    """Collects encoders and then measures them one after another.
 
     Args:
         protocols: Names in :data:`~mmskelssl.evaluation.protocols.PROTOCOLS`.
-        out: Folder of results.json, scores and pictures.
-        data: Store, instead of the one in the checkpoint.
-        recipes: Names of any protocol; default each one's defaults. A protocol with none of them is left out.
-        pairs: ``train:test`` texts.
-        untrained: Measure each distinct architecture also as it is initialised.
-        seed: Of the probes, and of the choice of few labels.
-        batch_size: Of feature extraction; changes no number.
-        device: Default the GPU where there is one.
+        out: Output folder for results.json, scores and pictures.
+        data: Store to use instead of the one in the checkpoint.
+        recipes: Names of recipes of any protocol. Default: the defaults of each protocol. Protocols without any of the
+            named recipes are left out.
+        pairs: Pairs of splits as ``train:test`` strings.
+        untrained: Also measure each distinct architecture at its initialisation.
+        seed: Seed of the probes and of the label subsets.
+        batch_size: Batch size of feature extraction. It does not change any result.
+        device: Default: the GPU if there is one.
         another: Refuse the store that an encoder was trained on.
         fusion: Also join the encoders' scores, under these weights.
         pictures: Draw confusions.
@@ -126,12 +127,12 @@ class Measurement:
     fusion: str | None = None
     pictures: bool = True
     encoders: list[Encoder] = field(default_factory=list, init=False)
-    _seen: set[str] = field(default_factory=set, init=False)  # architectures whose untrained self has been measured
+    _seen: set[str] = field(default_factory=set, init=False)  # architectures whose untrained encoder was measured
     _members: list[Scores] = field(default_factory=list, init=False)
     _validation: list[Scores] = field(default_factory=list, init=False)
 
     def __post_init__(self):
-        self.device = usable_device(self.device)  # refused before the work
+        self.device = usable_device(self.device)  # refuse an unusable device early
         self.chosen = choose_recipes(self.protocols, self.recipes)
         if self.fusion:
             for protocol in self.chosen:
@@ -143,7 +144,11 @@ class Measurement:
         self.output = Output(self.out, self.pictures)
 
     def add(self, path: str, model, info: dict, name: str | None = None) -> None:
-        """Add an encoder to measure; one that does not go together with its data is refused at once."""
+        """Add an encoder to measure.
+
+        Raises:
+            UserError: If the encoder does not match its data.
+        """
         encoder = pair_with_data(path, model, info, self.data, name)
         if self.another and about_data(info.get('dataset') or {}).get('data_hash') == encoder.store.data_hash:
             raise UserError(f'{path} was pre-trained on {encoder.store.path} itself; transfer needs another store')
@@ -151,8 +156,8 @@ class Measurement:
         self.encoders.append(encoder)
 
     def run(self) -> list[dict]:
-        """Measure, write, print; returns the rows of results.json."""
-        if self.fusion not in (None, 'validation'):  # refuse before the work
+        """Measure all encoders, write and print the results, and return the rows of results.json."""
+        if self.fusion not in (None, 'validation'):  # refuse unknown streams early
             fixed_weights(self.fusion, [encoder.stream for encoder in self.encoders])
         try:
             for encoder in self.encoders:
@@ -165,7 +170,7 @@ class Measurement:
         return self.output.finish()
 
     def _measure(self, encoder: Encoder) -> None:
-        """Measure one encoder, and before it its untrained self where that is wanted and new."""
+        """Measure one encoder, preceded by its untrained version if this is requested and not yet measured."""
         info, store = encoder.info, encoder.store
         self.output.provenance(info.get('config_hash'), store.data_hash)
         identity = dict(encoder=encoder.name or encoder.method, method=encoder.method,
@@ -190,7 +195,7 @@ class Measurement:
             self._validation += self._held_out(bank, pairs, identity)
 
     def _held_out(self, bank: FeatureBank, pairs, identity: dict) -> list[Scores]:
-        """Scores of a part of the training clips, from probes that have not seen them."""
+        """Return scores of held-out training clips from probes that were not trained on them."""
         made = []
         for task, alike in tasks(bank, pairs, self.seed):
             held_out = task.held_out(subset(task.train.ids, task.train.labels, HELD_OUT, self.seed))
@@ -206,7 +211,7 @@ class Measurement:
             members = [m for m in self._members if (m.row['encoder'] != 'untrained') == trained]
             for some in group(members, _ALIKE):
                 if len(some) < len(self.encoders):
-                    continue  # untrained selves that methods share
+                    continue  # untrained encoders that several methods share
                 weights = self._weights(some)
                 self.output.add_ensemble(fuse(some, weights, self.fusion))
 
@@ -221,14 +226,20 @@ class Measurement:
 
 
 def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None) -> dict[str, list[str]]:
-    """Protocol -> its recipes among ``names``, default its defaults; protocols with none of them are left out."""
+    """Return a dict from protocol to its recipes among ``names``, or to its default recipes without names.
+
+    Protocols without any of the named recipes are left out.
+
+    Raises:
+        UserError: If a recipe is unknown, or no protocol has any of them.
+    """
     if not names:
         return {protocol: recipes_of(protocol) for protocol in protocols}
     known = {protocol: PROTOCOLS[protocol].RECIPES for protocol in protocols}
     for name in names:
         if not any(name in protocol.RECIPES for protocol in PROTOCOLS.values()):
             every = Catalogue('recipe', {name: None for protocol in PROTOCOLS.values() for name in protocol.RECIPES})
-            every[name]  # raises, with the nearest names
+            every[name]  # raises with the closest names
     chosen = {protocol: [name for name in names if name in known[protocol]] for protocol in protocols}
     chosen = {protocol: some for protocol, some in chosen.items() if some}
     if not chosen:
@@ -238,7 +249,7 @@ def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None) -> dic
 
 
 def _architecture(encoder: Encoder) -> str:
-    """What an untrained encoder depends on: methods share it, as views matter in training only."""
+    """Return what an untrained encoder depends on. Methods share it, because views only matter in training."""
     model = encoder.info['model']
     parts = {key: model.get(key) for key in ('backbone', 'pooling', 'data_preprocessor')}
     parts['data_preprocessor'] = {**(parts['data_preprocessor'] or {}), 'views': None}

@@ -1,4 +1,4 @@
-"""One pool of several stores, for pre-training and transfer."""
+"""Merge several stores into one for pre-training and transfer."""
 import argparse
 
 from mmskelssl.commands.prepare import add_output, report
@@ -7,11 +7,11 @@ from mmskelssl.commands.prepare import add_output, report
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('paths', nargs='+', metavar='STORE')
     parser.add_argument('--to', metavar='LAYOUT', help='convert each store to this layout: a name or a json file')
-    parser.add_argument('--names', action='store_true', help='join stores of different layouts by canonical joint '
-                        'names: every joint that any of them has, with a mask of what each store has')
+    parser.add_argument('--names', action='store_true', help='merge stores of different layouts by canonical joint '
+                        'names: all joints of all stores, with a mask of the joints that each store has')
     parser.add_argument('--missing', choices=['ends', 'refuse', 'repeat'], default='ends', help='with --to: which '
-                        'joints that a store has nothing for repeat the nearest one towards the trunk: the ends of '
-                        'limbs and head (default), none (refuse), or all (repeat)')
+                        'joints that a store lacks are copied from the nearest one towards the trunk: the ends of '
+                        'limbs and head (ends, the default), none (refuse), or all (repeat)')
     add_output(parser)
 
 

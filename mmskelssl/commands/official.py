@@ -1,4 +1,4 @@
-"""Checkpoints of the official implementations -> ours."""
+"""Converts checkpoints of the official implementations to the format of this package."""
 import io
 import os.path as osp
 import re
@@ -16,10 +16,10 @@ from mmskelssl.names import file_name
 
 
 def rename_actclr(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keys and shapes of ActCLR's, AimCLR's and SkeletonCLR's code (docs/methods.md 1.7) in our terms.
+    """Convert keys and shapes of the code of ActCLR, AimCLR and SkeletonCLR (docs/methods.md 1.7) to ours.
 
-    The query encoder becomes ``backbone``; its head ``projector`` (two layers) or ``fc`` (a linear evaluation's). The
-    key encoder and the queue are not carried: a new run starts them from the query encoder.
+    The query encoder becomes ``backbone``. Its head becomes ``projector`` (two layers) or ``fc`` (from a linear
+    evaluation). The key encoder and the queue are dropped, because a new run initialises them from the query encoder.
     """
     renamed = {}
     for key, value in state.items():
@@ -36,7 +36,11 @@ def rename_actclr(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def convert(method: str, source: str, target: str, layout: str = 'ntu25') -> None:
-    """Write ``target`` from the official checkpoint ``source`` of a method; it must fill an ST-GCN completely."""
+    """Convert the official checkpoint ``source`` of a method to ``target``.
+
+    Raises:
+        UserError: If the checkpoint does not fill an ST-GCN completely, or ``target`` cannot be written.
+    """
     state = rename_actclr(load_checkpoint(source)['state_dict'])
     weight, last = (state.get(f'backbone.blocks.{name}.weight') for name in ('0.gcn.conv', '9.tcn.2'))
     if weight is None or last is None or weight.dim() != 4 or not last.dim():

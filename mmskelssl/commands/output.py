@@ -1,4 +1,4 @@
-"""The files of an evaluation: results.json, scores by sample id, pictures, lists of the labels used."""
+"""Writes the files of an evaluation: results.json, scores by sample id, pictures and lists of the labels used."""
 import itertools
 import json
 import os.path as osp
@@ -19,7 +19,7 @@ from mmskelssl.evaluation.results import (
 from mmskelssl.evaluation.scores import Scores, save_scores
 from mmskelssl.names import LONGEST, file_name
 
-MAX_DRAWN = 1000  # classes of a picture, whose table grows with their square
+MAX_DRAWN = 1000  # maximum number of classes in a picture, whose size grows quadratically
 
 
 class Output:
@@ -42,11 +42,11 @@ class Output:
         self.data_hash: str | None = None
 
     def provenance(self, config_hash: str | None, data_hash: str) -> None:
-        """Hashes that results.json is headed by: the last encoder's."""
+        """Set the hashes in the header of results.json, which are those of the last encoder."""
         self.config_hash, self.data_hash = config_hash, data_hash
 
     def add(self, measured: Measured, classes: Sequence[str], num_classes: int) -> Scores | None:
-        """Keep a row; its scores, if it has any, are returned."""
+        """Add a row and return its scores, if any."""
         row, test = measured.row, measured.test
         classes = list(classes) or [str(c) for c in range(num_classes)]
         row.update(data_hash=self.data_hash, per_class=_by_name(row['per_class'], classes))
@@ -60,7 +60,7 @@ class Output:
         return self._save(Scores(test.ids, measured.scores, test.labels, row, classes))
 
     def add_ensemble(self, scores: Scores) -> None:
-        """Keep an ensemble's row and scores."""
+        """Add the row and the scores of an ensemble."""
         scores.row['per_class'] = _by_name(scores.row['per_class'], scores.classes)
         self.rows.append(scores.row)
         self._picture(scores.row, scores.labels, scores.scores.argmax(1), scores.classes)
@@ -75,7 +75,7 @@ class Output:
         return self.rows
 
     def rescue(self) -> None:
-        """Keep the rows of an evaluation that did not reach its end, under another name."""
+        """Save the rows of an unfinished evaluation under another name."""
         if self.rows:
             path = osp.join(self.folder, 'results.partial.json')
             write_results(path, self.rows, self.config_hash, self.data_hash)
@@ -96,7 +96,7 @@ class Output:
                         precision)
 
     def _subset(self, row: dict, ids: Sequence[str]) -> str:
-        """The list of ids, one file a data set, split, fraction and seed: the same for all encoders."""
+        """Write the list of ids to a file per data set, split, fraction and seed, shared by all encoders."""
         name = f'{row["data"]}_{row["train_split"]}_{row["label_fraction"]:g}_seed{row["seed"]}'
         name = f'subsets/{file_name(name)}.json'
         content = dict(data=row['data'], data_hash=row['data_hash'], split=row['train_split'], seed=row['seed'],

@@ -1,4 +1,4 @@
-"""Turn a data set into a store, and look after stores.
+"""Convert a data set to a store, and maintain stores.
 
 Examples:
   mmskelssl prepare toy --out data/toy
@@ -10,7 +10,7 @@ Examples:
   mmskelssl prepare stats data/nwucla --plot lengths.png
   mmskelssl prepare split data/mine --share 0.2 --seed 1 --by subject
 
-An interrupted import continues where it stopped when the same command is given again.
+To continue an interrupted import, run the same command again.
 """
 import argparse
 import importlib
@@ -20,13 +20,13 @@ from collections.abc import Sequence
 
 from mmskelssl.errors import UserError
 
-# Commands that look after stores, and their modules. The first five are also commands of their own.
+# Commands that maintain stores, and their modules. The first five are also available as separate commands.
 _CARE = dict(detect='detect', verify='verify', repair='repair', stats='stats', merge='merge', split='split',
              subset='subset', relabel='relabel', convert='convert_store')
 
 
 def before_parsing(argv: Sequence[str]) -> None:
-    """Import the plug-ins of ``--imports``: their importers are sources, too."""
+    """Import the plug-ins of ``--imports``, so that their importers are available as sources."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_imports(parser)
     names = parser.parse_known_args(argv)[0].imports
@@ -38,7 +38,7 @@ def before_parsing(argv: Sequence[str]) -> None:
 def _add_imports(parser: argparse.ArgumentParser, default: list | str | None = None) -> None:
     parser.add_argument('--imports', action='append', default=default if default is not None else [],
                         metavar='PLUGIN', help='module, or path of a package or file, to import first, which '
-                        'registers an importer of its own; may be given several times')
+                        'registers a custom importer; can be repeated')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_imports(parser)
     commands = parser.add_subparsers(dest='command', required=True, metavar='SOURCE | COMMAND')
     if taken := sorted({'toy', *_CARE} & set(IMPORTERS)):
-        raise UserError(f'an importer is called {taken[0]!r}, which is the name of a command: rename it')
+        raise UserError(f'an importer has the name {taken[0]!r} of a command: rename it')
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text.partition('\n')[0], description=text)
@@ -58,11 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_output(source)
         _add_imports(source, argparse.SUPPRESS)
         add_options(source, importer)
-    toy = add('toy', 'Procedural motions, the embedded data set.')
+    toy = add('toy', 'The embedded data set of procedural motions.')
     toy.add_argument('--samples', type=int, default=1600, help='number of clips (default 1600)')
-    toy.add_argument('--seed', type=int, default=0, help='another seed, other clips (default 0)')
+    toy.add_argument('--seed', type=int, default=0, help='seed of the motions (default 0)')
     toy.add_argument('--raw', choices=['ntu', 'pkummd', 'cmu'], help="write raw files in this data set's format "
-                     'instead, to try its importer: --out is then the folder for them')
+                     'to the folder --out instead, to try its importer')
     add_output(toy)
     for name in _CARE:
         module = _care(name)
@@ -74,9 +74,9 @@ def _care(name: str):
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """The options of a command that makes a store."""
-    parser.add_argument('--out', required=True, metavar='STORE', help='folder to make')
-    parser.add_argument('--overwrite', action='store_true', help='replace a store that is there')
+    """Add the options of a command that creates a store."""
+    parser.add_argument('--out', required=True, metavar='STORE', help='folder to create')
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing store')
     parser.add_argument('--strict', action='store_true', help='exit with status 1 if any sample was skipped')
 
 
@@ -104,6 +104,6 @@ def run(args: argparse.Namespace) -> int | None:
 
 
 def report(path: str, strict: bool) -> int:
-    """Print what came of an import; return the exit status."""
+    """Print a summary of an import and return the exit status."""
     from mmskelssl.datasets.importers import summary
     return summary.report(path, strict)

@@ -1,13 +1,13 @@
-"""Change labels, subjects, recordings and splits of a store's samples from a csv table, in place."""
+"""Change the labels, subjects, recordings and splits of a store's samples in place, using a csv table."""
 import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('path', metavar='STORE')
-    parser.add_argument('table', nargs='?', metavar='CSV', help="with a header, a column name (the samples' ids) and "
-                        'any of label, subject, recording, split; an empty cell takes the value away')
-    parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='rename classes; several with one '
-                        'new name become one class')
+    parser.add_argument('table', nargs='?', metavar='CSV', help='table with a header, a column name (sample ids) and '
+                        'any of label, subject, recording, split; an empty cell removes the value')
+    parser.add_argument('--rename', nargs='+', default=[], metavar='OLD=NEW', help='rename classes; classes with the '
+                        'same new name are merged')
     parser.add_argument('--overwrite', action='store_true', help='replace splits that the table names')
 
 

@@ -1,4 +1,4 @@
-"""Repair what can be repaired into a new store: gaps, frames and persons without a body; the rest is left out."""
+"""Write a repaired copy of a store: gaps, frames and persons without a body are fixed, other faults are left out."""
 import argparse
 
 from mmskelssl.commands.prepare import add_output, report
@@ -8,7 +8,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('path', metavar='STORE')
     add_output(parser)
     parser.add_argument('--drop-twins', action='store_true',
-                        help='leave test samples out of their splits whose coordinates a training sample has too')
+                        help='remove test samples from their splits if a training sample has the same coordinates')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,13 +6,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('path', metavar='STORE')
     parser.add_argument('--share', type=float, required=True, help='share of the samples in the test split, such as '
                         '0.2')
-    parser.add_argument('--seed', type=int, default=0, help='of the choice (default 0)')
-    parser.add_argument('--by', choices=['class', 'subject', 'recording'], help='class: the share of each class; '
-                        'subject, recording: all samples of one on the same side; default: class where there are '
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random choice (default 0)')
+    parser.add_argument('--by', choices=['class', 'subject', 'recording'], help='class: the same share of each class; '
+                        'subject, recording: all samples of one in the same split; default: class if there are '
                         'labels, else any samples')
-    parser.add_argument('--name', default='', help='the splits are NAME_train and NAME_test, for data.split=NAME; '
-                        'default train and test')
-    parser.add_argument('--overwrite', action='store_true', help='replace splits of these names')
+    parser.add_argument('--name', default='', help='names the splits NAME_train and NAME_test, for data.split=NAME; '
+                        'default: train and test')
+    parser.add_argument('--overwrite', action='store_true', help='replace existing splits with these names')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,10 +1,10 @@
-"""Lengths, classes, persons, coordinate ranges and motion energy of a store."""
+"""Print lengths, classes, persons, coordinate ranges and motion energy of a store."""
 import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('path', metavar='STORE')
-    parser.add_argument('--plot', metavar='FILE', help='picture to draw them into')
+    parser.add_argument('--plot', metavar='FILE', help='also draw them to this picture')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Write the samples of a store that meet every condition into a new one."""
+"""Write the samples of a store that meet all conditions to a new store."""
 import argparse
 
 from mmskelssl.commands.prepare import add_output, report
@@ -8,12 +8,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('path', metavar='STORE')
     parser.add_argument('--split', help='samples of this split')
     parser.add_argument('--classes', nargs='+', default=[], metavar='CLASS', help='samples of these classes, which are '
-                        'numbered anew')
+                        'renumbered')
     parser.add_argument('--subjects', nargs='+', type=int, default=[], metavar='SUBJECT', help='samples of these '
                         'subjects')
-    parser.add_argument('--ids', metavar='FILE', help='samples that a text file names, one id a line')
-    parser.add_argument('--count', type=int, help='so many of them, drawn with the seed')
-    parser.add_argument('--seed', type=int, default=0, help='of the choice (default 0)')
+    parser.add_argument('--ids', metavar='FILE', help='samples listed in a text file, one id per line')
+    parser.add_argument('--count', type=int, help='number of samples to draw at random from them')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random choice (default 0)')
     add_output(parser)
 
 

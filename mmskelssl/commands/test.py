@@ -1,4 +1,4 @@
-"""Measure a checkpoint with the model and the data of a config (OpenMMLab's habit; see also evaluate).
+"""Measure a checkpoint with the model and data of a config, as is usual in OpenMMLab (see also evaluate).
 
 Use it for checkpoints that do not describe their model, such as converted ones.
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file, or the name of a shipped one')
     parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, or a work_dir, whose last one is taken')
     parser.add_argument('--protocols', nargs='+', metavar='PROTOCOL', default=['knn', 'linear'],
-                        help='default knn linear; evaluate --help lists them')
+                        help='default: knn linear; evaluate --help lists all')
     add_config_options(parser, 'change the config, as for train')
     add_common(parser)
 

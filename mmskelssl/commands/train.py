@@ -1,4 +1,4 @@
-"""Pre-train an encoder: every stage of a recipe, in order, in one work_dir.
+"""Pre-train an encoder. Runs all stages of a recipe in order in one work_dir.
 
 Examples:
   mmskelssl train configs/actclr_toy.py
@@ -6,7 +6,7 @@ Examples:
   mmskelssl train configs/aimclr_nwucla.py --cfg-options model.data_preprocessor.stream=bone
   mmskelssl train configs/actclr_nwucla.py --resume
 
-SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 finish the iteration, save and stop; --resume goes on exactly there.
+On SIGTERM, SIGINT (Ctrl-C) or SIGUSR1, training finishes the iteration, saves and stops; --resume continues exactly.
 """
 import argparse
 import os
@@ -18,18 +18,19 @@ from mmskelssl.commands.configs import find_config
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file, such as configs/actclr_toy.py, or the name of a shipped one, such '
                                        'as actclr_toy')
-    parser.add_argument('--work-dir', help="logs and checkpoints; default the config's work_dir, else work_dirs/CONFIG")
+    parser.add_argument('--work-dir', help="folder for logs and checkpoints; default: the config's work_dir, else "
+                                           'work_dirs/CONFIG')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH',
-                        help='continue an interrupted run from its newest sound checkpoint, or from PATH')
+                        help='continue an interrupted run from its newest intact checkpoint, or from PATH')
     parser.add_argument('--allow-change', action='store_true',
-                        help='resume although config, data, batch size or number of processes changed')
+                        help='resume even if config, data, batch size or number of processes have changed')
     parser.add_argument('--init-from', metavar='CKPT',
                         help="start from this encoder; replaces the recipe's earlier stages")
     parser.add_argument('--amp', action='store_true', help='train in bfloat16')
-    parser.add_argument('--compile', action='store_true', help='compile the encoders (torch.compile); meant for GPUs')
+    parser.add_argument('--compile', action='store_true', help='compile the encoders (torch.compile); for GPUs')
     parser.add_argument('--seed', type=int,
-                        help="of weights, order and augmentation; default the config's randomness.seed, else 0")
-    add_config_options(parser, 'change the config; stages.NAME.KEY=VALUE for one stage only')
+                        help='seed of weights, order and augmentation; default: randomness.seed of the config, or 0')
+    add_config_options(parser, 'change the config; stages.NAME.KEY=VALUE changes only one stage')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 

@@ -1,4 +1,4 @@
-"""What makes mmengine's Runner train: configs, stages, hooks, safe checkpoints, precision, processes."""
+"""Training with mmengine's Runner: configs, stages, hooks, safe checkpoints, precision and processes."""
 from mmskelssl.engine import hooks
 from mmskelssl.engine.loop import ResumableTrainLoop
 from mmskelssl.engine.precision import BF16OptimWrapper

@@ -1,9 +1,9 @@
-"""What a description from a file may name, and with which arguments.
+"""Allowed types and arguments of descriptions that come from files.
 
-mmengine's registries look into their parents, import what a dotted name says, and build what stands under any key. A
-file gets none of that: a ``type`` must be a class of this package, or of a plug-in that the caller imported by name,
-in our own registry for its place, and every argument must fit the constructor's signature. Nothing is built before all
-of the description has been looked at.
+mmengine's registries search their parents, import modules by dotted name, and build any nested config. Descriptions
+from files get none of that. A ``type`` must be a class of this package, or of a plug-in that the caller imported by
+name, and must be in our own registry for its place. Every argument must fit the constructor's signature. Nothing is
+built before the whole description has been checked.
 """
 import difflib
 import inspect
@@ -28,13 +28,13 @@ MAX_NAME, MAX_TYPES, MAX_KEYS = 200, 1000, 20_000  # characters of a name; class
 
 @dataclass(frozen=True)
 class Place:
-    """Where a ``type`` may stand.
+    """A position in a description where a ``type`` is allowed.
 
     Args:
-        what: Its name in messages.
-        registry: Name of our registry that has its classes.
-        fits: Whether a class belongs there.
-        parts: Argument -> the place of the config, or list of configs, that it holds.
+        what: Name of the place in messages.
+        registry: Name of our registry with the classes of this place.
+        fits: Returns whether a class is allowed here.
+        parts: Maps an argument to the place of the config, or list of configs, that it contains.
     """
     what: str
     registry: str
@@ -56,7 +56,7 @@ DATASET = Place('data set', 'DATASETS', lambda kind: hasattr(kind, '__getitem__'
 
 
 def allowed(place: Place) -> dict[str, type]:
-    """The classes that may stand at a place, by name: of our own registry, and of modules that are trusted."""
+    """Return the allowed classes of a place by name: those in our own registry that come from trusted modules."""
     node = getattr(registry, place.registry)
     node.import_from_location()
     return {name: kind for name, kind in node.module_dict.items()
@@ -65,22 +65,22 @@ def allowed(place: Place) -> dict[str, type]:
 
 
 def resolve(config: dict, place: Place, where) -> dict:
-    """A copy of a description in which every ``type`` is the class itself, so that no registry has to look it up.
+    """Return a copy of a description in which every ``type`` is the class itself, so that no registry is searched.
 
     Args:
-        config: Plain data, as JSON gives it.
-        place: What it describes.
-        where: File that it came from, for messages.
+        config: Plain data, as read from JSON.
+        place: Kind of object that the config describes.
+        where: File that the config comes from, for messages.
 
     Raises:
-        UserError: The first thing that is not allowed, with its place in the description.
+        UserError: If anything is not allowed. The message names the first problem and its place in the description.
     """
     _check_size(config, where)
     return _resolve(config, place, where, place.what, 0)
 
 
 def resolve_all(configs, place: Place, where, key: str) -> list[dict]:
-    """:func:`resolve` for a list, such as a pipeline."""
+    """Apply :func:`resolve` to each item of a list, such as a pipeline."""
     if not isinstance(configs, (list, tuple)):
         raise UserError(f'{where}: {key} is a {type(configs).__name__}, not a list')
     _check_size(configs, where)
@@ -126,7 +126,7 @@ def _resolve(config, place: Place, where, key: str, depth: int) -> dict:
             made[name] = check_norm(value, f'{where}: {at}')
         elif name == 'layout' and value is not None:
             made[name] = get_layout(_plain(value, where, at, depth)) if isinstance(value, dict) else value
-        else:  # a plug-in's class may build more of its own kind
+        else:  # a class of a plug-in may build further objects of its kind
             made[name] = _plain(value, where, at, depth, None if ours else place)
         if not matches(made[name], accepted.get(name, inspect.Parameter.empty)):
             raise UserError(f'{where}: {printable(at)} is {printable(str(value)[:60])}, which {kind.__name__} does not '
@@ -135,7 +135,7 @@ def _resolve(config, place: Place, where, key: str, depth: int) -> dict:
 
 
 def _part(value, place: Place, where, key: str, depth: int):
-    """A config; a list of configs; or the views, a dict of lists whose first entry may be another view's name."""
+    """Resolve a config, a list of configs, or the views: a dict of lists that may start with another view's name."""
     if isinstance(value, list):
         return [item if i == 0 and place is AUGMENT and type(item) is str
                 else _resolve(item, place, where, f'{key}[{i}]', depth + 1) for i, item in enumerate(value)]
@@ -147,7 +147,7 @@ def _part(value, place: Place, where, key: str, depth: int):
 
 
 def _plain(value, where, key: str, depth: int, place: Place | None = None):
-    """Numbers, texts and containers of them. A dict with a ``type`` only where a plug-in's class is given it."""
+    """Check numbers, strings and containers of them. A dict with a ``type`` is allowed only for plug-in classes."""
     if depth > _MAX_DEPTH:
         raise UserError(f'{where}: {printable(key[:80])} is nested more than {_MAX_DEPTH} deep')
     if isinstance(value, dict):
@@ -180,10 +180,10 @@ def _class_of(name: str, place: Place, where, key: str) -> type:
 
 
 def arguments_of(kind: type) -> tuple[dict[str, object], bool]:
-    """Arguments of a constructor -> annotations, those that it hands on with ``**kwargs`` to its bases included.
+    """Return the arguments of a constructor, including those that it passes to its bases through ``**kwargs``.
 
     Returns:
-        The arguments, and whether there may be any others.
+        A dict from argument to annotation, and whether the constructor accepts further arguments.
     """
     accepted: dict[str, object] = {}
     for base in inspect.getmro(kind):
@@ -202,7 +202,7 @@ def arguments_of(kind: type) -> tuple[dict[str, object], bool]:
 
 
 def matches(value, annotation) -> bool:
-    """Whether plain data fit an annotation. Whatever is not known here fits: the constructor decides."""
+    """Return whether plain data fit an annotation. Unknown annotations always fit, and the constructor decides."""
     if isinstance(annotation, str) or annotation in (inspect.Parameter.empty, typing.Any):
         return True
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)

@@ -1,4 +1,4 @@
-"""Reading checkpoints: nothing in the file is run, and nothing is loaded by half."""
+"""Reads checkpoints without running code from the file and without partial loading."""
 import os
 import os.path as osp
 import zipfile
@@ -18,18 +18,18 @@ __all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'load_pa
 
 
 def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
-    """Read a checkpoint of ours or of stock mmengine without running anything that it holds.
+    """Read a checkpoint of this package or of stock mmengine without running code from the file.
 
     Args:
-        path: A local file; addresses are refused.
+        path: Path of a local file. URLs are refused.
         map_location: As for ``torch.load``.
 
     Returns:
-        The dict in the file, with mmengine's histories restored. It always has ``state_dict``, a dict of dense tensors,
-        and ``meta``, a dict; what else :mod:`~mmskelssl.engine.checkpoint_schema` says is checked.
+        The dict in the file, with mmengine's histories restored. It always contains ``state_dict``, a dict of dense
+        tensors, and ``meta``, a dict. Other content is checked as in :mod:`~mmskelssl.engine.checkpoint_schema`.
 
     Raises:
-        UserError: There is no such file, or it is damaged, crafted or no checkpoint.
+        UserError: If the file does not exist, is damaged or crafted, or is not a checkpoint.
     """
     path = _path(path)
     try:
@@ -77,15 +77,18 @@ def _state_dict(checkpoint: dict) -> dict:
 
 
 def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbone.') -> dict:
-    """Load the encoder of ``model`` from a checkpoint: all of it, or an error.
+    """Load the complete encoder of ``model`` from a checkpoint.
 
     Args:
         model: A model with a ``backbone``, or the backbone itself.
-        path: The checkpoint.
-        prefix: What the encoder's keys begin with in the file.
+        path: Path of the checkpoint.
+        prefix: Prefix of the encoder's keys in the file.
 
     Returns:
         The checkpoint.
+
+    Raises:
+        UserError: If any key or shape does not match.
     """
     checkpoint = load_checkpoint(path)
     load_whole(getattr(model, 'backbone', model), checkpoint, path, prefix)
@@ -99,10 +102,13 @@ def _renamed(model: nn.Module, state: dict) -> dict:
 
 
 def load_part(model: nn.Module, path: str | PathLike, prefix: str, source: str | None = None) -> None:
-    """Load one part of ``model``, such as ``projector.``, from a checkpoint: all of it, or an error.
+    """Load one complete part of ``model``, such as ``projector.``, from a checkpoint.
 
     Args:
-        source: What the part's keys begin with in the file; default ``prefix`` too.
+        source: Prefix of the part's keys in the file. Default: ``prefix``.
+
+    Raises:
+        UserError: If the part does not exist, or any key or shape does not match.
     """
     name = prefix.rstrip('.')
     if not hasattr(model, name):
@@ -113,7 +119,7 @@ def load_part(model: nn.Module, path: str | PathLike, prefix: str, source: str |
 
 
 def load_whole(module: nn.Module, checkpoint: dict, path, prefix: str) -> None:
-    """Give ``module`` the checkpoint's tensors below ``prefix``; the two must agree key by key, shape by shape."""
+    """Load the checkpoint's tensors below ``prefix`` into ``module``. All keys and shapes must match."""
     wanted = module.state_dict()
     found = {name.removeprefix(prefix): value for name, value in _renamed(module, _state_dict(checkpoint)).items()
              if name.startswith(prefix)}
@@ -134,7 +140,7 @@ def load_whole(module: nn.Module, checkpoint: dict, path, prefix: str) -> None:
 
 
 def _kind(value: torch.Tensor) -> str:
-    """Shape of a tensor, and what else must agree: floats of any width are exchanged, all else is not."""
+    """Return the shape of a tensor, and its type unless it is a float: floats of any width are interchangeable."""
     return f'{tuple(value.shape)}' + ('' if value.is_floating_point() else f' of {str(value.dtype)[6:]}')
 
 
@@ -142,8 +148,8 @@ def build_from_checkpoint(path: str | PathLike) -> tuple[SkeletonEncoder, dict]:
     """Rebuild a model from the description inside its checkpoint, and load its weights.
 
     Returns:
-        The model, in eval mode, and ``meta['mmskelssl']`` with ``model`` and ``dataset`` decoded. ``not_loaded`` lists
-        the keys beside the backbone's that did not fit.
+        The model in eval mode, and ``meta['mmskelssl']`` with ``model`` and ``dataset`` decoded. ``not_loaded`` lists
+        the keys outside the backbone that did not fit.
     """
     from mmskelssl.engine.rebuild import build_model
     checkpoint = load_checkpoint(path)

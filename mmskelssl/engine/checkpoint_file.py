@@ -1,8 +1,8 @@
-"""What a checkpoint's file may look like, looked at before torch reads it.
+"""Checks the file of a checkpoint before torch reads it.
 
-``torch.load(weights_only=True)`` runs nothing, but it believes sizes, copies shared containers along every path, and
-makes sparse, quantised or expanded tensors of any size from a few bytes. Here the pickle is read once with stand-ins
-for tensors, which are compared with the storages that the file really has.
+``torch.load(weights_only=True)`` runs no code, but it trusts sizes, copies shared containers along every path, and
+creates sparse, quantised or expanded tensors of any size from a few bytes. Therefore the pickle is first read with
+stand-ins for tensors, which are compared with the storages that the file actually contains.
 """
 import math
 import pickle
@@ -13,26 +13,26 @@ from mmskelssl.engine.checkpoint_zip import check_table
 from mmskelssl.engine.unpickle import History, nothing
 from mmskelssl.plain_pickle import ARRAYS, PlainUnpickler, StandIn, restore
 
-# Reading takes at most the file's size for tensors, 4 times it for arrays and texts, and 200 bytes for each step.
+# Memory is at most the file's size for tensors, 4 times that for arrays and strings, and 200 bytes for each step.
 MAX_STEPS = 5_000_000
-MAX_VIEWS = 4  # times the file's size that the tensors may have together: they may share memory
-_MAGIC, _PROTOCOL = 0x1950a86a20f9469cfc6c, 1001  # of the format before zip
+MAX_VIEWS = 4  # maximum total size of the tensors in multiples of the file's size, as tensors may share memory
+_MAGIC, _PROTOCOL = 0x1950a86a20f9469cfc6c, 1001  # of the legacy format, before zip
 _ITEM_SIZES = dict(Double=8, Float=4, Half=2, BFloat16=2, Long=8, Int=4, Short=2, Char=1, Byte=1, Bool=1)
 
 
 class Refused(ValueError):
-    """The file holds something that no checkpoint needs."""
+    """The file contains something that no checkpoint needs."""
 
 
 @dataclass(frozen=True)
 class StorageType:
-    """``torch.FloatStorage`` and its like: the size of an element."""
+    """``torch.FloatStorage`` and similar types, reduced to the size of an element."""
     size: int
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Memory of a tensor: its element's size, and the number of elements that the file has."""
+    """Memory of a tensor: the size of an element, and the number of elements in the file."""
     size: int
     count: int
 
@@ -58,7 +58,7 @@ class Tensor(StandIn):
 
 def _tensor_of_bytes(storage=None, offset=0, shape=(), stride=(), requires_grad=False, hooks=None, kind=None,
                      *_) -> Tensor:
-    """``torch._utils._rebuild_tensor_v3``: types without a storage of their own, such as uint32."""
+    """``torch._utils._rebuild_tensor_v3``, for types without their own storage class, such as uint32."""
     if not isinstance(storage, Storage) or not isinstance(kind, StorageType):
         return Tensor()
     return Tensor(Storage(kind.size, storage.count * storage.size // kind.size), offset, shape, stride)
@@ -106,7 +106,7 @@ _KINDS = {'_rebuild_sparse_tensor': 'sparse', '_rebuild_sparse_csr_tensor': 'spa
 
 
 def unusual_tensor(name: str) -> str | None:
-    """What kind of tensor a name in a pickle belongs to; None for one that belongs to none."""
+    """Return the kind of tensor that a name in a pickle belongs to, or None if it does not belong to a tensor."""
     module, _, name = name.rpartition('.')
     if module == 'torch' and name.endswith('Storage'):
         return 'complex' if 'Complex' in name else 'quantised' if name.startswith('Q') else 'unusual'
@@ -116,10 +116,10 @@ def unusual_tensor(name: str) -> str | None:
 
 
 def check_file(path: str) -> None:
-    """Refuse a file that is no checkpoint of dense tensors and plain data, or whose sizes do not agree.
+    """Refuse a file that contains more than dense tensors and plain data, or whose sizes are inconsistent.
 
     Raises:
-        Exception: Of many kinds: the file may be damaged in any way.
+        Exception: Of various types, because the file may be damaged in any way.
     """
     with open(path, 'rb') as file:
         if file.read(4) == b'PK\x03\x04':  # as torch decides
@@ -133,7 +133,7 @@ def check_file(path: str) -> None:
 
 
 def _collect(node, tensors: dict[int, int], seen: set[int] | None = None) -> None:
-    """Bytes of every tensor, each once."""
+    """Collect the number of bytes of every tensor, counting each tensor once."""
     seen = set() if seen is None else seen
     if isinstance(node, Tensor):
         tensors[id(node)] = node.bytes
@@ -200,7 +200,7 @@ def _legacy(file) -> tuple[object, int]:
 
 
 def _parse(pid) -> tuple[StorageType, str, int]:
-    """A persistent id: ('storage', type, key, device, number of elements), and in old files a view, None."""
+    """Parse a persistent id: ('storage', type, key, device, number of elements), and in old files a view, None."""
     if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != 'storage' or pid[5:] not in ((), (None,)):
         raise pickle.UnpicklingError('it refers to something that is not a storage')
     _, kind, key, device, count = pid[:5]

@@ -1,6 +1,7 @@
-"""What a checkpoint must hold, checked once, when it is read. No other code asks again.
+"""Checks the content of a checkpoint once, when it is read, so that no other code has to.
 
-Checkpoints come from strangers too: every value that is later used as a text, a number or a tensor is looked at here.
+Checkpoints may come from untrusted sources. Every value that is later used as a string, a number or a tensor is
+checked here.
 """
 import json
 import re
@@ -19,7 +20,7 @@ _LABEL = re.compile(r'[\w%][\w.+% -]{0,199}')
 
 
 def _label(value) -> bool:
-    """A name that can be printed and be part of a file's name."""
+    """Return whether a value is a name that can be printed and used in a file name."""
     return type(value) is str and _LABEL.fullmatch(value) is not None
 
 
@@ -31,7 +32,7 @@ def _text(value) -> bool:
     return type(value) is str and len(value) <= MAX_JSON
 
 
-# Of meta['mmskelssl']: is the value what it should be, and the words for that. None is the same as a missing key.
+# Keys of meta['mmskelssl']: a check of the value, and its description in messages. None counts as a missing key.
 _FIELDS: dict[str, tuple[Callable, str]] = {
     **{key: (_text, 'a JSON text') for key in ('model', 'dataset', 'decisive')},
     **{key: (_label, 'a name of letters, digits and ._+%-') for key in (
@@ -42,13 +43,13 @@ _FIELDS: dict[str, tuple[Callable, str]] = {
 
 
 def check_content(content, path) -> dict:
-    """A checkpoint's content in its one form: ``state_dict`` (name -> dense tensor) and ``meta`` (dict), always.
+    """Return a checkpoint's content in a uniform form, with ``state_dict`` (name -> dense tensor) and ``meta`` (dict).
 
-    A file that is itself a state dict, as other programs write them, becomes ``state_dict``. ``meta['config']`` is
-    dropped: mmengine executes it when it resumes.
+    If the file itself is a state dict, as some programs write, it becomes ``state_dict``. ``meta['config']`` is
+    dropped because mmengine executes it when it resumes.
 
     Raises:
-        UserError: It names the file and the key.
+        UserError: If a value is invalid. The message names the file and the key.
     """
     if not isinstance(content, dict):
         raise UserError(f'{path}: holds a {type(content).__name__}, not a checkpoint')
@@ -96,11 +97,14 @@ def _check_info(info, path) -> None:
 
 
 def check_resumable(checkpoint: dict, path, optimizer=None, schedulers=()) -> None:
-    """Refuse a checkpoint from which training cannot go on; mmengine would end in a traceback.
+    """Refuse a checkpoint that training cannot resume from, where mmengine would fail with a traceback.
 
     Args:
-        optimizer: The optimiser, or its wrapper, that is to take over the saved state.
-        schedulers: Those that are to take over the saved ones, in order.
+        optimizer: The optimiser, or its wrapper, that will load the saved state.
+        schedulers: The schedulers that will load the saved states, in order.
+
+    Raises:
+        UserError: If the checkpoint is incomplete or does not fit. The message names the file and the part.
     """
     missing = {'optimizer', 'message_hub'} - set(checkpoint) | {key for key in ('epoch', 'iter')
                                                                 if key not in checkpoint['meta']}
@@ -133,7 +137,7 @@ def check_resumable(checkpoint: dict, path, optimizer=None, schedulers=()) -> No
 
 
 def _check_alike(saved: dict, now: dict, path, what: str) -> None:
-    """A scheduler or optimiser takes over whatever a file says of it: numbers must stay numbers."""
+    """Check that numbers remain numbers: schedulers and optimisers load any value from a file."""
     for key, value in saved.items():
         number = type(now.get(key)) in (int, float) and not (value is None or type(value) in (int, float))
         if type(key) is not str or key.startswith('__') or number or (callable(now.get(key)) and key in now):
@@ -159,10 +163,14 @@ def _check_fit(saved: dict, optimizer, path) -> None:
 
 
 def describe(checkpoint: dict, path) -> dict:
-    """``meta['mmskelssl']`` of a checked checkpoint, with ``model`` and, where there is one, ``dataset`` as dicts.
+    """Return ``meta['mmskelssl']`` of a checked checkpoint, with ``model`` and, if present, ``dataset`` as dicts.
 
-    Both have the parts that every reader needs: the model a ``type`` and a ``backbone``, the data set a ``pipeline``
-    and a ``layout``. What they name is looked at when it is built, see :mod:`mmskelssl.engine.allow_list`.
+    Both contain the parts that every reader needs: the model has a ``type`` and a ``backbone``, and the data set has a
+    ``pipeline`` and a ``layout``. The types that they name are checked when they are built, see
+    :mod:`mmskelssl.engine.allow_list`.
+
+    Raises:
+        UserError: If a description is missing, is not JSON, or lacks one of these parts.
     """
     info = checkpoint['meta'].get('mmskelssl') or {}
     if 'model' not in info:
@@ -198,7 +206,7 @@ def _decode(text: str, key: str, path) -> dict:
         raise ValueError(f'{constant} is not JSON')
     try:
         made = json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError, too
+    except (ValueError, RecursionError) as error:  # also a ValueError: a number with thousands of digits
         raise UserError(f'{path}: its {key} description is not JSON: {" ".join(str(error).split())[:200]}') from error
     if not isinstance(made, dict):
         raise UserError(f'{path}: its {key} description is a {type(made).__name__}, not a dict')

@@ -1,4 +1,4 @@
-"""From a config file to configs that mmengine's Runner can run: checks, data, stages."""
+"""Turns a config file into configs that mmengine's Runner can run: checks, data and stages."""
 import copy
 import os.path as osp
 from collections.abc import Mapping
@@ -22,20 +22,23 @@ from mmskelssl.models.preprocessor import SkeletonPreprocessor
 from mmskelssl.registry import MODELS
 from mmskelssl.shipped import config_path
 
-MAX_HELD_OUT = 256  # training clips that monitors take by default from a store without a test split
+MAX_HELD_OUT = 256  # training clips held out for monitors by default if the store has no test split
 
 
 def load_config(path: str, options: dict | None = None) -> list[tuple[str, Config]]:
     """Read a config and the earlier stages that it names.
 
     Args:
-        path: Config file. ``stages = [dict(name, config, carry)]`` lists what runs before it.
-        options: Dotted keys to change; they go before ``by_stream``. See
+        path: Config file. ``stages = [dict(name, config, carry)]`` lists the stages that run before it.
+        options: Dotted keys to change. They take precedence over ``by_stream``. See
             :func:`~mmskelssl.engine.options.apply_options`.
 
     Returns:
-        (name, config) in the order of training, ready for :func:`complete`. The last is the file itself. The values
-        that ``by_stream`` has for the chosen stream are set.
+        A list of (name, config) in the order of training, ready for :func:`complete`. The last entry is the file
+        itself. The values of ``by_stream`` for the chosen stream are applied.
+
+    Raises:
+        UserError: If a file does not exist or contains a mistake.
     """
     if not osp.isfile(path):
         raise UserError(f'{path}: no such config; see configs/')
@@ -72,19 +75,22 @@ def _stage_path(name: str, path: str) -> str:
 
 
 def split_pair(split: str) -> tuple[str, str]:
-    """Names of a protocol's training and test split: ``standard`` is train/test, ``xsub`` is xsub_train/xsub_test."""
+    """Return the names of a protocol's splits: train, test for ``standard`` and xsub_train, xsub_test for ``xsub``."""
     return ('train', 'test') if split == 'standard' else (f'{split}_train', f'{split}_test')
 
 
 def complete(cfg: Config, seed: int | None = None) -> tuple[Config, RunSpec]:
-    """Fill in what follows from the rest: the data sets, layout and channels of the model, hooks, the seed.
+    """Fill in derived values: the data sets, the layout and channels of the model, the hooks and the seed.
 
     Args:
-        cfg: A config as :func:`load_config` gives it, or one that is complete already. It is not changed.
-        seed: Default ``randomness.seed`` of the config, else 0.
+        cfg: A config from :func:`load_config`, or one that is already complete. It is not modified.
+        seed: Default: ``randomness.seed`` of the config, else 0.
 
     Returns:
-        A config that a Runner can run, and the description of what decides its result.
+        A config that a Runner can run, and the description of everything that determines its result.
+
+    Raises:
+        UserError: If the config contains a mistake or does not match its store.
     """
     cfg = copy.deepcopy(cfg)
     complete_randomness(cfg, seed)
@@ -100,17 +106,18 @@ def complete(cfg: Config, seed: int | None = None) -> tuple[Config, RunSpec]:
 
 
 def check_data(cfg: Config) -> SkeletonStore:
-    """Open the store that ``data`` names, check it, and fill in the data sets of training and monitoring.
+    """Open and check the store that ``data`` names, and fill in the data sets for training and monitoring.
 
     ``data = dict(store, split, pipeline, prepare)`` is the single place that names the data. ``prepare`` is the command
-    that makes the store, shown where there is none. ``type`` and any other key go to a data set class of your own.
+    that creates the store, shown if the store does not exist. ``type`` selects a custom data set class, which receives
+    all other keys.
     """
     data = cfg.get('data')
     if not data:
         raise UserError('the config has no `data = dict(store=..., split=..., pipeline=[...])`')
     given = {'train_split', 'test_split', ABOUT} & set(data)
     if given:
-        raise UserError(f'data.{min(given)} is no argument of a data set: it follows from the store and data.split')
+        raise UserError(f'data.{min(given)} is not an argument of a data set: it follows from the store and data.split')
     data.setdefault('split', 'standard')
     data.setdefault('prepare', f'python tools/prepare_data.py SOURCE PATH --out {data.store}')
     train_split, test_split = split_pair(data.split)
@@ -119,7 +126,7 @@ def check_data(cfg: Config) -> SkeletonStore:
     if is_first_process(cfg.get('launcher', 'none'), on_its_machine=True):
         store.verify_hash()
     monitored = test_split if test_split in store.splits else None
-    # Without a test split, features are monitored on training clips that are not trained on.
+    # Without a test split, features are monitored on held-out clips of the training split.
     if monitored is None and takes(data.get('type', 'SkeletonDataset'), 'held_out'):
         data.setdefault('held_out', min(MAX_HELD_OUT, len(store.split(train_split)) // 10))
     dataset = dataset_config(describe_data(data), train_split)
@@ -128,9 +135,9 @@ def check_data(cfg: Config) -> SkeletonStore:
     if cfg.train_dataloader.get('dataset', dataset) != dataset:
         raise UserError('train_dataloader.dataset is not read: `data` describes the data set (type, store, ...)')
     cfg.train_dataloader.dataset = dataset
-    # With the scope spelt out, as mmengine looks collate functions up in its root registry alone.
+    # The scope is explicit because mmengine looks up collate functions only in its root registry.
     cfg.train_dataloader.setdefault('collate_fn', dict(type='mmskelssl.whole_batch'))
-    if data.get('resident'):  # nothing to read, and no process but this one sees the device's memory
+    if data.get('resident'):  # nothing to read, and workers cannot access the device's memory
         cfg.train_dataloader.update(num_workers=0, persistent_workers=False, pin_memory=False, prefetch_factor=None)
     source = {**data, 'train_split': train_split, 'test_split': monitored}
     for key in ('split', 'prepare', 'resident'):
@@ -144,7 +151,7 @@ def check_data(cfg: Config) -> SkeletonStore:
 
 
 def fill_model(cfg: Config, store: SkeletonStore) -> None:
-    """Give the model its seed, and the layout and the channels of the store."""
+    """Set the seed of the model, and the layout and channels of the store."""
     model = cfg.model
     model.data_preprocessor.seed = cfg.randomness.seed
     channels = SkeletonPreprocessor.channels(store.channels, model.data_preprocessor.get('alignment', 'none'),
@@ -158,7 +165,7 @@ def fill_model(cfg: Config, store: SkeletonStore) -> None:
 
 
 def complete_randomness(cfg: Config, seed: int | None = None) -> None:
-    """``randomness`` with a seed (the given one, else the config's, else 0) and a seed of its own for each rank."""
+    """Complete ``randomness``: the seed is the given one, else the config's, else 0, and differs between ranks."""
     given = cfg.get('randomness') or {}
     if not isinstance(given, Mapping):
         raise UserError(f'randomness is {given!r}; it must be dict(seed=..., deterministic=...)')
@@ -177,24 +184,24 @@ def complete_randomness(cfg: Config, seed: int | None = None) -> None:
 
 
 def open_store(data: Mapping) -> SkeletonStore:
-    """The store that a config's ``data`` names, or an error with the command that makes it."""
+    """Open the store that a config's ``data`` names. If it does not exist, the error shows the command to create it."""
     if not osp.isdir(data['store']):
         raise UserError(f'no store at {data["store"]}; make it with: {data["prepare"]}')
     return SkeletonStore(data['store'])
 
 
 def layout_config(layout: SkeletonLayout):
-    """A layout as a config value: its name if that is known, else its fields."""
+    """Return a layout as a config value: its name if it is registered, else its fields."""
     try:
         if get_layout(layout.name) == layout:
             return layout.name
     except UserError:
         pass
-    return {key: value for key, value in layout.fields().items() if key != 'canonical'}  # of no use to a model
+    return {key: value for key, value in layout.fields().items() if key != 'canonical'}  # models do not use it
 
 
 def _match_length(cfg: Config) -> None:
-    """Padded clips are for methods that look at their true length."""
+    """Refuse padded clips for methods that ignore the true length of a clip."""
     padded = any(step['type'] == 'PadFrames' for step in cfg.data.pipeline)
     if padded and not getattr(MODELS.get(cfg.model.type), 'variable_length', False):
         raise UserError(f'{cfg.model.type} takes clips of one length: put ResizeFrames instead of PadFrames into '

@@ -1,4 +1,4 @@
-"""Mistakes of a config, reported by key before anything is built."""
+"""Reports the mistakes in a config by key before anything is built."""
 import difflib
 import logging
 from collections.abc import Iterator, Mapping
@@ -14,17 +14,17 @@ _CHECKED = ('model', 'data', 'train_dataloader', 'optim_wrapper', 'param_schedul
             'custom_hooks', 'visualizer', 'log_processor', 'env_cfg', 'auto_scale_lr')
 _VALIDATION = ('nothing is validated by the training loop; default_hooks.knn.interval says how often features are '
                'measured')
-# Arguments that mmengine's loop has, and this training does not.
+# Arguments of mmengine's loop that are not supported here.
 _UNUSED = {'train_cfg.val_interval': _VALIDATION, 'train_cfg.val_begin': _VALIDATION,
            'train_cfg.dynamic_intervals': _VALIDATION,
            'train_cfg.max_iters': 'training is counted in epochs; write train_cfg.max_epochs'}
 
 
 def check_config(cfg: Config) -> None:
-    """Refuse keys that nothing reads, arguments that no class takes, and values that cannot be.
+    """Refuse unused keys, unknown arguments and invalid values.
 
     Raises:
-        UserError: One line with every mistake.
+        UserError: If there is any mistake. The message lists all of them in one line.
     """
     check_top_level(cfg)
     mistakes = [*_values(cfg)]
@@ -35,7 +35,7 @@ def check_config(cfg: Config) -> None:
 
 
 def _arguments(node, path: str) -> Iterator[str]:
-    """What is wrong with the names in a part of a config."""
+    """Yield the mistakes in the names of a part of a config."""
     if isinstance(node, Mapping):
         found = arguments_at(path, node)
         for name, value in node.items():
@@ -62,7 +62,7 @@ def _refusal(node: Mapping, name: str, found) -> str:
 
 
 def _values(cfg: Config) -> Iterator[str]:
-    """What is wrong with values that no class of the project checks."""
+    """Yield the mistakes in values that no class of the project checks."""
     numbers = {'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 1, 'train_dataloader.num_workers': 0,
                'optim_wrapper.accumulative_counts': 1, 'auto_scale_lr.base_batch_size': 1}
     for key in ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg'):

@@ -1,4 +1,4 @@
-"""Config files: reading them, the files that they derive from, and the names in them that nothing reads."""
+"""Reads config files, finds their base files, and finds names in them that nothing reads."""
 import ast
 import difflib
 import os.path as osp
@@ -12,8 +12,8 @@ from mmskelssl.shipped import shipped_bases, shipped_configs
 
 
 def read_config(path: str) -> Config:
-    """One config file with its bases merged."""
-    look_beside(path)  # custom_imports may name what lies there
+    """Read one config file and merge its bases."""
+    look_beside(path)  # custom_imports may name modules in the folder of the config
     try:
         with shipped_bases():
             cfg = Config.fromfile(path, lazy_import=False)
@@ -30,19 +30,19 @@ def read_config(path: str) -> Config:
 
 
 def base_files(path: str) -> list[str]:
-    """The files that a config names in ``_base_``."""
+    """Return the files that a config names in ``_base_``."""
     with shipped_bases():
         return [Config._get_cfg_path(name, path)[0] for name in Config._get_base_files(path)]
 
 
 def unread_names(cfg: Config, known: set[str]) -> list[str]:
-    """Top-level names of a config that no run reads and that its files do not use themselves.
+    """Return the top-level names of a config that neither a run nor the config's files use.
 
-    A name may well be an auxiliary variable: ``turned = [...]`` for a view further down, or ``_base_.turned`` in
-    another file. Those are used. Names that begin with an underscore and those of the shipped files do not count.
+    Auxiliary variables are used: ``turned = [...]`` for a view further down, or ``_base_.turned`` in another file.
+    Names that begin with an underscore and names in the shipped files are not reported.
 
     Args:
-        cfg: As :func:`read_config` gives it.
+        cfg: A config from :func:`read_config`.
         known: Keys that a run reads or refuses.
     """
     if not cfg.filename or not osp.isfile(cfg.filename):
@@ -69,7 +69,7 @@ def unread_names(cfg: Config, known: set[str]) -> list[str]:
 
 
 def refuse_near_misses(cfg: Config, known: set[str], keys: set[str]) -> None:
-    """Refuse an unread name that looks like one of ``keys``: ``trian_cfg``."""
+    """Refuse an unused name that looks like one of ``keys``, such as ``trian_cfg``."""
     for name in unread_names(cfg, known):
         close = difflib.get_close_matches(name.lower(), keys, 1, 0.8)
         if close:

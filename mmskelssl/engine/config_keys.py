@@ -1,4 +1,4 @@
-"""Every top-level key that a user of OpenMMLab knows: read here, or refused with what to write instead."""
+"""Lists the top-level keys that users of OpenMMLab know: each is read, or refused with advice on what to write."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmskelssl.engine.config_files import refuse_near_misses, unread_names
 from mmskelssl.errors import UserError
 
-# Of the last stage's config alone: where a recipe writes and starts.
+# Read only from the config of the last stage: where a recipe writes and where it starts.
 OF_THE_LAST_STAGE = ('work_dir', 'load_from', 'resume')
 READ = {
     'model', 'data', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks',
@@ -26,7 +26,7 @@ INSTEAD = {
                    'train_cfg.type derived from ResumableTrainLoop',
     'strategy': 'it belongs to FlexibleRunner; several processes start with --launcher pytorch (tools/dist_train.sh), '
                 'and model_wrapper_cfg configures how they share a model'}
-# Variables of other projects' configs, and keys of mmcv 1.x. Refused likewise, unless the config's files use them.
+# Variables of other projects' configs, and keys of mmcv 1.x. Also refused, unless the config's files use them.
 FORMER = dict(
     **dict.fromkeys(('val_pipeline', 'test_pipeline', 'tta_pipeline'), _AFTERWARDS),
     train_pipeline='write data = dict(pipeline=[...])', data_root='write data = dict(store=...)',
@@ -54,7 +54,7 @@ def check_top_level(cfg: Config) -> None:
     """Refuse keys that would be ignored, and names that look like a misspelt key.
 
     Raises:
-        UserError: With what to write instead.
+        UserError: If there is such a key. The message says what to write instead.
     """
     for key, advice in INSTEAD.items():
         if cfg.get(key) is not None:
@@ -66,15 +66,15 @@ def check_top_level(cfg: Config) -> None:
 
 
 def other_names(cfg: Config) -> list[str]:
-    """Top-level names of the user's files that nothing reads; for the log."""
+    """Return the top-level names of the user's files that nothing reads, for the log."""
     return unread_names(cfg, KNOWN)
 
 
 def check_run_keys(stages: list[tuple[str, Config]], launcher: str) -> None:
-    """Refuse what a training run would ignore, or cannot do here.
+    """Refuse keys that a training run would ignore or cannot support.
 
-    That is a start for an earlier stage, another launcher than that of the command line, another scope than the
-    package's, and float16 without a GPU.
+    These are a starting point for an earlier stage, a launcher other than that of the command line, a scope other than
+    the package's, and float16 without a GPU.
     """
     for name, cfg in stages[:-1]:
         for key in ('load_from', 'resume'):
@@ -96,10 +96,10 @@ def check_run_keys(stages: list[tuple[str, Config]], launcher: str) -> None:
 
 
 def start_of(cfg: Config, resume: str | None, init_from: str | None) -> tuple[str | None, str | None]:
-    """``--resume`` and ``--init-from``, else what ``load_from`` and ``resume`` of the config mean.
+    """Return ``--resume`` and ``--init-from``, or their equivalents from ``load_from`` and ``resume`` in the config.
 
     Args:
-        cfg: Of the last stage.
+        cfg: Config of the last stage.
 
     Returns:
         The checkpoint to continue (``auto`` for the newest one), and the checkpoint to start from.

@@ -1,4 +1,4 @@
-"""Several processes: groups on machines without a GPU, equal shares of the same data, and what is said of lost ones."""
+"""Distributed training: process groups without a GPU, equal shares of the same data, and reports of lost processes."""
 import os
 import re
 import threading
@@ -12,19 +12,19 @@ from torch.utils.data import DataLoader
 
 from mmskelssl.errors import UserError
 
-# Seconds for which a process waits for the others, where env_cfg.dist_cfg.timeout does not say otherwise.
+# Seconds that a process waits for the others, unless env_cfg.dist_cfg.timeout is set.
 TIMEOUT = 600
 _RANKS = dict(pytorch=('RANK', 'LOCAL_RANK'), slurm=('SLURM_PROCID', 'SLURM_LOCALID'),
               mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'))
 
 
 def is_first_process(launcher: str = 'none', on_its_machine: bool = False) -> bool:
-    """Is this the rank that writes? Known before any process group is up.
+    """Return whether this is the rank that writes. Works before a process group exists.
 
     Args:
-        launcher: What starts the processes of this run; without one there is one process, whatever the environment
-            says (a shell inside a Slurm job has a rank, too).
-        on_its_machine: Ask for the first process of each machine, which checks the data that it sees there.
+        launcher: Launcher of this run. Without a launcher there is one process, regardless of the environment: a shell
+            inside a Slurm job also has a rank.
+        on_its_machine: Return whether this is the first process on its machine, which checks the data there.
     """
     if launcher == 'none':
         return not distributed.is_initialized() or distributed.get_rank() == 0
@@ -32,7 +32,7 @@ def is_first_process(launcher: str = 'none', on_its_machine: bool = False) -> bo
 
 
 def process_count(launcher: str) -> int:
-    """Number of processes of the run. Known before any process group is up."""
+    """Return the number of processes of the run. Works before a process group exists."""
     variable = dict(pytorch='WORLD_SIZE', slurm='SLURM_NTASKS').get(launcher, '')
     return int(os.environ.get(variable, 1))
 
@@ -40,9 +40,12 @@ def process_count(launcher: str) -> int:
 def prepare_distributed(cfg: Config) -> None:
     """Make ``--launcher pytorch`` work on CPU: start gloo, and wrap the model without device ids.
 
-    mmengine would call ``torch.cuda.set_device``; it skips that where a process group is up already. With
-    ``sync_bn='torch'`` batch norm takes the statistics of all processes: torch's own on GPUs, ours on CPUs.
+    mmengine would call ``torch.cuda.set_device``, but skips this if a process group already exists. With
+    ``sync_bn='torch'``, batch norm uses the statistics of all processes: torch's implementation on GPUs, ours on CPUs.
     No process waits longer than ``env_cfg.dist_cfg.timeout`` seconds (:data:`TIMEOUT`) for another one.
+
+    Raises:
+        UserError: If the timeout is not a positive number.
     """
     if cfg.get('launcher', 'none') == 'none':
         return
@@ -58,15 +61,18 @@ def prepare_distributed(cfg: Config) -> None:
             distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
         wrapper['device_ids'] = None
         if cfg.pop('sync_bn', None):
-            wrapper['type'] = 'mmskelssl.SyncBNDataParallel'  # as mmengine looks in its root alone
+            wrapper['type'] = 'mmskelssl.SyncBNDataParallel'  # mmengine searches only its root registry
     cfg.model_wrapper_cfg = wrapper
 
 
 def check_same_data(dataset) -> None:
-    """Refuse data that differ from rank to rank: every rank ends, with the same line.
+    """Refuse data that differ between ranks. All ranks end with the same message.
 
     Args:
-        dataset: Of this rank; ``metainfo['data_hash']`` and its length are compared.
+        dataset: Data set of this rank. Its ``metainfo['data_hash']`` and its length are compared.
+
+    Raises:
+        UserError: If two ranks have different data.
     """
     if get_world_size() == 1:
         return
@@ -81,7 +87,7 @@ def check_same_data(dataset) -> None:
 
 
 def lost_process(error: Exception) -> str | None:
-    """What an error of a collective operation says of the other processes, in one line; None where it is another."""
+    """Describe in one line which process an error of a collective operation refers to; None for any other error."""
     text = str(error)
     closed = re.search(r'onnection (closed by peer|reset by peer)|roken pipe', text)
     late = re.search(r'[Tt]imed out|[Tt]imeout', text)
@@ -95,10 +101,10 @@ def lost_process(error: Exception) -> str | None:
 
 
 def _silent(seconds: float = 5) -> list[int]:
-    """Ranks that do not answer a roll call through the store that the group was started with.
+    """Return the ranks that do not answer a roll call through the store that the group was started with.
 
-    Without torchrun rank 0 keeps the store: where it does not even return this rank's own answer, rank 0 is meant.
-    torch may wait for a stopped keeper without end, hence the thread.
+    Without torchrun, rank 0 hosts the store. If the store does not even return this rank's own answer, rank 0 is
+    reported. The call runs in a thread because torch may wait forever for a stopped host.
     """
     mine, world, answered, asked = get_rank(), get_world_size(), set(), threading.Event()
     store = distributed.distributed_c10d._get_default_store()
@@ -122,8 +128,12 @@ def _silent(seconds: float = 5) -> list[int]:
 
 
 def check_equal_shares(loader: DataLoader) -> None:
-    """Refuse different data, and a sampler that gives ranks different numbers of clips: gradients and queue are joined
-    rank by rank.
+    """Refuse different data, and samplers that give ranks different numbers of clips.
+
+    Gradients and queue entries are combined across ranks at every step.
+
+    Raises:
+        UserError: If the data or the numbers of clips differ.
     """
     check_same_data(loader.dataset)
     if get_world_size() > 1 and getattr(loader.sampler, 'round_up', True) is False:

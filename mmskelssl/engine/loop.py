@@ -1,4 +1,4 @@
-"""The training loop: mmengine's, which can also start in the middle of an epoch."""
+"""A training loop that can start in the middle of an epoch."""
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmskelssl.engine.randomness import restore_random_state
@@ -7,10 +7,10 @@ from mmskelssl.registry import LOOPS
 
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
-    """Goes on after any iteration as if nothing had happened.
+    """mmengine's epoch-based loop that resumes exactly after any iteration.
 
-    ``random_state``, if a checkpoint brought one, is put back where it was taken: before an epoch, or within one once
-    the batches that are already done have been passed over.
+    If a checkpoint contains a ``random_state``, it is restored at the point where it was saved: before an epoch, or
+    within an epoch after the finished batches have been skipped.
     """
     random_state: dict | None = None
 

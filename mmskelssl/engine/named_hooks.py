@@ -1,7 +1,7 @@
-"""Hooks by name: those that every run has, and what a config may add, change and remove.
+"""Named hooks: those that every run has, and those that a config may add, change and remove.
 
 A config's ``default_hooks`` gives each hook a name, so that a run can change one option of one hook
-(``default_hooks.knn.interval=1``). Its ``custom_hooks`` is a list of further ones.
+(``default_hooks.knn.interval=1``). Its ``custom_hooks`` is a list of additional hooks.
 """
 import difflib
 import re
@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmskelssl.errors import UserError
 from mmskelssl.registry import HOOKS
 
-# Name -> type, and what a run would lack without it. Every run has these, also one whose config does not name them.
+# Name -> type, and what a run would lack without it. Every run has these hooks, even if its config omits them.
 ENSURED = dict(
     runtime_info=('RuntimeInfoHook', 'logs, curves and alarms read what it records'),
     sampler_seed=('DistSamplerSeedHook', 'every epoch would see the clips in the same order'),
@@ -25,16 +25,16 @@ ENSURED = dict(
     plain_checkpoint=('mmskelssl.PlainCheckpointHook', 'checkpoints would hold pickled objects, which resuming '
                                                        'refuses'))
 _FRAMEWORK = (*ENSURED, 'timer', 'logger', 'knn', 'progress_bar')
-# These only observe. Classes of one's own say so by `decides_result = False`.
+# These hooks only observe. Custom classes declare this with `decides_result = False`.
 _OBSERVERS = (stock.RuntimeInfoHook, stock.IterTimerHook, stock.LoggerHook, stock.CheckpointHook,
               stock.NaiveVisualizationHook, stock.ProfilerHook, stock.EmptyCacheHook)
 
 
 def complete_hooks(cfg: Config) -> None:
-    """Add the hooks of :data:`ENSURED` to ``default_hooks``, and take out those that are None.
+    """Add the hooks of :data:`ENSURED` to ``default_hooks``, and remove those that are None.
 
     Raises:
-        UserError: A hook is to be removed, replaced or added that cannot be.
+        UserError: If the config removes, replaces or adds a hook in a way that is not supported.
     """
     _refuse_method_hooks(cfg)
     given, custom = cfg.get('default_hooks') or {}, cfg.get('custom_hooks') or []
@@ -47,7 +47,7 @@ def complete_hooks(cfg: Config) -> None:
     for name, hook in hooks.items():
         if hook is not None:
             _check(f'default_hooks.{name}', hook, name)
-    # mmengine has hooks of its own by these names, which None leaves out.
+    # mmengine adds its own hooks under these names unless they are None.
     cfg.default_hooks = {name: hook for name, hook in hooks.items() if hook is not None or name in ('timer', 'logger')}
     framework = {hook_class(hooks[name]): name for name in _FRAMEWORK if hooks.get(name)}
     for i, hook in enumerate(custom):
@@ -59,7 +59,7 @@ def complete_hooks(cfg: Config) -> None:
 
 
 def _refuse_method_hooks(cfg: Config) -> None:
-    """Say how ``method_hooks``, which was a list once, is written now."""
+    """Refuse ``method_hooks`` of earlier versions, and say how to write it now."""
     if 'method_hooks' not in cfg:
         return
     given = cfg.method_hooks if isinstance(cfg.method_hooks, (list, tuple)) else []
@@ -70,25 +70,25 @@ def _refuse_method_hooks(cfg: Config) -> None:
 
 
 def deciding_hooks(cfg: Config) -> dict:
-    """``default_hooks`` and ``custom_hooks`` of a complete config, as far as they decide a run's result."""
+    """Return the ``default_hooks`` and ``custom_hooks`` of a complete config that affect a run's result."""
     return dict(default_hooks={name: hook for name, hook in cfg.default_hooks.items()
                                if hook and name not in ENSURED and decides_result(hook)},
                 custom_hooks=[hook for hook in cfg.get('custom_hooks') or [] if decides_result(hook)])
 
 
 def decides_result(hook: Mapping) -> bool:
-    """May the weights depend on this hook? True of those that are not known."""
+    """Return whether the weights may depend on this hook. Unknown hooks count as such."""
     kind = hook_class(hook)
     return kind is None or (getattr(kind, 'decides_result', True) and not issubclass(kind, _OBSERVERS))
 
 
 def usual_name(kind: str) -> str:
-    """Name of a hook by its type: ``FillQueueHook`` is ``fill_queue``."""
+    """Derive the name of a hook from its type: ``FillQueueHook`` becomes ``fill_queue``."""
     return re.sub(r'(?<=[a-z])(?=[A-Z])', '_', kind.removesuffix('Hook')).lower()
 
 
 def hook_class(hook: Mapping) -> type | None:
-    """The registered class of a hook's config, if there is one. Nothing that it names is imported."""
+    """Return the registered class of a hook's config, or None. No module that the config names is imported."""
     kind = hook.get('type')
     if isinstance(kind, type):
         return kind
@@ -100,12 +100,12 @@ def hook_class(hook: Mapping) -> type | None:
 
 
 def _ensured(name: str, hook):
-    """The config of a hook that every run has, with its type."""
+    """Return the config of a hook that every run has, including its type."""
     kind, loss = ENSURED[name]
     if hook is None:
         raise UserError(f'default_hooks.{name} = None: this hook cannot be removed; without it {loss}')
     if not isinstance(hook, Mapping):
-        return hook  # refused with the others
+        return hook  # refused by _check, as for other hooks
     hook = {'type': kind, **hook}
     own, found = hook_class(dict(type=kind)), hook_class(hook)
     assert own is not None  # the types in ENSURED are registered

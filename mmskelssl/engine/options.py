@@ -1,4 +1,4 @@
-"""``--cfg-options``: which stages of a recipe take a key, and what may be set at all."""
+"""``--cfg-options``: decides which stages of a recipe take a key, and which keys can be set."""
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Place:
     """A dotted key in one config.
 
     Args:
-        stands: The config has this key already.
-        owner: The class that gives the key its meaning, if one does.
-        problem: Why it cannot be set; None if it can.
+        stands: Whether the config already has this key.
+        owner: The class that defines the meaning of the key, if any.
+        problem: Reason why the key cannot be set, or None.
     """
     stands: bool = False
     owner: object = None
@@ -27,8 +27,11 @@ class Place:
 def apply_options(stages: list[tuple[str, Config]], options: Mapping) -> None:
     """Set dotted keys in the stages of a recipe.
 
-    ``stages.NAME.key`` is for one stage. Any other key is for every stage that has it, and for those whose class
-    takes it in the same meaning: one that inherits the argument from the same class.
+    ``stages.NAME.key`` sets a key in one stage. Any other key is set in every stage that has it, and in stages whose
+    class takes it with the same meaning, which is the case if the argument is inherited from the same class.
+
+    Raises:
+        UserError: If no stage takes a key, or stages take it with different meanings.
     """
     for key, value in options.items():
         for cfg in _takers(stages, key):
@@ -84,7 +87,7 @@ def _owner(node, path: str, name: str):
 
 
 def _missing(node, path: str, name: str) -> Place:
-    """A key that the config does not have. Its class may take it all the same."""
+    """Locate a key that the config does not have. Its class may still take it."""
     names = [key for key in node if isinstance(key, str)] if isinstance(node, Mapping) else []
     if not path:
         if name in KNOWN:
@@ -99,7 +102,7 @@ def _missing(node, path: str, name: str) -> Place:
 
 
 def nearest(where: str, name: str, names: list[str]) -> str:
-    """What to say about a name that does not exist."""
+    """Return the message for a name that does not exist."""
     close = difflib.get_close_matches(name, names, 1)
     hint = f'did you mean {close[0]!r}?' if close else f'there are {", ".join(map(str, names)) or "no keys"}'
     return f'{where!r} does not exist; {hint}'

@@ -1,4 +1,4 @@
-"""Plug-ins: packages of a user's own that nothing installs. Which of them the caller has named is remembered here."""
+"""Plug-ins: user packages that need no installation. This module records which of them the caller has named."""
 import importlib
 import os.path as osp
 import sys
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from mmskelssl.errors import UserError
 
-# Modules that the caller imported by name: files may name classes of these, besides our own.
+# Modules that the caller imported by name. Files may name classes of these modules and of this package.
 _trusted: set[str] = set()
 
 
 def look_beside(path: str) -> None:
-    """Let Python find the modules that lie beside a file, as it does beside a script.
+    """Let Python find the modules next to a file, as it does for a script.
 
-    Last on ``sys.path``: nothing there can hide what is installed.
+    The folder is appended to ``sys.path``, so that it cannot shadow installed modules.
     """
     folder = osp.dirname(osp.abspath(path))
     if folder not in sys.path:
@@ -21,21 +21,24 @@ def look_beside(path: str) -> None:
 
 
 def trust(modules: str | Sequence[str]) -> None:
-    """Let checkpoints name the registered classes of modules, and of what lies in them, from now on."""
+    """Allow checkpoints to name the registered classes of these modules and their submodules from now on."""
     _trusted.update([modules] if isinstance(modules, str) else modules)
 
 
 def is_trusted(module: str) -> bool:
-    """Whether a class of this module may be named by a file: of this package, or of a plug-in named by the caller."""
+    """Return whether files may name classes of a module: one of this package, or of a plug-in that the caller named."""
     return any(module == name or module.startswith(f'{name}.') for name in ('mmskelssl', *_trusted))
 
 
 def import_plugins(names: str | Sequence[str]) -> None:
-    """Import plug-ins, which registers their types, and lets checkpoints name them.
+    """Import plug-ins, which registers their types and allows checkpoints to name them.
 
     Args:
-        names: Modules (``skelplug``; ``__main__`` for classes of the running script), or paths of packages and files
+        names: Modules (``skelplug``, or ``__main__`` for classes of the running script), or paths of packages and files
             (``examples/plugin/skelplug``, ``mine.py``).
+
+    Raises:
+        UserError: If a plug-in cannot be imported, or another module has its name.
     """
     for name in [names] if isinstance(names, str) else names:
         module = name

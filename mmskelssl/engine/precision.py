@@ -9,9 +9,9 @@ from mmskelssl.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class BF16OptimWrapper(OptimWrapper):
-    """Autocast to bfloat16, on CPUs too (mmengine's AmpOptimWrapper refuses them).
+    """Autocast to bfloat16, including on CPUs, which mmengine's AmpOptimWrapper does not support.
 
-    bfloat16 has float32's range of exponents, so that no loss scaling is needed.
+    bfloat16 has the exponent range of float32, so no loss scaling is needed.
     """
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The generators and algorithms that belong to the whole process: saved, restored, chosen by one run."""
+"""Saves and restores the random generators and the choice of algorithms of the whole process."""
 import os
 import random
 from collections.abc import Iterator
@@ -11,13 +11,17 @@ from mmskelssl.errors import UserError
 
 
 def random_state() -> dict:
-    """State of Python's, NumPy's, torch's and every CUDA device's generator."""
+    """Return the states of the generators of Python, NumPy, torch and every CUDA device."""
     return dict(python=random.getstate(), numpy=np.random.get_state(legacy=True), torch=torch.get_rng_state(),
                 cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])
 
 
 def restore_random_state(state: dict) -> None:
-    """Put all generators where :func:`random_state` found them, whatever containers a checkpoint made of it."""
+    """Restore all generators from :func:`random_state`, regardless of the containers that a checkpoint stored it in.
+
+    Raises:
+        UserError: If the state is damaged.
+    """
     try:
         _restore(state)
     except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
@@ -29,7 +33,7 @@ def _restore(state: dict) -> None:
     version, words, gauss = state['python']
     random.setstate((version, tuple(words), gauss))
     kind, words, *rest = state['numpy']
-    np.random.set_state((kind, torch.as_tensor(words).cpu().numpy(), *rest))  # a resumed run may have it on its GPU
+    np.random.set_state((kind, torch.as_tensor(words).cpu().numpy(), *rest))  # may be on the GPU after resuming
     torch.set_rng_state(state['torch'].cpu())
     for device, cuda in enumerate(state['cuda'][:torch.cuda.device_count()]):
         torch.cuda.set_rng_state(cuda.cpu(), device)
@@ -37,14 +41,15 @@ def _restore(state: dict) -> None:
 
 @contextmanager
 def own_algorithms(deterministic: bool) -> Iterator[None]:
-    """Within, a run chooses torch's algorithms, as mmengine does by ``randomness.deterministic``; then the former ones
-    are put back, for the next stage and for whatever else the process does.
+    """Restore torch's choice of algorithms after the block, for the next stage and for other code in the process.
+
+    Within the block, mmengine sets it from ``randomness.deterministic``.
     """
     enabled, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn = torch.backends.cudnn
     chosen = cudnn.deterministic, cudnn.benchmark
     if deterministic:
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # without it torch refuses to call cuBLAS
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # torch requires it to call cuBLAS
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Building models and data sets from the JSON in a checkpoint: checked, measured, then built."""
+"""Builds models and data sets from the JSON in a checkpoint after checking its content and size."""
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,24 +13,27 @@ from mmskelssl.engine.allow_list import DATASET, MODEL, TRANSFORM, allowed, reso
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import SkeletonEncoder
 
-MAX_BYTES, MAX_TENSORS = 1 << 30, 20_000  # of a model that a file describes; the largest published one has 20 MiB
+MAX_BYTES, MAX_TENSORS = 1 << 30, 20_000  # limits for a model from a file; the largest published one has 20 MiB
 
 
 def build_model(config: dict, where: str, seed: int | None = None) -> SkeletonEncoder:
     """Build a model from plain data.
 
     Args:
-        config: Model config; it may name what :mod:`mmskelssl.engine.allow_list` allows.
-        where: File that it came from, for messages.
-        seed: Initialise the weights from this seed; else leave them as they are built. torch's generators are put
-            back afterwards.
+        config: Model config. It may name the types that :mod:`mmskelssl.engine.allow_list` allows.
+        where: File that the config comes from, for messages.
+        seed: Seed for initialising the weights. Without a seed, ``init_weights`` is not called. torch's generators are
+            restored afterwards.
+
+    Raises:
+        UserError: If the config is not allowed, or the model is too large or cannot be built.
     """
     with _one_line(f'{where}: its model cannot be built here'):
         method = allowed(MODEL).get(str(config.get('type')).removeprefix('mmskelssl.'))
         if rename := getattr(method, 'rename_options', None):  # an older version may have written the description
             config = rename(config)
         with torch.random.fork_rng([]), torch.device('meta'), _measured(where):
-            _make(resolve(config, MODEL, where))  # no memory for weights is taken before their size is known
+            _make(resolve(config, MODEL, where))  # check the size before allocating weights
         if seed is None:
             return _make(resolve(config, MODEL, where))
         with torch.random.fork_rng([*range(torch.cuda.device_count())]):
@@ -38,7 +41,7 @@ def build_model(config: dict, where: str, seed: int | None = None) -> SkeletonEn
             model = _make(resolve(config, MODEL, where))
             if hasattr(model, 'init_weights'):
                 before = logging.root.manager.disable
-                logging.disable(logging.INFO)  # mmengine logs a line for every parameter
+                logging.disable(logging.INFO)  # mmengine logs one line per parameter
                 try:
                     model.init_weights()
                 finally:
@@ -47,20 +50,20 @@ def build_model(config: dict, where: str, seed: int | None = None) -> SkeletonEn
 
 
 def build_dataset(data: dict, split: str, where: str):
-    """The data set of a split, as a checkpoint describes it (:func:`dataset_config`).
+    """Build the data set of a split from its description in a checkpoint (:func:`dataset_config`).
 
-    It does not say where to write, nor what to keep in a device's memory.
+    The keys that choose a folder to write to or keep clips in a device's memory are ignored.
     """
     config = dataset_config({key: value for key, value in data.items() if key not in ('cache_dir', 'resident')}, split)
     resolved = resolve(config, DATASET, where)
-    # By name in the data set: it hashes its pipeline, and sends it to other processes.
+    # The pipeline keeps its types by name because the data set hashes it and sends it to other processes.
     with _one_line(f'{where}: its data set cannot be built here'):
         arguments = {**config, 'pipeline': _named(config.get('pipeline') or [])}
         return resolved['type'](**{key: value for key, value in arguments.items() if key != 'type'})
 
 
 def build_pipeline(pipeline: list[dict], where: str) -> Compose:
-    """The transforms of a data set that a checkpoint describes, for clips in memory."""
+    """Build the transforms of a data set from a checkpoint's description, for clips in memory."""
     resolve_all(pipeline, TRANSFORM, where, 'data set.pipeline')
     with _one_line(f'{where}: its pipeline cannot be built here'):
         return build_transform(_named(pipeline))
@@ -76,7 +79,7 @@ def _make(resolved: dict):
 
 @contextmanager
 def _one_line(what: str) -> Iterator[None]:
-    """A constructor may fail in any way on values that fit its signature."""
+    """Report errors of constructors in one line: a constructor may fail on values that fit its signature."""
     try:
         yield
     except UserError as error:
@@ -89,7 +92,7 @@ def _one_line(what: str) -> Iterator[None]:
 
 @contextmanager
 def _measured(where) -> Iterator[None]:
-    """Refuse a model while it is being built, once it has too many or too large weights."""
+    """Refuse a model while it is being built as soon as it has too many or too large weights."""
     seen, size = 0, 0
 
     def count(module, name, tensor):

@@ -1,4 +1,4 @@
-"""One description of a run: what decides its result, its hash, and how it differs from another's."""
+"""Describes everything that determines the result of a run, hashes it, and compares it with other runs."""
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -10,31 +10,31 @@ from mmskelssl.datasets.skeleton_dataset import describe_data
 from mmskelssl.engine.named_hooks import decides_result, deciding_hooks, usual_name
 from mmskelssl.errors import UserError
 
-# Raise it when the same run would be described otherwise. Checkpoints of every earlier version still resume.
+# Increase it when the description of an unchanged run changes. Checkpoints of all earlier versions still resume.
 VERSION = 2
 SCHEDULE = ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr')
-# Dotted keys that decide nothing: where the data are (their hash decides) and how fast they are read; the splits that
-# follow from `data.split`; the layout, which the hash covers; the seed's copy in the preprocessor.
+# Dotted keys that do not affect the result: where the data are (their hash counts) and how fast they are read; the
+# splits that follow from `data.split`; the layout, which the hash covers; the copy of the seed in the preprocessor.
 _INDIFFERENT = {
     *(f'data.{key}' for key in ('store', 'prepare', 'cache_dir', 'resident', 'train_split', 'test_split', 'layout')),
     *(f'train_dataloader.{key}' for key in ('dataset', 'num_workers', 'persistent_workers', 'pin_memory',
                                             'prefetch_factor', 'timeout', 'multiprocessing_context')),
     'model.data_preprocessor.seed', 'model.data_preprocessor.non_blocking'}
-# What descriptions of the first version did not say: there the present run's values are taken for granted.
+# Keys that descriptions of version 1 do not record. The values of the current run are assumed for them.
 _UNKNOWN_TO_FIRST = ('sync_bn', 'custom_hooks', 'auto_scale_lr', 'model_wrapper_cfg')
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What decides a run's result, as plain data, in the words of its config.
+    """Everything that determines the result of a run, as plain data with the keys of its config.
 
     Args:
-        model: The model's config, complete: it can be built from this alone.
+        model: Complete model config, from which the model can be built.
         data: The config's ``data``, with ``train_split``, ``test_split``, ``data_hash`` and ``layout``.
         schedule: The keys :data:`SCHEDULE` of the config.
-        hooks: ``default_hooks`` and ``custom_hooks``, as far as they decide a result.
-        seed: Of weights, order and augmentation.
-        world: ``world_size`` (processes), ``sync_bn``, ``diff_rank_seed``, ``model_wrapper_cfg``.
+        hooks: Those ``default_hooks`` and ``custom_hooks`` that affect the result.
+        seed: Seed of weights, order and augmentation.
+        world: ``world_size`` (number of processes), ``sync_bn``, ``diff_rank_seed`` and ``model_wrapper_cfg``.
     """
     model: dict
     data: dict
@@ -44,7 +44,7 @@ class RunSpec:
     world: dict
 
     def decisive(self) -> dict[str, object]:
-        """Dotted key of the config -> value, of everything that decides the result."""
+        """Return a dict from dotted key to value of everything that determines the result."""
         world = dict(self.world)
         randomness = dict(seed=self.seed, diff_rank_seed=world.pop('diff_rank_seed', True))
         hooks = {key: value for key, value in self.hooks.items() if value}
@@ -52,12 +52,12 @@ class RunSpec:
                              **world))
 
     def to_json(self) -> str:
-        """:meth:`decisive` as canonical JSON."""
+        """Return :meth:`decisive` as canonical JSON."""
         return to_json(self.decisive())
 
     @property
     def hash(self) -> str:
-        """Version of the description, and 16 hexadecimal digits: equal for runs with the same result."""
+        """Version of the description and 16 hexadecimal digits. Runs with the same result have the same hash."""
         return f'v{VERSION}-{hashlib.sha256(self.to_json().encode()).hexdigest()[:16]}'
 
     @property
@@ -66,34 +66,37 @@ class RunSpec:
 
     @property
     def dataset(self) -> dict:
-        """What a data set of either split is built from; see :func:`mmskelssl.engine.rebuild.build_dataset`."""
+        """Description from which :func:`mmskelssl.engine.rebuild.build_dataset` builds the data set of any split."""
         other = ('split', 'prepare', 'resident', 'held_out', 'data_hash', 'layout')
         return describe_data({key: value for key, value in self.data.items() if key not in other},
                              data_hash=self.data['data_hash'], layout=self.data['layout'])
 
     def meta(self) -> dict:
-        """What a checkpoint says of its run: strings and numbers alone, for any reader."""
+        """Return the description of the run in a checkpoint. It contains only strings and numbers, for any reader."""
         return dict(model=to_json(self.model), method=self.model['type'], seed=self.seed, stream=self.stream,
                     dataset=to_json(self.dataset), data_hash=self.data['data_hash'], config_hash=self.hash,
                     decisive=self.to_json(), spec_version=VERSION, world_size=self.world['world_size'])
 
     def differences(self, info: Mapping) -> list[str]:
-        """What a checkpoint's ``meta['mmskelssl']`` says otherwise, one line a key.
+        """Return the differences from a checkpoint's ``meta['mmskelssl']``, one line per key.
 
-        What the checkpoint's version of the description does not record is not compared.
+        Keys that the checkpoint's version of the description does not record are not compared.
+
+        Raises:
+            UserError: If the description cannot be read.
         """
         now = self.decisive()
         try:
             then = _read(info, self, now)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise UserError(f'the description of its run cannot be read ({type(error).__name__}: {error})') from error
-        # None and a missing key are not the same: the default may be another value.
+        # None differs from a missing key because the default may be another value.
         return [f'{key} was {then.get(key, "absent")} and is {now.get(key, "absent")}'
                 for key in sorted({*then, *now}) if (key in then, then.get(key)) != (key in now, now.get(key))]
 
 
 def describe_run(cfg: Config, data: Mapping, world_size: int) -> RunSpec:
-    """The spec of a config that is complete otherwise.
+    """Describe the run of a complete config.
 
     Args:
         data: As in :class:`RunSpec`.
@@ -108,11 +111,17 @@ def describe_run(cfg: Config, data: Mapping, world_size: int) -> RunSpec:
 
 
 def refuse_changes(path: str, checkpoint: Mapping, spec: RunSpec, allow: bool) -> list[str]:
-    """Refuse to continue a checkpoint whose run was another one.
+    """Refuse to continue a checkpoint of a different run.
 
     Args:
-        spec: The run that is to continue.
-        allow: Return the differences instead.
+        spec: Description of the run that will continue.
+        allow: Return the differences instead of raising.
+
+    Returns:
+        The differences, one line per key.
+
+    Raises:
+        UserError: If the runs differ and ``allow`` is False, or the checkpoint's description cannot be read.
     """
     try:
         changes = spec.differences(checkpoint['meta'].get('mmskelssl') or {})
@@ -126,17 +135,17 @@ def refuse_changes(path: str, checkpoint: Mapping, spec: RunSpec, allow: bool) -
 
 
 def to_json(value) -> str:
-    """Canonical JSON of a plain config value."""
+    """Return the canonical JSON of a plain config value."""
     return json.dumps(value.to_dict() if hasattr(value, 'to_dict') else value, sort_keys=True, default=_encode)
 
 
 def plain(value):
-    """A config value as JSON would give it back: tuples are lists, classes are their names."""
+    """Return a config value after a round trip through JSON: tuples become lists, and classes become their names."""
     return json.loads(to_json(value))
 
 
 def _encode(value):
-    """What JSON has no word for: classes by name, arrays and other collections as lists."""
+    """Encode values that JSON does not support: classes by name, arrays and other collections as lists."""
     if isinstance(value, type):
         return f'{value.__module__}.{value.__qualname__}'
     if hasattr(value, 'tolist'):
@@ -149,7 +158,7 @@ def _flatten(node: Mapping) -> dict[str, object]:
 
 
 def _leaves(node, path: str) -> Iterator[tuple[str, object]]:
-    """(dotted key, value) of everything that has no parts and decides something."""
+    """Yield (dotted key, value) of every leaf that affects the result."""
     if path in _INDIFFERENT:
         return
     if not isinstance(node, (dict, list)) or not node:
@@ -160,7 +169,7 @@ def _leaves(node, path: str) -> Iterator[tuple[str, object]]:
 
 
 def _read(info: Mapping, spec: RunSpec, now: Mapping) -> dict[str, object]:
-    """:meth:`RunSpec.decisive` of a checkpoint. What it does not record is filled in from ``now``, that of ``spec``."""
+    """Return :meth:`RunSpec.decisive` of a checkpoint. Missing keys are taken from ``now``, that of ``spec``."""
     hashes = {key: info.get(key.removeprefix('data.'), now[key]) for key in ('data.data_hash', 'world_size')}
     version = info.get('spec_version', 1)
     if 'decisive' not in info:  # written by another program
@@ -175,7 +184,7 @@ def _read(info: Mapping, spec: RunSpec, now: Mapping) -> dict[str, object]:
 
 
 def _translate_first(then: dict, spec: RunSpec) -> dict:
-    """A description of version 1 in the words of today: its method hooks were a list, and get the names of ``spec``."""
+    """Translate a description of version 1, whose method hooks were a list: they get the hook names of ``spec``."""
     hooks, known = then.pop('method_hooks', None) or [], spec.hooks['custom_hooks']
     names = {hook['type']: name for name, hook in spec.hooks['default_hooks'].items()}
     return {**then, 'default_hooks': {names.get(hook['type'], usual_name(hook['type'])): hook for hook in hooks

@@ -1,12 +1,12 @@
-"""mmengine's runner, which describes the machine once everything is built: a mistake should not lie below that."""
+"""mmengine's runner, which logs the environment after everything is built, so that errors are not buried below it."""
 from mmskelssl.engine.quiet_runner import QuietRunner
 
 
 class SkeletonRunner(QuietRunner):
-    """The runner of every run."""
+    """The runner that all training uses."""
 
     def _log_env(self, env_cfg: dict) -> None:
-        self._env_cfg = env_cfg  # not now
+        self._env_cfg = env_cfg  # logged later
 
     def log_environment(self) -> None:
         """Log the machine, the libraries and the config."""

@@ -1,4 +1,4 @@
-"""Safe files behind mmengine: written whole, and read without running anything in them."""
+"""Makes mmengine write files atomically and read checkpoints without running code from them."""
 import hashlib
 
 import torch
@@ -12,7 +12,7 @@ from mmskelssl.errors import UserError
 
 
 class AtomicLocalBackend(LocalBackend):
-    """mmengine's local files, with atomic writes of bytes: checkpoints pass through here and are read back at once."""
+    """mmengine's local backend with atomic writes of bytes. Checkpoints are read back after writing."""
 
     def put(self, obj: bytes, filepath) -> None:
         path = str(filepath)
@@ -22,29 +22,30 @@ class AtomicLocalBackend(LocalBackend):
                 raise OSError('the file read back differs from what was written')
             if path.endswith('.pth'):
                 with torch.serialization.safe_globals(STAND_INS):
-                    torch.load(temporary, map_location='meta', weights_only=True)  # as it will be read
+                    torch.load(temporary, map_location='meta', weights_only=True)  # as load_checkpoint does
         try:
             write_atomically(path, obj, check)
         except OSError as error:
-            raise UserError(f'{path} cannot be written: {error.strerror or error}; earlier files are as they were. '
-                            'Make room or repair the disk, then go on with --resume') from error
+            raise UserError(f'{path} cannot be written: {error.strerror or error}; earlier files are unchanged. '
+                            'Make room or repair the disk, then continue with --resume') from error
 
 
-# mmengine logs the loader's name without its first ten letters, hence `load_from_`.
+# The name begins with `load_from_` because mmengine logs the loader's name without its first ten letters.
 def load_from_disk(filename: str, map_location=None) -> dict:
-    """Always to the CPU, whatever mmengine asks for.
+    """Load a checkpoint to the CPU, regardless of ``map_location``.
 
-    torch copies from there what belongs on the GPU. AdamW's step counts stay: on a GPU it would wait for each of them.
+    torch copies tensors from there to the GPU as needed. AdamW's step counts stay on the CPU, which avoids a GPU
+    synchronisation for each of them.
     """
     return load_checkpoint(filename)
 
 
 def install_safe_io() -> None:
-    """Put safe reading and writing behind mmengine, for the whole process.
+    """Make mmengine read and write files safely, for the whole process.
 
     Every load of mmengine (``load_from``, ``resume``, ``init_cfg=dict(type='Pretrained')``) then goes through
-    :func:`~mmskelssl.engine.checkpoint.load_checkpoint`, and local files are written whole or not at all. The entry
-    points call it; importing the package changes nothing. Calling it again does nothing.
+    :func:`~mmskelssl.engine.checkpoint.load_checkpoint`, and local files are written atomically. The entry points call
+    this function; importing the package does not. Calling it again has no effect.
     """
     register_backend('local', AtomicLocalBackend, force=True, prefixes='')
     for scheme in {'', *CheckpointLoader._schemes}:

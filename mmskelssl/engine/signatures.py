@@ -1,4 +1,4 @@
-"""What the classes that a config names can be given, from their signatures."""
+"""Finds the arguments of the classes that a config names, from their signatures."""
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader
 from mmskelssl import registry
 from mmskelssl.datasets.skeleton_dataset import ABOUT, SkeletonDataset
 
-# What builders take out before they call the class.
+# Keys that builders remove before they call the class.
 _BUILDERS = dict(HOOKS={'priority'}, OPTIM_WRAPPERS={'constructor', 'paramwise_cfg'},
                  PARAM_SCHEDULERS={'convert_to_iter_based'})
-# What `data` says besides the arguments of the data set; some of it is refused elsewhere, with a reason.
+# Keys of `data` that are not arguments of the data set. Some are refused elsewhere with a reason.
 _DATA = {'split', 'prepare', 'train_split', 'test_split', ABOUT}
-# What mmengine reads of `train_dataloader` itself.
+# Keys of `train_dataloader` that mmengine reads itself.
 _LOADER = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn', 'num_batch_per_epoch'}
 _PLAIN = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
@@ -27,12 +27,12 @@ _PLAIN = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """What can be given at one place of a config.
+    """Arguments that are allowed at one place in a config.
 
     Args:
-        owners: Name -> the class whose ``__init__`` names it, which gives it its meaning; None for plain dicts.
-        open: Further names may be possible.
-        what: Who takes them, for messages.
+        owners: Maps a name to the class whose ``__init__`` defines it, or to None for plain dicts.
+        open: Whether further names may be allowed.
+        what: Name of the class or dict, for messages.
     """
     owners: dict[str, object]
     open: bool = False
@@ -43,13 +43,14 @@ class Arguments:
 
 
 def arguments_at(path: str, node: Mapping) -> Arguments | None:
-    """What the dict ``node`` at the dotted ``path`` of a config may hold; None where anything may stand.
+    """Return the allowed keys of the dict ``node`` at the dotted ``path`` of a config, or None if any key is allowed.
 
-    A dict with a ``type`` takes what its class takes, inherited arguments included; some others have an implied class.
+    A dict with a ``type`` takes the arguments of its class, including inherited ones. Some other dicts have an implied
+    class.
     """
     if path == 'data':
         found = _with(_of_type(node.get('type', SkeletonDataset)), {'type', *_DATA})
-        found.owners.pop('part', None)  # the run's to choose
+        found.owners.pop('part', None)  # chosen by the run
         return found
     if path == 'train_dataloader':
         return _with(_of_class(DataLoader), _LOADER)
@@ -65,12 +66,12 @@ def arguments_at(path: str, node: Mapping) -> Arguments | None:
 
 
 def takes(kind, name: str) -> bool:
-    """Does the class of this registered name, or the class itself, have an argument of this name?"""
+    """Return whether a class, given by itself or by its registered name, has an argument ``name``."""
     return name in _of_type(kind).owners
 
 
 def classes_named(name) -> list[tuple[str, object]]:
-    """(registry, class) of every registered type of this name; a child registry goes before mmengine's."""
+    """Return (registry, class) of every registered type of this name. Child registries precede mmengine's."""
     if not isinstance(name, str):
         return [('', name)]
     scope, _, short = name.rpartition('.')
@@ -91,7 +92,7 @@ def classes_named(name) -> list[tuple[str, object]]:
 
 
 def _of_type(name) -> Arguments:
-    """What any class of this name takes; everything where there is none, which is refused when it is built."""
+    """Return the arguments of all classes of this name. An unknown name takes any argument and fails when built."""
     found = classes_named(name)
     if not found:
         return Arguments({}, True, str(name))
@@ -101,7 +102,7 @@ def _of_type(name) -> Arguments:
 
 
 def _of_class(kind) -> Arguments:
-    """Arguments along the inheritance, as far as ``**kwargs`` hands them on."""
+    """Return the arguments of a class and of its bases, as far as ``**kwargs`` passes them on."""
     owners: dict[str, object] = {}
     what, handed_on = getattr(kind, '__name__', str(kind)), True
     for base in kind.__mro__ if inspect.isclass(kind) else [kind]:
@@ -119,7 +120,7 @@ def _of_class(kind) -> Arguments:
         handed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     else:
         return Arguments(owners, handed_on, what)
-    # Arguments that reach the end of the inheritance are read by the class that has **kwargs, if one has.
+    # Arguments that reach the end of the inheritance chain are read by the class with **kwargs, if there is one.
     return Arguments(owners, handed_on and bool(owners), what)
 
 

@@ -1,4 +1,4 @@
-"""Stopping on request: the iteration is finished, the run saved, and the process told how to go on."""
+"""Stops a run on request after it has finished the iteration and saved itself."""
 import os
 import signal
 import threading
@@ -9,16 +9,17 @@ from contextlib import contextmanager
 import torch
 from mmengine.dist import all_reduce, get_world_size
 
-_received: list[tuple[int, float]] = []  # the signal, and when it came
+_received: list[tuple[int, float]] = []  # the signal and the time of its arrival
 _ECHO = 2  # seconds
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # Slurm warns with the last
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # Slurm sends SIGUSR1 as a warning
 
 
 class Stopped(SystemExit):
-    """Ends a run that was asked to stop, and has saved itself.
+    """Ends a run that was asked to stop and has saved itself.
 
     Args:
-        number: The signal. Ctrl-C gives exit status 130, which ends a chain of commands; preemption is no failure.
+        number: The signal. Ctrl-C gives exit status 130, which ends a chain of commands. Other signals give 0, because
+            preemption is not a failure.
     """
 
     def __init__(self, number: int):
@@ -27,9 +28,10 @@ class Stopped(SystemExit):
 
 @contextmanager
 def stop_on_signal():
-    """Within, the first SIGTERM, SIGINT or SIGUSR1 is noted; another one has its usual effect.
+    """Within the block, record the first SIGTERM, SIGINT or SIGUSR1. A later signal has its usual effect.
 
-    Not so what comes right behind the first: torchrun passes on what the whole process group has got already.
+    Signals that follow immediately are ignored, because torchrun forwards signals that the whole process group has
+    already received.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -53,10 +55,10 @@ def stop_on_signal():
 
 
 def start_worker(start: Callable[[int], None] | None, worker_id: int) -> None:
-    """A data worker's ``worker_init_fn``, after which it leaves stopping to the main process.
+    """Run a data worker's ``worker_init_fn``, then make the worker leave stopping to the main process.
 
-    Slurm, systemd and terminals signal all processes of a run, and one whose workers are gone cannot finish its
-    iteration. Only the parent's own signal, with which Python ends what is left of its children, is obeyed.
+    Slurm, systemd and terminals signal all processes of a run, and a run without its workers cannot finish its
+    iteration. Workers obey only signals from their parent, with which Python ends its remaining children.
     """
     if start:
         start(worker_id)
@@ -71,9 +73,9 @@ def start_worker(start: Callable[[int], None] | None, worker_id: int) -> None:
 
 
 def stop_requested(iteration: int) -> int:
-    """Number of the signal that asked to stop, or 0; the same on every rank.
+    """Return the number of the signal that requested a stop, or 0. All ranks get the same value.
 
-    Several ranks compare notes every tenth iteration: they have to stop after the same one.
+    Several ranks synchronise at every tenth iteration, because they must stop after the same one.
     """
     mine = _received[0][0] if _received else 0
     if get_world_size() == 1:

@@ -1,4 +1,4 @@
-"""Values of a config that depend on the stream: ``by_stream = dict(bone=dict(model=dict(local_weight=0.5)))``."""
+"""Config values that depend on the stream: ``by_stream = dict(bone=dict(model=dict(local_weight=0.5)))``."""
 from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config
@@ -12,12 +12,16 @@ _CHOICE = 'model.data_preprocessor.stream'
 
 
 def stream_of(cfg: Config) -> str:
-    """The stream that a config chooses."""
+    """Return the stream that a config chooses."""
     return _get(cfg, _CHOICE) or 'joint'
 
 
 def stream_values(cfg: Config) -> dict[str, object]:
-    """Dotted key -> value, of what ``by_stream`` says of the chosen stream."""
+    """Return a dict from dotted key to value for the chosen stream in ``by_stream``.
+
+    Raises:
+        UserError: If ``by_stream`` is malformed or names an unknown stream.
+    """
     table = cfg.get('by_stream') or {}
     if not isinstance(table, Mapping) or not all(isinstance(part, Mapping) for part in table.values()):
         raise UserError(f'{cfg.filename}: by_stream is {table!r}; it must be dict(STREAM=dict(KEY=VALUE, ...))')
@@ -28,15 +32,18 @@ def stream_values(cfg: Config) -> dict[str, object]:
 
 
 def apply_by_stream(cfg: Config, written: Config) -> bool:
-    """Set what ``by_stream`` says of the chosen stream, whichever way that was chosen.
+    """Set the values of ``by_stream`` for the chosen stream, regardless of how the stream was chosen.
 
     Args:
         cfg: The config, with the options of the command line.
-        written: The config without them. A value of its own that a later file than that of ``by_stream`` has written
-            is not replaced, but refused.
+        written: The config without these options.
 
     Returns:
-        Is anything set?
+        Whether any value was set.
+
+    Raises:
+        UserError: If a key cannot be set, or a file that derives from the file with ``by_stream`` sets the key to
+            another value.
     """
     values = stream_values(cfg)
     for key, value in values.items():
@@ -53,12 +60,12 @@ def apply_by_stream(cfg: Config, written: Config) -> bool:
 
 
 def record_by_stream(cfg: Config) -> None:
-    """Let ``by_stream`` say what the run has: options of the command line may have changed it."""
+    """Update ``by_stream`` with the values of the run, which options of the command line may have changed."""
     cfg.merge_from_dict({f'by_stream.{stream_of(cfg)}.{key}': _get(cfg, key) for key in stream_values(cfg)})
 
 
 def _rewritten(path: str, cfg: Config, key: str) -> bool:
-    """Has a later file than that of ``by_stream`` given the key another value?"""
+    """Return whether a file that derives from the file with ``by_stream`` sets the key to another value."""
     for base in base_files(path):
         before = read_config(base)
         if before.get('by_stream') == cfg.get('by_stream') and locate(before._cfg_dict, key).stands:

@@ -1,4 +1,4 @@
-"""Batch norm over the batches of all processes, where torch's own (GPUs only) cannot go."""
+"""Batch norm over the batches of all processes, for CPUs: torch's own implementation only supports GPUs."""
 import torch
 from mmengine.dist import get_world_size
 from mmengine.model import MMDistributedDataParallel
@@ -10,7 +10,7 @@ from mmskelssl.registry import MODEL_WRAPPERS
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Statistics of all processes in training, with their gradients; in evaluation an ordinary batch norm."""
+    """Uses the statistics of all processes in training, with gradients. In evaluation it is an ordinary batch norm."""
 
     def _check_input_dim(self, x: Tensor) -> None:
         pass
@@ -18,14 +18,14 @@ class SyncBatchNorm(_BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or get_world_size() == 1:
             return super().forward(x)
-        given, x = x.dtype, x.to(self.weight.dtype)  # bfloat16 cannot even count beyond 256
+        given, x = x.dtype, x.to(self.weight.dtype)  # bfloat16 cannot count beyond 256
         axes, shape = [0, *range(2, x.dim())], [1, -1] + [1] * (x.dim() - 2)
         count = all_reduce(x.new_tensor(x.numel() / x.shape[1]))
         mean = all_reduce(x.sum(axes)) / count
         centred = x - mean.view(shape)
         variance = all_reduce(centred.square().sum(axes)) / count
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
-        assert self.num_batches_tracked is not None  # as `track_running_stats` is on
+        assert self.num_batches_tracked is not None  # because `track_running_stats` is on
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
@@ -35,7 +35,7 @@ class SyncBatchNorm(_BatchNorm):
 
 
 def synchronise(module: nn.Module) -> nn.Module:
-    """Replace every batch norm within, keeping its tensors."""
+    """Replace every batch norm in a module, keeping its tensors."""
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm) and child.affine and child.track_running_stats:
             twin = SyncBatchNorm(child.num_features, child.eps, child.momentum)
@@ -48,7 +48,7 @@ def synchronise(module: nn.Module) -> nn.Module:
 
 @MODEL_WRAPPERS.register_module()
 class SyncBNDataParallel(MMDistributedDataParallel):
-    """mmengine's wrapper around a model whose batch norms are synchronised."""
+    """mmengine's distributed wrapper with synchronised batch norms."""
 
     def __init__(self, module: nn.Module, *args, **kwargs):
         super().__init__(synchronise(module), *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Run the stages of a recipe."""
+"""Runs the stages of a recipe."""
 import errno
 import logging
 import os.path as osp
@@ -33,23 +33,24 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
           launcher: str = 'none', allow_change: bool = False) -> str:
     """Train all stages of a config.
 
-    Each stage of a staged recipe has its own folder ``work_dir/NAME``; a recipe of one stage uses ``work_dir`` itself.
+    Each stage of a recipe with several stages has its own folder ``work_dir/NAME``. A recipe with one stage uses
+    ``work_dir`` itself.
 
     Args:
-        work_dir: Default the config's ``work_dir``, else ``work_dirs/CONFIG``.
-        resume: ``auto``: skip finished stages and continue the interrupted one from its newest sound checkpoint. A
-            path: continue the last stage from that checkpoint. Default what ``resume`` and ``load_from`` of the config
-            say.
-        init_from: Checkpoint that replaces the earlier stages. Default the config's ``load_from``.
-        compile: As ``compile = True`` in the config: see :func:`compile_encoders`.
-        seed: Default ``randomness.seed`` of each config, else 0.
-        allow_change: Resume although config, data, batch size or number of processes changed.
+        work_dir: Default: the config's ``work_dir``, else ``work_dirs/CONFIG``.
+        resume: ``auto`` skips finished stages and continues the interrupted one from its newest intact checkpoint. A
+            path continues the last stage from that checkpoint. Default: ``resume`` and ``load_from`` of the config.
+        init_from: Checkpoint that replaces the earlier stages. Default: the config's ``load_from``.
+        compile: As ``compile = True`` in the config, see :func:`compile_encoders`.
+        seed: Default: ``randomness.seed`` of each config, else 0.
+        allow_change: Resume even if the config, data, batch size or number of processes have changed.
 
     Returns:
-        The last stage's last checkpoint.
+        Path of the last checkpoint of the last stage.
 
     Raises:
-        Stopped: A signal asked to stop, and the run is saved.
+        Stopped: If a signal requested a stop. The run is saved.
+        UserError: If the config contains a mistake, or the run fails for a reason that the user can fix.
     """
     install_safe_io()
     stages = load_config(config, cfg_options)
@@ -67,7 +68,7 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
     previous, carry = init_from, [*carries.values()][-1] if init_from and carries else ['backbone.']
     with sole_writer(work_dir, launcher), stop_on_signal():
         runs = []
-        for name, cfg in stages:  # all of them, so that a mistake in the last one shows before the first is trained
+        for name, cfg in stages:  # check all stages before the first is trained
             cfg.work_dir = osp.join(work_dir, name) if staged else work_dir
             cfg.launcher = launcher
             _continue(cfg, resume)
@@ -88,7 +89,7 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
 
 
 def _train_in_bfloat16(cfg: Config) -> None:
-    """``--amp``; a wrapper of another type in the config is not replaced."""
+    """Apply ``--amp``. An optimiser wrapper of another type in the config is refused, not replaced."""
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'BF16OptimWrapper'):
         raise UserError(f'{cfg.filename}: --amp would replace optim_wrapper.type = {kind!r}: leave out one of the two')
@@ -96,7 +97,7 @@ def _train_in_bfloat16(cfg: Config) -> None:
 
 
 def _continue(cfg: Config, resume: str | None) -> None:
-    """Set where a stage starts, and refuse to write over an earlier run."""
+    """Set the starting point of a stage, and refuse to overwrite an earlier run."""
     if not resume and (done := checkpoints(cfg.work_dir)):
         raise UserError(f'{cfg.work_dir} holds {osp.basename(done[-1])} of an earlier run: add --resume to continue '
                         'it, or choose another --work-dir')
@@ -106,7 +107,7 @@ def _continue(cfg: Config, resume: str | None) -> None:
     cfg.load_from, broken = newest_sound(cfg.work_dir) if resume == 'auto' else (resume, [])
     cfg.resume = cfg.load_from is not None
     for problem in broken:
-        logging.getLogger('mmskelssl').warning(f'passed over {problem}; going on from {cfg.load_from}')
+        logging.getLogger('mmskelssl').warning(f'skipped {problem}; continuing from {cfg.load_from}')
 
 
 def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_change: bool = False) -> None:
@@ -114,17 +115,17 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
 
     Args:
         cfg, spec: As :func:`complete` returns them.
-        start: Arguments of InitFromHook; None starts from scratch.
-        allow_change: Resume although the checkpoint's run was another one.
+        start: Arguments of InitFromHook. None starts from scratch.
+        allow_change: Resume even if the checkpoint belongs to a different run.
     """
-    if 'type' not in cfg.train_cfg:  # and by epoch, as mmengine has it by default
+    if 'type' not in cfg.train_cfg:  # counted in epochs, which is mmengine's default
         cfg.train_cfg = dict(type='ResumableTrainLoop', **{k: v for k, v in cfg.train_cfg.items() if k != 'by_epoch'})
     with own_algorithms(cfg.randomness.deterministic):
         with mistakes_in(cfg.filename):
             _check_start(cfg, start)
             prepare_distributed(cfg)
             cfg.experiment_name = f'{cfg.get("experiment_name") or name}_{time.time_ns()}'
-            compile = cfg.pop('compile', False)  # mmengine would compile whole steps, whose random plans are Python
+            compile = cfg.pop('compile', False)  # mmengine would compile whole steps, including random Python code
             runner = SkeletonRunner.from_cfg(cfg)
             runner.register_hook(RunInfoHook(spec, allow_change))
             if start:
@@ -140,11 +141,11 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
             reason = _explain_crash(error)
             if not reason:
                 raise
-            raise UserError(f'{reason}; --resume goes on from the last checkpoint') from error
+            raise UserError(f'{reason}; --resume continues from the last checkpoint') from error
 
 
 def _log_choices(runner: Runner) -> None:
-    """Log what the config's text does not show at first sight."""
+    """Log values that are not obvious from the text of the config."""
     for key, value in stream_values(runner.cfg).items():
         runner.logger.info(f'by_stream.{stream_of(runner.cfg)}: {key} = {value!r}')
     others = other_names(runner.cfg)
@@ -153,9 +154,10 @@ def _log_choices(runner: Runner) -> None:
 
 
 def compile_encoders(model: nn.Module, **options) -> None:
-    """``torch.compile`` with these options on the backbone and every copy of it (key encoder, teacher).
+    """Apply ``torch.compile`` with these options to the backbone and every copy of it (key encoder, teacher).
 
-    The state keeps its names, so that checkpoints are those of any run. The first steps take a minute or more.
+    The names in the state dict do not change, so checkpoints are the same as without. The first steps take a minute or
+    more.
     """
     encoder: type = type(getattr(model, 'module', model).backbone)
     for module in model.modules():
@@ -164,7 +166,7 @@ def compile_encoders(model: nn.Module, **options) -> None:
 
 
 def _build_rest(runner: Runner) -> None:
-    """Build what the runner would build when it starts to train, in its order: a mistake in it should show before."""
+    """Build everything that the runner builds when training starts, in its order, so that mistakes show up earlier."""
     loader = runner.train_loop.dataloader
     if not len(loader):
         raise UserError(f'{runner.cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
@@ -172,7 +174,7 @@ def _build_rest(runner: Runner) -> None:
     check_equal_shares(loader)
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     optimizer = runner.optim_wrapper.get('optimizer', {}).get('type')
-    if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:  # which mmengine would try to call
+    if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:  # mmengine would try to call it
         raise KeyError(f'{optimizer} is not in the {OPTIMIZERS.name} registry')
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
@@ -183,7 +185,7 @@ def _build_rest(runner: Runner) -> None:
 
 @contextmanager
 def mistakes_in(config: str) -> Iterator[None]:
-    """What a config leads to while it is read and built is shown as one line that names it."""
+    """Report errors that a config causes while it is read and built in one line that names the config."""
     try:
         yield
     except UserError:
@@ -194,7 +196,7 @@ def mistakes_in(config: str) -> Iterator[None]:
 
 
 def _check_start(cfg: Config, start: dict | None) -> None:
-    """Refuse a model that lacks what an earlier stage has to bring."""
+    """Refuse a model that lacks parts from an earlier stage."""
     needs = getattr(MODELS.get(cfg.model.type), 'needs', ())
     carry = (start or {}).get('carry', ())
     brought = carry.values() if isinstance(carry, Mapping) else carry
@@ -205,26 +207,26 @@ def _check_start(cfg: Config, start: dict | None) -> None:
 
 
 def _explain_crash(error: Exception) -> str | None:
-    """What ended a run from outside, in one line; None for what this one has to answer for."""
+    """Describe in one line an external cause that ended a run; None if the error is in the program itself."""
     text = str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         return f'{error.filename or "a log"} cannot be written: {error.strerror}; make room'
     if isinstance(error, FileNotFoundError) and not osp.isdir(folder := osp.dirname(error.filename or '.')):
         return f'{folder} was removed while this run wrote to it'
-    if isinstance(error, UserError) and 'Original Traceback' in text:  # torch wraps what a worker raises
+    if isinstance(error, UserError) and 'Original Traceback' in text:  # torch wraps errors of workers
         return text.strip().splitlines()[-1].partition('UserError: ')[2]
     if 'does not have a deterministic implementation' in text:
         return f'randomness.deterministic = True: {text.split(",")[0].strip()}; train without it'
     if type(error).__name__ == 'InductorError':
-        return f'--compile: {text.strip().splitlines()[0]}; without it nothing is translated'
+        return f'--compile: {text.strip().splitlines()[0]}; remove --compile to train without compilation'
     lost = 'onnection closed by peer' in text or 'onnection reset by peer' in text
-    if text.startswith('DataLoader worker') or (lost and get_world_size() == 1):  # which of the two, is a race
+    if text.startswith('DataLoader worker') or (lost and get_world_size() == 1):  # either may come first
         text = 'a data worker has died' if lost else ' '.join(text.split()).rstrip('.')
-        return f'{text}. Out of memory, perhaps: fewer train_dataloader.num_workers need less'
+        return f'{text}. It may have run out of memory: reduce train_dataloader.num_workers'
     return lost_process(error)
 
 
 def _explain(error: Exception) -> str:
-    """What mmengine says of a config that it cannot build, in one line."""
+    """Return mmengine's error for a config that it cannot build, in one line."""
     text = ' '.join(str(error.args[0] if error.args else error).split())
     return explain_unknown(error) or f'{text or type(error).__name__} (MMSKELSSL_DEBUG=1 shows where)'

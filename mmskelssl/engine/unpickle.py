@@ -1,8 +1,8 @@
-"""How histories and arrays of mmengine's checkpoints become plain data, and plain data histories again.
+"""Converts the histories and arrays of mmengine's checkpoints to plain data and back.
 
-mmengine pickles ``HistoryBuffer`` objects together with their bound methods, so such a file names
-``builtins.getattr`` and numpy's reconstructors. Allowing the real ones would let a crafted file call what it likes.
-:data:`STAND_INS` only keep what they are given; :func:`restore` turns them into arrays and numbers afterwards.
+mmengine pickles ``HistoryBuffer`` objects together with their bound methods. Such a file therefore names
+``builtins.getattr`` and numpy's reconstructors. Allowing the real functions would let a crafted file call anything.
+:data:`STAND_INS` only store their arguments, and :func:`restore` turns them into arrays and numbers afterwards.
 """
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from mmskelssl.plain_pickle import Array, Dtype, Scalar, StandIn
 
 
 class History(StandIn):
-    """``HistoryBuffer``: two arrays and a length; the methods in its state are ignored."""
+    """``HistoryBuffer``: two arrays and a length. The methods in its state are ignored."""
     state = None
 
     def __init__(self, *_):
@@ -32,7 +32,7 @@ class History(StandIn):
 
 
 def _history(log, count, length) -> HistoryBuffer:
-    """A HistoryBuffer of two vectors of one size; what is neither array nor tensor yet is a stand-in."""
+    """Build a HistoryBuffer from two vectors of equal length, given as arrays, tensors or stand-ins."""
     log, count = (part.real() if isinstance(part, Array) else part for part in (log, count))
     log, count = (part.cpu().numpy() if isinstance(part, torch.Tensor) else part for part in (log, count))
     vectors = all(isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind in 'iuf' for part in (log, count))
@@ -42,7 +42,7 @@ def _history(log, count, length) -> HistoryBuffer:
 
 
 def nothing(*_):
-    """Stands in for a function whose result no one needs."""
+    """Stand in for a function whose result is not needed."""
     return None
 
 
@@ -57,7 +57,7 @@ _PLAIN_HISTORY = {'_history', '_count', 'max_length'}
 
 
 def restore(value):
-    """Replace stand-ins, and histories in their plain form, by what they stand for; see plain_pickle.restore."""
+    """Replace stand-ins and plain histories with the real objects, see plain_pickle.restore."""
     return plain_pickle.restore(value, _to_history)
 
 
@@ -67,12 +67,15 @@ def _to_history(value: dict):
 
 
 def to_plain(value, path: str = '', dropped: list[str] | None = None):
-    """Copy ``value`` with plain containers, numbers, strings and tensors only, fit for the strictest reader.
+    """Copy ``value`` with only plain containers, numbers, strings and tensors, which the strictest reader accepts.
 
     Args:
-        value: Anything; histories, numpy arrays and numpy numbers are converted.
-        path: Where ``value`` is, for messages.
-        dropped: Collects the paths of what has no plain form; there it becomes None. Without it: TypeError.
+        value: Any value. Histories, numpy arrays and numpy numbers are converted.
+        path: Path of ``value``, for messages.
+        dropped: Collects the paths of values without a plain form, which become None.
+
+    Raises:
+        TypeError: If a value has no plain form and ``dropped`` is None.
     """
     if value is None or type(value) in (bool, int, float, complex, str, bytes, torch.Size):
         return value

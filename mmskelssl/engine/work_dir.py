@@ -1,4 +1,4 @@
-"""A work_dir: who writes to it, which checkpoints lie in it, and which of them are sound."""
+"""Locks a work_dir, lists its checkpoints and finds those that are intact."""
 import errno
 import fcntl
 import glob
@@ -20,10 +20,13 @@ _MAX_MANIFEST = 1 << 24  # characters, some 20,000 checkpoints
 
 @contextmanager
 def sole_writer(work_dir: str, launcher: str = 'none'):
-    """Hold a work_dir for this run; a second run is refused.
+    """Lock a work_dir for this run, so that a second run is refused.
 
-    The lock is the kernel's: it goes with the process, however that ends, and no worker inherits it. Of several ranks
-    of a ``launcher`` the first one holds it.
+    The kernel releases the lock when the process ends, regardless of how it ends, and workers do not inherit it. If a
+    ``launcher`` starts several ranks, the first one holds the lock.
+
+    Raises:
+        UserError: If another run holds the lock, or the folder cannot be written to.
     """
     if not is_first_process(launcher):
         yield
@@ -44,7 +47,7 @@ def sole_writer(work_dir: str, launcher: str = 'none'):
                 file.seek(0)
                 raise UserError(f'{work_dir} is in use by another run ({file.read().strip()}): wait for it, or choose '
                                 'another --work-dir') from error
-            # A file system without locks: nothing to hold.
+            # The file system does not support locks: continue without one.
         file.truncate(0)
         file.write(f'process {os.getpid()} on {socket.gethostname()}')
         file.flush()
@@ -52,16 +55,17 @@ def sole_writer(work_dir: str, launcher: str = 'none'):
 
 
 def remove_half_written(work_dir: str, launcher: str = 'none') -> None:
-    """Remove what a killed run was writing; the names are those of :func:`write_atomically`."""
+    """Remove the temporary files of :func:`write_atomically` that a killed run has left."""
     for rest in glob.glob(osp.join(glob.escape(work_dir), '*.[0-9]*.tmp')) if is_first_process(launcher) else []:
         if osp.isfile(rest) or osp.islink(rest):
             os.remove(rest)
 
 
 def read_manifest(work_dir: str) -> dict[str, dict]:
-    """What is known of each checkpoint, by file name, in the order of writing; empty where it is damaged or missing.
+    """Return the manifest entries of checkpoints by file name, in the order of writing.
 
-    What is no name of a checkpoint in this folder is left out: files are removed by these names.
+    The result is empty if the manifest is damaged or missing. Entries whose name is not that of a checkpoint in this
+    folder are ignored, because files are removed by these names.
     """
     path = osp.join(work_dir, 'manifest.json')
     if not osp.isfile(path):  # a pipe would block
@@ -80,9 +84,10 @@ def write_manifest(work_dir: str, manifest: dict[str, dict]) -> None:
 
 
 def checkpoints(work_dir: str) -> list[str]:
-    """Checkpoints ``epoch_N.pth`` and ``iter_N.pth`` of a work_dir, in the order of writing.
+    """Return the checkpoints ``epoch_N.pth`` and ``iter_N.pth`` of a work_dir in the order of writing.
 
-    Those that the manifest does not list come last, by iteration: the run died before it could list them.
+    Checkpoints that are missing from the manifest come last, sorted by iteration: the run was killed before it could
+    list them.
     """
     names = {osp.basename(path) for path in glob.glob(osp.join(glob.escape(work_dir), '*.pth'))
              if re.fullmatch(r'(epoch|iter)_\d+\.pth', osp.basename(path))}
@@ -104,10 +109,10 @@ def newest_sound(work_dir: str, resume: bool = True) -> tuple[str | None, list[s
         resume: It must also hold all that a resumed run needs.
 
     Returns:
-        Its path, None if there is none at all; and why each newer one was passed over.
+        Its path, or None if there are no checkpoints, and the reason why each newer one was skipped.
 
     Raises:
-        UserError: There are checkpoints, but no sound one.
+        UserError: If there are checkpoints, but none is intact.
     """
     manifest, found = read_manifest(work_dir), checkpoints(work_dir)
     broken: list[str] = []
@@ -124,7 +129,7 @@ def newest_sound(work_dir: str, resume: bool = True) -> tuple[str | None, list[s
 
 def _problem(path: str, entry: dict, resume: bool = True) -> str | None:
     if 'sha256' in entry and file_hash(path) != entry['sha256']:
-        return f'{path}: its content is not what was written (sha256 differs from manifest.json)'
+        return f'{path}: its content has changed since it was written (sha256 differs from manifest.json)'
     try:
         checkpoint = load_checkpoint(path)
         if resume:
@@ -135,9 +140,10 @@ def _problem(path: str, entry: dict, resume: bool = True) -> str | None:
 
 
 def prune(work_dir: str, keep: int) -> None:
-    """Remove the checkpoints that were written first, so that ``keep`` remain.
+    """Remove the oldest checkpoints so that ``keep`` remain.
 
-    Called once a new one has been written, read back and listed: it is the last in the manifest, and stays.
+    It is called after a new checkpoint has been written, read back and listed. The new checkpoint is the last in the
+    manifest and is kept.
     """
     manifest = read_manifest(work_dir)
     for name in list(manifest)[:-keep] if keep > 0 else []:

@@ -1,4 +1,4 @@
-"""Folds pooled into one row; runs that are there are not done again."""
+"""Folds are pooled into one row, and finished runs are not repeated."""
 import json
 
 import numpy as np
@@ -52,7 +52,7 @@ def test_seeds_are_summed_up():
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    """A confusion matrix for each row takes longer than all the rest; the tests of measuring look at one."""
+    """Drawing a confusion matrix for each row takes longer than the rest. The tests of measuring check one."""
     monkeypatch.setattr('mmskelssl.commands.output.draw_errors', lambda *_: None)
 
 

@@ -1,4 +1,4 @@
-"""One parser for each command behind two doors, and nothing heavy imported for its help."""
+"""Each command has one parser for the console script and the tool, and its help imports nothing heavy."""
 import json
 import subprocess
 import sys
@@ -17,7 +17,7 @@ HEAVY = {'torch', 'mmengine', 'mmcv', 'cv2', 'scipy', 'sklearn', 'matplotlib', '
 
 
 def test_help_and_import_load_nothing_heavy():
-    """All commands in one fresh process; only the modules count, as seconds depend on the machine."""
+    """Run all commands in one fresh process and compare imported modules, because seconds depend on the machine."""
     code = ('import json, sys\n'
             'import mmskelssl\n'
             'found = {"import mmskelssl": sorted(sys.modules)}\n'
@@ -47,7 +47,7 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_the_table_is_complete():
-    """Every module that is a door has a line in the table, and the list of commands shows it."""
+    """Every module of a command has an entry in the table, and the list of commands shows it."""
     doors = {path.stem for path in (ROOT / 'mmskelssl/commands').glob('*.py')
              if 'def add_arguments(parser' in path.read_text()}
     assert doors == set(cli.COMMANDS) | {'split', 'subset', 'relabel', 'convert_store'}  # which only `prepare` has
@@ -72,7 +72,7 @@ def test_mistakes(arguments, message, capsys):
 
 @pytest.mark.parametrize('path', DOORS)
 def test_a_script_is_the_same_command(path, capsys, monkeypatch):
-    """The same options; its examples name the script."""
+    """The options are the same, and the examples name the script."""
     monkeypatch.setattr(sys, 'argv', [path, '--help'])
     with pytest.raises(SystemExit):
         cli.script(DOORS[path], path)()
@@ -118,7 +118,7 @@ def test_stores_are_looked_after_by_both_names(tiny_store, tmp_path, capsys):
 
 
 def test_numbers_of_a_key(capsys):
-    """--cfg-options as in OpenMMLab's tools, and a text that is no KEY=VALUE is a usage error."""
+    """--cfg-options works as in OpenMMLab's tools, and text that is not KEY=VALUE is a usage error."""
     parser = cli.make_parser('train')
     args = parser.parse_args(['c.py', '--cfg-options', 'a.b=1', 'c=(1,2)', 'd=x=y'])
     assert args.cfg_options == {'a.b': 1, 'c': (1, 2), 'd': 'x=y'} and args.seed is None

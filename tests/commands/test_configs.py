@@ -1,4 +1,4 @@
-"""Shipped configs by name: found, listed, printed, compared; bases of configs that lie elsewhere."""
+"""Shipped configs are found by name, listed, printed and compared, and serve as bases of configs elsewhere."""
 import os
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_a_file_comes_first(elsewhere):
 
 
 def test_an_installation_has_them_inside(tmp_path, monkeypatch):
-    """Where .mim is there it is looked into, and a folder ``configs`` next to the package is not."""
+    """If .mim exists, configs are read from it and not from a folder ``configs`` next to the package."""
     package = tmp_path / 'site-packages' / 'mmskelssl'
     for folder, text in ((package / '.mim' / 'configs', 'a = 1'), (package.parent / 'configs', 'a = 2')):
         (folder / '_base_').mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""tools/evaluate.py on encoders trained for an epoch: files, ensembles, transfer, refusals."""
+"""tools/evaluate.py with encoders trained for an epoch: files, ensembles, transfer and refusals."""
 import json
 import os.path as osp
 import shutil
@@ -23,7 +23,7 @@ STREAMS = ('joint', 'bone', 'motion')
 
 @pytest.fixture(scope='module')
 def encoders(tiny_store, tmp_path_factory):
-    """A checkpoint a stream."""
+    """One checkpoint per stream."""
     folder = tmp_path_factory.mktemp('encoders')
     return [train('configs/simclr_toy.py', str(folder / stream), cfg_options={
         'data.store': tiny_store, 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 8,
@@ -86,7 +86,7 @@ def test_three_streams(encoders, tmp_path):
 
 
 def permuted(store, path, split):
-    """The store with the labels of a split permuted."""
+    """Return a copy of the store with the labels of a split permuted."""
     source, rng = SkeletonStore(store), np.random.default_rng(0)
     inside = set(source.splits[split])
     labels = {name: int(source.labels[source.positions[name]]) for name in source.ids}
@@ -171,7 +171,7 @@ def test_an_interruption_loses_no_encoder(encoders, tmp_path, monkeypatch):
 
 
 def test_a_config_may_stand_in_for_the_description(encoders, tiny_store, tmp_path, monkeypatch):
-    """tools/test.py: the stream must be the encoder's, and --data may name the only store there is."""
+    """tools/test.py requires the stream of the encoder, and --data may name the only existing store."""
     options = [f'data.store={tmp_path / "absent"}', 'model.backbone.channels=(8,8,16,16)']
 
     def measured(*more):

@@ -1,4 +1,4 @@
-"""A plug-in adds an importer, a recipe and a protocol; published recipes stay as they are."""
+"""A plug-in adds an importer, a recipe and a protocol. Published recipes do not change."""
 import json
 
 import pytest
@@ -19,7 +19,7 @@ from mmskelssl.datasets.importers import IMPORTERS
 
 @IMPORTERS.register('waves')
 def import_waves(path, writer, *, count: Annotated[int, 'Clips to make'] = 3):
-    """Waves, out of nothing; split train."""
+    """Import procedural waves to the split train."""
     writer.describe('kinect20')
     for i in range(count):
         writer.add(f'wave{i}', np.random.default_rng(i).normal(size=(1, 9, 20, 3)))
@@ -36,7 +36,7 @@ LINEAR.register('weak', LogRegRecipe(C=1e-3))
 KNN.register('3nn', 3)
 
 class Centre:
-    """The nearest class mean."""
+    """Classify by the nearest class mean."""
     RECIPES, DEFAULTS = Catalogue('centre recipe', {'plain': None}), ('plain',)
 
     @staticmethod
@@ -52,7 +52,7 @@ PROTOCOLS.register('centre', Centre)
 
 @pytest.fixture(autouse=True)
 def restored():
-    """A plug-in's names do not stay for other tests."""
+    """Remove the names of the plug-in after each test."""
     from mmskelssl.evaluation.recipes import KNN
     before = [(catalogue, dict(catalogue)) for catalogue in (IMPORTERS, PROTOCOLS, LINEAR, KNN)]
     yield

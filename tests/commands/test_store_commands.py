@@ -1,4 +1,4 @@
-"""The commands that change, cut and convert stores, from the command line."""
+"""The commands that change, reduce and convert stores, run from the command line."""
 import pytest
 
 from mmskelssl.cli import main

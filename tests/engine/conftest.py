@@ -1,4 +1,4 @@
-"""A config as a user writes it: shipped files below, a few keys of one's own on top, and a run of about a second."""
+"""A config as a user writes it, which derives from shipped files and sets a few keys. A run takes about a second."""
 from pathlib import Path
 
 import pytest
@@ -8,14 +8,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def quick_runner(monkeypatch):
-    """Half of so short a run would be spent on asking for compilers, and on formatting its config."""
+    """Skip looking for compilers and formatting the config, which would take half of such a short run."""
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
     monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, False))
 
 
 @pytest.fixture
 def own_config(tiny_store, tmp_path):
-    """Text of further keys -> path of the config; 32 clips in batches of 16, two epochs."""
+    """Function from the text of additional keys to the path of a config: 32 clips in batches of 16, two epochs."""
     def write(text: str = '', base: str = 'skeletonclr_toy') -> str:
         path = tmp_path / 'mine.py'
         path.write_text(f"_base_ = '{ROOT}/configs/{base}.py'\n"

@@ -1,4 +1,4 @@
-"""Values of a config that depend on the stream, whichever way it is chosen."""
+"""Config values that depend on the stream, regardless of how the stream is chosen."""
 import json
 
 import pytest
@@ -29,7 +29,7 @@ def test_the_stream_is_chosen_by_option_or_in_the_config(own_config):
 
 
 def test_options_go_first_and_the_config_says_what_runs(own_config, tmp_path):
-    """Also when the dumped config is used again."""
+    """This also holds when the dumped config is used again."""
     cfg = loaded(own_config(TABLE), model__data_preprocessor__stream='bone', model__temperature=.3)
     assert cfg.model.temperature == cfg.by_stream.bone.model.temperature == .3
     cfg.dump(tmp_path / 'dumped.py')
@@ -48,7 +48,7 @@ def test_the_run_its_config_and_its_description_have_the_value(own_config, tmp_p
 
 
 def test_benchmark_and_test_apply_it(own_config, tmp_path, monkeypatch):
-    """Both choose the stream by an option of the config."""
+    """Both choose the stream with an option of the config."""
     seen = {}
 
     def trains(config, folder, cfg_options, **_):

@@ -1,4 +1,4 @@
-"""--cfg-options: which stages of a recipe take a key, and in which meaning."""
+"""--cfg-options: which stages of a recipe take a key, and with which meaning."""
 import pytest
 
 from mmskelssl.engine.config import load_config
@@ -16,7 +16,7 @@ def stages(config='configs/actclr_toy.py', **options):
 @pytest.mark.parametrize('name, value', [
     ('mask', 'zeros'), ('topk', 4096), ('late_epoch', 3), ('temperatures', [1, 1])])
 def test_an_argument_of_one_class_stays_with_it(name, value):
-    """AimCLR takes none of these; its own neighbours are ``mined``."""
+    """AimCLR does not take these arguments. Its own neighbours are called ``mined``."""
     made = stages(**{f'model.{name}': value})
     assert made['actclr'].model[name] == value and name not in made['aimclr'].model
 
@@ -35,7 +35,7 @@ def test_an_inherited_argument_means_the_same_in_both():
 
 
 def test_where_a_class_gives_the_name_a_meaning_of_its_own():
-    """ActCLR's temperature is that of its optional InfoNCE term, AimCLR's that of MomentumContrast."""
+    """ActCLR's temperature belongs to its optional InfoNCE term, and AimCLR's to MomentumContrast."""
     cfg = stages('configs/actclr_ntu60.py', model__temperature=.3)
     assert cfg['aimclr'].model.temperature == .3 and 'temperature' not in cfg['actclr'].model
     owners = {name: locate(cfg[name]._cfg_dict, 'model.temperature').owner for name in cfg}
@@ -44,7 +44,7 @@ def test_where_a_class_gives_the_name_a_meaning_of_its_own():
 
 @MODELS.register_module()
 class OtherTopk(MomentumContrast):
-    """A plug-in whose ``topk`` is something else."""
+    """A plug-in whose ``topk`` has a different meaning."""
 
     def __init__(self, *args, topk: int = 1, **kwargs):
         super().__init__(*args, **kwargs)

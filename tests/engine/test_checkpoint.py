@@ -1,4 +1,4 @@
-"""Checkpoints: stock ones load, crafted ones do nothing, and half a backbone is refused."""
+"""Stock checkpoints load, crafted ones have no effect, and incomplete backbones are refused."""
 import collections
 import json
 import os
@@ -24,7 +24,7 @@ from mmskelssl.registry import MODELS
 
 
 class Calls:
-    """Pickles as a call of ``function``."""
+    """An object that pickles as a call of ``function``."""
 
     def __init__(self, function, *args):
         self.call = function, args
@@ -132,7 +132,7 @@ def test_getattr_is_inert(tmp_path):
 
 
 def test_history_calls_nothing_of_its_state(tmp_path, monkeypatch):
-    """mmengine's __setstate__ calls ``state.pop``, which a file may choose."""
+    """mmengine's __setstate__ calls ``state.pop``, which a file can replace."""
     inner, outer = HistoryBuffer(), HistoryBuffer()
     states = {id(inner): dict(pop=Calls(getattr, HistoryBuffer, 'mean')), id(outer): inner}
     monkeypatch.setattr(HistoryBuffer, '__getstate__', lambda self: states[id(self)])

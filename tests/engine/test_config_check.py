@@ -1,4 +1,4 @@
-"""A config's mistakes, by key, before anything is built or logged."""
+"""The mistakes in a config are reported by key before anything is built or logged."""
 import pytest
 
 from mmskelssl.engine.config import complete, load_config
@@ -59,7 +59,7 @@ def test_before_anything_is_written(own_config, tmp_path):
 
 @pytest.mark.parametrize('text', ["model['pooling'] = 'nothing'", "model['backbone']['layout'] = 'nothing'"])
 def test_what_only_building_finds_is_not_below_the_machine(own_config, tmp_path, capsys, text):
-    """The environment and the config are logged once everything is built."""
+    """The environment and the config are logged after everything is built."""
     with pytest.raises(UserError):
         train(own_config(f'{text}\n'), str(tmp_path / 'work'))
     logs = ''.join(path.read_text() for path in (tmp_path / 'work').rglob('*.log'))

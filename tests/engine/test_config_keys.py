@@ -1,4 +1,4 @@
-"""Every top-level key that a user of OpenMMLab knows: the rows of the table in docs/train.md."""
+"""All top-level keys that users of OpenMMLab know, which are the rows of the table in docs/train.md."""
 import logging
 import re
 import sys
@@ -23,12 +23,12 @@ DOC = (ROOT / 'docs/train.md').read_text()
 
 
 class Stop(Exception):
-    """The runner is built, and the run has begun."""
+    """Raised when the runner is built and training would begin."""
 
 
 @pytest.fixture
 def started(own_config, tmp_path, monkeypatch):
-    """Text of further keys -> the runner of a run, as it is when training would begin."""
+    """Return a function from the text of additional keys to the runner of a run just before training begins."""
     def start(text: str = '', work_dir: str | None = str(tmp_path / 'work'), **options) -> Runner:
         kept = []
         monkeypatch.setattr(Runner, 'train', lambda self: kept.append(self) or (_ for _ in ()).throw(Stop))
@@ -61,7 +61,7 @@ def test_what_is_refused_says_what_to_write_instead(own_config, key):
 
 @pytest.mark.parametrize('key', sorted(FORMER))
 def test_names_of_other_configs(own_config, key):
-    """They are refused, unless they are variables of the config's own."""
+    """They are refused unless they are variables of the config."""
     assert f'mine.py: {key} is not read: {FORMER[key]}' in refused(own_config(f'{key} = 3\n'))
     load_config(own_config(f'{key} = None\n'))
     load_config(own_config(f"{key} = 'AdamW'\noptim_wrapper = dict(optimizer=dict(type={key}))\n"))
@@ -75,7 +75,7 @@ def test_near_misses(own_config, key):
 
 
 def test_variables_are_no_nuisance(own_config, tmp_path):
-    """Those that the files use are silent, others are listed; the shipped files' do not count."""
+    """Names that the files use are not listed, others are. Names in the shipped files are ignored."""
     names = 'turned = [1]\nmodels = dict(a=turned)\n_private = 1\nunused = models\nfor i in range(2):\n    loose = 3\n'
     config = own_config(names)
     assert other_names(load_config(config)[-1][1]) == ['i', 'loose', 'unused']
@@ -110,7 +110,7 @@ def test_optim_wrapper_as_in_mmengine(started):
 
 
 def test_auto_scale_lr(started, own_config):
-    """For batches of 16 in one process; the schedules start from the scaled rate."""
+    """The rate is scaled for batches of 16 in one process, and the schedules start from it."""
     base = load_config(own_config())[-1][1].optim_wrapper.optimizer.lr
     runner = started('auto_scale_lr = dict(enable=True, base_batch_size=64)\n')
     assert runner.optim_wrapper.param_groups[0]['initial_lr'] == base / 4
@@ -120,7 +120,7 @@ def test_auto_scale_lr(started, own_config):
 
 
 def test_load_from_resume_and_work_dir(own_config, tmp_path, monkeypatch):
-    """As in mmengine: weights only, or the whole run; the command line goes first."""
+    """As in mmengine, they load the weights or resume the whole run. The command line takes precedence."""
     monkeypatch.chdir(tmp_path)
     seen = []
     monkeypatch.setattr(train_module, 'run_stage', lambda name, cfg, spec, start, allow: seen.append(
@@ -205,7 +205,7 @@ def test_tensorboard(own_config, tmp_path):
 
 
 class Recorder(types.ModuleType):
-    """Stands for a tracking library: notes every call."""
+    """A stub of a tracking library that records every call."""
 
     def __init__(self, name):
         super().__init__(name)
@@ -222,7 +222,7 @@ class Recorder(types.ModuleType):
      dict(mode='offline', project='mine')),
     ('mlflow', "dict(type='MLflowVisBackend', exp_name='mine')", 'set_experiment', {})])
 def test_trackers(own_config, tmp_path, monkeypatch, library, backend, first, options):
-    """Their losses and the monitors' curves arrive; without the library, one line says so."""
+    """They receive losses and the monitors' curves. A missing library is reported in one line."""
     config = own_config(f'train_cfg = dict(max_epochs=1)\nvisualizer = dict(vis_backends=[{backend}])\n'
                         'default_hooks = dict(logger=dict(interval=1))\n')
     monkeypatch.setitem(sys.modules, library, None)
@@ -300,7 +300,7 @@ def test_the_loop(own_config, text, message):
 
 
 def test_an_interrupted_run_goes_on_with_resume_in_the_config(own_config, tmp_path):
-    """The second call has nothing left to do; without ``resume`` it is refused."""
+    """The second call has nothing left to do. Without ``resume`` it is refused."""
     text = 'train_cfg = dict(max_epochs=1)\n'
     path = Path(train(own_config(text), str(tmp_path / 'work')))
     before = path.stat().st_mtime_ns

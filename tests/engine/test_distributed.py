@@ -1,4 +1,4 @@
-"""Two gloo processes through tools/dist_train.sh: one model, one queue, and no rank that waits for ever."""
+"""Two gloo processes started by tools/dist_train.sh share one model and one queue, and no rank waits forever."""
 import os
 import subprocess
 import sys
@@ -28,7 +28,7 @@ from mmskelssl.registry import HOOKS
 
 @HOOKS.register_module()
 class DumpRankHook(Hook):
-    """Each rank's model, as it is before the first step and after the last, and its first batch's views."""
+    """Dump the model of each rank before the first step and after the last, and the views of its first batch."""
     priority = 'LOWEST'
 
     def save(self, runner, name):
@@ -55,7 +55,7 @@ def store(tmp_path_factory):
 
 
 def launch(tmp_path, store, *configs):
-    """Train the last of ``configs`` (and so the stages beside it) in two processes; they dump their models."""
+    """Train the last of ``configs`` and the stages next to it in two processes, which dump their models."""
     (tmp_path / 'dump_rank.py').write_text(DUMP)
     for name in configs:
         (tmp_path / f'{name}.py').write_text(f'''
@@ -84,7 +84,7 @@ def ranks(folder, when):
 
 
 def check_stage(folder):
-    """Weights, key weights and queue agree between the ranks, and training moved them."""
+    """Weights, key weights and queue agree between the ranks, and training has changed them."""
     before, after = ([dump['state'] for dump in ranks(folder, when)] for when in ('before', 'after'))
     shared = [*after[0]]  # statistics of batches too
     assert {'queue.keys', 'queue.pointer', 'key_encoder.updates', 'backbone.edge_importance.0',

@@ -1,4 +1,4 @@
-"""The project's small hooks, each with a runner that has only what the hook reads."""
+"""The small hooks of the project, each with a runner that has only the attributes that the hook reads."""
 import copy
 import json
 import logging
@@ -46,7 +46,7 @@ def runner(model, **kwargs):
 
 
 def active(epoch, seed=0, hook=None):
-    """Types left in each view at the start of an epoch."""
+    """Return the types that remain in each view at the start of an epoch."""
     model = build(seed)
     (hook or AugmentCurriculumHook(PHASES)).before_train_epoch(runner(model, epoch=epoch))
     made = model.data_preprocessor
@@ -106,7 +106,7 @@ def batches(*sizes):
 
 @pytest.mark.parametrize('sizes', [(5, 5, 5), (4, 4), (30,)])
 def test_the_queue_is_filled_with_keys(sizes):
-    """Ring of the last 12 keys that the key encoder, equal to the query encoder, gives to the loader's batches."""
+    """The queue contains the last 12 keys of the loader's batches, from a key encoder equal to the query encoder."""
     model, loader = build(), batches(*sizes)
     with torch.no_grad():
         for p in model.backbone.parameters():
@@ -141,7 +141,7 @@ def test_nothing_is_filled_on_resume_or_without_a_queue():
 
 
 def test_filling_does_not_change_the_first_step():
-    """Its draws belong to no iteration: step 0 sees the same views as without it."""
+    """Its draws do not belong to an iteration, so step 0 sees the same views as without it."""
     views = []
     for fill in (False, True):
         model, loader = build(), batches(5)
@@ -183,7 +183,7 @@ def test_init_from_carries_what_it_names(tmp_path):
 
 
 def test_init_from_carries_a_part_over_to_another(tmp_path):
-    """The first stage's encoder becomes the second's teacher, and nothing else."""
+    """The encoder of the first stage becomes the teacher of the second, and nothing else is loaded."""
     torch.manual_seed(1)
     layout = dict(backbone=dict(type='BiGRU', layout='sbu15', hidden_channels=4))
     source = MODELS.build(dict(type='CRRLReconstruct', **layout))
@@ -211,7 +211,7 @@ def test_init_from_refuses_what_does_not_fit_entirely(tmp_path, spoil, message):
 
 
 def paced(seconds, resets=(), **kwargs):
-    """What the hook logs for steps that take so long; ``resets`` are steps before which an epoch begins."""
+    """Return what the hook logs for steps of these durations. An epoch begins before each step in ``resets``."""
     hook, state, lines, now = ProgressBarHook(), runner(build(), max_iters=len(seconds), **kwargs), [], [0.]
     state.logger = SimpleNamespace(info=lines.append, warning=lines.append)
     with mock.patch('time.perf_counter', lambda: now[0]):
@@ -228,7 +228,7 @@ def paced(seconds, resets=(), **kwargs):
 
 def test_the_time_that_a_run_will_take_is_logged():
     line, = paced([30.] + [.5] * 210, resets=[50, 100, 150])
-    assert line == 'ETA 0:01:40: 200 steps of 0.5 s, without what happens between epochs'
+    assert line == 'ETA 0:01:40: 200 steps of 0.5 s, excluding the time between epochs'
     assert paced([.5] * 10) == [] and paced([.5] * 30, rank=1) == []
 
 
@@ -259,7 +259,7 @@ def test_progress_bar_is_silent_where_there_is_no_terminal(capsys, monkeypatch):
 
 
 def test_run_info_is_plain(tmp_path):
-    """Strings and numbers alone: nothing is lost in a plain checkpoint, and any reader opens it."""
+    """Only strings and numbers, so that a plain checkpoint keeps everything and any reader can open it."""
     spec = RunSpec(model=dict(type='ActCLR', data_preprocessor=dict(stream='bone')),
                    data=dict(data_hash='abc', layout='ntu25'), schedule={},
                    hooks=dict(default_hooks={}, custom_hooks=[]), seed=3, world=dict(world_size=1))
@@ -281,7 +281,7 @@ def test_run_info_is_plain(tmp_path):
 
 @pytest.mark.parametrize('config', ['skeletonclr_ntu60', 'actclr_toy'])
 def test_too_few_clips_for_a_batch_end_in_one_line(tiny_store, tmp_path, monkeypatch, capsys, config):
-    """An epoch of no iterations trains nothing, and could never fill a queue."""
+    """An epoch without iterations trains nothing and could never fill a queue."""
     monkeypatch.setattr(sys, 'argv', [
         'train', f'configs/{config}.py', '--work-dir', str(tmp_path), '--cfg-options', f'data.store={tiny_store}',
         'data.split=standard', 'train_dataloader.batch_size=33', 'model.backbone.hidden_channels=4'])

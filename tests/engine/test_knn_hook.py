@@ -1,4 +1,4 @@
-"""KNNHook in a run of mmengine's Runner, its alarm, and the picture of its curves."""
+"""KNNHook in a run of mmengine's Runner, its alarm, and the plot of its curves."""
 import logging
 
 import numpy as np
@@ -17,7 +17,7 @@ PIPELINE = [dict(type='ResizeFrames', frames=4), dict(type='PackSkeleton')]
 
 
 class Model(BaseModel):
-    """One linear layer on the mean pose; ``collapse`` makes all features alike."""
+    """One linear layer on the mean pose. ``collapse`` makes all features equal."""
 
     def __init__(self, collapse=False):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A store with neither labels nor a test split: what is held out, the monitors' curves, and the alarm."""
+"""A store without labels and without a test split: held-out clips, the monitors' curves, and the alarm."""
 import json
 
 import numpy as np
@@ -20,7 +20,7 @@ CURVES = {'val/feature_std', 'val/mean_cosine', 'val/effective_rank', 'val/batch
 
 @pytest.fixture
 def bare_store(tiny_store, tmp_path):
-    """160 clips of four copies of the toy's, without labels, in one split."""
+    """A store of 160 clips without labels in one split, made of four copies of the toy clips."""
     source = SkeletonStore(tiny_store)
     with StoreWriter(tmp_path / 'bare', 'ntu25') as writer:
         names = []
@@ -66,7 +66,7 @@ def test_the_number_is_an_option_and_decides_the_result(config, own_config):
 
 @DATASETS.register_module()
 class PlainClips(SkeletonDataset):
-    """A data set of a user's own, which cannot hold anything out."""
+    """A custom data set that does not support held-out clips."""
 
     def __init__(self, store, split, pipeline, cache_dir=None):
         super().__init__(store, split, pipeline, cache_dir)
@@ -74,7 +74,7 @@ class PlainClips(SkeletonDataset):
 
 @pytest.mark.parametrize('text, held', [('', 16), ('data["held_out"] = 0\n', 0), ('data["type"] = "PlainClips"\n', 0)])
 def test_the_curves(config, tmp_path, text, held):
-    """Before the first step and after the last; with nothing held out, on training clips."""
+    """They are measured before the first step and after the last, on training clips if nothing is held out."""
     train(config(text), str(tmp_path / 'work'))
     lines = [json.loads(line) for line in next((tmp_path / 'work').rglob('scalars.json')).open()]
     measured = [line for line in lines if 'val/feature_std' in line]
@@ -86,7 +86,7 @@ def test_the_curves(config, tmp_path, text, held):
 
 
 def test_a_collapse_is_noticed(config, tmp_path, monkeypatch):
-    """The encoder sees every clip alike."""
+    """The encoder gives the same features for every clip."""
     monkeypatch.setattr(MODELS.get('SkeletonCLR'), 'extract_feat',
                         lambda self, inputs, num_frames=None: inputs.new_ones(len(inputs), 16))
     train(config("default_hooks = dict(knn=dict(interval=1, patience=1))\n"), str(tmp_path / 'work'))
@@ -94,14 +94,14 @@ def test_a_collapse_is_noticed(config, tmp_path, monkeypatch):
 
 
 def test_monitors_change_no_weight(config, tmp_path):
-    """Their views are drawn beside those of training."""
+    """Their views are drawn independently of those of training."""
     with_it, without = (load_checkpoint(train(config(text), str(tmp_path / name)))['state_dict'] for name, text in dict(
         a='', b='default_hooks = dict(knn=None)\n').items())
     assert all(torch.equal(value, without[key]) for key, value in with_it.items())
 
 
 def test_views_find_their_own_clip(config):
-    """All of them if the features are the clips; by chance if the features are noise; nothing without two views."""
+    """It is 100 % if the features identify the clips, chance if they are noise, and NaN without two views."""
     noise = "[dict(type='GaussianNoise', p=1, std=1e-4)]"
     views = f'dict(data_preprocessor=dict(views=dict(query={noise}, key={noise})))'
     cfg = completed(config(f'model = {views}\n'))[0]

@@ -1,4 +1,4 @@
-"""Hooks by name: what a config may add, change and remove, and what every run has whatever the config says."""
+"""Named hooks: what a config may add, change and remove, and which hooks every run has regardless of the config."""
 import json
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def test_a_monitor_decides_nothing_and_an_unknown_hook_may():
 
 @HOOKS.register_module(force=True)
 class WitnessHook(Hook):
-    """Notes which hooks the run has, and what the model knew of its progress in each iteration."""
+    """Records the hooks of the run, and the progress that the model was given in each iteration."""
     kinds: set = set()
     seen: list = []
 
@@ -93,7 +93,7 @@ class WitnessHook(Hook):
 
 
 def test_custom_hooks_only_add(own_config, tmp_path):
-    """Progress advances, neighbours are measured, NaN is looked for, and checkpoints are plain data."""
+    """Progress advances, neighbours are measured, NaN is detected, and checkpoints are plain data."""
     path = train(own_config("custom_hooks = [dict(type='WitnessHook')]\n"), str(tmp_path / 'work'))
     assert {ProgressHook, KNNHook, NonFiniteHook, PlainCheckpointHook} <= WitnessHook.kinds
     assert WitnessHook.seen == [(0, 0, 0), (0, 1, .25), (1, 2, .5), (1, 3, .75)]

@@ -1,4 +1,4 @@
-"""All generators go on as if nothing had been drawn, also after a trip through a checkpoint."""
+"""All generators continue as if nothing had been drawn, also after a round trip through a checkpoint."""
 import random
 
 import numpy as np

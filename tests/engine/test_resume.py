@@ -1,4 +1,4 @@
-"""A run of mmengine's Runner goes on from a plain checkpoint, and leaves no half-written file."""
+"""A run of mmengine's Runner resumes from a plain checkpoint and leaves no half-written file."""
 import os
 
 import numpy as np

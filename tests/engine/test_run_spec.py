@@ -1,4 +1,4 @@
-"""One description of a run: complete configs, their hashes, and what a checkpoint's run differs in."""
+"""The description of a run: complete configs, their hashes, and the differences from the run of a checkpoint."""
 import copy
 import json
 
@@ -42,7 +42,7 @@ def test_a_loader_is_not_overridden_in_silence(own_config):
 
 
 def test_none_is_not_the_default(own_config):
-    """AimCLR drops by default; ``drop_keep=None`` does not, and a resumed run must notice."""
+    """AimCLR drops by default, but not with ``drop_keep=None``. A resumed run must detect this difference."""
     spec = described(own_config('model["drop_keep"] = None\n', base='aimclr_toy'))
     assert described(own_config(base='aimclr_toy')).differences(spec.meta()) == [
         'model.drop_keep was None and is absent']
@@ -67,7 +67,7 @@ def test_what_decides_a_result_changes_the_hash(own_config, monkeypatch):
 
 
 def test_what_decides_nothing_does_not(own_config, tiny_store, tmp_path):
-    """Monitors, logs and checkpoints; where the data lie, and how they are read."""
+    """Monitors, logs and checkpoints; the location of the data, and how they are read."""
     config = own_config(CURRICULUM)
     spec = described(config)
     (tmp_path / 'link').symlink_to(tiny_store)
@@ -93,7 +93,7 @@ def test_the_meta_of_a_spec_is_read_back(own_config):
 
 
 def first_version(spec) -> dict:
-    """What version 1 wrote of this run: nested, method hooks in a list, paths and workers in it, no ``sync_bn``."""
+    """Version 1 of the description of this run: nested, a list of method hooks, paths and workers, no ``sync_bn``."""
     data = {key: value for key, value in spec.data.items() if key in ('pipeline', 'prepare', 'split')}
     decisive = dict(
         model=spec.model, data=dict(data, store='elsewhere'), **spec.schedule, method_hooks=[
@@ -140,7 +140,7 @@ def test_many_differences_are_one_readable_line(own_config):
 
 @pytest.mark.slow
 def test_a_run_of_the_first_version_is_resumed(own_config, tmp_path):
-    """And ends where the undisturbed run ends, to the bit; a changed one is refused."""
+    """Its result is bit-identical to that of the undisturbed run. A changed run is refused."""
     config, work = own_config(CURRICULUM), tmp_path / 'work'
     options = {'default_hooks.checkpoint.interval': 1}
     straight = load_checkpoint(train(config, str(work), cfg_options=options))

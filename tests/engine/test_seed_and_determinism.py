@@ -1,4 +1,4 @@
-"""``randomness`` in a config: merged with the defaults, below ``--seed``, and deterministic where it says so."""
+"""``randomness`` in a config is merged with the defaults, overridden by ``--seed``, and makes runs deterministic."""
 import pytest
 import torch
 from mmengine.config import Config
@@ -54,7 +54,7 @@ class AlgorithmsHook(Hook):
 
 @pytest.mark.slow
 def test_two_deterministic_runs_are_equal_to_the_bit(own_config, tmp_path):
-    """And their choice of algorithms ends with them."""
+    """Their choice of algorithms does not outlive them."""
     config = own_config("randomness = dict(seed=3, deterministic=True)\ncustom_hooks = [dict(type='AlgorithmsHook')]\n")
     AlgorithmsHook.seen.clear()
     a, b = (load_checkpoint(train(config, str(tmp_path / name))) for name in 'ab')
@@ -83,7 +83,7 @@ def test_an_operation_that_cannot_be_deterministic_is_named_in_one_line():
 
 @pytest.mark.slow
 def test_measuring_neighbours_changes_no_weight(own_config, tmp_path):
-    """Dropout draws from torch's generator, which a monitor must leave alone."""
+    """Dropout draws from torch's generator, which a monitor must not change."""
     config = own_config('model["backbone"]["dropout"] = .5\n')
     a, b = (load_checkpoint(train(config, str(tmp_path / name), cfg_options={'default_hooks.knn': value}))['state_dict']
             for name, value in (('a', None), ('b', dict(type='KNNHook', interval=1, k=3))))

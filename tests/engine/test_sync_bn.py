@@ -19,7 +19,7 @@ STEPS, WHOLE = 3, 8
 
 
 class TwoViews(nn.Module):
-    """The same two views of a clip whoever looks at it: augmentation draws for each rank."""
+    """The same two views of a clip on every rank; augmentations would draw differently for each rank."""
 
     def forward(self, data, training):
         return dict(inputs=dict(query=data['inputs'], key=1.1 * data['inputs'].flip(2)), data_samples={})
@@ -65,7 +65,7 @@ def test_two_processes_equal_one(tmp_path):
 
 
 def test_bfloat16_is_summed_in_float32(monkeypatch):
-    """As if another process had the same clips."""
+    """Simulate another process with the same clips."""
     monkeypatch.setattr(sync_bn, 'get_world_size', lambda: 2)
     monkeypatch.setattr(sync_bn, 'all_reduce', lambda x: 2 * x)
     norm, plain = SyncBatchNorm(4), nn.BatchNorm1d(4)

@@ -26,7 +26,7 @@ def run(monkeypatch, tool, *args):
 
 
 def fails(monkeypatch, capsys, tool, *args):
-    """The error's one line."""
+    """Return the one line of the error."""
     with pytest.raises(SystemExit) as error:
         run(monkeypatch, tool, *args)
     lines = capsys.readouterr().err.strip().splitlines()
@@ -40,7 +40,7 @@ SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=16', 'model.back
 
 @pytest.fixture(scope='module')
 def ntu(tmp_path_factory):
-    """A store of NTU's shape: 25 joints, two persons, splits xsub and xview."""
+    """A store in the format of NTU: 25 joints, two persons, splits xsub and xview."""
     return write_toy_store(tmp_path_factory.mktemp('ntu') / 'ntu60', num_samples=96, seed=1, subjects=4)
 
 
@@ -62,7 +62,7 @@ def test_actclr_ntu60_trains_both_stages(ntu, tmp_path, monkeypatch, split):
 
 
 def test_own_arrays_in_2d(tmp_path, monkeypatch):
-    """A folder of (T, V, 2) arrays, labelled by its folders: imported, trained on, and nothing takes them for 3D."""
+    """(T, V, 2) arrays labelled by their folders are imported and trained on, and are never treated as 3D."""
     rng = np.random.default_rng(0)
     for label in ('sit', 'stand'):
         (tmp_path / 'mine' / label).mkdir(parents=True)
@@ -79,7 +79,7 @@ def test_own_arrays_in_2d(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_second_stage_starts_from_the_first(ntu, tmp_path, monkeypatch):
-    """With a learning rate of zero the second stage's encoder is the first's."""
+    """With a learning rate of zero, the encoder of the second stage equals that of the first."""
     run(monkeypatch, train_tool, 'configs/actclr_toy.py', '--work-dir', tmp_path, '--cfg-options',
         f'data.store={ntu}', *SMALL, 'stages.actclr.optim_wrapper.optimizer.lr=0',
         'stages.actclr.optim_wrapper.optimizer.weight_decay=0')
@@ -90,7 +90,7 @@ def test_the_second_stage_starts_from_the_first(ntu, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_resume_continues_the_same_run(ntu, tmp_path, monkeypatch):
-    """Two epochs in one go equal one epoch, an interruption and a second one: weights, queue and optimiser."""
+    """Two uninterrupted epochs equal one epoch, an interruption and a second epoch: weights, queue and optimiser."""
     options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'train_cfg.max_epochs=2',
                'default_hooks.checkpoint.interval=1']
     run(monkeypatch, train_tool, 'configs/aimclr_toy.py', '--work-dir', tmp_path / 'a', *options)
@@ -110,7 +110,7 @@ def test_resume_continues_the_same_run(ntu, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize('batch_size', [8, 16, 32])
 def test_a_changed_run_goes_on_with_todays_schedule(ntu, tmp_path, monkeypatch, batch_size):
-    """One epoch in batches of 16, then two more of other batches and at another rate: as if it had always been so."""
+    """After an epoch in batches of 16, two with another batch size and rate follow the new schedule throughout."""
     options = ['--cfg-options', f'data.store={ntu}', *SMALL]
     run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', *options)
     changed = [*options, 'train_cfg.max_epochs=3', 'optim_wrapper.optimizer.lr=.02',
@@ -156,7 +156,7 @@ def test_clips_on_the_device_change_nothing(ntu, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_compiled_encoders_learn_the_same(ntu, tmp_path, monkeypatch):
-    """Captured, but not translated to machine code, which takes minutes. Checkpoints are anyone's."""
+    """Graphs are captured but not compiled, which would take minutes. Checkpoints are the same as without."""
     options = ['--cfg-options', f'data.store={ntu}', *SMALL, 'model.backbone.dropout=0']
     run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path / 'a', *options)
     compiled, original = [], torch.nn.Module.compile

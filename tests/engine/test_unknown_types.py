@@ -1,4 +1,4 @@
-"""A type that is not registered: one line with the nearest names, and where to register."""
+"""An unregistered type is reported in one line with the closest names and where to register it."""
 import os
 import sys
 

@@ -1,4 +1,4 @@
-"""Fixtures of the fault tests. Each test is marked with the fault that it injects; ``table.py`` counts them."""
+"""Fixtures of the fault tests. Each test is marked with the fault that it injects, and ``table.py`` counts them."""
 import json
 import shutil
 import subprocess
@@ -13,13 +13,13 @@ def pytest_configure(config):
 
 @pytest.fixture
 def lost(record_property):
-    """Note what the fault cost, as the test measured it."""
+    """Record what was lost because of the fault."""
     return lambda text: record_property('lost', text)
 
 
 @pytest.fixture
 def own_store(tiny_store, tmp_path):
-    """A copy of the tiny store, to be spoilt."""
+    """A copy of the tiny store that a test may damage."""
     return str(shutil.copytree(tiny_store, tmp_path / 'store', ignore=shutil.ignore_patterns('cache')))
 
 
@@ -30,7 +30,7 @@ def manifest():
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Bytes -> a folder with a file system of that size, which needs the right to mount one."""
+    """Return a function that mounts a file system of a given number of bytes. This needs the permission to mount."""
     mounted = []
 
     def make(size: int):

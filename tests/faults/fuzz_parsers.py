@@ -36,14 +36,14 @@ with atheris.instrument_imports(include=[
 
 
 def ntu(text: str) -> None:
-    """An NTU file and both selections of persons."""
+    """Parse an NTU file with both selections of persons."""
     frames = parse_skeleton(text)
     in_file_order(frames)
     by_energy(frames)
 
 
 def asf(text: str) -> None:
-    """A skeleton file, a zero byte, and a motion file of it."""
+    """Parse a skeleton file and its motion file, separated by a zero byte."""
     skeleton, _, motion = text.partition('\0')
     read_amc(motion, read_asf(skeleton))
 
@@ -57,21 +57,21 @@ _FILE = os.path.join(tempfile.mkdtemp(dir='/dev/shm' if os.path.isdir('/dev/shm'
 
 
 def pickled(data: bytes) -> None:
-    """An annotation pickle."""
+    """Parse an annotation pickle."""
     with open(_FILE, 'wb') as file:
         file.write(data)
     load_pickle(_FILE)
 
 
 def checkpoint(data: bytes) -> None:
-    """A checkpoint, in either format."""
+    """Parse a checkpoint in either format."""
     with open(_FILE, 'wb') as file:
         file.write(data)
     load_checkpoint(_FILE)
 
 
 def zipped(data: bytes) -> None:
-    """The pickle of a checkpoint in a sound zip: mutations do not have to guess its checksum."""
+    """Parse the pickle of a checkpoint in a valid zip, so that mutations do not have to guess its checksum."""
     with zipfile.ZipFile(_FILE, 'w') as archive:
         archive.writestr('a/data.pkl', data)
         for i in range(4):
@@ -80,7 +80,7 @@ def zipped(data: bytes) -> None:
 
 
 def description(data: bytes) -> None:
-    """The JSON of a model."""
+    """Build a model from JSON."""
     try:
         config = json.loads(data)
     except (RecursionError, UnicodeDecodeError) as error:

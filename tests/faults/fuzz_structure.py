@@ -46,7 +46,7 @@ ANY = st.one_of(PLAIN, TENSORS, st.sampled_from([
 
 
 def spoil(draw, node, values) -> object:
-    """Put one to three drawn values somewhere into a nested structure, or take parts away."""
+    """Insert one to three drawn values into a nested structure, or remove parts of it."""
     node = copy.deepcopy(node)
     for _ in range(draw(st.integers(1, 3))):
         target = node
@@ -71,7 +71,7 @@ def spoil(draw, node, values) -> object:
 
 @st.composite
 def checkpoints(draw) -> object:
-    """What a checkpoint holds: spoilt as a whole, or in its descriptions."""
+    """The content of a checkpoint, damaged as a whole or in its descriptions."""
     base, part = _base(), draw(st.integers(0, 3))
     if part in (0, 1):
         key, config = [('model', MODEL), ('dataset', {**DATASET, 'store': 'none'})][part]
@@ -93,7 +93,7 @@ def _base() -> dict:
 
 @st.composite
 def annotations(draw) -> object:
-    """What a pyskl pickle holds, spoilt."""
+    """The damaged content of a pyskl pickle."""
     sample = dict(frame_dir='a', label=1, keypoint=CLIP, total_frames=9)
     made = dict(split=dict(train=['a'], test=['b']), classes=['x', 'y'],
                 annotations=[sample, dict(sample, frame_dir='b', label=0)])
@@ -103,7 +103,7 @@ def annotations(draw) -> object:
 
 
 def read_checkpoint(made, folder: str) -> bool:
-    """Save and use; True if it was accepted."""
+    """Save and use the content. Returns whether it was accepted."""
     path = os.path.join(folder, 'a.pth')
     torch.save(made, path)
     try:
@@ -139,7 +139,7 @@ KINDS = dict(checkpoint=(checkpoints(), read_checkpoint), annotations=(annotatio
 
 
 def run(kind: str, examples: int, folder: str, seed: int | None = None) -> Counter:
-    """Draw and try; the number of those that were read and that were refused."""
+    """Draw and try examples. Returns the numbers of accepted and refused ones."""
     strategy, read = KINDS[kind]
     counts: Counter = Counter()
 

@@ -1,4 +1,4 @@
-"""Checkpoints that were not trained but written, to be spoilt."""
+"""Handwritten checkpoints that tests may damage."""
 import json
 
 import torch
@@ -15,7 +15,7 @@ DATASET = dict(type='SkeletonDataset', layout='ntu25', pipeline=PIPELINE)
 
 
 def content(store=None, model=MODEL, dataset=DATASET, **info) -> dict:
-    """What a checkpoint of :data:`MODEL` holds; ``info`` replaces parts of its description."""
+    """Return the content of a checkpoint of :data:`MODEL`. ``info`` replaces parts of its description."""
     dataset = {**dataset, **({'store': str(store)} if store else {})}
     info = {**dict(model=json.dumps(model), dataset=json.dumps(dataset), method='SimCLR', stream='joint', seed=0,
                    epoch=1, iteration=4, config_hash='0123', data_hash='4567'), **info}

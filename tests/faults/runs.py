@@ -58,7 +58,7 @@ class Run:
         self.process.start()
 
     def end(self, timeout=60) -> int:
-        """Exit status (minus the signal's number if one killed it); fails the test if the run hangs."""
+        """Return the exit status, or minus the number of the signal that killed the run. Fails if the run hangs."""
         self.process.join(timeout)
         if self.process.is_alive():
             self.process.kill()
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def error(self) -> str:
-        """The last line that says what went wrong."""
+        """The last line of the output that describes the error."""
         return [line for line in self.output.splitlines() if 'error: ' in line][-1]
 
 
@@ -96,7 +96,7 @@ def _main(command, log, inject, inject_args) -> None:
 
 
 def at_iteration(number: int, do, stage: str = '') -> None:
-    """Call ``do`` in the middle of an iteration (counted from 1), in the stage whose work_dir is called ``stage``."""
+    """Call ``do`` in the middle of an iteration (counted from 1), in the stage whose work_dir is named ``stage``."""
     from mmskelssl.engine.hooks import ProgressHook
     before = ProgressHook.before_train_iter
 
@@ -135,7 +135,7 @@ def signal_group_at(number: int, which: int) -> None:
 
 
 def die_writing(name: str, share: float) -> None:
-    """SIGKILL when that share of the file's bytes is on disk."""
+    """Send SIGKILL when this share of the file's bytes is on disk."""
     def dying_open(path, *args, **kwargs):
         file = open(path, *args, **kwargs)
         if name not in str(path):
@@ -151,7 +151,7 @@ def die_writing(name: str, share: float) -> None:
 
 
 def die_before(name: str, function: str = 'replace') -> None:
-    """SIGKILL right before ``os.replace`` (or ``remove``) would bring (or take) that file, once epoch 2 is on disk."""
+    """Send SIGKILL right before ``os.replace`` or ``remove`` of this file, once epoch 2 is on disk."""
     call = getattr(os, function)
 
     def dying(*paths):
@@ -167,7 +167,7 @@ def pause_at(number: int) -> None:
 
 
 def as_rank(rank: int, port: int, inject=None, inject_args=()) -> None:
-    """Be one of two processes, without torchrun: nobody else ends the other one."""
+    """Run as one of two processes without torchrun, so that nothing else ends the other one."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
                       MASTER_PORT=str(port))
     if inject:
@@ -175,7 +175,7 @@ def as_rank(rank: int, port: int, inject=None, inject_args=()) -> None:
 
 
 def worker_fails(how: str) -> None:
-    """The data workers' third batch does not come."""
+    """The data workers never deliver the third batch."""
     from mmskelssl.datasets import SkeletonDataset
     read, count = SkeletonDataset.__getitems__, iter(range(1000))
 
@@ -189,7 +189,7 @@ def worker_fails(how: str) -> None:
 
 
 def weights_turn_nan(number: int) -> None:
-    """The step of that iteration spoils a weight, after a loss that was sound."""
+    """The step of this iteration corrupts a weight after a valid loss."""
     from mmskelssl.engine.hooks import NonFiniteHook
     after = NonFiniteHook.after_train_iter
 
@@ -201,12 +201,12 @@ def weights_turn_nan(number: int) -> None:
 
 
 def disk_full_at(number: int, size: int) -> None:
-    """From that iteration on no file may grow beyond ``size`` bytes."""
+    """From this iteration on, no file may grow beyond ``size`` bytes."""
     at_iteration(number, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
 
 
 def state(path) -> dict:
-    """Everything of a checkpoint that a run's future depends on, as {dotted key: value}."""
+    """Return everything in a checkpoint that the rest of a run depends on, as {dotted key: value}."""
     checkpoint = torch.load(path, weights_only=True)
     meta = checkpoint['meta']
     scalars = {name: value for name, value in checkpoint['message_hub']['log_scalars'].items()
@@ -231,7 +231,7 @@ def _leaves(node, path=''):
 
 
 def assert_same(first, second) -> None:
-    """Two checkpoints hold the same, bit for bit."""
+    """Assert that two checkpoints have the same content, bit for bit."""
     first, second = state(first), state(second)
     assert set(first) == set(second)
     different = [key for key, value in first.items() if not _equal(value, second[key])]
@@ -239,7 +239,7 @@ def assert_same(first, second) -> None:
 
 
 def hang_at(number: int, when: str = 'step') -> None:
-    """SIGSTOP in the middle of that iteration, or of the KNN measurement after it; ``kill`` in the name kills."""
+    """Send SIGSTOP, or SIGKILL if the name has ``kill``, within this iteration or the KNN measurement after it."""
     which = signal.SIGKILL if 'kill' in when else signal.SIGSTOP
     if 'step' in when:
         signal_at(number, which)
@@ -255,7 +255,7 @@ def hang_at(number: int, when: str = 'step') -> None:
 
 
 def as_rank_of(rank: int, port: int, world: int, inject=None, inject_args=()) -> None:
-    """Be one of ``world`` processes."""
+    """Run as one of ``world`` processes."""
     as_rank(rank, port, inject, inject_args)
     os.environ['WORLD_SIZE'] = str(world)
 
@@ -265,7 +265,7 @@ def set_environment(**variables: str) -> None:
 
 
 def clock_jumps_at(number: int, seconds: float) -> None:
-    """The wall clock is set while the run goes on."""
+    """The wall clock is changed during the run."""
     def jump():
         now = time.time
         time.time = lambda: now() + seconds
@@ -275,6 +275,6 @@ def clock_jumps_at(number: int, seconds: float) -> None:
 
 
 def delete_at(number: int, folder: str) -> None:
-    """Somebody deletes the work_dir in the middle of an iteration."""
+    """The work_dir is deleted in the middle of an iteration."""
     import shutil
     at_iteration(number, lambda: shutil.rmtree(folder))

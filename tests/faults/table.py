@@ -1,4 +1,4 @@
-"""Run the fault tests and write what came of them into docs/reliability.md.
+"""Run the fault tests and write their results to docs/reliability.md.
 
     python tests/faults/table.py
 """
@@ -15,7 +15,7 @@ HEAD = '| fault | injected | tried | survived | lost |\n|---|---|---|---|---|\n'
 
 
 class Counter:
-    """A pytest plug-in: what was injected, how often, and with what result, by fault."""
+    """A pytest plug-in that counts for each fault what was injected, how often, and with what result."""
 
     def __init__(self):
         self.faults: dict[str, dict] = {}
@@ -48,7 +48,7 @@ class Counter:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """Fault -> cells of its row in the document."""
+    """Return a dict from fault to the cells of its row in the document."""
     found = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines()
              if re.match(r'\| F\d+ ', line)]
     return {cells[0]: cells[1:] for cells in found}

@@ -1,4 +1,4 @@
-"""An import is interrupted, something is corrected, and the same command is given again: nothing old is left."""
+"""After an interrupted import, a correction and the same command again, no old data are left."""
 import os
 import shutil
 from pathlib import Path
@@ -10,8 +10,8 @@ from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import IMPORTERS
 from mmskelssl.datasets.toy.raw import write_raw
 
-CHANGED = pytest.mark.fault('F45', 'an import that is interrupted, then a corrected table of labels, source file, zip, '
-                                   'annotation or list, then the same command')
+CHANGED = pytest.mark.fault('F45', 'an interrupted import, then a corrected table of labels, source file, zip, '
+                            'annotation or list, then the same command')
 FILES = 8
 
 
@@ -28,7 +28,7 @@ def write_labels(folder: Path, labels: str) -> None:
 
 
 def run(source, out, stop: int | None = None, importer='arrays', **options):
-    """An import, as the tool does it; with ``stop`` it is interrupted once so many files are finished."""
+    """Import as the tool does. With ``stop``, the import is interrupted after this number of files."""
     options = dict(layout='kinect20', **options) if importer == 'arrays' else options
     finish = StoreWriter.finish
 
@@ -52,7 +52,7 @@ def correct_labels(folder):
 
 
 def correct_labels_in_the_same_size(folder):
-    """With the times of the old file, as an editor or rsync may leave them."""
+    """The new file has the times of the old one, as some editors and rsync preserve them."""
     file = folder / 'labels.csv'
     times = file.stat()
     file.write_text(file.read_text().replace(',a,', ',b,'))
@@ -72,7 +72,7 @@ def add_a_file(folder):
 
 
 def add_a_table(folder):
-    """There were two folders, whose names were the labels."""
+    """Two folders existed, whose names were the labels."""
     (folder / 'new').mkdir()
     (folder / 'labels.csv').rename(folder / 'new' / 'labels.csv')
 
@@ -103,7 +103,7 @@ def test_what_is_corrected_counts(tmp_path, capsys, lost, correct, packed):
 
 @CHANGED
 def test_what_is_as_it_was_is_kept(tmp_path, capsys, monkeypatch):
-    """A file that was only touched, or an archive that was only copied, is the same."""
+    """A file that was only touched, or an archive that was only copied, counts as unchanged."""
     folder, out = tmp_path / 'clips', tmp_path / 's'
     write_clips(folder)
     run(folder, out, stop=5)

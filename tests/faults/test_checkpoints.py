@@ -1,4 +1,4 @@
-"""Whatever happens to a checkpoint while it is written, or afterwards, the run goes on from a sound one."""
+"""The run resumes from an intact checkpoint regardless of what happens while a checkpoint is written or afterwards."""
 import os
 import pickle
 import shutil
@@ -30,7 +30,7 @@ def whole(tiny_store, tmp_path_factory):
 
 
 def die_and_resume(store, work_dir, whole, inject, arguments, start):
-    """Kill a run as told; it goes on from ``start`` and ends like the undisturbed one."""
+    """Kill a run as specified. It resumes from ``start`` and ends like the undisturbed run."""
     died = Run(store, work_dir, inject=inject, inject_args=arguments, options=KEEP_ONE)
     assert died.end() == -signal.SIGKILL, died.output[-3000:]
     assert newest_sound(str(work_dir)) == (str(work_dir / start), [])
@@ -47,10 +47,10 @@ def die_and_resume(store, work_dir, whole, inject, arguments, start):
     (die_before, ('epoch_2.pth',))])
 def test_killed_while_writing(tiny_store, tmp_path, whole, lost, inject, arguments):
     die_and_resume(tiny_store, tmp_path / 'w', whole, inject, arguments, 'epoch_1.pth')
-    lost('the epoch since the last checkpoint; the end is the same to the bit')
+    lost('the epoch since the last checkpoint; the final state is identical bit for bit')
 
 
-@pytest.mark.fault('F2', 'SIGKILL after the file is in place, before manifest, pointer or pruning')
+@pytest.mark.fault('F2', 'SIGKILL after the file is in place but before manifest, pointer or pruning are updated')
 @pytest.mark.parametrize('arguments', [('manifest.json',), ('last_checkpoint',), ('epoch_1.pth', 'remove')])
 def test_killed_before_the_pointer(tiny_store, tmp_path, whole, lost, arguments):
     die_and_resume(tiny_store, tmp_path / 'w', whole, die_before, arguments, 'epoch_2.pth')
@@ -67,23 +67,23 @@ DAMAGES = dict(flipped=flip, truncated=lambda path: os.truncate(path, path.stat(
                emptied=lambda path: os.truncate(path, 0), replaced=lambda path: path.write_bytes(b'\0' * 4096))
 
 
-@pytest.mark.fault('F3', 'a flipped byte, a cut, emptied or overwritten last checkpoint')
+@pytest.mark.fault('F3', 'a last checkpoint with a flipped byte, or one that is cut, emptied or overwritten')
 @pytest.mark.parametrize('damage', DAMAGES)
 def test_damaged_afterwards(tiny_store, tmp_path, whole, lost, damage):
     shutil.copytree(whole, tmp_path / 'w')
     DAMAGES[damage](tmp_path / 'w' / 'epoch_3.pth')
     path, broken = newest_sound(str(tmp_path / 'w'))
     assert path.endswith('epoch_2.pth') and len(broken) == 1
-    assert 'epoch_3.pth: its content is not what was written (sha256' in broken[0]
+    assert 'epoch_3.pth: its content has changed since it was written (sha256' in broken[0]
     if damage == 'flipped':
         run = Run(tiny_store, tmp_path / 'w', '--resume')
-        assert run.end() == 0 and f'passed over {broken[0]}; going on from {path}' in run.output, run.output[-3000:]
+        assert run.end() == 0 and f'skipped {broken[0]}; continuing from {path}' in run.output, run.output[-3000:]
         assert_same(whole / 'epoch_3.pth', tmp_path / 'w' / 'epoch_3.pth')
         flip(tmp_path / 'w' / 'epoch_2.pth')
         (tmp_path / 'w' / 'manifest.json').unlink()  # what opens is taken at its word
         DAMAGES['truncated'](tmp_path / 'w' / 'epoch_3.pth')
         assert newest_sound(str(tmp_path / 'w'))[0].endswith('epoch_2.pth')
-    lost('the epoch since the checkpoint before; the end is the same to the bit')
+    lost('the epoch since the previous checkpoint; the final state is identical bit for bit')
 
 
 @pytest.mark.fault('F4', 'a full disk (RLIMIT_FSIZE, and a small tmpfs) when a checkpoint is written')
@@ -97,7 +97,7 @@ def test_full_disk(tiny_store, tmp_path, whole, lost):
     resumed = Run(tiny_store, tmp_path / 'w', '--resume', options=KEEP_ONE)
     assert resumed.end() == 0, resumed.output[-3000:]
     assert_same(whole / 'epoch_3.pth', tmp_path / 'w' / 'epoch_3.pth')
-    lost('the epoch since the last checkpoint; the end is the same to the bit')
+    lost('the epoch since the last checkpoint; the final state is identical bit for bit')
 
 
 @pytest.mark.fault('F4', 'a full disk (RLIMIT_FSIZE, and a small tmpfs) when a checkpoint is written')
@@ -112,7 +112,7 @@ def test_full_file_system(tiny_store, tmp_path, whole, small_disk, lost):
     resumed = Run(tiny_store, tmp_path / 'w', '--resume')
     assert resumed.end() == 0, resumed.output[-3000:]
     assert_same(whole / 'epoch_3.pth', tmp_path / 'w' / 'epoch_3.pth')
-    lost('the epoch since the last checkpoint; the end is the same to the bit')
+    lost('the epoch since the last checkpoint; the final state is identical bit for bit')
 
 
 def test_the_manifest_says_what_was_written(whole, manifest):
@@ -127,7 +127,7 @@ def test_the_manifest_says_what_was_written(whole, manifest):
 
 
 class Calls:
-    """Pickles as a call."""
+    """An object that pickles as a call."""
 
     def __init__(self, *call):
         self.call = call
@@ -136,8 +136,8 @@ class Calls:
         return self.call[0], self.call[1:]
 
 
-@pytest.mark.fault('F9', 'code in a checkpoint, in a pyskl pickle, in a config inside a checkpoint; files that unpack '
-                         'to gigabytes')
+@pytest.mark.fault('F9', 'code in a checkpoint, in a pyskl pickle, in a config inside a checkpoint; files that expand '
+                   'to gigabytes')
 def test_nothing_is_executed(tmp_path, record_property, lost):
     made = tmp_path / 'made'
     gadgets = [Calls(os.system, f'touch {made}'), Calls(eval, f'open({str(made)!r}, "w")'),
@@ -170,7 +170,7 @@ def test_nothing_is_executed(tmp_path, record_property, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F17', 'an encoder of which 0, 60, 99 % of the keys fit')
+@pytest.mark.fault('F17', 'an encoder with 0, 60, 99 % matching keys')
 @pytest.mark.parametrize('share', [0, .6, .99])
 def test_part_of_an_encoder_is_refused(tmp_path, whole, lost, share):
     checkpoint = load_checkpoint(whole / 'epoch_3.pth')
@@ -187,7 +187,7 @@ def test_part_of_an_encoder_is_refused(tmp_path, whole, lost, share):
     lost('nothing')
 
 
-@pytest.mark.fault('F22', 'a work_dir that cannot be written; spaces, brackets and accents in every path')
+@pytest.mark.fault('F22', 'a work_dir that is not writable; spaces, brackets and accents in every path')
 def test_paths(own_store, tmp_path, lost, record_property):
     folder = tmp_path / 'Läufe [1] und *'
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Bad data: named, refused or put right by a stated rule; never trained on in silence."""
+"""Bad data are reported, refused or corrected by a documented rule, and never trained on silently."""
 import json
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ def config(store, **changes):
 
 
 class Runs:
-    """Leaves a file behind if it is ever unpickled."""
+    """Creates a file if it is ever unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -41,7 +41,7 @@ class Runs:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.fault('F10', 'object arrays in keypoints.npy and index.npz, a header that promises 10 TB')
+@pytest.mark.fault('F10', 'object arrays in keypoints.npy and index.npz, a header that declares 10 TB')
 def test_arrays_that_are_none(own_store, tmp_path, lost, record_property):
     made, store = tmp_path / 'made', Path(own_store)
     np.savez(store / 'index.npz', belongs_to=np.array([Runs(made)], object), head=np.array([Runs(made)], object))
@@ -59,8 +59,8 @@ def test_arrays_that_are_none(own_store, tmp_path, lost, record_property):
     lost('nothing')
 
 
-@pytest.mark.fault('F11', 'NaN or Inf in a clip on its way to the model, in float32 and bfloat16; a step that spoils '
-                          'the weights; a loss that diverges')
+@pytest.mark.fault('F11', 'NaN or Inf in a clip before it reaches the model, in float32 and bfloat16; a step that '
+                   'corrupts the weights; a loss that diverges')
 @pytest.mark.parametrize('value, arguments', [(np.nan, ()), (np.inf, ('--amp',))])
 def test_clip_that_is_not_finite(own_store, tmp_path, lost, value, arguments):
     index = Path(own_store) / 'index.json'
@@ -77,11 +77,11 @@ def test_clip_that_is_not_finite(own_store, tmp_path, lost, value, arguments):
     dump = np.load(next((tmp_path / 'w').glob('non_finite_iter_*_rank0.npz')))
     assert name in dump['ids'] and not np.isfinite(dump['inputs'][dump['ids'].tolist().index(name)]).all()
     assert len(dump['ids']) == 8 and not list((tmp_path / 'w').glob('*.pth'))
-    lost('nothing that was sound: no checkpoint holds a NaN')
+    lost('nothing valid: no checkpoint contains a NaN')
 
 
-@pytest.mark.fault('F11', 'NaN or Inf in a clip on its way to the model, in float32 and bfloat16; a step that spoils '
-                          'the weights; a loss that diverges')
+@pytest.mark.fault('F11', 'NaN or Inf in a clip before it reaches the model, in float32 and bfloat16; a step that '
+                   'corrupts the weights; a loss that diverges')
 @pytest.mark.parametrize('inject, options, message', [
     (weights_turn_nan, {}, 'holds NaN or infinite values after iteration 8, so nothing is saved'),
     (None, {'optim_wrapper.optimizer.lr': 1e38}, 'its clips are finite: lower the learning rate')])
@@ -93,8 +93,8 @@ def test_training_that_diverges(tiny_store, tmp_path, inject, options, message):
         assert all(value.isfinite().all() for value in state.values()), path
 
 
-@pytest.mark.fault('F12', 'no person, no frame, a body of zeros; one frame, a joint that is missing, five persons, '
-                          'shoulders in one point')
+@pytest.mark.fault('F12', 'no person, no frame, a body of zeros; one frame, a missing joint, five persons, both '
+                   'shoulders at one point')
 def test_odd_clips(tmp_path, lost, record_property):
     flat, missing = clip(seed=1), clip(seed=2)
     flat[:, :, 4:9], missing[:, :, 7] = flat[:, :, 4:5], 0
@@ -120,7 +120,7 @@ def test_odd_clips(tmp_path, lost, record_property):
     lost('nothing')
 
 
-@pytest.mark.fault('F13', '17 joints of 2 coordinates for a layout of 25 by 3; a store of another skeleton')
+@pytest.mark.fault('F13', '17 joints with 2 coordinates for a layout of 25 by 3; a store with a different skeleton')
 def test_another_skeleton(tiny_kinect_store, tmp_path, lost, record_property):
     with pytest.raises(UserError, match=r"sample a: keypoints have shape \(1, 4, 17, 2\); layout 'ntu25' needs"):
         with StoreWriter(tmp_path / 's', 'ntu25') as writer:
@@ -134,8 +134,8 @@ def test_another_skeleton(tiny_kinect_store, tmp_path, lost, record_property):
     lost('nothing')
 
 
-@pytest.mark.fault('F14', 'a split that is missing, empty, names unknown or repeated samples; one clip in training and '
-                          'test')
+@pytest.mark.fault('F14', 'a split that is missing, empty, or names unknown or repeated samples; one clip in training '
+                   'and test')
 def test_splits(own_store, lost, record_property):
     with pytest.raises(UserError, match="no split 'xset_train'; it has train, test"):
         config(own_store, **{'data.split': 'xset'})
@@ -158,7 +158,7 @@ def test_splits(own_store, lost, record_property):
     lost('nothing')
 
 
-@pytest.mark.fault('F15', 'a label beyond the classes, negative or no number; no labels at all')
+@pytest.mark.fault('F15', 'labels outside the classes, negative or not a number; no labels at all')
 def test_labels(tmp_path, lost, record_property):
     with StoreWriter(tmp_path / 's', 'ntu25', classes=['a', 'b']) as writer:
         for label, message in ((-1, 'negative'), ('one', 'must be integers'), (1.5, 'must be integers')):
@@ -182,7 +182,8 @@ def test_labels(tmp_path, lost, record_property):
     lost('nothing')
 
 
-@pytest.mark.fault('F16', 'source files cut short, empty, with stray text, NaN, a wrong body or a foreign name')
+@pytest.mark.fault('F16', 'source files that are truncated or empty, or contain stray text, NaN, an invalid body or a '
+                   'foreign name')
 def test_source_files(tmp_path, lost, record_property):
     folder = tmp_path / 'json'
     folder.mkdir()
@@ -206,7 +207,8 @@ def test_source_files(tmp_path, lost, record_property):
     lost('the clips of those files, each listed with its reason')
 
 
-@pytest.mark.fault('F16', 'source files cut short, empty, with stray text, NaN, a wrong body or a foreign name')
+@pytest.mark.fault('F16', 'source files that are truncated or empty, or contain stray text, NaN, an invalid body or a '
+                   'foreign name')
 def test_ntu_files(tmp_path, lost, record_property):
     folder, body = tmp_path / 'raw', ' '.join(['720', *'012345678'])
     folder.mkdir()
@@ -231,7 +233,7 @@ def test_ntu_files(tmp_path, lost, record_property):
     lost('the clips of those files, each listed with its reason')
 
 
-@pytest.mark.fault('F23', 'more neighbours than clips, classes without any, features of length zero, NaN features')
+@pytest.mark.fault('F23', 'more neighbours than clips, classes without clips, features of length zero, NaN features')
 def test_neighbours(lost, record_property):
     rng = np.random.default_rng(0)
     bank, labels, queries = rng.normal(size=(5, 4)), np.array([0, 0, 3, 3, 3]), rng.normal(size=(7, 4))
@@ -250,7 +252,7 @@ def test_neighbours(lost, record_property):
     lost('nothing')
 
 
-@pytest.mark.fault('F24', 'score files that are shuffled, lack or add clips, or have other classes')
+@pytest.mark.fault('F24', 'score files that are shuffled, have missing or additional clips, or have different classes')
 def test_ensembles(lost, record_property):
     scores = pytest.importorskip('mmskelssl.evaluation.scores', reason='this version has no ensembles')
     first = scores.Scores(['a', 'b', 'c'], np.eye(3, dtype=np.float32), np.arange(3))
@@ -268,7 +270,7 @@ def test_ensembles(lost, record_property):
     lost('nothing')
 
 
-@pytest.mark.fault('F26', 'a store whose frames or labels are changed after it was made')
+@pytest.mark.fault('F26', 'a store whose frames or labels are changed after it was created')
 def test_edited_store(own_store, tmp_path, lost, record_property):
     run = Run(own_store, tmp_path / 'w', options=ONE)
     assert run.end() == 0, run.output[-3000:]

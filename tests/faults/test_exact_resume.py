@@ -1,4 +1,4 @@
-"""A run that was killed or stopped goes on exactly where it was."""
+"""A run that was killed or stopped resumes exactly."""
 import shutil
 import signal
 
@@ -16,7 +16,7 @@ EPOCHS = {'train_cfg.max_epochs': 2}
 
 @pytest.fixture(scope='module')
 def undisturbed(tiny_store, tmp_path_factory):
-    """The work_dir of a method's run from beginning to end; each is trained once."""
+    """Return the work_dir of a method's uninterrupted run. Each method is trained once."""
     done = {}
 
     def train(method, *arguments, **options):
@@ -47,7 +47,7 @@ def test_killed(tiny_store, tmp_path, undisturbed, lost, method, workers):
     stage = FIRST.get(method, '') if workers else LAST[method].strip('/')
     kill_and_resume(tiny_store, tmp_path / 'w', method, 6, stage, **{'train_dataloader.num_workers': workers})
     assert_same(undisturbed(method) / f'{LAST[method]}epoch_2.pth', tmp_path / 'w' / f'{LAST[method]}epoch_2.pth')
-    lost('the 1 iteration since the last checkpoint; the end is the same to the bit')
+    lost('the one iteration since the last checkpoint; the final state is identical bit for bit')
 
 
 @pytest.mark.fault('F6', 'SIGKILL in the middle of an epoch, then --resume: all methods, first and last stage, 0 and 2 '
@@ -66,13 +66,13 @@ def test_killed_after_the_queue_wrapped(tiny_store, tmp_path, undisturbed, lost)
     ends = [folder / 'epoch_2.pth' for folder in (undisturbed('skeletonclr', **options), tmp_path / 'w')]
     assert_same(*ends)
     assert int(load_checkpoint(ends[1])['state_dict']['queue.pointer']) == 64 % 20
-    lost('the iterations since the last checkpoint; the end is the same to the bit')
+    lost('the iterations since the last checkpoint; the final state is identical bit for bit')
 
 
-@pytest.mark.fault('F5', 'SIGTERM, SIGINT, SIGUSR1 within an epoch, of one of two ranks too; then --resume')
+@pytest.mark.fault('F5', 'SIGTERM, SIGINT, SIGUSR1 within an epoch, also to one of two ranks; then --resume')
 @pytest.mark.parametrize('which, iteration', [(signal.SIGTERM, 6), (signal.SIGINT, 4), (signal.SIGUSR1, 1)])
 def test_stopped(tiny_store, tmp_path, undisturbed, lost, which, iteration):
-    """Iteration 4 is the last of its epoch: the epoch's own checkpoint is still to come."""
+    """Iteration 4 is the last of its epoch, whose regular checkpoint is still to be written."""
     stopped = Run(tiny_store, tmp_path / 'w', inject=signal_at, inject_args=(iteration, which), options=EPOCHS)
     assert stopped.end() == (130 if which == signal.SIGINT else 0), stopped.output[-3000:]
     assert f'stopped by {which.name} and saved as' in stopped.output and '--resume' in stopped.output
@@ -85,7 +85,7 @@ def test_stopped(tiny_store, tmp_path, undisturbed, lost, which, iteration):
     lost('nothing')
 
 
-@pytest.mark.fault('F8', '--resume with another batch size, learning rate, stream, seed or precision')
+@pytest.mark.fault('F8', '--resume with a different batch size, learning rate, stream, seed or precision')
 def test_another_config_is_refused(tiny_store, tmp_path, lost, record_property):
     run = Run(tiny_store, tmp_path / 'w', options={'train_cfg.max_epochs': 1})
     assert run.end() == 0, run.output[-3000:]
@@ -100,7 +100,7 @@ def test_another_config_is_refused(tiny_store, tmp_path, lost, record_property):
         assert changed.end() == 2 and message in changed.error and '--allow-change' in changed.error, changed.error
     assert (tmp_path / 'w' / 'epoch_1.pth').read_bytes() == before
     allowed = Run(tiny_store, tmp_path / 'w', '--resume', '--allow-change', options=EPOCHS)
-    assert allowed.end() == 0 and 'going on although train_cfg.max_epochs was 1 and is 2' in allowed.output
+    assert allowed.end() == 0 and 'resuming although train_cfg.max_epochs was 1 and is 2' in allowed.output
     record_property('tried', 5)
     lost('nothing')
 

@@ -1,4 +1,4 @@
-"""Public functions on whatever hypothesis comes up with: the right result by a plain oracle, or a UserError."""
+"""Public functions with inputs from Hypothesis give the result of a plain oracle or raise a UserError."""
 import numpy as np
 import pytest
 import torch
@@ -34,7 +34,7 @@ def unit(seed, *shape, **kwargs):
 @few
 @given(st.integers(1, 9), st.lists(st.integers(0, 12), max_size=8))
 def test_queue(size, batches):
-    """A ring of the last keys, however many come at once."""
+    """The queue is a ring of the last keys, regardless of how many are added at once."""
     queue = FeatureQueue(3, size)
     ring, place = list(queue.keys.clone()), 0
     for i, n in enumerate(batches):
@@ -66,7 +66,7 @@ def test_info_nce(n, d, k, dtype, strided, in_batch, temperature):
 @few
 @given(sizes, st.integers(1, 8), sizes, dtypes)
 def test_masked_reconstruction(n, t, d, dtype):
-    """What stands beyond a clip's end does not matter, be it NaN."""
+    """Values beyond the end of a clip do not matter, even NaN."""
     prediction, target = tensor(0, n, t, d, dtype=dtype), tensor(1, n, t, d, dtype=dtype)
     frames = torch.arange(n) % t + 1
     expected = sum((prediction[i, :m].double() - target[i, :m].double()).square().sum() / m
@@ -80,7 +80,7 @@ def test_masked_reconstruction(n, t, d, dtype):
 @few
 @given(sizes, sizes, st.integers(1, 9), st.integers(1, 20), dtypes)
 def test_similarity_kl(n, d, k, topk, dtype):
-    """top-k beyond the queue takes the queue; a distribution is at distance 0 from itself."""
+    """A top-k beyond the queue uses the whole queue, and a distribution has distance 0 from itself."""
     key, negatives = unit(0, n, d, dtype=dtype), unit(1, k, d, dtype=dtype).t()
     teacher, index = select_teacher(key, negatives, topk)
     assert teacher.shape == index.shape == (n, min(topk, k)) and (teacher <= .95 + 1e-2).all()

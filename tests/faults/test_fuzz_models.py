@@ -1,4 +1,4 @@
-"""Encoders, transforms, measures, configs on whatever hypothesis comes up with: right by an oracle, or a UserError."""
+"""Encoders, transforms, metrics and configs with inputs from Hypothesis match an oracle or raise a UserError."""
 import copy
 import tempfile
 
@@ -39,7 +39,7 @@ def clips(seed, n, c, t, v, m, dtype=torch.float64, strided=False):
        wrong=st.sampled_from([(0, 0)] * 6 + [(1, 0), (0, 1)]), training=st.booleans(),
        dtype=st.sampled_from([torch.float32, torch.float64]), strided=st.booleans())
 def test_encoders(name, n, c, t, m, layout, wrong, training, dtype, strided):
-    """The same features as of the clips one by one in double precision, whatever lies where in memory."""
+    """Features equal those of single clips in double precision, regardless of the memory layout."""
     torch.manual_seed(0)
     more = {} if name == 'STGCN' else dict(num_persons=m)
     model = MODELS.build(dict(type=name, layout=layout, in_channels=c + wrong[0], **BACKBONES[name], **more)).to(dtype)
@@ -65,7 +65,7 @@ def test_encoders(name, n, c, t, m, layout, wrong, training, dtype, strided):
 @given(st.integers(0, 4), st.sampled_from([2, 3]), st.integers(1, 9), layouts, st.integers(1, 3), st.booleans(),
        st.booleans(), st.sampled_from([torch.float32, torch.float64]), st.booleans())
 def test_alignment(n, c, t, layout, m, turn, middle, dtype, strided):
-    """A batch is aligned as its clips one by one; a person who is not there stays at zero."""
+    """A batch is aligned like its clips one by one, and absent persons remain zero."""
     layout = get_layout(layout)
     x = clips(6, n, c, t, layout.num_joints, m, dtype, strided)
     if m > 1:
@@ -90,7 +90,7 @@ def test_alignment(n, c, t, layout, m, turn, middle, dtype, strided):
 @given(m=st.integers(0, 3), t=st.integers(0, 12), c=st.sampled_from([2, 3]), layout=layouts,
        dtype=st.sampled_from([np.float16, np.float32, np.float64]), strided=st.booleans(), zeros=st.booleans())
 def test_transforms(name, m, t, c, layout, dtype, strided, zeros):
-    """Finite in, finite out, and the input as it was; or a message that names the sample."""
+    """Finite input gives finite output and is not modified, or the error names the sample."""
     keypoint = np.random.default_rng(7).normal(0, .5, (m, t, JOINTS[layout], c)).astype(dtype)
     if zeros:
         keypoint[:, ::2] = 0
@@ -149,7 +149,7 @@ def test_retrieval(bank_size, queries, d, spoilt):
 @few
 @given(st.permutations(range(5)), st.floats(.1, .9), st.integers(2, 4))
 def test_ensembles(order, weight, classes):
-    """Joined by sample id, in whatever order the files are."""
+    """Scores are fused by sample id, regardless of the order of the files."""
     rng, ids = np.random.default_rng(1), [f'clip{i}' for i in range(5)]
     a, b = rng.normal(size=(2, 5, classes))
     labels = np.arange(5) % classes
@@ -166,7 +166,7 @@ def test_ensembles(order, weight, classes):
 
 
 def settable(node, path=()):
-    """Dotted keys of a config's values."""
+    """Return the dotted keys of a config's values."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
     for key, value in items:
         if path and isinstance(node, dict):
@@ -180,7 +180,7 @@ CONFIGS = ('configs/skeletonclr_toy.py', 'configs/actclr_toy.py', 'configs/crrlr
 @settings(max_examples=15, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(data=st.data())
 def test_configs(tiny_store, data):
-    """Any value of a config spoilt: the run can be built all the same, or one line says what is wrong."""
+    """If any value of a config is damaged, the run can still be built or the mistake is reported in one line."""
     config = data.draw(st.sampled_from(CONFIGS))
     keys = dict.fromkeys(settable(load_config(config)[-1][1]._cfg_dict.to_dict()))
     key = data.draw(st.sampled_from([key for key in keys if not key.startswith('stages')]))

@@ -1,4 +1,4 @@
-"""The coverage-guided fuzzer, a few seconds a parser; tests/faults/fuzz_parsers.py runs for as long as one likes."""
+"""Runs the coverage-guided fuzzer for a few seconds per parser; tests/faults/fuzz_parsers.py can run for any time."""
 import io
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""What a description in a checkpoint names is a class of ours, or it is not built."""
+"""A type that a description in a checkpoint names is built only if it is one of our classes."""
 import copy
 import inspect
 import json
@@ -22,7 +22,7 @@ OURS = [value for value in vars(registry).values() if isinstance(value, Registry
 
 
 def registered() -> dict[str, object]:
-    """name -> class or function of everything that mmengine, mmcv and this package register."""
+    """Return a dict from name to class or function of everything that mmengine, mmcv and this package register."""
     import mmskelssl.augment
     import mmskelssl.engine.hooks
     import mmskelssl.models  # noqa: F401
@@ -33,7 +33,7 @@ def registered() -> dict[str, object]:
 
 
 def places() -> dict:
-    """place -> a function that tries a config there."""
+    """Return a dict from place to a function that tries a config there."""
     def model(change):
         config = copy.deepcopy(MODEL)
         change(config)
@@ -69,7 +69,7 @@ NORMS = {'BN', 'BN2d', 'SyncBN', 'GN', 'IN'}
 
 
 class Watch:
-    """Which of some functions and constructors have been called; C types show as an instance of theirs."""
+    """Record which functions and constructors are called. C types are recognised by an instance."""
 
     def __init__(self, kinds):
         self.codes = {}
@@ -88,7 +88,8 @@ class Watch:
         sys.setprofile(None)
 
 
-@pytest.mark.fault('F28', 'a checkpoint that names each class registered in mmengine, mmcv and here, at each place')
+@pytest.mark.fault('F28', 'a checkpoint that names each class registered in mmengine, mmcv and mmskelssl, at each '
+                   'place')
 @pytest.mark.parametrize('place', sorted(places()))
 def test_only_our_own_classes_are_built(place, record_property, lost):
     kinds, attempt = registered(), places()[place]
@@ -128,7 +129,8 @@ def commands(folder):
         [dict(type='Compose', transforms=[dict(type='sympy.simplify', expr=touch)])]]
 
 
-@pytest.mark.fault('F28', 'a checkpoint that names each class registered in mmengine, mmcv and here, at each place')
+@pytest.mark.fault('F28', 'a checkpoint that names each class registered in mmengine, mmcv and mmskelssl, at each '
+                   'place')
 @pytest.mark.parametrize('which', range(5))
 def test_no_pipeline_runs_a_command(tmp_path, tiny_store, which, lost):
     (tmp_path / 'mc.py').write_text(f'open({str(tmp_path / "made")!r}, "w")\n')  # what the memcached client imports
@@ -151,7 +153,8 @@ def dig(model, *keys, value):
     return model
 
 
-@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of another kind, any size, depth or spelling')
+@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of the wrong type, and any size, depth or '
+                   'spelling')
 @pytest.mark.parametrize('keys, value', [
     (('backbone', 'channels'), [4, 10 ** 12]), (('backbone', 'channels'), []), (('backbone', 'channels'), [-4]),
     (('backbone', 'channels'), 'ab'), (('backbone', 'kernel'), 10 ** 9), (('backbone', 'kernel'), 0),
@@ -175,7 +178,8 @@ def test_models_that_cannot_be(tmp_path, keys, value, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of another kind, any size, depth or spelling')
+@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of the wrong type, and any size, depth or '
+                   'spelling')
 @pytest.mark.parametrize('change', [
     dict(pipeline=5), dict(pipeline=[]), dict(pipeline=[5]), dict(pipeline={}), dict(pipeline=[{}]), dict(layout=5),
     dict(layout={}), dict(pipeline=[dict(type='PackSkeleton', colour=1)]), dict(store=['a']), dict(store='a\0b'),
@@ -196,7 +200,8 @@ def test_data_sets_that_cannot_be(tmp_path, tiny_store, change, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of another kind, any size, depth or spelling')
+@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of the wrong type, and any size, depth or '
+                   'spelling')
 @pytest.mark.parametrize('key, text', [
     ('model', '['), ('model', '[]'), ('model', 'null'), ('model', '{"type": NaN}'), ('model', '[' * 200_000),
     ('model', '{"type": ' + '1' * 100_000 + '}'), ('model', '{"type": "SimCLR"}'), ('model', 5), ('dataset', '"x"'),

@@ -1,4 +1,4 @@
-"""Pickles and zips whose sizes lie, which hold themselves, or which hold something else than a checkpoint."""
+"""Pickles and zips that have false sizes, contain themselves, or contain something other than a checkpoint."""
 import io
 import pickle
 import resource
@@ -24,7 +24,7 @@ from mmskelssl.errors import UserError
 
 @contextmanager
 def bounded(megabytes=300, seconds=10):
-    """Fail when the block takes more memory or time; memory beyond the bound is not given."""
+    """Fail if the block takes more memory or time. Memory beyond the bound cannot be allocated."""
     used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
     before, start = resource.getrlimit(resource.RLIMIT_AS), time.process_time()
     resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20), before[1]))
@@ -106,7 +106,8 @@ def lies() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.fault('F29', 'pickles whose sizes, types or references lie, of which some took gigabytes or did not end')
+@pytest.mark.fault('F29', 'pickles with false sizes, types or references, some of which took gigabytes or did not '
+                   'terminate')
 @pytest.mark.parametrize('name', sorted(lies()))
 def test_an_annotation_pickle_that_lies(tmp_path, name, lost):
     (tmp_path / 'a.pkl').write_bytes(lies()[name])
@@ -118,7 +119,8 @@ def test_an_annotation_pickle_that_lies(tmp_path, name, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F29', 'pickles whose sizes, types or references lie, of which some took gigabytes or did not end')
+@pytest.mark.fault('F29', 'pickles with false sizes, types or references, some of which took gigabytes or did not '
+                   'terminate')
 @pytest.mark.parametrize('name', sorted(lies()))
 @pytest.mark.parametrize('form', ['zip', 'legacy'])
 def test_a_checkpoint_that_lies(tmp_path, name, form, lost):
@@ -135,7 +137,7 @@ def test_a_checkpoint_that_lies(tmp_path, name, form, lost):
 
 
 def rewritten(path, change) -> None:
-    """A copy of a zip in place; ``change(name, data)`` gives the new data."""
+    """Rewrite a zip in place with the data that ``change(name, data)`` returns."""
     with zipfile.ZipFile(path) as archive:
         entries = [(name, archive.read(name)) for name in archive.namelist()]
     with zipfile.ZipFile(path, 'w') as archive:
@@ -144,7 +146,7 @@ def rewritten(path, change) -> None:
 
 
 def overlapping(path, copies: int) -> None:
-    """Storages that are one and the same stretch of the file."""
+    """Storages that share the same bytes of the file."""
     state = {f'backbone.{i:04d}': torch.zeros(1 << 18) for i in range(copies)}
     torch.save(dict(state_dict=state), path)
     data = path.read_bytes()
@@ -165,7 +167,8 @@ def overlapping(path, copies: int) -> None:
     path.write_bytes(kept + bytes(directory))
 
 
-@pytest.mark.fault('F30', 'checkpoint zips with overlapping, repeated, nested or shortened entries; storages that lie')
+@pytest.mark.fault('F30', 'checkpoint zips with overlapping, repeated, nested or shortened entries; storages with '
+                   'false sizes')
 def test_zips_that_lie(tmp_path, record_property, lost):
     path = tmp_path / 'a.pth'
     overlapping(path, 40)
@@ -248,7 +251,8 @@ PARTIAL = {  # read, but no model or weights for it
                                           for k, v in c['state_dict'].items()}}}
 
 
-@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of another kind, any size, depth or spelling')
+@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of the wrong type, and any size, depth or '
+                   'spelling')
 @pytest.mark.parametrize('name', [*SPOILT, *PARTIAL])
 def test_content_of_another_kind(tmp_path, name, lost):
     path = tmp_path / 'a.pth'
@@ -265,7 +269,8 @@ def test_content_of_another_kind(tmp_path, name, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of another kind, any size, depth or spelling')
+@pytest.mark.fault('F32', 'descriptions with unknown arguments, values of the wrong type, and any size, depth or '
+                   'spelling')
 def test_arguments_of_python(tmp_path, lost, record_property):
     path = save(tmp_path / 'a.pth')
     for wrong in (None, 5, b'x', '', 'a\0b', tmp_path, [path], 'https://x/a.pth'):

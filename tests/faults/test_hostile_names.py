@@ -1,4 +1,4 @@
-"""Names from files are labels: never paths, markup, terminal codes or mathematics; labels and features are numbers."""
+"""Names from files are never paths, markup, terminal codes or formulas, and labels and features are numbers."""
 import json
 import os
 
@@ -31,7 +31,7 @@ def everything(folder):
 
 @pytest.fixture
 def named_store(own_store):
-    """The tiny store with other names of its splits and classes."""
+    """Return the tiny store with other names for its splits and classes."""
     def rename(split: str, classes: list[str]) -> str:
         file = f'{own_store}/index.json'
         with open(file) as stream:
@@ -45,7 +45,8 @@ def named_store(own_store):
     return rename
 
 
-@pytest.mark.fault('F33', 'splits, classes, methods and scores with names that are paths, markup, codes or formulas')
+@pytest.mark.fault('F33', 'splits, classes, methods and scores whose names are paths, markup, control codes or '
+                   'formulas')
 @pytest.mark.parametrize('name', NAMES)
 def test_names_of_a_store(tmp_path, named_store, name, capsys, lost):
     store = named_store(name, [f'{name}{i}' for i in range(4)])
@@ -65,7 +66,8 @@ def test_names_of_a_store(tmp_path, named_store, name, capsys, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F33', 'splits, classes, methods and scores with names that are paths, markup, codes or formulas')
+@pytest.mark.fault('F33', 'splits, classes, methods and scores whose names are paths, markup, control codes or '
+                   'formulas')
 @pytest.mark.parametrize('name', NAMES)
 def test_names_in_pictures_tables_and_messages(tmp_path, name, capsys, lost):
     draw_errors(str(tmp_path / 'a.png'), np.array([0, 1]), np.array([0, 1]), [name, name], name)
@@ -83,9 +85,10 @@ def test_names_in_pictures_tables_and_messages(tmp_path, name, capsys, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F33', 'splits, classes, methods and scores with names that are paths, markup, codes or formulas')
+@pytest.mark.fault('F33', 'splits, classes, methods and scores whose names are paths, markup, control codes or '
+                   'formulas')
 def test_attention_writes_into_its_folder(tmp_path, tiny_store, lost):
-    """The method's name became the picture's."""
+    """The name of the method becomes the name of the picture."""
     path = save(tmp_path / 'a.pth', tiny_store, method='../../made')
     with pytest.raises(UserError, match='method is not a name'):
         attention([path], str(tmp_path / 'x' / 'y' / 'out'))
@@ -93,7 +96,8 @@ def test_attention_writes_into_its_folder(tmp_path, tiny_store, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F33', 'splits, classes, methods and scores with names that are paths, markup, codes or formulas')
+@pytest.mark.fault('F33', 'splits, classes, methods and scores whose names are paths, markup, control codes or '
+                   'formulas')
 @pytest.mark.parametrize('row', [
     '[' * 100_000, '{"stream": ["a"]}', '{"split": "../../x", "stream": "\\u001b[2J"}', '{"label_fraction": "1"}', '[]',
     '{"seconds": "a"}', '{"protocol": 5}', '1' * 10_000])
@@ -186,7 +190,7 @@ def trained(tiny_store, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.fault('F35', 'hostile files for --resume PATH and tools/test.py, checkpoints of exchanged stages')
+@pytest.mark.fault('F35', 'hostile files for --resume PATH and tools/test.py, checkpoints of swapped stages')
 @pytest.mark.parametrize('name', ['sound', *spoilt_resumes()])
 def test_resuming_from_a_hostile_file(tmp_path, trained, name, lost):
     from mmskelssl.engine.train import train
@@ -207,7 +211,7 @@ def test_resuming_from_a_hostile_file(tmp_path, trained, name, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F35', 'hostile files for --resume PATH and tools/test.py, checkpoints of exchanged stages')
+@pytest.mark.fault('F35', 'hostile files for --resume PATH and tools/test.py, checkpoints of swapped stages')
 def test_measuring_a_hostile_file_with_a_config(tmp_path, tiny_store, record_property, lost):
     path, tried = tmp_path / 'a.pth', 0
     foreign = content()  # of another method, as when the stages of a recipe are exchanged
@@ -223,7 +227,7 @@ def test_measuring_a_hostile_file_with_a_config(tmp_path, tiny_store, record_pro
 
 
 def test_a_sound_one_is_still_read(tmp_path, tiny_store):
-    """That the above can fail for the right reason only."""
+    """The tests above can only fail for the right reason."""
     model, info = build_from_checkpoint(save(tmp_path / 'a.pth', tiny_store))
     assert info['dataset'] == {**DATASET, 'store': tiny_store} and info['not_loaded'] == []
     evaluate_checkpoints([str(tmp_path / 'a.pth')], ['knn'], str(tmp_path / 'out'), device='cpu', recipes=['1nn'])

@@ -1,4 +1,4 @@
-"""Archives and motion files made to take memory or to reach outside of their folder."""
+"""Archives and motion files that try to exhaust memory or to reach outside their folder."""
 import io
 import os
 import zipfile
@@ -46,7 +46,7 @@ def test_archives(tmp_path, record_property, lost):
 
 @pytest.mark.fault('F36', 'zip slip, nested and overlapping zips, a million channels, joints or frames in motion files')
 def test_entries_that_lie_upon_each_other(tmp_path, lost):
-    """Each is read by itself, and no more than its own limit is ever held."""
+    """Each is read separately, and memory never exceeds its own limit."""
     path = tmp_path / 'a.zip'
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         for i in range(20):

@@ -1,4 +1,4 @@
-"""Ranks that stop or see other data, clocks that jump, folders that vanish, kills at random moments."""
+"""Ranks that stop or have different data, clocks that jump, folders that disappear, and kills at random moments."""
 import errno
 import os
 import random
@@ -53,8 +53,8 @@ def ended(runs) -> None:
         assert run.end() == 0, run.output[-3000:]
 
 
-SAME = pytest.mark.fault('F46', 'two ranks with different stores; the rank of a Slurm job in the environment of a run '
-                                'without a launcher')
+SAME = pytest.mark.fault('F46', 'two ranks with different stores; the environment of a Slurm job in a run without a '
+                         'launcher')
 
 
 @SAME
@@ -86,7 +86,7 @@ def _slurm_shell() -> None:
 
 
 LOST = pytest.mark.fault('F47', 'SIGSTOP and SIGKILL of either of two ranks, in the middle of a step and before a '
-                                'validation')
+                         'validation')
 
 
 @LOST
@@ -104,8 +104,8 @@ def test_a_rank_that_does_not_answer(tiny_store, tmp_path, lost, how, victim):
     finally:
         both[victim].process.kill()
     assert load_checkpoint(tmp_path / 'w' / 'epoch_1.pth')['meta']['iter'] == 3
-    lost('the epoch since the last checkpoint; the other rank ends after env_cfg.dist_cfg.timeout, or at once after a '
-         'kill')
+    lost('the epoch since the last checkpoint; the other rank ends after env_cfg.dist_cfg.timeout, or immediately '
+         'after a kill')
 
 
 def test_other_errors_are_not_put_on_a_rank():
@@ -113,7 +113,7 @@ def test_other_errors_are_not_put_on_a_rank():
 
 
 MOVED = pytest.mark.fault('F48', 'torchrun --max-restarts; 2 to 1 and 1 to 2 processes; a work_dir that is deleted, a '
-                                 'clock that jumps, a data worker that is killed, each while a run goes on')
+                          'clock that jumps, a data worker that is killed, each during a run')
 
 
 @MOVED
@@ -134,7 +134,7 @@ def test_another_number_of_processes(tiny_store, tmp_path, lost):
 
 @MOVED
 def test_torchrun_starts_again(tiny_store, tmp_path):
-    """A killed rank takes the other one with it; torchrun starts both again, and --resume finds the checkpoint."""
+    """A killed rank also ends the other one. torchrun restarts both, and --resume finds the checkpoint."""
     (tmp_path / 'kill_once.py').write_text(
         'import os, signal\nfrom mmskelssl.engine.hooks import ProgressHook\nbefore = ProgressHook.before_train_iter\n'
         'def patched(self, runner, *args, **kwargs):\n'
@@ -157,7 +157,7 @@ def test_torchrun_starts_again(tiny_store, tmp_path):
 
 @MOVED
 def test_a_work_dir_that_is_deleted(tiny_store, tmp_path):
-    """The run's last word is one line; the writer thread of TensorBoard may print its own error before."""
+    """The run ends with one line. TensorBoard's writer thread may print its own error before it."""
     run = Run(tiny_store, tmp_path / 'w', inject=delete_at, inject_args=(6, str(tmp_path / 'w')))
     assert run.end() == 2 and 'was removed while this run wrote to it' in run.error, run.output[-3000:]
     assert run.output.rstrip().splitlines()[-1] == run.error
@@ -175,11 +175,11 @@ def test_a_clock_that_jumps(tiny_store, tmp_path, seconds):
 @MOVED
 @pytest.mark.parametrize('phase', ['first batch', 'second epoch'])
 def test_a_data_worker_that_is_killed(tiny_store, tmp_path, phase):
-    """In the middle of an epoch: F18."""
+    """A worker dies in the middle of an epoch, as in F18."""
     saved = str(tmp_path / 'w' / ('epoch_1.pth' if phase == 'second epoch' else ''))
     run = Run(tiny_store, tmp_path / 'w', inject=_worker_killed_when, inject_args=(saved,),
               options={'train_dataloader.num_workers': 2})
-    assert run.end(60) == 2 and '. Out of memory, perhaps: fewer' in run.error, run.output[-3000:]
+    assert run.end(60) == 2 and '. It may have run out of memory: reduce' in run.error, run.output[-3000:]
 
 
 def _worker_killed_when(path: str) -> None:
@@ -202,12 +202,12 @@ def test_a_quota_is_one_line():
 
 
 RANDOM = pytest.mark.fault('F49', 'SIGKILL at random moments of an import with two processes, and of all stages of '
-                                  'crrl_toy; MMSKELSSL_KILLS=20 for 20 each')
+                           'crrl_toy; MMSKELSSL_KILLS=20 for 20 of each')
 
 
 @RANDOM
 def test_an_import_killed_at_random_moments(tmp_path, lost, record_property):
-    """Each file takes 30 ms, so that there is something to kill."""
+    """Each file takes 30 ms, so that the import can be killed while it runs."""
     raw, rng = tmp_path / 'raw', random.Random(0)
     write_raw('ntu', str(raw), num_samples=64, seed=9, subjects=4)
     code = ('import time\nfrom mmskelssl.datasets.importers import ntu\nread = ntu.read_skeleton\n'
@@ -239,12 +239,12 @@ def test_an_import_killed_at_random_moments(tmp_path, lost, record_property):
     assert stores[0].index['provenance'] == stores[1].index['provenance']
     stores[0].verify_hash()
     record_property('tried', killed)
-    lost('the file that was being read; the store is the same')
+    lost('the file that was being read; the store is identical')
 
 
 @RANDOM
 def test_crrl_killed_at_random_moments(tiny_store, tmp_path, lost, record_property):
-    """Eight iterations a stage; each kill is in the middle of one that is drawn, and the run resumes."""
+    """Eight iterations per stage. Each kill is in the middle of a random iteration, and the run resumes."""
     options, rng = {'train_cfg.max_epochs': 2}, random.Random(0)
     ended([Run(tiny_store, tmp_path / 'straight', method='crrl', options=options)])
     for kill in range(KILLS):
@@ -259,6 +259,6 @@ def test_crrl_killed_at_random_moments(tiny_store, tmp_path, lost, record_proper
     for name in ('crrlmotion', 'crrl'):
         assert_same(tmp_path / 'straight' / name / 'epoch_2.pth', tmp_path / 'w' / name / 'epoch_2.pth')
     record_property('tried', kill + 1)
-    lost('the iterations since the last checkpoint; the end is the same to the bit')
+    lost('the iterations since the last checkpoint; the final state is identical bit for bit')
 
 

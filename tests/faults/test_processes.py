@@ -1,4 +1,4 @@
-"""Workers and ranks that die, runs that meet, generators that others disturb."""
+"""Workers and ranks that die, runs in the same work_dir, and generators disturbed by other code."""
 import os
 import random
 import signal
@@ -35,21 +35,21 @@ PIPELINE = [dict(type='SelectPersons'), dict(type='AlignSequence'), dict(type='R
             dict(type='PackSkeleton')]
 
 
-@pytest.mark.fault('F18', 'a data worker that is killed, or raises')
-@pytest.mark.parametrize('how, message', [('killed', '. Out of memory, perhaps: fewer'),
+@pytest.mark.fault('F18', 'a data worker that is killed or raises an error')
+@pytest.mark.parametrize('how, message', [('killed', '. It may have run out of memory: reduce'),
                                           ('raises', 'error: sample clip')])
 def test_dead_worker(tiny_store, tmp_path, lost, how, message):
     run = Run(tiny_store, tmp_path / 'w', inject=worker_fails, inject_args=(how,),
               options={'train_dataloader.num_workers': 2})
     assert run.end(30) == 2 and message in run.error, run.output[-3000:]
-    assert run.error.endswith('--resume goes on from the last checkpoint')
+    assert run.error.endswith('--resume continues from the last checkpoint')
     lost('the epoch since the last checkpoint')
 
 
 def test_a_dead_worker_may_show_as_a_lost_connection():
-    """Which of the two errors comes first is a race; without other processes only a worker can be meant."""
+    """Either error may come first. Without other processes, both refer to a worker."""
     told = _explain_crash(ConnectionResetError(104, 'Connection reset by peer'))
-    assert told.startswith('a data worker has died. Out of memory, perhaps: fewer train_dataloader.num_workers')
+    assert told.startswith('a data worker has died. It may have run out of memory: reduce train_dataloader.num_workers')
 
 
 def free_port() -> int:
@@ -84,12 +84,12 @@ def test_dead_rank(tiny_store, tmp_path, lost, victim):
         assert int(load_checkpoint(tmp_path / 'w' / 'epoch_2.pth')['state_dict']['queue.pointer']) == 64 % 20
         alone = Run(tiny_store, tmp_path / 'w', '--resume', options={**options, 'train_cfg.max_epochs': 3})
         assert alone.end() == 2 and 'world_size was 2 and is 1' in alone.error
-    lost('the iteration since the last checkpoint; the end is the same to the bit')
+    lost('the iteration since the last checkpoint; the final state is identical bit for bit')
 
 
-@pytest.mark.fault('F5', 'SIGTERM, SIGINT, SIGUSR1 within an epoch, of one of two ranks too; then --resume')
+@pytest.mark.fault('F5', 'SIGTERM, SIGINT, SIGUSR1 within an epoch, also to one of two ranks; then --resume')
 def test_one_rank_is_asked_to_stop(tiny_store, tmp_path, lost):
-    """Both end after the same iteration, at which they compare notes."""
+    """Both end after the same iteration, at which they synchronise."""
     for run in two_ranks(tiny_store, tmp_path / 'w', injects=[(), (signal_at, (2, signal.SIGTERM))],
                          **{'train_dataloader.drop_last': False}):
         assert run.end() == 0, run.output[-3000:]
@@ -102,7 +102,7 @@ def test_one_rank_is_asked_to_stop(tiny_store, tmp_path, lost):
 
 @pytest.mark.parametrize('which', [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_workers_leave_stopping_to_the_run(tiny_store, tmp_path, which):
-    """Slurm, systemd and terminals signal the whole group."""
+    """Slurm, systemd and terminals signal the whole process group."""
     run = Run(tiny_store, tmp_path / 'w', inject=signal_group_at, inject_args=(6, which),
               options={'train_dataloader.num_workers': 2})
     assert run.end(30) == (130 if which == signal.SIGINT else 0), run.output[-3000:]
@@ -111,7 +111,7 @@ def test_workers_leave_stopping_to_the_run(tiny_store, tmp_path, which):
 
 @pytest.mark.parametrize('pause, saved', [(0, True), (2.2, False)])
 def test_an_echo_is_no_second_request(tiny_store, tmp_path, pause, saved):
-    """torchrun passes on a signal that the ranks have got already; a user who asks again does not want to wait."""
+    """torchrun forwards a signal that the ranks have already received. A user who repeats it does not want to wait."""
     run = Run(tiny_store, tmp_path / 'w', inject=signal_twice_at, inject_args=(6, signal.SIGTERM, pause))
     assert run.end(30) == (0 if saved else -signal.SIGTERM), run.output[-3000:]
     assert (tmp_path / 'w' / 'iter_6.pth').is_file() == saved
@@ -154,7 +154,7 @@ def test_small_batches(method, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F25', 'global generators disturbed by other code; another number of workers')
+@pytest.mark.fault('F25', 'global generators disturbed by other code; a different number of workers')
 def test_disturbed_generators(tiny_store, lost, record_property):
     def views(workers, disturb):
         model = build('AimCLR')
@@ -176,9 +176,9 @@ def test_disturbed_generators(tiny_store, lost, record_property):
     lost('nothing')
 
 
-@pytest.mark.fault('F27', '8 workers that read the whole of one store')
+@pytest.mark.fault('F27', '8 workers that read all of one store')
 def test_workers_share_the_store(tiny_store, tmp_path, lost):
-    """What each worker has to itself, summed over all, stays below a tenth of the data."""
+    """The private memory of all workers together remains below a tenth of the data."""
     dataset = SkeletonDataset(tiny_store, 'train', PIPELINE)
     shape = (8192, *dataset.clips.shape[1:])  # 80 MB, in a sparse file
     dataset.clips = np.lib.format.open_memmap(tmp_path / 'clips.npy', 'w+', np.float32, shape)

@@ -1,4 +1,4 @@
-"""A long run, disturbed at random moments: it ends like the undisturbed one, and neither memory nor files leak.
+"""A long run that is disturbed at random moments ends like the undisturbed one and leaks neither memory nor files.
 
 Five epochs of four iterations by default; ``MMSKELSSL_SOAK=1000`` for as many epochs.
 """
@@ -18,7 +18,7 @@ OPTIONS = {'train_cfg.max_epochs': EPOCHS, 'default_hooks.checkpoint.max_keep_ck
 
 
 def footprint(pid: int) -> tuple[int, int]:
-    """Resident bytes and open files of a process."""
+    """Return the resident bytes and the number of open files of a process."""
     status = Path(f'/proc/{pid}/status').read_text()
     resident = int(next(line for line in status.splitlines() if line.startswith('VmRSS:')).split()[1])
     return 1024 * resident, len(os.listdir(f'/proc/{pid}/fd'))

@@ -1,4 +1,4 @@
-"""Stores, caches and locks that a stranger has prepared: nothing else is written, and nothing false is believed."""
+"""With stores, caches and locks prepared by an attacker, no other file is written and no false data are accepted."""
 import copy
 import errno
 import json
@@ -48,8 +48,8 @@ def edit(store, change):
 
 # --- links and folders of others -------------------------------------------------------------------------------------
 
-LINKS = pytest.mark.fault('F40', 'links, hard links and pipes in the place of caches, locks and unfinished files; a '
-                                 'cache folder that others can write to or own')
+LINKS = pytest.mark.fault('F40', 'links, hard links and pipes instead of caches, locks and unfinished files; a cache '
+                          'folder that others own or can write to')
 
 
 @LINKS
@@ -124,7 +124,7 @@ def test_a_chosen_cache_folder_of_others_is_refused(own_store, tmp_path, home):
 @LINKS
 @pytest.mark.parametrize('name', ['lock', 'frames.raw', 'journal.jsonl', ''])
 def test_a_link_in_an_unfinished_import_is_not_followed(tmp_path, name):
-    """Whoever can write beside the store could have left it."""
+    """Anyone who can write next to the store could have created it."""
     thesis, partial = tmp_path / 'thesis.tex', tmp_path / '.s.partial'
     if name:
         thesis.write_text('years of work')
@@ -190,7 +190,7 @@ def test_pruning_stays_in_its_folder(tmp_path, name):
 # --- an index in two files -------------------------------------------------------------------------------------------
 
 def forge(store, **changes) -> None:
-    """Change columns of index.npz, which still belongs to its index.json."""
+    """Change columns of index.npz so that it still matches its index.json."""
     with np.load(Path(store) / 'index.npz') as arrays:
         arrays = dict(arrays)
     for key, value in changes.items():
@@ -200,13 +200,13 @@ def forge(store, **changes) -> None:
 
 @pytest.fixture
 def fresh_store(own_store):
-    """With an index.npz that counts: a copied one is compared by hash, too, but this one by its time."""
+    """A copied index.npz is also compared by hash; this one is accepted by its time."""
     edit_nothing = SkeletonStore(own_store)
     assert edit_nothing.columns_are_sound()
     return own_store
 
 
-COLUMNS = pytest.mark.fault('F42', 'an index.npz with other labels, splits and offsets than index.json')
+COLUMNS = pytest.mark.fault('F42', 'an index.npz whose labels, splits and offsets differ from index.json')
 
 
 @COLUMNS
@@ -237,7 +237,8 @@ def test_columns_that_cannot_be_are_not_used(fresh_store, key, value):
 
 # --- cached arrays ---------------------------------------------------------------------------------------------------
 
-CACHE = pytest.mark.fault('F43', 'a cached array that is cut, grown or changed; a disk that fills while it is built')
+CACHE = pytest.mark.fault('F43', 'a cached array that is cut, extended or changed; a disk that becomes full while it '
+                          'is built')
 
 
 @CACHE
@@ -272,7 +273,7 @@ def test_other_contents_are_found_by_verify(own_store, home, place):
 
 @CACHE
 def test_a_disk_that_fills_while_a_cache_is_built(own_store, small_disk, home):
-    """It would end in SIGBUS if the room were not reserved."""
+    """Without reserved space, the run would end with SIGBUS."""
     folder = small_disk(64 << 10)
     folder.chmod(0o755)
     with pytest.raises(UserError, match='no room for the preprocessed clips .*data.cache_dir') as caught:
@@ -282,8 +283,8 @@ def test_a_disk_that_fills_while_a_cache_is_built(own_store, small_disk, home):
 
 # --- index.json ------------------------------------------------------------------------------------------------------
 
-INDEX = pytest.mark.fault('F44', 'an index.json with values, types, names and numbers that cannot be; any structure '
-                                 'and any bytes')
+INDEX = pytest.mark.fault('F44', 'an index.json with invalid values, types, names and numbers; any structure and any '
+                          'bytes')
 
 
 def sample(i, **values):

@@ -1,11 +1,11 @@
-"""docs/reliability.md says what these tests inject, all of it, and that all of it was survived."""
+"""docs/reliability.md lists everything that these tests inject, and that all of it was survived."""
 import re
 
 from table import DOC, HERE, rows
 
 
 def injected() -> dict[str, str]:
-    """Fault -> what is injected, from the tests' marks."""
+    """Return a dict from fault to what is injected, from the marks of the tests."""
     found = {}
     for path in sorted(HERE.glob('test_*.py')):
         for name, parts in re.findall(r"mark\.fault\('(F\d+)',\s*((?:'[^']*'\s*)+)\)", path.read_text('utf-8')):

@@ -171,7 +171,7 @@ def test_errors(fails, run, tiny_store, tmp_path, few):
 
 
 def test_the_command(tiny_kinect_store, tmp_path):
-    """A process of its own, from another folder."""
+    """Runs in a separate process from another folder."""
     def command(*args):
         return subprocess.run([sys.executable, ROOT / 'tools/analysis/browse_dataset.py', *args], cwd=tmp_path,
                               env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True, text=True, timeout=300)
@@ -184,7 +184,7 @@ def test_the_command(tiny_kinect_store, tmp_path):
 
 
 def test_the_commands_of_the_guide(run, tmp_path):
-    """As they stand, but for the store's size and the folder written to."""
+    """The commands are run as written, except for the size of the store and the output folder."""
     write_toy_store(tmp_path / 'toy', num_samples=32)
     text = (ROOT / 'docs' / 'browse.md').read_text(encoding='utf-8')
     lines = [line.split() for block in re.findall(r'```bash\n(.*?)```', text, re.S) for line in block.splitlines()]
@@ -199,7 +199,7 @@ def test_the_commands_of_the_guide(run, tmp_path):
 
 
 def test_real_clips(run, real_data, tmp_path):
-    """SBU calls down up: heads are drawn above feet all the same."""
+    """SBU's vertical axis points down, but heads are still drawn above feet."""
     from mmskelssl.datasets.importers import IMPORTERS
     source = next(real_data.rglob('sbu*.pkl'), None)
     if source is None:

@@ -1,4 +1,4 @@
-"""tools/analysis/convert_checkpoint.py on checkpoints named and shaped as the official ones (docs/methods.md 1.7)."""
+"""tools/analysis/convert_checkpoint.py with checkpoints that have official names and shapes (docs/methods.md 1.7)."""
 import sys
 
 import numpy as np
@@ -30,7 +30,7 @@ def fails(monkeypatch, capsys, tool, *args):
 
 
 def network(layout='ntu25'):
-    """A narrow ST-GCN with statistics and importances that are nobody's defaults, and a head."""
+    """A narrow ST-GCN with a head, whose statistics and importances differ from all defaults."""
     torch.manual_seed(0)
     net = STGCN(layout, hidden_channels=4, out_channels=16)
     head = nn.Sequential(nn.Linear(16, 256), nn.ReLU(), nn.Linear(256, 128))
@@ -119,7 +119,7 @@ def options(store):
 
 
 def test_training_starts_from_it(tmp_path, monkeypatch, tiny_store):
-    """With a learning rate of zero, encoder and head of the run are the official ones, and so are its keys'."""
+    """With a learning rate of zero, the query and key encoders and heads of the run equal the official ones."""
     net, head = network()
     torch.save(official(net, head, 'conv'), tmp_path / 'in.pt')
     run(monkeypatch, convert_tool, 'aimclr', tmp_path / 'in.pt', tmp_path / 'out.pth')

@@ -1,4 +1,4 @@
-"""Exported weights are the encoder's, with the description of it."""
+"""Exported weights are those of the encoder and come with its description."""
 import json
 
 import pytest

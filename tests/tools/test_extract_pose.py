@@ -1,4 +1,4 @@
-"""Videos that OpenCV wrote, through a stand-in for the pose network, and rtmlib's absence."""
+"""Videos written by OpenCV are processed with a stand-in for the pose network. A missing rtmlib is reported."""
 import os
 import subprocess
 import sys
@@ -30,13 +30,13 @@ def write_video(path, noses, size=(96, 128)):
 
 
 def find_discs(picture):
-    """An estimator for such videos: one person for each disc."""
+    """An estimator for such videos, which finds one person per disc."""
     count, _, _, centres = cv2.connectedComponentsWithStats((picture[..., 0] > 128).astype(np.uint8))
     return centres[1:, None] + SHAPE[None], np.full((count - 1, 17), .8)
 
 
 def walk(frames=12):
-    """Two persons who walk towards each other, one above the other; (T,2,2)."""
+    """Two persons who walk towards each other, one above the other, (T,2,2)."""
     t = np.arange(frames)[:, None, None]
     return np.array([[10., 20], [100, 70]]) + t * np.array([[4., 0], [-4, 0]])
 
@@ -61,7 +61,7 @@ def test_two_persons_over_a_video(tmp_path):
 
 
 def test_frames_are_those_of_the_video(tmp_path):
-    """In order, all of them, once, as BGR pictures."""
+    """All frames are read once, in order, as BGR pictures."""
     video, seen = write_video(tmp_path / 'v.avi', walk(7)), []
 
     def estimator(picture):
@@ -107,7 +107,7 @@ def test_an_interrupted_run_goes_on(tmp_path):
 
 
 def test_the_tool_with_a_library_of_that_shape(tmp_path, monkeypatch, capsys):
-    """``rtmlib.Body`` as the tool calls it; the network itself is not there."""
+    """A stub of ``rtmlib.Body`` as the tool calls it, without the network."""
     calls = []
 
     class Body:

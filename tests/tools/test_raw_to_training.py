@@ -1,4 +1,4 @@
-"""From raw files to a trained encoder: the toy motions as NTU and PKU-MMD files, imported and trained on."""
+"""From raw files to a trained encoder: toy motions are written as NTU and PKU-MMD files, imported and trained on."""
 import sys
 
 import pytest

@@ -1,4 +1,4 @@
-"""Draw and measure where masks lie on clips: the same as ``mmskelssl attention``."""
+"""Draw and measure a method's masks: the same as ``mmskelssl attention``."""
 from mmskelssl.cli import script
 
 main = script('attention', 'tools/analysis/attention.py')

@@ -1,4 +1,4 @@
-"""Look at the samples of a store: the same as ``mmskelssl browse``."""
+"""Draw the samples of a store: the same as ``mmskelssl browse``."""
 from mmskelssl.cli import script
 
 main = script('browse', 'tools/analysis/browse_dataset.py')

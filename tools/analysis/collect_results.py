@@ -1,9 +1,9 @@
 """Fill the tables of a Markdown page from committed results.json files.
 
-A table stands between the lines `<!-- results FOLDER -->` and `<!-- end -->`; FOLDER, which is relative to the page's
-own folder, is searched for results.json. After FOLDER may stand what is shown of it, `splits=test,all` and
+A table is enclosed by the lines `<!-- results FOLDER -->` and `<!-- end -->`. FOLDER is relative to the folder of the
+page and is searched for results.json. Options after FOLDER select what is shown: `splits=test,all`,
 `recipes=1nn,logreg`, and `across=encoders` for a table with one line per measure. Rows of tools/analysis/attention.py
-make a table of their own kind.
+have their own kind of table.
 
 Examples:
   python tools/analysis/collect_results.py README.md
@@ -24,7 +24,7 @@ _OPTIONS = ('splits', 'recipes', 'across')
 
 
 def rows_of(folder: str) -> list[dict]:
-    """Rows of all results.json below a folder."""
+    """Return the rows of all results.json files below a folder."""
     files = sorted(glob.glob(osp.join(folder, '**', 'results.json'), recursive=True))
     if not files:
         raise UserError(f'{folder}: no results.json in it')
@@ -36,13 +36,17 @@ def rows_of(folder: str) -> list[dict]:
 
 
 def table(rows: list[dict], splits: str = '', recipes: str = '', across: str = 'measures') -> str:
-    """Encoders down, (split, recipe) across; top-1 in percent, the 95 % interval behind it. Untrained ones first.
+    """Return a table with a row per encoder and a column per (split, recipe), with untrained encoders first.
 
-    Of a retrieval it is the mAP; over several seeds the mean and its standard deviation.
+    A cell is the top-1 accuracy in percent, followed by its 95 % interval. Retrieval shows the mAP, and several seeds
+    are shown as mean and standard deviation.
 
     Args:
-        splits, recipes: Names with commas between; only these. Default all.
-        across: ``encoders`` for measures down.
+        splits, recipes: Comma-separated names to show. Default: all.
+        across: ``encoders`` for a column per encoder and a row per measure.
+
+    Raises:
+        UserError: If there are no results for a split or recipe.
     """
     for name, wanted in (('split', splits), ('recipe', recipes)):
         if missing := {value for value in wanted.split(',') if value} - {row[name] for row in rows}:
@@ -73,7 +77,7 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', across: str = '
 
 
 def _title(row: dict, data: bool) -> str:
-    """Knn and linear are known by their recipes, and so are the papers' linear probes by their protocol."""
+    """Return the title of a column: knn, logreg and paper are named by their recipe alone."""
     plain = row['protocol'] == 'knn' or (row['protocol'] == 'linear' and row['recipe'] in ('logreg', 'paper'))
     recipe = row['recipe'] if plain else row_title(row) + (' mAP' if row['protocol'] == 'retrieval' else '')
     return f'{data_name(row)} ' * data + f'{row["split"]}, {recipe}'
@@ -89,7 +93,7 @@ def _cell(row: dict | None) -> str:
 
 
 def masks_table(rows: list[dict]) -> str:
-    """Share of the mask on each quarter of the joints, from the least to the most moving, in percent."""
+    """Return a table of the share of the mask on each quarter of the joints, from least to most moving, in percent."""
     lines = ['| mask | data | least moving | second | third | most moving quarter |', '|---' * 6 + '|']
     for row in rows:
         shares, (low, high) = ' | '.join(f'{share:.1f}' for share in row['quarters']), row['ci95']
@@ -100,7 +104,7 @@ def masks_table(rows: list[dict]) -> str:
 
 
 def fill(page: str, root: str) -> str:
-    """The page with its tables made anew; folders are relative to ``root``, the page's own folder."""
+    """Return the page with updated tables. Folders are relative to ``root``, the folder of the page."""
     def make(match) -> str:
         rows, options = rows_of(osp.join(root, match[2])), dict(option.split('=') for option in match[3].split())
         if unknown := [*options.keys() - set(_OPTIONS)]:

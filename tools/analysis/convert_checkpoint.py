@@ -1,4 +1,4 @@
-"""Turn an official checkpoint into one of ours: the same as ``mmskelssl convert``."""
+"""Convert an official checkpoint: the same as ``mmskelssl convert``."""
 from mmskelssl.cli import script
 
 main = script('convert', 'tools/analysis/convert_checkpoint.py')

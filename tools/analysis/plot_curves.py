@@ -1,4 +1,4 @@
-"""Draw a run's curves: the same as ``mmskelssl curves``."""
+"""Draw the curves of a run: the same as ``mmskelssl curves``."""
 from mmskelssl.cli import script
 
 main = script('curves', 'tools/analysis/plot_curves.py')

@@ -1,4 +1,4 @@
-"""Hooks of mmengine's Runner."""
+"""Hooks for mmengine's Runner."""
 from mmskelssl.engine.hooks.checkpoint_hook import CheckpointHook
 from mmskelssl.engine.hooks.knn_hook import KNNHook
 from mmskelssl.engine.hooks.non_finite_hook import NonFiniteHook

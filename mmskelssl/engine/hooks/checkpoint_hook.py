@@ -1,4 +1,4 @@
-"""When checkpoints are written, and what is noted of each."""
+"""Writes checkpoints and records each of them in a manifest."""
 import os.path as osp
 import signal
 
@@ -16,32 +16,33 @@ from mmskelssl.registry import HOOKS
 
 @HOOKS.register_module()
 class CheckpointHook(_CheckpointHook):
-    """mmengine's, made safe: a run that dies at any moment can be resumed, and goes on exactly where it was.
+    """mmengine's checkpoint hook, made safe: a run that is killed at any moment can be resumed exactly.
 
-    In this order: the new file is written, read back and renamed; ``manifest.json`` gets its hash; ``last_checkpoint``
-    names it; only then old ones go. Weights that are not finite are not written. After SIGTERM, SIGINT or SIGUSR1 the
-    run is saved as ``iter_N.pth`` at the end of the iteration, and stopped.
+    The order of the steps matters. The new file is written, read back and renamed. Then its hash is added to
+    ``manifest.json``, and ``last_checkpoint`` is set to its name. Only then are old checkpoints removed. Weights that
+    are not finite are never written. After SIGTERM, SIGINT or SIGUSR1 the hook finishes the iteration, saves the run as
+    ``iter_N.pth`` and stops it.
 
     Args:
         interval, max_keep_ckpts, ...: As for mmengine's hook.
     """
 
     def __init__(self, *args, max_keep_ckpts: int = -1, **kwargs):
-        super().__init__(*args, **kwargs)  # which would delete the old before it writes the new
+        super().__init__(*args, **kwargs)  # with max_keep_ckpts, mmengine deletes old files before it writes the new
         self.keep = max_keep_ckpts
         self.random_states: list[dict] = []
 
     def after_load_checkpoint(self, runner, checkpoint):
         folder, name = osp.split(runner._load_from)
         manifest = read_manifest(folder)
-        if is_main_process() and folder == runner.work_dir and name not in manifest:  # the run died before it could
+        if is_main_process() and folder == runner.work_dir and name not in manifest:  # killed before it was listed
             write_manifest(folder, {**manifest, name: self._entry(runner._load_from, checkpoint['meta'])})
         states = checkpoint['meta'].get('random') or []
         if len(states) == get_world_size():
             runner.train_loop.random_state = states[runner.rank]
         else:
             runner.logger.warning(f'the checkpoint has generator states of {len(states)} processes, this run has '
-                                  f'{get_world_size()}: it goes on with other random numbers')
+                                  f'{get_world_size()}: it continues with different random numbers')
 
     def before_save_checkpoint(self, runner, checkpoint):
         checkpoint['meta']['random'] = self.random_states
@@ -57,20 +58,20 @@ class CheckpointHook(_CheckpointHook):
         if number:
             step = runner.iter + 1
             path = self._write(runner, f'iter_{step}.pth', dict(epoch=runner.epoch, iter=step))
-            runner.logger.info(f'stopped by {signal.Signals(number).name} and saved as {path}: the same command with '
-                               '--resume goes on from there')
+            runner.logger.info(f'stopped by {signal.Signals(number).name} and saved as {path}: to continue, run '
+                               'the same command with --resume')
             raise Stopped(number)
 
     def _save_checkpoint_with_step(self, runner, step, meta):
         self._write(runner, self.filename_tmpl.format(step), meta)
 
     def _write(self, runner, name: str, meta: dict) -> str:
-        """Save, note, point, prune; on the main process, with the generator states of all."""
+        """Save and list a checkpoint, then prune old ones. Only the main process writes, for all generator states."""
         self.random_states = all_gather_object(random_state())
         path = self.last_ckpt = osp.join(self.out_dir, name)
         if is_main_process():
             manifest = read_manifest(self.out_dir)
-            if manifest.pop(name, None):  # the hash of an earlier file of this name
+            if manifest.pop(name, None):  # the hash of an earlier file with this name
                 write_manifest(self.out_dir, manifest)
             runner.save_checkpoint(self.out_dir, name, save_optimizer=self.save_optimizer,
                                    save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,

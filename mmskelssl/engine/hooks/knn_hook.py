@@ -1,4 +1,4 @@
-"""Is the encoder learning something, or collapsing? Measured in the run itself."""
+"""Monitors during training whether the encoder learns or collapses."""
 import copy
 import math
 from collections.abc import Sequence
@@ -17,37 +17,37 @@ from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.monitors import effective_rank, feature_std, in_batch_top1, mean_cosine
 from mmskelssl.registry import DATASETS, HOOKS
 
-_CLIPS = 256  # enough for the monitors that compare views, and for a store without a test split
+_CLIPS = 256  # enough for the monitors that compare views and for stores without a test split
 
 
 @HOOKS.register_module()
 class KNNHook(Hook):
-    """Nearest-neighbour accuracy, spread and rank of the features as curves of the run, and a collapse alarm.
+    """Logs the nearest-neighbour accuracy, spread and rank of the features, and warns when they collapse.
 
-    Measured before the first step (the initial encoder), every ``interval`` epochs or iterations, and after the last.
-    Curves over the iteration: ``val/knn_top1`` (1 neighbour), ``val/knn20_top1`` (20, and so on for every ``k``),
-    ``val/feature_std``, ``val/mean_cosine``, ``val/effective_rank``, and ``val/batch_top1``: how often a clip finds its
-    own second view in a batch. Only the neighbours need labels. The loss alone deceives: it falls, too, where all clips
-    grow alike.
+    Features are measured before the first step (the initial encoder), every ``interval`` epochs or iterations, and
+    after the last step. The hook logs these curves over the iteration: ``val/knn_top1`` (1 neighbour),
+    ``val/knn20_top1`` (20 neighbours, and so on for every ``k``), ``val/feature_std``, ``val/mean_cosine``,
+    ``val/effective_rank``, and ``val/batch_top1``, which is how often a clip finds its own second view in a batch. Only
+    the neighbour curves need labels. The loss alone is misleading: it also falls when all clips become alike.
 
-    Without a test split (``test_split`` None) there are no neighbours; the rest is measured on the clips that
-    ``held_out`` keeps out of training, or on training clips where nothing is held out.
+    Without a test split (``test_split`` None) the neighbour curves are left out. The others are measured on the clips
+    that ``held_out`` keeps out of training, or on training clips if nothing is held out.
 
     Args:
-        evaluation: ``dict(store, pipeline, train_split, test_split, held_out)``, and ``type`` and arguments of a data
-            set class of your own; default the config's ``evaluation``.
-        interval: Epochs, or iterations with ``by_epoch=False``, between two measurements.
-        k: Numbers of neighbours, or one number; each has a curve. They belong to the run alone, and follow no recipe
-            of the published protocols.
-        temperature: A neighbour votes with exp(cosine / temperature).
-        batch_size: Of feature extraction.
-        max_bank: Use at most this many clips of the training split, evenly spaced.
-        max_cosine, min_std: Alarm beyond these.
-        patience: Alarm after so many measurements in a row; also when the model's ``batch_top1`` stays below twice
-            chance, or its ``batch_cosine`` above ``max_cosine``.
+        evaluation: ``dict(store, pipeline, train_split, test_split, held_out)``, plus ``type`` and arguments for a
+            custom data set class. Default: the config's ``evaluation``.
+        interval: Epochs between two measurements, or iterations with ``by_epoch=False``.
+        k: One or more numbers of neighbours. Each has its own curve. They apply to this run only and do not follow the
+            recipes of the published protocols.
+        temperature: A neighbour votes with weight exp(cosine / temperature).
+        batch_size: Batch size of feature extraction.
+        max_bank: Maximum number of clips of the training split, evenly spaced.
+        max_cosine, min_std: Thresholds of the alarm.
+        patience: Number of consecutive measurements beyond a threshold that raise the alarm. The alarm is also raised
+            when the model's ``batch_top1`` stays below twice chance or its ``batch_cosine`` above ``max_cosine``.
     """
 
-    decides_result = False  # it only observes
+    decides_result = False  # observes only
 
     def __init__(self, evaluation: dict | None = None, interval: int = 10, by_epoch: bool = True,
                  k: int | Sequence[int] = (1, 20), temperature: float = 0.1, batch_size: int = 256,
@@ -68,7 +68,7 @@ class KNNHook(Hook):
     def before_train(self, runner):
         if runner.iter == 0:
             self.measure(runner)
-        else:  # a resumed run has had it
+        else:  # a resumed run has already measured the initial encoder
             self.strikes.update(runner.message_hub.runtime_info.get('collapse_strikes', {}))
 
     def after_train_epoch(self, runner):
@@ -84,7 +84,7 @@ class KNNHook(Hook):
             self.measure(runner)
 
     def measure(self, runner, step: int | None = None) -> None:
-        """Measure on the main process; the others wait."""
+        """Measure on the main process while the others wait."""
         self.measured_at = runner.iter if step is None else step
         if is_main_process():
             config = self.evaluation or runner.cfg.get('evaluation')
@@ -142,7 +142,7 @@ class KNNHook(Hook):
 
     def _alarm(self, runner, curves: dict[str, float]) -> None:
         if self.measured_at == 0:
-            return  # an untrained encoder may well see all clips alike
+            return  # the features of an untrained encoder may well be alike
         cosine, std = curves.get('val/mean_cosine', 0.0), curves.get('val/feature_std', 1.0)
         alike = cosine > self.max_cosine or std < self.min_std
         self._strike(runner, 'features', alike,

@@ -1,4 +1,4 @@
-"""No training on NaN."""
+"""Stops training when the loss is NaN or infinite."""
 import io
 import os.path as osp
 
@@ -17,11 +17,11 @@ def _some(names: list[str]) -> str:
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Stops a run whose loss is NaN or infinite, names the samples of that batch, and leaves the batch in a file."""
+    """Stops a run whose loss is NaN or infinite, names the samples of that batch, and saves the batch to a file."""
     priority = 'HIGH'  # before anything is measured or saved
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        # On a GPU this waits for nothing: mmengine's RuntimeInfoHook has read every loss of the iteration by now.
+        # This does not synchronise the GPU again: mmengine's RuntimeInfoHook has already read the losses.
         if outputs and torch.is_tensor(outputs.get('loss')) and not outputs['loss'].isfinite():
             self._stop(runner, runner.iter, data_batch, outputs['loss'])
 
@@ -41,4 +41,4 @@ class NonFiniteHook(Hook):
         cause = (f'the clips of {_some(bad)} are not finite: repair or leave them out' if bad else
                  'its clips are finite: lower the learning rate, or clip gradients (optim_wrapper.clip_grad)')
         raise UserError(f'the loss is {float(loss)} at iteration {iteration + 1}; {cause}. The batch ({_some(ids)}) '
-                        f'is in {path}; --resume goes on from the last checkpoint')
+                        f'is in {path}; --resume continues from the last checkpoint')

@@ -1,4 +1,4 @@
-"""Checkpoints of plain data only."""
+"""Keeps checkpoints free of pickled objects."""
 from mmengine.hooks import Hook
 
 from mmskelssl.engine.safe_io import install_safe_io
@@ -8,14 +8,14 @@ from mmskelssl.registry import HOOKS
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Turn everything in a checkpoint but its tensors into plain data before it is written.
+    """Converts everything in a checkpoint except its tensors to plain data before it is written.
 
-    Any reader can then open it with ``weights_only=True``. What has no plain form is left out, with a warning.
+    Any reader can then open it with ``weights_only=True``. Values without a plain form are left out with a warning.
     """
-    priority = 'LOWEST'  # after the hooks that add something
+    priority = 'LOWEST'  # after the hooks that add to the checkpoint
 
     def before_run(self, runner) -> None:
-        install_safe_io()  # also for a Runner that was not started by ours; mmengine cannot resume on torch >= 2.6
+        install_safe_io()  # also for a stock Runner; mmengine alone cannot resume on torch >= 2.6
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         dropped: list[str] = []

@@ -1,4 +1,4 @@
-"""How far a run is, how long it will take, and whether it has become slow."""
+"""Shows the progress and the remaining time of a run, and warns when it becomes slow."""
 import atexit
 import datetime
 import statistics
@@ -11,12 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mmskelssl.registry import HOOKS
 
-# Steps that the pace is taken from, after one that warms up; how many times it may grow before it is reported.
+# STEPS: number of steps that the pace is measured over, after one warm-up step.
+# SEVERAL: factor by which the pace may grow before it is reported.
 STEPS, SEVERAL = 10, 4
 
 
 class Pace:
-    """Seconds per step: the first ones, the recent ones."""
+    """Seconds per step, of the first steps and of the recent ones."""
 
     def __init__(self) -> None:
         self.first: float | None = None
@@ -24,9 +25,11 @@ class Pace:
         self.slow = False
 
     def add(self, seconds: float) -> str | None:
-        """Count a step; ``first`` when the pace is known, ``slow`` when it has become several times as long.
+        """Count a step.
 
-        A run that is slow is reported once, and again only after it has been as fast as before.
+        Returns:
+            ``first`` when the pace becomes known, ``slow`` when steps take several times as long, else None. A slow
+            run is reported once, and again only after it has recovered its speed.
         """
         self.recent.append(seconds)
         if len(self.recent) < STEPS:
@@ -42,19 +45,19 @@ class Pace:
 
     @property
     def now(self) -> float:
-        """The median of the recent steps, so that a pause does not count, such as one for a checkpoint."""
+        """Median of the recent steps, which ignores single pauses such as the writing of a checkpoint."""
         return statistics.median_low(self.recent)
 
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Iterations done, loss, elapsed and remaining time.
+    """Shows finished iterations, loss, elapsed time and remaining time.
 
-    On a terminal it is a bar. Everywhere it logs the time that the run will take after the first steps, and a warning
-    when steps take several times as long as those.
+    On a terminal the hook draws a progress bar. In all cases it logs the expected duration after the first steps, and a
+    warning when steps take several times as long as the first ones.
     """
     priority = 'VERY_LOW'
-    decides_result = False  # it only observes
+    decides_result = False  # observes only
 
     def before_train(self, runner):
         columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -63,11 +66,11 @@ class ProgressBarHook(Hook):
         self.task = self.bar.add_task(type(runner.model).__name__, total=runner.max_iters, completed=runner.iter,
                                       loss='')
         self.bar.start()
-        atexit.register(self.bar.stop)  # a run that ends early must not take the cursor with it
+        atexit.register(self.bar.stop)  # restores the cursor if the run ends early
         self.pace, self.last = Pace(), None
 
     def before_train_epoch(self, runner):
-        self.last = None  # what happens between epochs, and the first batch of one, are no step
+        self.last = None  # the time between epochs and the first batch of an epoch do not count as a step
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         now = time.perf_counter()
@@ -82,7 +85,7 @@ class ProgressBarHook(Hook):
         left = runner.max_iters - runner.iter - 1
         eta = datetime.timedelta(seconds=round(left * self.pace.now))
         if what == 'first':
-            runner.logger.info(f'ETA {eta}: {left} steps of {self.pace.now:.2g} s, without what happens between epochs')
+            runner.logger.info(f'ETA {eta}: {left} steps of {self.pace.now:.2g} s, excluding the time between epochs')
         elif what == 'slow':
             runner.logger.warning(f'steps take {self.pace.now:.2g} s, {self.pace.now / self.pace.first:.0f} times what '
                                   f'the first ones took; ETA {eta}. Do other processes keep the cores busy? With '

@@ -1,4 +1,4 @@
-"""Hooks that carry a run's progress and schedules into model and preprocessor."""
+"""Hooks that pass a run's progress and schedules to the model and the preprocessor."""
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -17,13 +17,13 @@ from mmskelssl.registry import HOOKS
 
 
 def unwrap(model: torch.nn.Module) -> torch.nn.Module:
-    """The model inside a distributed wrapper."""
+    """Return the model inside a distributed wrapper."""
     return cast(torch.nn.Module, model.module) if is_model_wrapper(model) else model
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Tells the model, before each iteration, where the run is: random draws and schedules depend on that alone."""
+    """Gives the model the position in the run before each iteration; random draws and schedules depend only on it."""
     priority = 'VERY_HIGH'
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
@@ -35,9 +35,9 @@ class AugmentCurriculumHook(Hook):
     """ActCLR's curriculum (docs/methods.md 1.1): each epoch keeps a random subset of a view's augmentations.
 
     Args:
-        phases: In order of ``begin`` (epochs done), each ``dict(begin, keep={view: count}, core=bool)``. ``keep`` says
-            how many of the view's augmentations outside the core remain, ``core=False`` drops the core too.
-        core: Types of augmentation that are not subject to the draw.
+        phases: Sorted by ``begin`` (finished epochs), each ``dict(begin, keep={view: count}, core=bool)``. ``keep`` is
+            the number of the view's augmentations outside the core that remain. ``core=False`` also drops the core.
+        core: Types of augmentation that are exempt from the draw.
     """
 
     def __init__(self, phases: list[dict], core: tuple[str, ...] = ('TemporalCrop', 'Shear')):
@@ -46,7 +46,7 @@ class AugmentCurriculumHook(Hook):
     def before_train_epoch(self, runner):
         preprocessor = unwrap(runner.model).data_preprocessor
         phase = [p for p in self.phases if p['begin'] <= runner.epoch][-1:] or [dict(begin=0)]
-        # Of all phases: a mistake in the last should not end a run on its second day.
+        # Check all phases at once: a mistake in the last phase should not end a run on its second day.
         unknown = {view for p in self.phases for view in p.get('keep', {})} - set(preprocessor.views)
         if unknown:
             raise UserError(f'AugmentCurriculumHook: no view named {", ".join(sorted(unknown))}; the model has '
@@ -55,7 +55,7 @@ class AugmentCurriculumHook(Hook):
             preprocessor.active[name] = self.draw(name, ops, phase[0], preprocessor.seed, runner.epoch)
 
     def draw(self, name: str, ops: list, phase: dict, seed: int, epoch: int) -> tuple[int, ...]:
-        """Indices of the augmentations that stay, in order; the same for the same seed and epoch."""
+        """Return the sorted indices of the augmentations that remain; they depend only on the seed and the epoch."""
         core = [i for i, op in enumerate(ops) if type(op).__name__ in self.core]
         extra = [i for i in range(len(ops)) if i not in core]
         count = min(phase.get('keep', {}).get(name, len(extra)), len(extra))
@@ -66,7 +66,7 @@ class AugmentCurriculumHook(Hook):
 
 @HOOKS.register_module()
 class FillQueueHook(Hook):
-    """Fills the queue with real keys before the first step; random directions are trivially easy negatives."""
+    """Fills the queue with real keys before the first step, because random directions are trivially easy negatives."""
 
     def before_train(self, runner):
         model = unwrap(runner.model)
@@ -90,8 +90,8 @@ class InitFromHook(Hook):
 
     Args:
         checkpoint: File of an earlier stage, or of another run.
-        carry: Prefixes of the parameters taken over; all of the model's keys below them must be there. As a dict, the
-            checkpoint's prefix -> the model's.
+        carry: Prefixes of the parameters to load. The checkpoint must contain all of the model's keys below them. A
+            dict maps prefixes of the checkpoint to prefixes of the model.
     """
     priority = 'VERY_HIGH'
 
@@ -101,7 +101,7 @@ class InitFromHook(Hook):
 
     def before_train(self, runner):
         if runner.iter:
-            return  # a resumed run has its own weights
+            return  # a resumed run already has its weights
         from mmskelssl.engine.checkpoint import load_part
         for theirs, ours in self.carry.items():
             load_part(unwrap(runner.model), self.checkpoint, ours, theirs)
@@ -111,19 +111,20 @@ class InitFromHook(Hook):
 
 
 class RunInfoHook(Hook):
-    """Writes into each checkpoint what is needed to rebuild and to trace its model: plain strings and numbers.
+    """Writes to each checkpoint the plain strings and numbers that are needed to rebuild and trace its model.
 
-    Resuming a checkpoint of another run is refused. In no registry, since every run has it and no config chooses it.
+    Also refuses to resume a checkpoint of a different run. The hook is not registered because every run has it and no
+    config selects it.
 
     Args:
-        spec: What decides the run's result.
-        allow_change: Resume all the same; the log says what differs. The run then continues with the optimiser's
-            options and the schedules that the config has now, at the same share of its epoch.
+        spec: Everything that determines the result of the run.
+        allow_change: Resume a different run and log the differences. The run then continues at the same fraction of
+            its epoch, with the optimiser options and schedules of the current config.
     """
 
     def __init__(self, spec: RunSpec, allow_change: bool = False):
         self.spec, self.allow_change = spec, allow_change
-        self.options: list[dict] = []  # of the optimiser's groups, as the config has them, if it has changed
+        self.options: list[dict] = []  # options of the optimiser's groups in the config, if the config has changed
 
     def before_save_checkpoint(self, runner, checkpoint):
         meta = checkpoint['meta']
@@ -135,13 +136,13 @@ class RunInfoHook(Hook):
         check_resumable(checkpoint, runner._load_from, runner.optim_wrapper, runner.param_schedulers)
         changes = refuse_changes(runner._load_from, checkpoint, self.spec, self.allow_change)
         for change in changes:
-            runner.logger.warning(f'going on although {change}')
+            runner.logger.warning(f'resuming although {change}')
         load_whole(unwrap(runner.model), checkpoint, runner._load_from, '')
         if changes:
             self._adapt(runner, checkpoint)
 
     def _adapt(self, runner, checkpoint) -> None:
-        """Translate the position into epochs of today's length, and leave the old schedules behind."""
+        """Convert the position to epochs of the current length, and discard the old schedules."""
         meta, length = checkpoint['meta'], len(runner.train_dataloader)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             meta['iter'] = meta['iter'] * length // meta['mmskelssl'].get('epoch_length', length)
@@ -155,7 +156,7 @@ class RunInfoHook(Hook):
         for group, options in zip(runner.optim_wrapper.param_groups, self.options, strict=True):
             group.update(options)
         schedulers, length = runner.param_schedulers or [], len(runner.train_dataloader)
-        for step in range(1, runner.iter + 1):  # each continues its last value, so none can be set to a position
+        for step in range(1, runner.iter + 1):  # a scheduler continues from its last value and cannot jump
             for scheduler in schedulers:
                 if not scheduler.by_epoch or step % length == 0:
                     scheduler.step()
