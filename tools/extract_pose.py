@@ -90,11 +90,11 @@ def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, pe
     """Add one sample per video. Videos that cannot be read or show nobody are skipped with a reason.
 
     Args:
-        videos: Files; a sample is called as its file without the suffix.
-        writer: Of a store with layout ``coco17``, two channels, and scores.
-        estimator: picture (H,W,3) BGR -> keypoints (P,17,2) in pixels, scores (P,17).
-        persons: M at most, matched as in :func:`~mmskelssl.datasets.pose_tracking.track_persons`.
-        every: Take each k-th frame.
+        videos: Video files. The name of a sample is the name of its file without the suffix.
+        writer: Writer of a store with layout ``coco17``, two channels, and scores.
+        estimator: Function from a picture (H,W,3) BGR to keypoints (P,17,2) in pixels and scores (P,17).
+        persons: Maximum number of persons M, matched by :func:`~mmskelssl.datasets.pose_tracking.track_persons`.
+        every: Use every k-th frame.
         labels: ``none``, ``folders``, or a csv file with the columns name, label, subject, split.
         test_share, seed: Share of each class drawn for the test split if no split is given, and its seed.
     """

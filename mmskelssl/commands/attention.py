@@ -11,7 +11,7 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoints', nargs='+', metavar='CKPT',
-                        help='checkpoints, or work_dirs, whose last checkpoints are taken')
+                        help='checkpoints, or work_dirs to use their last ones')
     parser.add_argument('--data', metavar='STORE', help='default: the store that it was trained on')
     parser.add_argument('--split', default='test', help='split of the store (default test)')
     parser.add_argument('--clips', type=int, default=512, help='number of evenly spaced clips to measure (default 512)')

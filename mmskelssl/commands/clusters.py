@@ -13,24 +13,24 @@ from mmskelssl.names import file_name
 from mmskelssl.provenance import command_line, versions
 from mmskelssl.visualization.skeleton import contact_sheet
 
-SHOWN = 12  # clips of a contact sheet, nearest to the cluster's centre
+SHOWN = 12  # number of clips on a contact sheet, nearest to the centre of the cluster
 
 
 def without_labels(path: str, data: str | None) -> bool:
-    """Whether no clip of the store that a checkpoint would be measured on has a label."""
+    """Return whether the store that a checkpoint would be measured on has no labels at all."""
     return bool((pair_with_data(path, *build_from_checkpoint(path), data).store.labels < 0).all())
 
 
 def cluster_checkpoints(paths: Sequence[str], out: str, count: int | None = None, data: str | None = None,
                         split: str = 'all', seed: int = 0, batch_size: int = 256, device: str | None = None,
                         pictures: bool = True) -> list[dict]:
-    """Cluster the clips of a store as each encoder sees them; labels are not read.
+    """Cluster the clips of a store by the features of each encoder. Labels are not used.
 
-    ``clusters/ENCODER_DATA_SPLIT/clusters.json`` below ``out`` has the cluster of each clip. Pictures of the clips
-    nearest to the centres lie next to it.
+    ``clusters/ENCODER_DATA_SPLIT/clusters.json`` below ``out`` contains the cluster of each clip. Pictures of the clips
+    nearest to the centres are written next to it.
 
     Args:
-        count: Number of clusters; default the one with the best silhouette.
+        count: Number of clusters. Default: the number with the best silhouette.
         split: Name of a split, or ``all``.
 
     Returns:
@@ -62,7 +62,7 @@ def cluster_checkpoints(paths: Sequence[str], out: str, count: int | None = None
 
 
 def _free_folder(folder: str, content: dict) -> str:
-    """The folder, or one with a number where another encoder's or another store's clusters lie in it."""
+    """Return the folder, or a numbered one if it contains the clusters of another encoder or store."""
     same = ('checkpoint', 'config_hash', 'data_hash', 'seed')
     for i in range(1, 1000):
         name = folder if i == 1 else f'{folder}-{i}'
@@ -72,7 +72,7 @@ def _free_folder(folder: str, content: dict) -> str:
         except FileNotFoundError:
             return name
         except ValueError:
-            continue  # damaged; not ours to overwrite
+            continue  # damaged, do not overwrite
         if isinstance(earlier, dict) and all(earlier.get(key) == content[key] for key in same):
             return name
     raise UserError(f'{folder}: there are 1000 of them; choose another --out')

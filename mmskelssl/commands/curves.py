@@ -9,7 +9,7 @@ import os.path as osp
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('work_dir')
-    parser.add_argument('--out', help='picture: .png; default WORK_DIR/curves.png')
+    parser.add_argument('--out', help='.png file to write; default: WORK_DIR/curves.png')
 
 
 def run(args: argparse.Namespace) -> None:

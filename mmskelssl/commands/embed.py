@@ -16,16 +16,16 @@ from mmskelssl.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, or a work_dir, whose last one is taken')
-    parser.add_argument('--data', metavar='STORE', help='default the store that it was trained on')
+    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, or a work_dir to use its last one')
+    parser.add_argument('--data', metavar='STORE', help='default: the store that it was trained on')
     parser.add_argument('--like', metavar='CONFIG',
                         help='preprocess as this config does; for a checkpoint that does not describe its own '
                              'preprocessing, such as a converted one')
     parser.add_argument('--split', default='all', help='split of the store (default all)')
-    parser.add_argument('--out', metavar='FILE', help='npz to write; default '
+    parser.add_argument('--out', metavar='FILE', help='npz to write; default: '
                         'DIR_OF_CKPT/NAME_OF_CKPT_features_STORE_SPLIT.npz')
-    parser.add_argument('--batch-size', type=int, default=256, help='clips encoded at once (default 256)')
-    parser.add_argument('--device', help='such as cuda; default the GPU where there is one')
+    parser.add_argument('--batch-size', type=int, default=256, help='clips per batch (default 256)')
+    parser.add_argument('--device', help='such as cuda; default: the GPU if there is one')
     add_imports(parser)
 
 

@@ -28,15 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = __doc__.replace('{protocols}', describe_protocols())
     parser.add_argument('protocol', metavar='PROTOCOL', help='one of those above, or from a plug-in')
     parser.add_argument('checkpoints', nargs='+', metavar='CKPT',
-                        help='checkpoints, or work_dirs, whose last checkpoints are taken')
+                        help='checkpoints, or work_dirs to use their last ones')
     add_common(parser)
     parser.add_argument('--of', nargs='+', metavar='PROTOCOL', default=['linear'],
                         help='ensemble: protocols whose scores are fused (default linear)')
     parser.add_argument('--weights', choices=FUSIONS, default='equal',
-                        help='ensemble: equal (default), chosen on a held-out fifth of the training clips, or a '
-                             "paper's fixed ones, which were tuned on test")
+                        help='ensemble: equal (default), chosen on a held-out fifth of the training clips, or the '
+                             'fixed weights of a paper, which were tuned on the test split')
     parser.add_argument('--clusters', type=int, metavar='K',
-                        help='cluster: find K clusters without labels, and draw them; of a store without any label '
+                        help='cluster: find K clusters without labels, and draw them; for a store without any label, '
                              'the default is the number with the best silhouette')
     parser.add_argument('--names', nargs='+', default=[], metavar='NAME',
                         help='names of the encoders in the table, one for each checkpoint, for example for runs of one '

@@ -23,7 +23,7 @@ from mmskelssl.visualization.skeleton import strip
 
 def attention(checkpoints: Sequence[str], out: str, data: str | None = None, split: str = 'test', clips: int = 512,
               sample: str | None = None) -> list[dict]:
-    """Measure and draw the mask of each checkpoint; a picture each and rows of ``results.json`` go into ``out``.
+    """Measure and draw the mask of each checkpoint. Writes a picture and a row of ``results.json`` for each to ``out``.
 
     Args:
         data: Store. Default: the store that an encoder was trained on.

@@ -111,8 +111,8 @@ class Measurement:
         batch_size: Batch size of feature extraction. It does not change any result.
         device: Default: the GPU if there is one.
         another: Refuse the store that an encoder was trained on.
-        fusion: Also join the encoders' scores, under these weights.
-        pictures: Draw confusions.
+        fusion: Also fuse the scores of the encoders with these weights.
+        pictures: Whether to draw confusion matrices.
     """
     protocols: Sequence[str]
     out: str

@@ -23,14 +23,14 @@ MAX_DRAWN = 1000  # maximum number of classes in a picture, whose size grows qua
 
 
 class Output:
-    """Writes what belongs to a row as the row comes, and adds all rows to results.json at the end.
+    """Writes the files of each row as it is measured, and adds all rows to results.json at the end.
 
-    Rows that results.json holds already are kept, and so are their files. A measurement that is repeated replaces its
-    row and its files.
+    Rows that are already in results.json are kept, including their files. A repeated measurement replaces its row and
+    its files.
 
     Args:
-        folder: Where to.
-        pictures: Draw confusions.
+        folder: Output folder.
+        pictures: Whether to draw confusion matrices.
     """
 
     def __init__(self, folder: str, pictures: bool = True):
@@ -67,7 +67,7 @@ class Output:
         self._save(scores)
 
     def finish(self) -> list[dict]:
-        """Add the rows to results.json, and print their table."""
+        """Add the rows to results.json and print their table."""
         kept, replaced = add_results(self.folder, self.rows, self.config_hash, self.data_hash)
         print_table(self.rows)
         more = [f'{kept} earlier rows kept'] * bool(kept) + [f'{replaced} replaced'] * bool(replaced)
@@ -105,9 +105,9 @@ class Output:
         return name
 
     def _name(self, kind: str, row: dict, suffix: str) -> str:
-        """KIND/ENCODER_DATA_PROTOCOL_RECIPE_SPLIT.SUFFIX; a stream other than joint and a number if taken are added.
+        """Return a name KIND/ENCODER_DATA_PROTOCOL_RECIPE_SPLIT.SUFFIX that is unused or from the same measurement.
 
-        The name is free, or that of the same measurement's earlier file.
+        It includes the stream unless it is ``joint``, and a number if the name is already taken.
         """
         stream = '' if row['stream'] == 'joint' else f'-{row["stream"]}'
         share = '' if row['label_fraction'] in (1, None) else f'-{row["label_fraction"]:g}'

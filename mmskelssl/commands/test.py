@@ -15,7 +15,7 @@ from mmskelssl.commands.evaluate import add_common, common
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='config file, or the name of a shipped one')
-    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, or a work_dir, whose last one is taken')
+    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, or a work_dir to use its last one')
     parser.add_argument('--protocols', nargs='+', metavar='PROTOCOL', default=['knn', 'linear'],
                         help='default: knn linear; evaluate --help lists all')
     add_config_options(parser, 'change the config, as for train')

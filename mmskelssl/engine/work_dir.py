@@ -99,14 +99,14 @@ def _iteration(path: str) -> float:
     try:
         return float(load_checkpoint(path)['meta']['iter'])
     except (UserError, KeyError, TypeError, ValueError):
-        return float('inf')  # tried first, and refused by name
+        return float('inf')  # tried first, and reported by name
 
 
 def newest_sound(work_dir: str, resume: bool = True) -> tuple[str | None, list[str]]:
-    """The newest checkpoint that opens and is what was written.
+    """Find the newest checkpoint that can be opened and is unchanged since it was written.
 
     Args:
-        resume: It must also hold all that a resumed run needs.
+        resume: Also require everything that a resumed run needs.
 
     Returns:
         Its path, or None if there are no checkpoints, and the reason why each newer one was skipped.
@@ -155,10 +155,10 @@ def prune(work_dir: str, keep: int) -> None:
 
 
 def last_checkpoint(path: str) -> str:
-    """The newest sound checkpoint where ``path`` is a work_dir, of its last stage; any other path as it is.
+    """Return the newest intact checkpoint of the last stage if ``path`` is a work_dir, and any other path unchanged.
 
     Raises:
-        UserError: The folder holds no checkpoint, or several runs.
+        UserError: If the folder contains no checkpoint, or several runs.
     """
     if not osp.isdir(path):
         return path
@@ -167,11 +167,11 @@ def last_checkpoint(path: str) -> str:
     if not folders:
         raise UserError(f'{path}: no checkpoint epoch_N.pth or iter_N.pth in this folder; name a file, or the work_dir '
                         'of a run')
-    # A run locks its work_dir; the folders of its stages have no lock of their own.
+    # A run locks its work_dir. The folders of its stages have no lock.
     if len(folders) > 1 and any(osp.exists(osp.join(folder, '.lock')) for folder in folders):
         raise UserError(f'{path} holds several runs ({", ".join(map(osp.basename, folders))}): name one of them')
     last = max(folders, key=lambda folder: max(map(osp.getmtime, checkpoints(folder))))
     found, broken = newest_sound(last, resume=False)
-    assert found is not None  # else it has raised
-    print(f'{path}: taking {found}' + ''.join(f'; passed over {problem}' for problem in broken))
+    assert found is not None  # newest_sound raises otherwise
+    print(f'{path}: taking {found}' + ''.join(f'; skipped {problem}' for problem in broken))
     return found

@@ -23,7 +23,7 @@ def test_the_last_epoch_of_a_run(tmp_path, capsys):
     assert last_checkpoint('a.npz') == 'a.npz'
     (tmp_path / 'x' / 'epoch_16.pth').write_bytes(b'damaged')
     assert last_checkpoint(str(tmp_path / 'x')).endswith('epoch_2.pth')
-    assert 'passed over' in capsys.readouterr().out
+    assert 'skipped' in capsys.readouterr().out
 
 
 def test_the_last_stage_of_a_run(tmp_path):

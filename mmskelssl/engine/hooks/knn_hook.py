@@ -166,7 +166,7 @@ class KNNHook(Hook):
 
 
 def _spaced(count: int) -> list[int]:
-    """At most ``_CLIPS`` rows of so many, evenly spaced."""
+    """Return at most ``_CLIPS`` evenly spaced row numbers below ``count``."""
     kept = min(_CLIPS, count)
     return [i * count // kept for i in range(kept)]
 
@@ -175,8 +175,8 @@ def _spaced(count: int) -> list[int]:
 def view_top1(model: SkeletonEncoder, clips, batch_size: int) -> float:
     """Percent of clips whose feature under one random view is nearest, in a batch, to that under another one.
 
-    The views are the first two of the model's preprocessor that are augmented independently; NaN where there are not
-    two, or less than one batch of clips. The draws are always the same, and training does not notice them.
+    The views are the first two of the model's preprocessor that are augmented independently. The result is NaN if
+    there are fewer than two, or less than one batch of clips. The draws are always the same and do not affect training.
     """
     preprocessor = copy.copy(model.data_preprocessor)
     views, origin = getattr(preprocessor, 'views', {}), getattr(preprocessor, 'origin', {})
