@@ -1,8 +1,8 @@
-"""Skeleton layouts: the one place where joint indices are written down.
+"""Skeleton layouts: the only place that defines joint indices.
 
-A layout names its joints and says how they hang together. Backbones, streams, augmentations, mixing and drawing
-all read it from here. Each built-in layout is one ``.json`` file in this folder, so a new skeleton is a new file here,
-or a dict in a config, and no code.
+A layout names its joints and defines how they are connected. Backbones, streams, augmentations, mixing and drawing all
+use it. Each built-in layout is one ``.json`` file in this folder. A new skeleton needs only a new file here, or a dict
+in a config, and no code.
 """
 from mmskelssl.layouts.canonical import CANONICAL
 from mmskelssl.layouts.library import ALIASES, LAYOUTS, get_layout, read_layout
@@ -12,7 +12,7 @@ __all__ = ['ALIASES', 'CANONICAL', 'LAYOUTS', 'SkeletonLayout', 'convert_layout'
 
 
 def __getattr__(name: str):
-    if name == 'convert_layout':  # needs numpy, which commands that only look a layout up do not
+    if name == 'convert_layout':  # imports numpy, which commands that only look up a layout do not need
         from mmskelssl.layouts.convert import convert_layout
         return convert_layout
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,17 +1,18 @@
-"""Canonical joint names: the vocabulary in which layouts know each other's joints.
+"""Canonical joint names: the shared vocabulary that relates the joints of different layouts.
 
-Two joints of different layouts with the same canonical name are the same point of the body, as far as the sources
-define it. Names of the two sides begin with ``left_`` and ``right_``.
+Joints of different layouts with the same canonical name are the same point of the body, as far as the sources define
+it. Names of the two sides begin with ``left_`` and ``right_``.
 
-Trunk, from the bottom up: ``pelvis`` is the centre of the hips; ``spine`` the middle of the trunk, between
-``lower_spine`` and ``upper_spine`` where a skeleton has three; ``chest`` lies between the shoulders (Kinect's shoulder
-centre); ``neck`` above it (pose estimators put it between the shoulders too); ``head`` is the centre of the head.
+Trunk, from the bottom up: ``pelvis`` is the centre of the hips. ``spine`` is the middle of the trunk, between
+``lower_spine`` and ``upper_spine`` in skeletons with three spine joints. ``chest`` lies between the shoulders (Kinect's
+shoulder centre). ``neck`` lies above it, although pose estimators also place it between the shoulders. ``head`` is the
+centre of the head.
 
 Arms: ``hand`` is the centre of the hand and ``hand_tip`` the end of the fingers. ``hand_root`` is the wrist of a hand
-model that a body model with a ``wrist`` of its own carries. Fingers count from the palm; number 4 is the tip. A single
-hand has the names without a side.
+model attached to a body model that has its own ``wrist``. Fingers are numbered from the palm; number 4 is the tip. A
+single hand uses the names without a side.
 
-Legs: ``foot`` is the front of the foot, ``toes`` its tip where a skeleton has both.
+Legs: ``foot`` is the front of the foot. ``toes`` is its tip in skeletons that have both.
 
 ``face_0`` to ``face_67`` are the 68 landmarks of iBUG 300-W.
 """
@@ -22,7 +23,7 @@ _SIDED = ('eye_inner', 'eye', 'eye_outer', 'ear', 'mouth', 'clavicle', 'shoulder
           'hand', 'hand_tip', 'hip', 'knee', 'ankle', 'heel', 'foot', 'toes', 'big_toe', 'small_toe', 'front_paw',
           'back_paw')
 
-# In this order they stand in a pool of stores with different layouts.
+# This is the joint order in a pool of stores with different layouts.
 CANONICAL: tuple[str, ...] = (*_MIDDLE, *(f'{side}_{name}' for side in ('left', 'right') for name in _SIDED), *HAND,
                               *(f'face_{i}' for i in range(68)))
 
@@ -43,5 +44,5 @@ def _tree() -> dict[str, str | None]:
     return parents | {f'face_{i}': 'nose' for i in range(68)}
 
 
-# The joint that each hangs on in a skeleton that has them all; None for the pelvis and for a hand without a body.
+# Parent of each joint in a skeleton with all joints; None for the pelvis and for the wrist of a single hand.
 PARENTS: dict[str, str | None] = _tree()

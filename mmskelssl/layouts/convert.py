@@ -1,14 +1,14 @@
-"""Clips from one layout to another, joint by joint, by canonical names.
+"""Converts clips between layouts, joint by joint, using canonical names.
 
 A joint of the target is
 
-- *exact* where the source has one of the same canonical name: its coordinates are copied;
-- *interpolated* where :data:`RULES` say how; each rule is a weighted mean of joints that the source has;
-- *repeated* where it is an end of a limb or the top of the head (:data:`ENDS`) and the source has only the wrist, the
-  ankle or the head: the position of that one, so that the bone between them has length zero;
+- *exact* if the source has a joint with the same canonical name, whose coordinates are copied;
+- *interpolated* if one of :data:`RULES` applies; each rule is a weighted mean of joints of the source;
+- *repeated* if it is the end of a limb or the top of the head (:data:`ENDS`) and the source has only the wrist, the
+  ankle or the head; it takes that joint's position, so the bone between them has length zero;
 - refused otherwise.
 
-Positions are copied or averaged, never made up: pixels stay pixels, and a 2D clip stays 2D.
+Positions are copied or averaged, never invented. Pixels stay pixels, and a 2D clip stays 2D.
 """
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ def _side_rules(side: str) -> dict[str, tuple[Rule, ...]]:
         f'{own}foot': (_mean(f'{own}big_toe', f'{own}small_toe'), _mean(f'{own}big_toe'))}
 
 
-# Canonical name -> rules, of which the first that the source has all joints for is used. Measured on NTU RGB+D, the
-# spine lies 0.57 of the way from the pelvis to the chest, the neck 0.35 of the way from the chest to the head.
+# Canonical name -> rules. The first rule whose joints the source all has is used. Measured on NTU RGB+D, the spine lies
+# 0.57 of the way from the pelvis to the chest, and the neck 0.35 of the way from the chest to the head.
 RULES: dict[str, tuple[Rule, ...]] = {
     'pelvis': (_mean(*_HIPS),),
     'chest': (_mean(*_SHOULDERS),),
@@ -57,7 +57,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     'upper_spine': (_mean('spine', 'chest'),),
     'palm': (_mean('wrist', 'middle_1'),)} | _side_rules('left') | _side_rules('right')
 
-# Joints that repeat the last joint before them, and the joints that they repeat.
+# Joints that repeat the previous joint of the limb, and the joints that they repeat.
 ENDS = frozenset(['head_top', *(f'{side}_{name}' for side in ('left', 'right') for name in (
     'hand', 'hand_tip', 'thumb_4', 'heel', 'foot', 'toes', 'big_toe', 'small_toe'))])
 _BEFORE_ENDS = ('head', 'left_wrist', 'right_wrist', 'left_ankle', 'right_ankle')
@@ -65,13 +65,13 @@ _BEFORE_ENDS = ('head', 'left_wrist', 'right_wrist', 'left_ankle', 'right_ankle'
 
 @dataclass(frozen=True)
 class Conversion:
-    """How each joint of a layout is made from those of another.
+    """Plan for computing each joint of a layout from the joints of another.
 
     Args:
         source, target: Layouts.
         exact: Joint of the target -> joint of the source.
         interpolated: Joint of the target -> weights of joints of the source.
-        repeated: Joint of the target -> weights of joints of the source, which make another joint.
+        repeated: Joint of the target -> weights of joints of the source that give the repeated joint.
     """
     source: SkeletonLayout
     target: SkeletonLayout
@@ -81,18 +81,18 @@ class Conversion:
 
     @cached_property
     def left_out(self) -> list[int]:
-        """Joints of the source that nothing in the target is made of."""
+        """Joints of the source that no joint of the target uses."""
         means = (self.interpolated | self.repeated).values()
         used = {*self.exact.values(), *(joint for rule in means for joint in rule)}
         return [joint for joint in range(self.source.num_joints) if joint not in used]
 
     def __call__(self, clip: np.ndarray) -> np.ndarray:
-        """Clip (..., V, C) -> (..., V', C); see :func:`convert_layout`."""
+        """Convert a clip (..., V, C) to (..., V', C); see :func:`convert_layout`."""
         clip = np.asarray(clip)
         clip = clip if clip.dtype.kind == 'f' else clip.astype(np.float64)
         if clip.ndim < 2 or clip.shape[-2] != self.source.num_joints:
-            raise UserError(f'a clip of shape {clip.shape} has not the {self.source.num_joints} joints of layout '
-                            f'{self.source.name!r} in its last axis but one')
+            raise UserError(f'a clip of shape {clip.shape} does not have the {self.source.num_joints} joints of layout '
+                            f'{self.source.name!r} in its second to last axis')
         made = np.zeros((*clip.shape[:-2], self.target.num_joints, clip.shape[-1]), clip.dtype)
         made[..., [*self.exact], :] = clip[..., [*self.exact.values()], :]
         means = self.interpolated | self.repeated
@@ -104,7 +104,7 @@ class Conversion:
         return made
 
     def describe(self) -> list[str]:
-        """A line for each kind of joint, with the rules."""
+        """Return a line for each kind of joint, with the rules."""
         lines = [f'exact {len(self.exact)} of {self.target.num_joints} joints']
         for what, rules in (('interpolated', self.interpolated), ('repeated', self.repeated)):
             texts = [f'{self.target.joints[joint]} = {self._formula(rule)}' for joint, rule in rules.items()]
@@ -119,32 +119,33 @@ class Conversion:
 
 def convert_layout(clip: np.ndarray, source: str | dict | SkeletonLayout, target: str | dict | SkeletonLayout,
                    missing: Missing = 'ends') -> np.ndarray:
-    """Joints of another layout for a clip.
+    """Convert a clip to another layout.
 
-    A joint at the origin counts as not seen, as pose estimators write it, unless the origin lies within the box around
-    the other joints (the clip is centred on it). What is interpolated from a joint that is not seen is not seen, and
-    stays at the origin too.
+    A joint at the origin counts as missing, as in the output of pose estimators. The exception is a centred clip, in
+    which the origin lies within the bounding box of the other joints. A joint interpolated from a missing joint is
+    missing too and stays at the origin.
 
     Args:
-        clip: (..., V, C); C coordinates of any units.
+        clip: (..., V, C), with C coordinates in any unit.
         source, target: Layouts.
-        missing: Which joints that the source has nothing for repeat the nearest one towards the trunk: the ``ends`` of
-            the limbs and the head (:data:`ENDS`), all (``repeat``), or none (``refuse``).
+        missing: Which joints without a counterpart in the source repeat the nearest joint towards the trunk: only the
+            ``ends`` of the limbs and the head (:data:`ENDS`), all of them (``repeat``), or none (``refuse``).
 
     Returns:
-        (..., V', C), of the clip's floating-point type, float64 for integers.
+        The clip (..., V', C), in its floating-point type; float64 for integers.
 
     Raises:
-        UserError: The source has nothing for a joint of the target, or the clip is not of the source's layout.
+        UserError: The source has no counterpart for a joint of the target, or the clip does not have the source's
+            layout.
     """
     return conversion(source, target, missing)(clip)
 
 
 def conversion(source: str | dict | SkeletonLayout, target: str | dict | SkeletonLayout,
                missing: Missing = 'ends') -> Conversion:
-    """Work out how the joints of ``target`` are made; arguments and errors as for :func:`convert_layout`."""
+    """Plan how to compute the joints of ``target``. Arguments and errors are those of :func:`convert_layout`."""
     if missing not in get_args(Missing):
-        raise UserError(f'missing={missing!r}: one of {", ".join(get_args(Missing))}')
+        raise UserError(f'missing={missing!r}: expected one of {", ".join(get_args(Missing))}')
     source, target = get_layout(source), get_layout(target)
     if source == target:
         joints = range(source.num_joints)
@@ -164,13 +165,13 @@ def conversion(source: str | dict | SkeletonLayout, target: str | dict | Skeleto
 
 
 def targets_of(source: SkeletonLayout) -> list[str]:
-    """Names of the built-in layouts that a layout can become."""
+    """Return the names of the built-in layouts that a layout can be converted to."""
     return [name for name, layout in LAYOUTS.items() if layout != source and len(layout.named) == layout.num_joints
             and all(joint in source.named or _rule(source, joint) or _end(source, joint) for joint in layout.named)]
 
 
 def _rule(source: SkeletonLayout, name: str) -> dict[int, float]:
-    """Weights of the source's joints for a canonical name, by the first rule that applies."""
+    """Return the weights of the source's joints for a canonical name, from the first rule that applies."""
     named = source.named
     for rule in RULES.get(name, ()):
         if rule.keys() <= named.keys():
@@ -179,12 +180,12 @@ def _rule(source: SkeletonLayout, name: str) -> dict[int, float]:
 
 
 def _end(source: SkeletonLayout, name: str | None) -> dict[int, float]:
-    """Weights for the joint that an end repeats; none where it is no end, or the source has nothing to repeat."""
+    """Return the weights of the joint that an end repeats; empty if it is not an end or there is nothing to repeat."""
     return _inwards(source, name, _BEFORE_ENDS) if name in ENDS else {}
 
 
 def _inwards(source: SkeletonLayout, name: str | None, last: Collection[str] = ()) -> dict[int, float]:
-    """Weights for the nearest joint towards the trunk, up to one of ``last``, that the source has something for."""
+    """Return the weights of the nearest joint towards the trunk that the source provides, up to one of ``last``."""
     while name is not None and name not in last:
         name = PARENTS[name]
         if name in source.named:
@@ -195,7 +196,7 @@ def _inwards(source: SkeletonLayout, name: str | None, last: Collection[str] = (
 
 
 def _nearest(layout: SkeletonLayout, joint: int, made: Collection[int]) -> int:
-    """The joint of ``made`` that is the fewest bones away; towards the root among equals."""
+    """Return the joint of ``made`` that is the fewest bones away; ties go towards the root."""
     seen = [joint]
     for here in seen:
         if here in made:
@@ -206,7 +207,7 @@ def _nearest(layout: SkeletonLayout, joint: int, made: Collection[int]) -> int:
 
 
 def _seen(clip: np.ndarray) -> np.ndarray:
-    """(..., V): which joints are somewhere else than at the origin, or at an origin among the other joints."""
+    """Return (..., V) bool: joints away from the origin; all joints if the origin lies among the others."""
     away = np.asarray(clip.any(-1))
     if away.all():
         return away
@@ -217,16 +218,16 @@ def _seen(clip: np.ndarray) -> np.ndarray:
 
 
 def _refusal(source: SkeletonLayout, target: SkeletonLayout, lost: list[int]) -> str:
-    """What is missing, and what could be done."""
+    """Describe what is missing and what the user can do."""
     if not source.named:
-        return (f'layout {source.name!r} cannot become {target.name!r}: none of its joints has a canonical name; add '
-                '"canonical" to it')
+        return (f'layout {source.name!r} cannot be converted to {target.name!r}: none of its joints has a canonical '
+                'name; add "canonical" to it')
     joints = _some([target.joints[joint] for joint in lost])
     can = [name for name in targets_of(source) if name != target.name]
-    others = f', or choose one that can be made: {_some(can)}' if can else ''
+    others = f', or choose one that is possible: {_some(can)}' if can else ''
     repeat = 'let them repeat the nearest joint (--missing repeat)' if len(lost) < target.num_joints else ''
     advice = (repeat + others).removeprefix(', or ')
-    return f'layout {source.name!r} cannot become {target.name!r}: it has nothing for {joints}' + (
+    return f'layout {source.name!r} cannot be converted to {target.name!r}: it has no counterpart for {joints}' + (
         f': {advice}' if advice else '')
 
 

@@ -1,4 +1,4 @@
-"""Layouts by name: the built-in ones, a dict, or a json file of a user."""
+"""Looks up layouts: built-in ones by name, or from a dict or a user's json file."""
 import json
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -8,12 +8,12 @@ from importlib import resources
 from mmskelssl.errors import UserError
 from mmskelssl.layouts.skeleton import MAX_JOINTS, SkeletonLayout
 
-# Further names of skeletons that are the same to the joint.
+# Other names of identical skeletons.
 ALIASES = dict(kinect25='ntu25', msrc12='kinect20', hdm05='cmu31', humanml22='smpl22')
 
 
 class _Library(Mapping[str, SkeletonLayout]):
-    """The built-in layouts, each read from its file the first time that it is asked for."""
+    """The built-in layouts. Each file is read on first access."""
 
     def __init__(self) -> None:
         self._made: dict[str, SkeletonLayout] = {}
@@ -42,7 +42,11 @@ LAYOUTS = _Library()
 
 
 def get_layout(layout: str | Mapping | SkeletonLayout) -> SkeletonLayout:
-    """Look a layout up by name, or make one from a dict of :class:`SkeletonLayout`'s arguments."""
+    """Look up a layout by name, or create one from a dict of the arguments of :class:`SkeletonLayout`.
+
+    Raises:
+        UserError: The name is unknown, or the dict does not describe a layout.
+    """
     if isinstance(layout, SkeletonLayout):
         return layout
     if isinstance(layout, str):
@@ -62,7 +66,7 @@ def get_layout(layout: str | Mapping | SkeletonLayout) -> SkeletonLayout:
 
 
 def read_layout(text: str) -> SkeletonLayout:
-    """A layout as a command line names it: by its name, or by a json file of :class:`SkeletonLayout`'s arguments."""
+    """Read a layout given on a command line: a name, or a json file with the arguments of :class:`SkeletonLayout`."""
     if not text.endswith('.json'):
         return get_layout(text)
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from mmskelssl.errors import UserError
 from mmskelssl.layouts.canonical import CANONICAL
 
-MAX_JOINTS = 1024  # no estimator has so many, and a crafted file may name millions
+MAX_JOINTS = 1024  # more than any estimator has; a crafted file could list millions
 
 
 @dataclass(frozen=True)
@@ -13,17 +13,17 @@ class SkeletonLayout:
     """A tree of joints.
 
     Args:
-        name: Name under which stores and configs refer to it.
-        joints: Joint names; their order is the order of the V axis.
-        parents: Parent of each joint; that of the root is -1 or the root itself, which is how it is kept. The root is
-            the centre joint.
-        hip: Joint whose track is the body's trajectory.
-        shoulders: (left, right) joints; their horizontal direction is the body's heading.
+        name: Name used by stores and configs.
+        joints: Joint names, in the order of the V axis.
+        parents: Parent of each joint. The parent of the root is -1 or the root itself, and is stored as the
+            latter. The root is the centre joint.
+        hip: Joint that defines the body's trajectory.
+        shoulders: (left, right) joints. Their horizontal direction defines the body's heading.
         pairs: (left, right) joints exchanged by a spatial flip.
         parts: Body parts, a partition of the joints, in a fixed order.
-        canonical: Canonical name (:mod:`mmskelssl.layouts.canonical`) of each joint, None for a joint that other
-            layouts do not have. Without it a joint whose name is a canonical one stands for that. It describes the
-            skeleton to other layouts and takes no part in comparisons.
+        canonical: Canonical name (:mod:`mmskelssl.layouts.canonical`) of each joint, or None for a joint that other
+            layouts lack. By default, joint names that are canonical are used. This field relates the skeleton to other
+            layouts; comparisons ignore it.
     """
     name: str
     joints: tuple[str, ...]
@@ -49,7 +49,7 @@ class SkeletonLayout:
         if len(self.order) != len(self.joints):
             raise UserError(f'layout {self.name}: parents form a cycle')
         if self.parts and sorted(j for part in self.parts.values() for j in part) != list(joints):
-            raise UserError(f'layout {self.name}: parts must hold every joint exactly once')
+            raise UserError(f'layout {self.name}: parts must contain every joint exactly once')
         self._check_canonical()
 
     def _check_kinds(self) -> None:
@@ -58,13 +58,13 @@ class SkeletonLayout:
         if not all(isinstance(name, str) for name in (self.name, *self.joints, *self.parts)):
             raise UserError('a layout has a name, a joint or a part that is not text')
         if not self.name.isprintable():
-            raise UserError(f'layout {self.name[:50]!r}: its name has characters that cannot be printed')
+            raise UserError(f'layout {self.name[:50]!r}: its name contains unprintable characters')
         numbers = [*self.parents, self.hip, *self.shoulders, *(j for pair in self.pairs for j in pair),
                    *(j for part in self.parts.values() for j in part)]
         if any(isinstance(j, bool) or not hasattr(j, '__index__') for j in numbers):
-            raise UserError(f'layout {self.name!r}: joints are numbered by integers')
+            raise UserError(f'layout {self.name!r}: joint indices must be integers')
         if any(len(pair) != 2 for pair in (self.shoulders, *self.pairs)):
-            raise UserError(f'layout {self.name!r}: shoulders and pairs are two joints each')
+            raise UserError(f'layout {self.name!r}: shoulders and pairs must have two joints each')
 
     def _check_canonical(self) -> None:
         if self.canonical and len(self.canonical) != len(self.joints):
@@ -89,7 +89,7 @@ class SkeletonLayout:
 
     @property
     def bones(self) -> list[tuple[int, int]]:
-        """(child, parent) of every joint but the root."""
+        """(child, parent) of every joint except the root."""
         return [(j, parent) for j, parent in enumerate(self.parents) if j != parent]
 
     @property
@@ -115,7 +115,7 @@ class SkeletonLayout:
         return {name: joint for joint, name in reversed([*enumerate(names)]) if name is not None}
 
     def fields(self) -> dict:
-        """Its arguments, from which :func:`get_layout` makes it again; ``canonical`` only where it was given."""
+        """Return the arguments for :func:`get_layout` to recreate the layout; ``canonical`` only if it was given."""
         known = {name: getattr(self, name) for name in self.__dataclass_fields__}
         if not self.canonical:
             del known['canonical']

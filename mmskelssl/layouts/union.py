@@ -1,4 +1,4 @@
-"""One layout that has every joint of several, by canonical names."""
+"""Combines several layouts into one with all of their joints, using canonical names."""
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,10 +12,10 @@ _FACE = ('eye', 'eye_inner', 'eye_outer', 'ear', 'mouth')
 
 
 def union_layout(layouts: Iterable[SkeletonLayout]) -> SkeletonLayout:
-    """The canonical joints that any of the layouts has, in the order of the vocabulary.
+    """Return a layout of all canonical joints that any of the layouts has, in the order of the vocabulary.
 
-    A joint hangs on the nearest one that is there in the tree of all canonical joints; the first that has none is the
-    root, and the others that have none hang on it.
+    The parent of a joint is its nearest ancestor present in the tree of all canonical joints. The first joint without
+    such an ancestor is the root, and it is the parent of all other joints without one.
 
     Raises:
         UserError: A layout has no joint with a canonical name.
@@ -44,12 +44,12 @@ def union_layout(layouts: Iterable[SkeletonLayout]) -> SkeletonLayout:
 
 
 def joint_mask(layout: SkeletonLayout, union: SkeletonLayout) -> np.ndarray:
-    """(V,) bool: which joints of the union the layout has."""
+    """Return (V,) bool: the joints of the union that the layout has."""
     return np.array([name in layout.named for name in union.joints])
 
 
 def into_union(clip: np.ndarray, layout: SkeletonLayout, union: SkeletonLayout) -> np.ndarray:
-    """(..., V, C) -> (..., V', C): each joint in its place, zeros where the layout has none."""
+    """Move a clip (..., V, C) to (..., V', C). Joints that the layout lacks are zero."""
     made = np.zeros((*clip.shape[:-2], union.num_joints, clip.shape[-1]), clip.dtype)
     mask = joint_mask(layout, union)
     made[..., mask, :] = clip[..., [layout.named[name] for name in union.joints if name in layout.named], :]

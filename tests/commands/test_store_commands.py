@@ -39,7 +39,7 @@ def test_split_relabel_and_subset(run, tmp_path):
 
 def test_convert_and_merge(run):
     assert 'neck = 0.67 shoulder_centre + 0.33 head' in run('prepare convert s --to ntu25 --out ntu')
-    assert 'nothing for left_hand_tip' in run('prepare convert s --to ntu25 --missing refuse --out no', 2)
+    assert 'no counterpart for left_hand_tip' in run('prepare convert s --to ntu25 --missing refuse --out no', 2)
     assert '--names' in run('prepare merge s o --out pool', 2)
     assert 'imported 36' in run('prepare merge s o --to sbu15 --out pool')
     assert 'imported 36' in run('merge s o --names --out names')

@@ -1,4 +1,4 @@
-"""PreNormalize3D: what it promises, and an oracle that turns one joint at a time."""
+"""PreNormalize3D: its guarantees, and a reference that rotates one joint at a time."""
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -17,7 +17,7 @@ def sample(persons=2, frames=9, seed=0, layout=NTU):
 
 
 def oracle(keypoint, up):
-    """One joint at a time, turned by scipy."""
+    """Rotate one joint at a time with scipy."""
     counts = [[t for t, body in enumerate(person) if body.any()] for person in keypoint]
     order = [1, 0] if len(counts) == 2 and len(counts[1]) > len(counts[0]) else list(range(len(counts)))
     frames = counts[order[0]]

@@ -1,4 +1,4 @@
-"""Transforms against oracles written with loops over single frames, persons and joints."""
+"""Transforms, compared with references that loop over single frames, persons and joints."""
 import math
 import statistics
 
@@ -61,7 +61,7 @@ def test_center_counts_the_frames_before_it_hides_them():
 
 
 def resize_oracle(track, length, frames):
-    """One coordinate over time, by hand."""
+    """Resize one coordinate over time with explicit loops."""
     out = []
     for i in range(frames):
         position = min(max((i + .5) * length / frames - .5, 0), length - 1)
@@ -240,7 +240,7 @@ def test_pad(frames):
 
 
 def test_pad_counts_up_to_the_last_frame_with_a_body():
-    """A gap inside a clip is part of it, zeros at its end are not."""
+    """A gap inside a clip counts as part of the clip; trailing zeros do not."""
     results = sample(frames=12)
     results['keypoint'][:, 3:6] = 0
     results['keypoint'][:, 9:] = 0
@@ -288,7 +288,7 @@ def test_pack():
 
 
 def pose(frames=12):
-    """A body of COCO's joints in pixels, (1, T, 17, 2), that walks to the right."""
+    """A body with COCO joints in pixels, (1, T, 17, 2), that walks to the right."""
     body = np.random.default_rng(0).uniform(-60, 60, (17, 2)) + (400, 300)
     return (body + 5 * np.arange(frames)[:, None, None] * (1, 0)).astype(np.float32)[None]
 

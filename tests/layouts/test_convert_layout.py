@@ -1,4 +1,4 @@
-"""Clips from one layout to another: exact joints, rules, ends, refusals, and what is not seen."""
+"""Conversion of clips between layouts: exact joints, rules, ends, refusals and missing joints."""
 import numpy as np
 import pytest
 
@@ -69,7 +69,7 @@ def test_targets_are_what_can_be_made():
             if target in [source, *targets_of(LAYOUTS[source])]:
                 conversion(source, target)
             else:
-                with pytest.raises(UserError, match='cannot become'):
+                with pytest.raises(UserError, match='cannot be converted to'):
                     conversion(source, target)
 
 
@@ -83,16 +83,16 @@ def test_mirrored_clips_become_mirrored_clips():
 
 
 def test_refusals_say_what_is_missing_and_what_can_be_done():
-    with pytest.raises(UserError, match="'ntu25' cannot become 'coco17': it has nothing for nose, left_eye, right_eye, "
-                                        r'left_ear, right_ear: let them repeat .*\(--missing repeat\), or choose .*'):
+    with pytest.raises(UserError, match="'ntu25' cannot be converted to 'coco17': it has no counterpart for nose, "
+                                        r'left_eye, right_eye, left_ear, right_ear: let them repeat .*\(--missing repeat\), or choose .*'):
         convert_layout(clip_of('ntu25'), 'ntu25', 'coco17')
-    with pytest.raises(UserError, match='nothing for hip_centre, spine, .* and 17 more: choose one .*: shrec22$'):
+    with pytest.raises(UserError, match='counterpart for hip_centre, spine, .* and 17 more: choose one .*: shrec22$'):
         convert_layout(clip_of('hand21'), 'hand21', 'ntu25', missing='repeat')
     with pytest.raises(UserError, match='left_hand_tip, left_thumb, right_hand_tip, right_thumb'):
         convert_layout(clip_of('kinect20'), 'kinect20', 'ntu25', missing='refuse')
-    with pytest.raises(UserError, match="missing='maybe': one of ends, refuse, repeat"):
+    with pytest.raises(UserError, match="missing='maybe': expected one of ends, refuse, repeat"):
         convert_layout(clip_of('kinect20'), 'kinect20', 'ntu25', missing='maybe')
-    with pytest.raises(UserError, match=r'shape \(2, 4, 20, 3\) has not the 25 joints'):
+    with pytest.raises(UserError, match=r'shape \(2, 4, 20, 3\) does not have the 25 joints'):
         convert_layout(clip_of('kinect20'), 'ntu25', 'kinect20')
     nameless = dict(name='x', joints=['a', 'b'], parents=[-1, 0], hip=0, shoulders=[0, 1])
     with pytest.raises(UserError, match='none of its joints has a canonical name; add "canonical"'):

@@ -1,4 +1,4 @@
-"""The built-in layouts: each file is a sound skeleton, and the old ones are what stores and checkpoints hold."""
+"""The built-in layouts: each file is a valid skeleton, and old ones match existing stores and checkpoints."""
 import hashlib
 import json
 import subprocess
@@ -63,7 +63,7 @@ def test_each_file_is_a_sound_skeleton(name):
 
 def test_canonical_names_are_a_vocabulary():
     assert len(set(CANONICAL)) == len(CANONICAL)
-    assert set(CANONICAL) == {name for layout in LAYOUTS.values() for name in layout.named}  # none that nobody has
+    assert set(CANONICAL) == {name for layout in LAYOUTS.values() for name in layout.named}  # no unused names
     assert {other_side(name) for name in CANONICAL} == set(CANONICAL)
 
 
@@ -94,7 +94,7 @@ def test_layouts_of_older_stores_and_checkpoints_are_unchanged(name):
 
 
 def test_canonical_names_change_no_stored_layout(tmp_path):
-    """A store of a skeleton of one's own has the same index, and so the same hash, as before there were such names."""
+    """A store with a custom skeleton keeps the index and hash that it had before canonical names existed."""
     layout, named = get_layout(STICK), get_layout(STICK | dict(canonical=['pelvis', None, 'right_hand']))
     assert layout.parents == (0, 0, 0) and layout == named == get_layout(STICK | dict(parents=[0, 0, 0]))
     assert layout.named == dict(left_hand=1, right_hand=2) and named.named == dict(pelvis=0, right_hand=2)
@@ -113,7 +113,7 @@ def test_canonical_names_change_no_stored_layout(tmp_path):
 @pytest.mark.parametrize('change, words', [
     (dict(parents=[-1, -1, 0]), 'exactly one joint must be its own parent'),
     (dict(parents=[-2, 0, 0]), 'a joint index is outside 0..2'),
-    (dict(parents=[-1, 0, 0.]), 'numbered by integers'), (dict(joints=['hip', 1, 'c']), 'that is not text'),
+    (dict(parents=[-1, 0, 0.]), 'must be integers'), (dict(joints=['hip', 1, 'c']), 'that is not text'),
     (dict(pairs=[[1, 2, 0]]), 'two joints each'), (dict(joints=['a'] * 1025), '1025 joints, expected at most 1024'),
     (dict(joints=[]), 'a layout has 0 joints'), (dict(parts=5), 'it needs name, joints'),
     (dict(canonical=['pelvis']), '3 joints but 1 canonical names'),
@@ -128,7 +128,7 @@ def test_names(tmp_path):
     assert get_layout('kinect25') is LAYOUTS['ntu25'] and set(ALIASES.values()) <= set(LAYOUTS)
     with pytest.raises(UserError, match=r"unknown layout 'coco71' \(did you mean coco1[78]\?\): choose one of anim"):
         get_layout('coco71')
-    copy = tmp_path / 'copy.json'  # a built-in file is a template for one's own
+    copy = tmp_path / 'copy.json'  # a built-in file can serve as a template
     copy.write_text((FOLDER / 'coco17.json').read_text(), encoding='utf-8')
     assert read_layout(str(copy)) == LAYOUTS['coco17'] and isinstance(LAYOUTS['coco17'], SkeletonLayout)
 

@@ -1,7 +1,7 @@
-"""Acclaim's skeleton (.asf) and motion (.amc) files, as CMU's and HDM05's motion capture use them.
+"""Acclaim's skeleton (.asf) and motion (.amc) files, as used by the motion capture data of CMU and HDM05.
 
-A bone has a rest direction in world coordinates, a length, and axes C in which its degrees of freedom turn it: with M
-the rotation of a frame, it is turned by ``parent C M C^-1``. A joint is the far end of its bone.
+A bone has a rest direction in world coordinates, a length, and axes C in which its degrees of freedom rotate it. If M
+is the rotation in a frame, the bone is rotated by ``parent C M C^-1``. A joint is the far end of its bone.
 """
 import re
 from dataclasses import dataclass, field
@@ -16,29 +16,33 @@ _FRAME = re.compile(r'^[ \t]*\d+[ \t\r]*$', re.MULTILINE)
 
 @dataclass
 class Acclaim:
-    """What an .asf file says: V bones, the root first and parents before children."""
+    """The content of an .asf file: V bones, the root first and parents before children."""
     names: list[str] = field(default_factory=lambda: ['root'])
     parents: list[int] = field(default_factory=lambda: [0])
-    offsets: dict[str, np.ndarray] = field(default_factory=dict)  # (3,), the file's unit
+    offsets: dict[str, np.ndarray] = field(default_factory=dict)  # (3,), in the file's unit
     axes: dict[str, np.ndarray] = field(default_factory=dict)  # C, (3,3)
-    dofs: dict[str, str] = field(default_factory=dict)  # such as 'xyz', in the order of application
+    dofs: dict[str, str] = field(default_factory=dict)  # such as 'xyz', in order of application
     order: list[str] = field(default_factory=lambda: 'tx ty tz rx ry rz'.split())  # of the root's six numbers
-    position: np.ndarray = field(default_factory=lambda: np.zeros(3))  # of the root, added to every frame's
+    position: np.ndarray = field(default_factory=lambda: np.zeros(3))  # of the root, added in every frame
     length: float = 1.
     degrees: bool = True
 
     @property
     def metres(self) -> float:
-        """Of one unit of the file: its lengths are inches times ``length``."""
+        """Metres per unit of the file, whose lengths are inches times ``length``."""
         return INCH / self.length
 
 
 def read_asf(text: str) -> Acclaim:
-    """Parse an .asf file; a ValueError says what is wrong with it."""
+    """Parse an .asf file.
+
+    Raises:
+        ValueError: The file is damaged; the message names the fault.
+    """
     sections = _sections(text)
     missing = {'root', 'bonedata', 'hierarchy'} - set(sections)
     if missing:
-        raise ValueError(f'no asf file: no section :{min(missing)}')
+        raise ValueError(f'not an asf file: section :{min(missing)} is missing')
     skeleton = Acclaim()
     for words in sections.get('units', []):
         if words[0] == 'length':
@@ -46,7 +50,7 @@ def read_asf(text: str) -> Acclaim:
         elif words[0] == 'angle':
             skeleton.degrees = _degrees(words[-1])
     if not 1e-3 <= skeleton.length <= 1e3:
-        raise ValueError(f'length unit {skeleton.length:g} makes no sense')
+        raise ValueError(f'length unit {skeleton.length:g} is implausible')
     _root(sections['root'], skeleton)
     _bones(sections['bonedata'], skeleton)
     check_size(len(skeleton.dofs))
@@ -95,14 +99,14 @@ def _bones(lines: list[list[str]], skeleton: Acclaim) -> None:
         if words[0] == 'begin':
             bone = {}
         elif words[0] != 'end':
-            bone.setdefault(words[0].lower(), words[1:])  # what follows `limits` is never read
+            bone.setdefault(words[0].lower(), words[1:])  # lines after `limits` are ignored
         else:
             absent = [key for key in ('name', 'direction', 'length', 'axis') if not bone.get(key)]
             if absent:
-                raise ValueError(f'bone {"".join(bone.get("name", []))!r}: no {absent[0]}')
+                raise ValueError(f'bone {"".join(bone.get("name", []))!r}: {absent[0]} is missing')
             name, axis = bone['name'][0], bone['axis']
             if name in skeleton.dofs:
-                raise ValueError(f'bone {name!r} stands twice')
+                raise ValueError(f'bone {name!r} appears twice')
             dofs = [word.lower() for word in bone.get('dof', [])]
             if len(set(dofs)) < len(dofs) or not set(dofs) <= {'rx', 'ry', 'rz'}:
                 raise ValueError(f'bone {name!r}: dof {" ".join(dofs)[:80]}; only rx, ry and rz are supported')
@@ -117,31 +121,35 @@ def _hierarchy(lines: list[list[str]], skeleton: Acclaim) -> None:
     for parent, *names in lines:
         if parent not in ('begin', 'end'):
             children.setdefault(parent, []).extend(names)
-    for parent in skeleton.names:  # grows meanwhile
+    for parent in skeleton.names:  # the loop extends the list
         for name in children.get(parent, []):
             if name not in skeleton.offsets or name in skeleton.names:
-                raise ValueError(f'hierarchy: {name!r} is no bone, or stands twice')
+                raise ValueError(f'hierarchy: {name!r} is not a bone, or appears twice')
             skeleton.parents.append(skeleton.names.index(parent))
             skeleton.names.append(name)
     if len(skeleton.names) <= len(skeleton.offsets):
         lost = next(name for name in skeleton.offsets if name not in skeleton.names)
-        raise ValueError(f'hierarchy: bone {lost!r} hangs from nothing')
+        raise ValueError(f'hierarchy: bone {lost!r} has no parent')
 
 
 def read_amc(text: str, skeleton: Acclaim) -> Motion:
-    """Joint positions of an .amc file in metres; a ValueError says what is wrong with it.
+    """Read the joint positions of an .amc file in metres.
 
-    The rate is what ``:SAMPLES-PER-SECOND`` says (HDM05), else None (CMU: 120, in its documentation only).
+    The rate is that of ``:SAMPLES-PER-SECOND`` (HDM05). Without it the rate is None: CMU states its rate of 120 only in the
+    documentation.
+
+    Raises:
+        ValueError: The file is damaged; the message names the fault.
     """
     start = _FRAME.search(text)
     if start is None:
-        raise ValueError('no amc file: no frame in it')
+        raise ValueError('not an amc file: it has no frames')
     header = text[:start.start()].lower()
     degrees = ':degrees' in header or (skeleton.degrees and ':radians' not in header)
     stated = re.search(r':samples-per-second\s+(\S+)', header)
     rate = float(numbers([stated[1]], 'samples per second')[0]) if stated else None
     if rate is not None and not 1 <= rate <= 1e4:
-        raise ValueError(f'{rate:g} samples per second make no sense')
+        raise ValueError(f'{rate:g} samples per second are implausible')
     values = _frames(text[start.start():], skeleton)
     rotations = []
     for name in skeleton.names:
@@ -157,7 +165,7 @@ def read_amc(text: str, skeleton: Acclaim) -> Motion:
 
 
 def _frames(body: str, skeleton: Acclaim) -> dict[str, np.ndarray]:
-    """(T,dofs) of each bone. All frames have the lines of the first one, so columns are slices of one token list."""
+    """Read (T,dofs) of each bone. All frames repeat the lines of the first, so columns are slices of one token list."""
     if '#' in body:
         body = '\n'.join(line.partition('#')[0] for line in body.splitlines())
     tokens = body.split()
@@ -167,21 +175,21 @@ def _frames(body: str, skeleton: Acclaim) -> dict[str, np.ndarray]:
         columns[tokens[position]] = position
         position += 1 + widths[tokens[position]]
     if position < len(tokens) and not tokens[position].isdecimal():
-        raise ValueError(f'frame {tokens[0]}: {tokens[position][:40]!r} is no bone of the asf file, or follows one '
-                         'with another number of values')
+        raise ValueError(f'frame {tokens[0]}: {tokens[position][:40]!r} is not a bone of the asf file, or the bone '
+                         'before it has a wrong number of values')
     absent = [name for name, width in widths.items() if width and name not in columns]
     if absent:
-        raise ValueError(f'frame {tokens[0]}: no line of {absent[0]!r}')
+        raise ValueError(f'frame {tokens[0]}: the line of {absent[0]!r} is missing')
     if len(tokens) % position:
-        raise ValueError(f'{len(tokens)} words are no whole frames of {position}: truncated or damaged')
+        raise ValueError(f'{len(tokens)} words are not whole frames of {position}: truncated or damaged')
     check_size(len(widths), len(tokens) // position)
     if [int(n) if n.isdecimal() and len(n) < 10 else n for n in tokens[::position]] != list(
             range(int(tokens[0][:10]), int(tokens[0][:10]) + len(tokens) // position)):
-        raise ValueError('the frames are not numbered one after the other: damaged')
+        raise ValueError('the frames are not numbered consecutively: damaged')
     values = {name: np.zeros((1, 0)) for name in widths}
     for name, column in columns.items():
         if any(token != name for token in tokens[column::position]):
-            raise ValueError(f'a frame has another line where the first one has {name!r}: damaged')
+            raise ValueError(f'a frame lacks {name!r} where the first frame has it: damaged')
         values[name] = np.stack(
             [numbers(tokens[column + 1 + i::position], name, finite=False) for i in range(widths[name])], 1) \
             if widths[name] else values[name]

@@ -1,4 +1,4 @@
-"""A layout for a skeleton of which only the names of its joints are known."""
+"""Derives a layout for a skeleton from its joint names."""
 import re
 
 from mmskelssl.datasets.mocap.motion import Motion
@@ -13,15 +13,18 @@ _UPPER_ARM = re.compile(r'^(?!.*(fore|lower)).*(arm|humerus)', re.IGNORECASE)
 
 
 def layout_of_motion(motion: Motion, source: str) -> dict:
-    """Arguments of a :class:`~mmskelssl.layouts.SkeletonLayout` for a motion's joints.
+    """Derive the arguments of a :class:`~mmskelssl.layouts.SkeletonLayout` for a motion's joints.
 
-    Sides are read from names that have a partner of the other side. A limb is what hangs below the first joint with a
-    side, and a leg if one of its joints is named like one. The shoulders are the upper arms, else the first joints of
-    the arms that lie apart. The hip is the root.
+    A joint has a side if its name has a counterpart on the other side. A limb consists of all joints below the first
+    joint with a side. It is a leg if one of its joints has the name of a leg joint, and an arm otherwise. The shoulders
+    are the upper arms or, without upper arms, the first arm joints that differ in position. The hip is the root.
 
     Args:
-        motion: A motion with one frame or more.
-        source: File named in errors.
+        motion: A motion with at least one frame.
+        source: File name for error messages.
+
+    Raises:
+        UserError: The names do not identify both arms and both legs.
     """
     names = motion.names
     partner = {i: names.index(other) for i, name in enumerate(names) if (other := _mirrored(name)) in names}
@@ -40,7 +43,7 @@ def layout_of_motion(motion: Motion, source: str) -> dict:
     apart = [i for i in left if i in parts.get('left_arm', ())
              and abs(motion.positions[0, i] - motion.positions[0, partner[i]]).max() > 0]
     if not apart or len(parts) != 5 or not parts['trunk']:
-        raise UserError(f'{source}: the names of its joints do not tell the arms and legs of both sides: give --layout '
+        raise UserError(f'{source}: the joint names do not identify the arms and legs of both sides: give --layout '
                         'FILE.json with name, joints (names as in the file), parents, hip, shoulders, pairs, parts')
     shoulder = next((i for i in apart if _UPPER_ARM.search(names[i])), apart[0])
     return dict(name='bvh', joints=list(names), parents=list(motion.parents), hip=0,

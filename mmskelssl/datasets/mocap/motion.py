@@ -1,10 +1,10 @@
-"""A recorded motion, and the forward kinematics that both formats share."""
+"""A recorded motion, and the forward kinematics shared by both formats."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-# What a hostile file may cost; CMU's longest recording has 22,948 frames, and its skeletons have 31 joints.
+# Limits for hostile files. CMU's longest recording has 22,948 frames, and its skeletons have 31 joints.
 MAX_BYTES, MAX_FRAMES, MAX_JOINTS = 48 << 20, 100_000, 256
 
 
@@ -14,9 +14,9 @@ class Motion:
 
     Args:
         names: Joint names, (V,).
-        parents: Parent of each joint, parents first; the root is its own.
-        positions: (T,V,3) in metres, or in the file's unit where it does not say which.
-        rate: Frames a second; None where the file does not say.
+        parents: Parent of each joint, parents first; the root is its own parent.
+        positions: (T,V,3) in metres, or in the file's unit if the file does not state it.
+        rate: Frames per second; None if the file does not state it.
     """
     names: list[str]
     parents: list[int]
@@ -25,7 +25,17 @@ class Motion:
 
 
 def numbers(words: Sequence[str], what: str, count: int | None = None, finite: bool = True) -> np.ndarray:
-    """Floats, finite unless a gap in the motion may be NaN; or a ValueError that says ``what`` they were to be."""
+    """Parse floats.
+
+    Args:
+        words: Numbers as text.
+        what: Description of the values for error messages.
+        count: Expected number of values.
+        finite: Whether to refuse NaN and Inf. Gaps in a motion may be NaN.
+
+    Raises:
+        ValueError: A word is not a number, or the count or a value is wrong.
+    """
     if count is not None and len(words) != count:
         raise ValueError(f'{what}: {len(words)} numbers instead of {count}')
     try:
@@ -38,33 +48,33 @@ def numbers(words: Sequence[str], what: str, count: int | None = None, finite: b
 
 
 def euler(axes: str, angles: np.ndarray, degrees: bool) -> np.ndarray:
-    """Rotation matrices (T,3,3) of angles (T,len(axes)); as in scipy, ``xyz`` are fixed axes, ``XYZ`` moving ones."""
+    """Convert angles (T,len(axes)) to matrices (T,3,3). As in scipy, ``xyz`` are fixed axes, ``XYZ`` moving axes."""
     if not axes:
         return np.broadcast_to(np.eye(3), (len(angles), 3, 3))
-    from scipy.spatial.transform import Rotation  # only here: it takes half a second
+    from scipy.spatial.transform import Rotation  # imported here: it takes half a second
     return Rotation.from_euler(axes, angles, degrees).as_matrix().reshape(-1, 3, 3)
 
 
 def check_size(joints: int, frames: int = 0) -> None:
-    """Refuse what would not fit into memory."""
+    """Raise a ValueError for motions too large for memory."""
     if joints > MAX_JOINTS or frames > MAX_FRAMES:
         raise ValueError(f'{joints} joints, {frames} frames; at most {MAX_JOINTS} and {MAX_FRAMES} are read')
 
 
 def forward_kinematics(parents: Sequence[int], rotations: Sequence[np.ndarray], offsets: Sequence[np.ndarray],
                        root: np.ndarray, own: bool) -> np.ndarray:
-    """Joint positions, all frames at once.
+    """Compute the joint positions of all frames at once.
 
     Args:
         parents: Parent of each joint, parents first; joint 0 is the root.
-        rotations: Of each joint relative to its parent, V x (T,3,3) or (1,3,3).
-        offsets: Of each joint from its parent in the unrotated frame, V x (3,) or (T,3).
+        rotations: Rotation of each joint relative to its parent, V x (T,3,3) or (1,3,3).
+        offsets: Offset of each joint from its parent in the unrotated frame, V x (3,) or (T,3).
         root: Position of the root, (T,3).
-        own: Whether a joint's own rotation turns its offset (Acclaim: a joint is the far end of its bone) or its
-            parent's (Biovision: a joint is the near end).
+        own: True if a joint's own rotation turns its offset (Acclaim: a joint is the far end of its bone); False if the
+            parent's rotation does (Biovision: a joint is the near end).
 
     Returns:
-        (T,V,3).
+        Positions (T,V,3).
     """
     turns, positions = [rotations[0]], [root]
     for joint in range(1, len(parents)):
@@ -76,7 +86,10 @@ def forward_kinematics(parents: Sequence[int], rotations: Sequence[np.ndarray], 
 
 
 def resample(positions: np.ndarray, rate: float, fps: float) -> np.ndarray:
-    """(T,V,3) at ``rate`` frames a second -> at ``fps``: every k-th frame where that fits, else linear in between."""
+    """Resample (T,V,3) from ``rate`` to ``fps`` frames per second.
+
+    An integer ratio k keeps every k-th frame; other ratios interpolate linearly.
+    """
     step = rate / fps
     if abs(step - round(step)) < .01 * step:  # 1 / 0.0083333 is 120
         step = round(step)

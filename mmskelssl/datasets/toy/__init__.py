@@ -1,1 +1,1 @@
-"""The embedded data set: procedural motions, as a store or as raw files of other data sets."""
+"""The built-in data set: procedural motions, written as a store or as raw files of other data sets."""

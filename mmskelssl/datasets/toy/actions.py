@@ -1,7 +1,7 @@
-"""The actions of the toy data, one short function each, written over the tracks of an idle :class:`Actor`.
+"""The actions of the toy data. Each is a short function that modifies the tracks of an idle :class:`Actor`.
 
-Every action begins in the same idle stance and starts at a random time, so neither the first frame nor the length of
-a clip tells what it is.
+Every action begins in the same idle stance and starts at a random time. Neither the first frame nor the length of a
+clip reveals the action.
 """
 import numpy as np
 
@@ -70,7 +70,7 @@ def walk(a: Actor):
     a.path[:, 0] += a.rng.normal(0, .15) * went
     for side in (LEFT, RIGHT):
         cycle = (went / stride + .5 * side) % 1
-        # On the floor for 60 % of the cycle, moving back under the body as fast as the body moves on.
+        # The foot is on the floor for 60 % of the cycle and moves back as fast as the body moves forward.
         swing = rise(cycle, .6, 1)
         ahead = stride * np.where(cycle < .6, .3 - cycle, -.3 + .6 * swing)
         a.foot[side][:, 2] += on * ahead
@@ -97,7 +97,7 @@ def jump(a: Actor):
 
 
 def _leap(a: Actor, begin: float, span: float, height: float, sides, crouch: float = .22):
-    """Crouch, fly, land: pelvis and ``sides`` feet together in the air."""
+    """Crouch, fly and land. The pelvis and the feet of ``sides`` leave the floor together."""
     time = a.time - begin
     fly = np.clip((time / span - .35) / .4, 0, 1)
     air = height * 4 * fly * (1 - fly)
@@ -204,7 +204,7 @@ def handshake(a: Actor, b: Actor):
 
 
 def pair_gap(first: Body, second: Body) -> float:
-    """Metres between two persons who are about to meet."""
+    """Distance in metres between two persons who are about to interact."""
     return .92 * (first.arm + second.arm)
 
 

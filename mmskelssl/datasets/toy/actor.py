@@ -1,7 +1,7 @@
-"""An actor of the toy data: one person's posture over a clip, idle at first, and what actions are made of.
+"""An actor of the toy data: one person's posture over a clip, idle at first, and the building blocks of actions.
 
-Targets of hands and feet are (out, up, forward): away from the body's middle, upwards, ahead. Hands are relative to
-the shoulder in arm lengths, feet relative to their place on the floor in metres.
+Targets of hands and feet have the axes (out, up, forward), where out points away from the body's midline. Hand targets
+are relative to the shoulder, in arm lengths. Foot targets are relative to the foot's place on the floor, in metres.
 """
 import numpy as np
 
@@ -18,14 +18,14 @@ def rise(time, start: float, stop: float) -> np.ndarray:
 
 
 class Actor:
-    """Tracks of one person's posture over a clip, filled with idle motion; actions write over them.
+    """Tracks of one person's posture over a clip. They start as idle motion, and actions modify them.
 
     Args:
         body: The subject.
         frames: T, at 30 frames a second.
-        rng: Source of everything that differs from clip to clip.
-        habit: (3,) offset of this subject's gestures, the same whenever they do this action.
-        clutter: Scale of the probability of idle motions that have nothing to do with the action.
+        rng: Random generator for everything that differs between clips.
+        habit: (3,) offset of this subject's gestures, the same in every clip of this action.
+        clutter: Scale of the probability of idle motions unrelated to the action.
     """
 
     def __init__(self, body: Body, frames: int, rng: np.random.Generator, habit=(0., 0., 0.),
@@ -49,13 +49,13 @@ class Actor:
         self.toe, self.free, self.foot_yaw = np.zeros((2, frames)), np.zeros((2, frames)), np.zeros((2, frames))
 
     def _wander(self, tracks: int) -> np.ndarray:
-        """Slow random tracks (T,tracks) of about unit size."""
+        """Return slow random tracks (T,tracks) of about unit size."""
         waves = self.rng.uniform((.1, 0, .4), (.9, 2 * np.pi, 1), (3, tracks, 3))
         angle = 2 * np.pi * waves[..., 0] * self.time[:, None, None] + waves[..., 1]
         return np.sum(waves[..., 2] * np.sin(angle), axis=1)
 
     def distract(self, hands=(), steps: bool = True):
-        """What people do meanwhile: fidget with a free hand, shift a foot, turn a little, look around."""
+        """Add unrelated motion: fidget with a free hand, shift a foot, turn a little, bend the trunk."""
         for side in hands:
             if self.rng.random() < .6 * self.clutter:
                 start = self.rng.uniform(.02, .8) * self.length
@@ -70,11 +70,11 @@ class Actor:
             self.bend = self.bend + self.rng.uniform(-.1, .35) * self.hold(start, start + self.rng.uniform(.6, 1.6))
 
     def seconds(self, low: float, high: float) -> float:
-        """A duration at this person's pace that leaves most of the motion inside the clip."""
+        """Return a duration at this person's pace that keeps most of the motion inside the clip."""
         return min(self.rng.uniform(low, high) / self.tempo, 1.15 * (self.length - self.start))
 
     def hold(self, start: float, stop: float, ramp: float = .35) -> np.ndarray:
-        """Envelope (T,): up after ``start``, down before ``stop``."""
+        """Return an envelope (T,) that rises after ``start`` and falls before ``stop``."""
         ramp = min(ramp / self.tempo, .45 * (stop - start))
         return rise(self.time, start, start + ramp) * (1 - rise(self.time, stop - ramp, stop))
 
@@ -85,17 +85,17 @@ class Actor:
         return self.rng.uniform(low, high) * self.tempo
 
     def vary(self, target, spread: float = .09) -> np.ndarray:
-        """``target`` as this subject does it, this time."""
+        """Return ``target`` with the subject's habit and the random variation of this clip."""
         return np.asarray(target) + self.habit + self.rng.normal(0, spread, 3)
 
     def reach(self, side: int, weight: np.ndarray, target: np.ndarray):
-        """Move a hand to ``target`` (3,) or (T,3), round the body and not through it."""
+        """Move a hand to ``target``, (3,) or (T,3), on a path around the body."""
         weight = weight[:, None]
         arc = np.array([.15, 0, .3]) * (4 * weight * (1 - weight))
         self.hand[side] = self.hand[side] * (1 - weight) + target * weight + arc * .5
 
     def step(self, way, start: float, duration: float = .7):
-        """Walk two steps sideways/forward by ``way`` (right, forward) metres: one foot, then the other."""
+        """Take two steps, one with each foot, that move the body by ``way`` (right, forward) in metres."""
         way = np.array([way[0], 0, -way[1]])
         move = rise(self.time, start, start + duration)
         self.path = self.path + move[:, None] * way

@@ -1,4 +1,4 @@
-"""Motions as CMU's .asf and .amc files: one skeleton a subject, one recording a motion, 120 frames a second."""
+"""Writes motions as CMU's .asf and .amc files: one skeleton per subject, one recording per motion, 120 fps."""
 import csv
 import os
 import os.path as osp
@@ -21,12 +21,12 @@ _J = {name: i for i, name in enumerate(_CMU.joints)}
 
 
 def write_toy_cmu(folder: str, num_samples: int = 40, seed: int = 0, subjects: int = 4) -> str:
-    """Toy clips of one person, without the sensor's errors, as ``folder/SS/SS.asf`` and ``SS_TT.amc``.
+    """Write one-person toy clips without sensor errors as ``folder/SS/SS.asf`` and ``SS_TT.amc``.
 
-    ``folder/labels.csv`` has rows ``name,label``, the label in words. Clip ``i`` depends on ``(seed, i)`` alone.
+    ``folder/labels.csv`` has rows ``name,label`` with class names as labels. Clip ``i`` depends only on ``(seed, i)``.
 
     Returns:
-        The path of labels.csv.
+        The path of ``labels.csv``.
     """
     motions: dict[int, list] = {}
     for index in range(num_samples):
@@ -46,7 +46,7 @@ def write_toy_cmu(folder: str, num_samples: int = 40, seed: int = 0, subjects: i
 
 
 def to_cmu31(clip: np.ndarray) -> np.ndarray:
-    """Joints (T,25,3) of the toy body -> (T,31,3) of cmu31; those that it lacks lie on its bones or prolong them."""
+    """Convert toy joints (T,25,3) to cmu31 (T,31,3). Joints that the toy body lacks lie on its bones or extend them."""
     def at(name: str) -> np.ndarray:
         return clip[:, _NTU.joints.index(name)].astype(np.float64)
 
@@ -63,16 +63,19 @@ def to_cmu31(clip: np.ndarray) -> np.ndarray:
 
 
 def write_asf_amc(folder: str, subject: int, motions: Sequence[np.ndarray], fps: float = FPS) -> list[str]:
-    """Write one subject's motions; importing them at ``fps`` gives them back.
+    """Write one subject's motions. Importing them at ``fps`` restores the motions.
 
     Args:
-        folder: Made if it is not there.
-        subject: Number, the SS of ``SS.asf`` and ``SS_TT.amc``.
-        motions: Each (T,31,3) in metres in the layout cmu31, with bones of constant length.
-        fps: Of the motions; the frames in between have bones of the same length.
+        folder: Output folder, created if it does not exist.
+        subject: Subject number, the SS of ``SS.asf`` and ``SS_TT.amc``.
+        motions: Motions (T,31,3) in metres in the layout cmu31, with bones of constant length.
+        fps: Frame rate of the motions. Interpolated frames keep the bone lengths.
 
     Returns:
         Names of the recordings, ``SS_TT``.
+
+    Raises:
+        UserError: A bone changes its length by more than 1 mm.
     """
     tree = _tree()
     first = motions[0][0]
@@ -83,8 +86,8 @@ def write_asf_amc(folder: str, subject: int, motions: Sequence[np.ndarray], fps:
             change = np.abs(np.linalg.norm(motion[:, joint] - motion[:, parent], axis=-1) - lengths[joint]).max()
             if change > 1e-3:
                 raise UserError(f'subject {subject}: the bone to {_CMU.joints[joint]} changes its length by '
-                                f'{change:.3f} m; asf/amc has rigid bones: give motions without noise, of one subject')
-    # Tilted axes, as real files have them, so that a reader that ignores them fails.
+                                f'{change:.3f} m; asf/amc needs rigid bones: pass noise-free motions of one subject')
+    # Axes are tilted as in real files, so a reader that ignores them fails.
     tilts = {joint: np.random.default_rng([31, joint]).uniform(-90, 90, 3).round(3) for joint in tree}
     os.makedirs(folder, exist_ok=True)
     with open(osp.join(folder, f'{subject:02d}.asf'), 'w', encoding='ascii') as file:
@@ -101,7 +104,7 @@ def write_asf_amc(folder: str, subject: int, motions: Sequence[np.ndarray], fps:
 
 
 def _tree() -> dict[int, int]:
-    """Joint -> parent, from the root outwards, as in CMU's files: cmu31's bones, hung from the root joint."""
+    """Map each joint to its parent, from the root outwards: the bones of cmu31, rooted as in CMU's files."""
     seen, tree = [_J['root']], {}
     for joint in seen:
         for one, other in (*_CMU.bones, *(bone[::-1] for bone in _CMU.bones)):
@@ -129,7 +132,7 @@ def _asf(tree: Mapping, directions: Mapping, lengths: Mapping, tilts: Mapping) -
 
 
 def _amc(motion: np.ndarray, tree: Mapping, bones: Mapping, tilts: Mapping) -> str:
-    """Each bone turns by the smallest rotation from where its parent leaves it to where it points."""
+    """Format the frames. Each bone uses the smallest rotation from its parent's frame to its actual direction."""
     root = np.zeros((len(motion), 6))
     root[:, :3] = motion[:, _J['root']] / INCH * LENGTH
     turns, columns = {_J['root']: Rotation.identity(len(motion))}, {'root': root}
@@ -148,11 +151,11 @@ def _amc(motion: np.ndarray, tree: Mapping, bones: Mapping, tilts: Mapping) -> s
 
 
 def _smallest(start: np.ndarray, stop: np.ndarray) -> Rotation:
-    """The smallest rotations from one direction (3,) to others (T,3)."""
+    """Return the smallest rotations from one direction (3,) to others (T,3)."""
     start = start / np.linalg.norm(start)
     stop = stop / np.linalg.norm(stop, axis=-1, keepdims=True)
     axis = np.cross(start, stop)
     sine = np.linalg.norm(axis, axis=-1, keepdims=True)
-    upright = np.cross(start, np.eye(3)[np.abs(start).argmin()])  # for the opposite direction any axis will do
+    upright = np.cross(start, np.eye(3)[np.abs(start).argmin()])  # for the opposite direction, any perpendicular axis
     axis = np.where(sine > 1e-9, axis / np.maximum(sine, 1e-9), upright / np.linalg.norm(upright))
     return Rotation.from_rotvec(axis * np.arctan2(sine, stop @ start[:, None]))

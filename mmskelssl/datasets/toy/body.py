@@ -1,8 +1,8 @@
-"""The body of the toy data: proportions of a subject, and the 25 joints of a posture.
+"""The body of the toy data: the proportions of a subject and the 25 joints of a posture.
 
-Body frame: x to the person's right, y up, z to the back, metres; a person with heading 0 faces the camera (-z).
-Hands and feet are given as targets and elbows and knees follow by two-bone inverse kinematics, so bones keep
-their lengths, joints bend the right way and planted feet stay planted.
+The body frame has x to the person's right, y up and z to the back, in metres. A person with heading 0 faces the camera
+(-z). Hands and feet follow targets; two-bone inverse kinematics places the elbows and knees. Therefore bones keep their
+lengths, joints bend the right way and planted feet do not slide.
 """
 from dataclasses import dataclass
 
@@ -19,9 +19,10 @@ _LIMBS = [tuple(_J[f'{side}_{joint}'] for joint in ('shoulder', 'elbow', 'wrist'
 
 @dataclass(frozen=True)
 class Body:
-    """Lengths of one subject in metres, and the habits that colour all their motions.
+    """Lengths of one subject in metres, and the habits that affect all their motions.
 
-    ``rest`` is where the hands hang, (left, right) x (out, up, forward) from the shoulder in arm lengths.
+    ``rest`` is the resting position of the hands relative to the shoulders, (left, right) x (out, up, forward) in arm
+    lengths.
     """
     height: float
     shank: float
@@ -58,7 +59,7 @@ class Body:
 
     @classmethod
     def of_subject(cls, subject: int) -> 'Body':
-        """The same subject number always has the same body."""
+        """Return the body of a subject number; the same number always gives the same body."""
         rng = np.random.default_rng([25, subject])
         height = rng.uniform(1.50, 1.95)
         legs, arms, width = rng.normal(1, 0.03), rng.normal(1, 0.04), rng.normal(1, 0.07)
@@ -76,7 +77,7 @@ class Body:
 
 
 def rotation(axis: int, angle: np.ndarray) -> np.ndarray:
-    """Rotations by ``angle`` (T,) radians about a coordinate axis, (T,3,3), for columns."""
+    """Return matrices (T,3,3) that rotate column vectors about a coordinate axis by ``angle`` (T,) in radians."""
     i, j = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.zeros((len(angle), 3, 3))
     matrix[:, axis, axis] = 1
@@ -91,15 +92,15 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def two_bones(start, target, first: float, second: float, pole):
-    """Middle and end of a two-bone chain that reaches for ``target`` and bends towards ``pole`` (all (T,3)).
+    """Solve a two-bone chain that reaches for ``target`` and bends towards ``pole`` (all (T,3)).
 
     Returns:
-        Middle joint, end joint, and the unit vector of the bend, perpendicular to the reach; all (T,3).
+        The middle joint, the end joint, and the unit vector of the bend, perpendicular to the reach; all (T,3).
     """
     reach = target - start
     distance = np.sqrt(np.einsum('ti,ti->t', reach, reach))[:, None]
     along = reach / np.maximum(distance, 1e-6)
-    # Never quite straight, never folded flat: the bend keeps a direction.
+    # Keep the chain from being fully straight or folded flat, so that the bend has a direction.
     distance = np.clip(distance, .32 * (first + second), .995 * (first + second))
     bend = _unit(pole - np.einsum('ti,ti->t', pole, along)[:, None] * along)
     share = (first**2 - second**2 + distance**2) / (2 * distance)
@@ -108,7 +109,7 @@ def two_bones(start, target, first: float, second: float, pole):
 
 
 def body_joints(body: Body, pose) -> np.ndarray:
-    """Joints of a posture track.
+    """Compute the joints of a posture track.
 
     Args:
         body: The subject.
@@ -124,7 +125,7 @@ def body_joints(body: Body, pose) -> np.ndarray:
     half_bend = rotation(0, -.5 * (pose.bend + body.stoop))
     middle = pelvis @ rotation(1, .5 * pose.twist) @ half_bend
     chest = middle @ rotation(1, .5 * pose.twist) @ half_bend
-    # Hands feel gravity: when the trunk leans, the arms follow it only in part.
+    # Because of gravity, the arms follow a leaning trunk only in part.
     arms = pelvis_turn @ rotation(1, pose.twist) @ rotation(0, -.35 * (pose.lean + pose.bend))
     head = chest @ rotation(1, pose.look) @ rotation(0, .5 * body.stoop - pose.nod)
 
@@ -134,7 +135,7 @@ def body_joints(body: Body, pose) -> np.ndarray:
     for side, sign in enumerate(SIDES):
         turn = rotation(1, pose.foot_yaw[side])
         offset = pose.foot[side] * (sign, 1, -1) + (sign * body.stance, body.ankle, 0)
-        # A pointed foot lifts its heel instead of going through the floor.
+        # A pointed foot lifts its heel, so that the toes do not go through the floor.
         heel = body.foot * np.sin(pose.toe[side]) - (body.ankle - .02) * (1 - np.cos(pose.toe[side]))
         offset[:, 1] = np.maximum(offset[:, 1], body.ankle + heel)
         feet.append(pose.path + np.einsum('tij,tj->ti', turn, offset))
@@ -143,7 +144,7 @@ def body_joints(body: Body, pose) -> np.ndarray:
         away = hip - feet[side]
         reach = np.sqrt(np.maximum((.993 * body.leg)**2 - away[:, 0]**2 - away[:, 2]**2, .01))
         excess = np.maximum(excess, (away[:, 1] - reach) * (1 - pose.free[side]))
-    root[:, 1] -= excess  # the pelvis comes down until both planted feet are within reach
+    root[:, 1] -= excess  # lower the pelvis until both planted feet are within reach
 
     joints[:, _J['hip_centre']] = root
     spine = joints[:, _J['spine']] = root + middle[:, :, 1] * body.belly
@@ -163,7 +164,7 @@ def body_joints(body: Body, pose) -> np.ndarray:
         shoulder = joints[:, shoulder_j] = joints[:, _J['shoulder_centre']] + chest @ (
             sign * body.shoulder, -.1 * body.shoulder, 0)
         target = shoulder + np.einsum('tij,tj->ti', arms, pose.hand[side] * (sign, 1, -1)) * body.arm
-        target[:, 1] = np.maximum(target[:, 1], 2.2 * body.hand)  # fingertips end at the floor
+        target[:, 1] = np.maximum(target[:, 1], 2.2 * body.hand)  # fingertips stay above the floor
         pole = arms @ (sign * .45, -.7, .55) + arms[:, :, 0] * (sign * pose.elbow[side])[:, None]
         elbow, wrist, bend = two_bones(shoulder, target, body.upper_arm, body.forearm, pole)
         forearm = _unit(wrist - elbow)

@@ -1,4 +1,4 @@
-"""The toy motions as raw files of other data sets: their importers and configs can be tried without the data."""
+"""Writes the toy motions as raw files of other data sets, to try their importers and configs without the data."""
 import os
 import os.path as osp
 
@@ -14,13 +14,16 @@ def write_raw(kind: str, folder: str, num_samples: int = 200, seed: int = 0, sub
 
     Args:
         kind: ``ntu``, ``pkummd`` or ``cmu``.
-        folder: Folder to make; it must not exist.
-        num_samples: Number of actions.
-        seed: As for the toy store.
+        folder: Folder to create; it must not exist.
+        num_samples: Number of action clips.
+        seed: Random seed, as for the toy store.
         subjects: Number of subjects.
+
+    Raises:
+        UserError: The folder exists.
     """
     if osp.lexists(folder):
-        raise UserError(f'{folder} exists: choose another place')
+        raise UserError(f'{folder} already exists: choose another folder')
     if kind == 'cmu':
         from mmskelssl.datasets.toy.asf_amc import write_toy_cmu
         write_toy_cmu(folder, num_samples, seed, subjects)
@@ -41,14 +44,17 @@ def _write_ntu(folder: str, clips, rng: np.random.Generator) -> None:
     for keypoints, action, subject, camera, index in clips:
         setup, take = index // 1000 + 1, index // len(ACTIONS) % 999 + 1
         name = f'S{setup:03d}C{camera:03d}P{subject:03d}R{take:03d}A{action + 1:03d}.skeleton'
-        # The second body comes a little later and goes a little earlier, as real ones do.
+        # The second body appears a little later and leaves a little earlier, as in real files.
         late = tuple(rng.integers(0, 3, 2)) if len(keypoints) > 1 else (0, 0)
         with open(osp.join(folder, name), 'w', encoding='ascii', newline='\r\n' if index % 2 else '\n') as file:
             file.write(skeleton_text(keypoints, late))
 
 
 def skeleton_text(keypoints: np.ndarray, late: tuple[int, int] = (0, 0)) -> str:
-    """Clip (M, T, 25, 3) as the text of an NTU file; ``late``: frames without later bodies at the begin and end."""
+    """Format a clip (M, T, 25, 3) as an NTU file.
+
+    ``late`` gives the numbers of frames at the beginning and at the end that show only the first body.
+    """
     frames = keypoints.shape[1]
     lines = [str(frames)]
     for t in range(frames):
@@ -64,7 +70,7 @@ def skeleton_text(keypoints: np.ndarray, late: tuple[int, int] = (0, 0)) -> str:
 
 
 def _write_pkummd(folder: str, clips, rng: np.random.Generator) -> None:
-    """Recordings of five actions with idle frames between them, their labels, and both splits."""
+    """Write recordings of five actions with idle frames between them, their labels, and both splits."""
     clips = list(clips)
     for part in ('Skeleton', 'Label', 'Split'):
         os.makedirs(osp.join(folder, part))

@@ -1,7 +1,8 @@
 """Toy data: procedural, labelled motions of 25-joint skeletons, as a depth camera would record them.
 
-It needs no download and no licence, a clip takes a few milliseconds, and the same seed gives the same bytes. Camera
-coordinates are Kinect's: y up, z away from the camera, and +x on the right-hand side of a person who faces it.
+The data needs no download and no licence. A clip takes a few milliseconds, and the same seed gives the same bytes.
+Camera coordinates follow Kinect: y points up, z away from the camera, and +x to the right-hand side of a person who
+faces the camera.
 """
 import os
 
@@ -14,9 +15,9 @@ from mmskelssl.datasets.toy.body import LAYOUT, Body, body_joints, rotation
 from mmskelssl.errors import UserError
 
 ACTIONS: tuple[str, ...] = tuple(action.__name__ for action in SOLO + PAIR)
-CAMERAS = {1: 45., 2: 0., 3: -45.}  # degrees round the scene, as in NTU RGB+D
+CAMERAS = {1: 45., 2: 0., 3: -45.}  # viewing angles in degrees, as in NTU RGB+D
 FRAMES = (30, 120)
-# Hands and feet are seen worse than the trunk.
+# The sensor locates hands and feet less precisely than the trunk.
 _NOISE = np.array([2.2 if 'tip' in name or 'thumb' in name else 1.5 if name.split('_')[-1] in (
     'hand', 'wrist', 'ankle', 'foot') else 1. for name in LAYOUT.joints])
 _LIMBS = [list(joints[1:]) for part, joints in LAYOUT.parts.items() if part != 'trunk']
@@ -24,18 +25,21 @@ _LIMBS = [list(joints[1:]) for part, joints in LAYOUT.parts.items() if part != '
 
 def make_sample(rng: np.random.Generator, action: int, subject: int, camera: int, noise: float = 1.,
                 clutter: float = 1.) -> np.ndarray:
-    """One recorded clip.
+    """Generate one recorded clip.
 
     Args:
-        rng: Source of everything that differs between two recordings of the same subject and action.
+        rng: Random generator for everything that differs between two recordings of the same subject and action.
         action: Index in :data:`ACTIONS`.
-        subject: Number of the subject; it fixes proportions and habits.
+        subject: Subject number; it determines proportions and habits.
         camera: 1, 2 or 3 (+45, 0, -45 degrees, with jitter).
-        noise: Scale of the sensor's errors; 0 gives the exact motion before an upright camera.
-        clutter: Scale of what people do meanwhile: fidgeting hands, small steps and turns.
+        noise: Scale of the sensor errors; 0 gives the exact motion in front of an upright camera.
+        clutter: Scale of unrelated motion: fidgeting hands, small steps and turns.
 
     Returns:
-        Keypoints (M,T,25,3) float32 in metres, M = 2 for the two-person actions, else 1; 30 frames a second.
+        Keypoints (M,T,25,3) float32 in metres at 30 frames per second. M is 2 for two-person actions and 1 otherwise.
+
+    Raises:
+        UserError: The action or the camera does not exist.
     """
     if not 0 <= action < len(ACTIONS):
         raise UserError(f'toy data: action {action} is outside 0..{len(ACTIONS) - 1}')
@@ -49,7 +53,7 @@ def make_sample(rng: np.random.Generator, action: int, subject: int, camera: int
         people = [body_joints(actor.body, actor)]
         heading = rng.normal(0, .35)
     else:
-        # The partner is anybody: a subject of the pair is the one who acts.
+        # The partner is a random person; the subject is the one who starts the action.
         partner = Actor(Body.of_subject(int(rng.integers(1000, 1100))), frames, rng, clutter=clutter)
         PAIR[action - len(SOLO)](actor, partner)
         people = [body_joints(one.body, one) for one in (actor, partner)]
@@ -68,7 +72,7 @@ def make_sample(rng: np.random.Generator, action: int, subject: int, camera: int
 
 
 def _sensor(joints: np.ndarray, rng: np.random.Generator, noise: float) -> np.ndarray:
-    """Errors of a depth camera: tilt, jitter of joints, limbs that freeze or go astray for a moment. (M,T,V,3)."""
+    """Add errors of a depth camera to joints (M,T,V,3): tilt, jitter, and limbs that briefly freeze or go astray."""
     joints = joints @ rotation(0, rng.normal(0, .04 * noise, 1))[0].T
     white = rng.normal(0, 1, joints.shape)
     slow = (white + np.roll(white, 1, 1) + np.roll(white, 2, 1) + np.roll(white, 3, 1)) / 2
@@ -90,23 +94,24 @@ def write_toy_store(path: str | os.PathLike, num_samples: int = 1600, seed: int 
                     noise: float = 1., clutter: float = 1., overwrite: bool = False) -> str:
     """Write a store of toy clips, balanced over actions and subjects.
 
-    Splits: ``train``/``test`` (= ``xsub_train``/``xsub_test``: odd/even subjects) and ``xview_train``/``xview_test``
-    (cameras 2 and 3 / camera 1).
+    The splits are ``train``/``test`` (the same as ``xsub_train``/``xsub_test``: odd/even subjects) and
+    ``xview_train``/``xview_test`` (cameras 2 and 3 / camera 1).
 
     Args:
-        path: Folder of the store.
-        num_samples: Number of clips; clip ``i`` depends on ``(seed, i)`` alone.
-        seed: Another seed, other clips of the same subjects.
+        path: Folder of the new store.
+        num_samples: Number of clips; clip ``i`` depends only on ``(seed, i)``.
+        seed: Random seed. Another seed gives other clips of the same subjects.
         subjects: Number of subjects, at least 2.
-        noise: Scale of the sensor's errors.
+        noise: Scale of the sensor errors.
         clutter: Scale of the idle motions.
-        overwrite: Replace a store that is there.
+        overwrite: Replace an existing store.
 
     Returns:
-        The path.
+        The path of the store.
     """
     if subjects < 2 or num_samples < 1:
-        raise UserError(f'toy data: num_samples={num_samples}, subjects={subjects}; at least 1 clip and 2 subjects')
+        raise UserError(f'toy data: num_samples={num_samples}, subjects={subjects}; expected at least 1 clip '
+                        'and 2 subjects')
     splits: dict[str, list[str]] = {
         name: [] for name in ('train', 'test', 'xsub_train', 'xsub_test', 'xview_train', 'xview_test')}
     taken: dict[tuple, int] = {}

@@ -1,4 +1,4 @@
-"""Deterministic transforms of single samples, run once per data set."""
+"""Deterministic transforms of single samples. They run once per data set."""
 from mmskelssl.datasets.transforms.fill_unseen import FillUnseen
 from mmskelssl.datasets.transforms.pre_normalize import PreNormalize3D
 from mmskelssl.datasets.transforms.skeleton import (

@@ -1,4 +1,4 @@
-"""The normalisation of 3D skeletons that pyskl's recipes begin with."""
+"""The normalisation of 3D skeletons at the start of pyskl's recipes."""
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -9,9 +9,9 @@ _AXES = {'x': (1., 0., 0.), 'y': (0., 1., 0.), 'z': (0., 0., 1.)}
 
 
 def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(3, 3) matrix of the shortest rotation from one direction to another (Rodrigues).
+    """Return the (3, 3) matrix of the shortest rotation from one direction to another (Rodrigues' formula).
 
-    Identity where it is not defined: a vector shorter than 1e-6, or directions that are parallel or opposite.
+    The result is the identity if ``source`` is shorter than 1e-6, or if the directions are parallel or opposite.
     """
     length = np.sqrt(source @ source)
     if length < 1e-6:
@@ -30,21 +30,22 @@ def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class PreNormalize3D(BaseTransform):
-    """Drop empty frames, move the first body's middle to the origin, and turn its spine upright, its shoulders to x.
+    """Drop empty frames, centre the first body, rotate its spine upright and align its shoulders with the x axis.
 
-    One rigid motion serves the whole clip, taken from its first frame. Of two persons the one who is there in more
-    frames comes first, and only frames with that person remain. A joint at the origin counts as not seen and stays
-    there. As pyskl's transform of this name (Duan et al., ACM MM 2022), but for what is up: its z, our y.
+    One rigid motion, computed from the first frame, is applied to the whole clip. If there are two persons, the one
+    visible in more frames comes first, and only frames with that person are kept. A joint at the origin counts as
+    missing and stays there. This is pyskl's transform of the same name (Duan et al., ACM MM 2022), except that the
+    default up axis is y and pyskl's is z.
 
     Required keys: keypoint, of one or two persons. Modified: keypoint, total_frames. Added: num_frames, body_center.
 
     Args:
-        centre: Joint that goes to the origin.
-        spine: (bottom, top) joints. These defaults are NTU RGB+D's; name those of another layout.
-        shoulders: (right, left) joints; default the layout's.
-        up: Axis along which the spine is turned. The augmentations take y; with ``z`` the result is pyskl's.
-        align_centre: Move the body.
-        align_spine: Turn it.
+        centre: Joint to move to the origin.
+        spine: (bottom, top) joints. The defaults fit NTU RGB+D; set them for other layouts.
+        shoulders: (right, left) joints. Default: the shoulders of the layout.
+        up: Axis that the spine is aligned with. The augmentations expect y; ``z`` reproduces pyskl's result.
+        align_centre: Whether to move the body.
+        align_spine: Whether to rotate the body.
     """
 
     def __init__(self, centre: int = 1, spine: tuple[int, int] = (0, 1), shoulders: tuple[int, int] | None = None,
@@ -59,11 +60,11 @@ class PreNormalize3D(BaseTransform):
         keypoint, name = results['keypoint'], results.get('frame_dir')
         if keypoint.ndim != 4 or keypoint.shape[0] > 2 or keypoint.shape[-1] != 3:
             raise UserError(f'sample {name}: PreNormalize3D needs one or two persons in 3D, (M, T, V, 3), not '
-                            f'{keypoint.shape}; put SelectPersons before it')
+                            f'{keypoint.shape}; add SelectPersons before it')
         joints = [self.centre, *self.spine, *(self.shoulders or results['layout'].shoulders)]
         if max(joints) >= keypoint.shape[2]:
-            raise UserError(f'sample {name}: PreNormalize3D asks for joint {max(joints)} of {keypoint.shape[2]}; '
-                            'give it the centre, spine and shoulders of this layout')
+            raise UserError(f'sample {name}: PreNormalize3D uses joint {max(joints)} of {keypoint.shape[2]}; '
+                            'set centre, spine and shoulders for this layout')
         there = (np.abs(keypoint) > 1e-8).any((2, 3))  # (M, T)
         if not there.any():
             raise UserError(f'sample {name}: every coordinate is zero, there is no body in it')

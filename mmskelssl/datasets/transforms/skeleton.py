@@ -1,8 +1,8 @@
-"""Deterministic transforms. A sample is a dict with
+"""Deterministic transforms. A sample is a dict with the keys
 
-    keypoint (M, T, V, C) float32, total_frames (int), frame_dir (its id), layout (SkeletonLayout),
-    num_frames (int), from the first transform on that asks: the real frames, which stand at the beginning,
-    scores (M, T, V) float32, of a store that has them, as they are in the store.
+    keypoint (M, T, V, C) float32, total_frames (int), frame_dir (sample id), layout (SkeletonLayout),
+    num_frames (int): number of real frames, which come first. The first transform that needs it adds it.
+    scores (M, T, V) float32, unchanged from the store; only for stores with scores.
 """
 import numpy as np
 import torch
@@ -13,17 +13,17 @@ from mmskelssl.alignment import align_sequence, align_shoulders, centre_frames
 from mmskelssl.errors import UserError
 from mmskelssl.registry import TRANSFORMS
 
-MAX_FRAMES, MAX_PERSONS = 1 << 14, 32  # of a preprocessed clip: a checkpoint may ask for any number
+MAX_FRAMES, MAX_PERSONS = 1 << 14, 32  # of a preprocessed clip; a checkpoint could request any number
 
 
 def _within(what: str, value: int, largest: int) -> int:
     if type(value) is not int or not 1 <= value <= largest:
-        raise UserError(f'{what} is {value!r}; it is a whole number from 1 to {largest}')
+        raise UserError(f'{what} is {value!r}; it must be an integer from 1 to {largest}')
     return value
 
 
 def _as_clip(keypoint: np.ndarray) -> Tensor:
-    """(M, T, V, C) array -> (1, C, T, V, M) tensor."""
+    """Convert an array (M, T, V, C) to a tensor (1, C, T, V, M)."""
     return torch.from_numpy(np.ascontiguousarray(keypoint)).permute(3, 1, 2, 0).unsqueeze(0)
 
 
@@ -33,14 +33,14 @@ def _as_keypoint(clip: Tensor) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class SelectPersons(BaseTransform):
-    """Keep a fixed number of persons, adding all-zero ones where there are fewer.
+    """Keep a fixed number of persons. Missing persons are filled with zeros.
 
     Required and modified keys: keypoint.
 
     Args:
-        max_persons: M.
-        by: ``file-order`` takes the first ones (AimCLR lineage); ``energy`` those who move most while they
-            are there.
+        max_persons: Number of persons M.
+        by: ``file-order`` keeps the first persons (AimCLR lineage); ``energy`` keeps those who move most while they
+            are visible.
     """
 
     def __init__(self, max_persons: int = 2, by: str = 'file-order'):
@@ -55,7 +55,7 @@ class SelectPersons(BaseTransform):
             energy = [clip[seen].std(0).sum() if seen.any() else 0 for clip, seen in zip(keypoint, there, strict=True)]
             keypoint = keypoint[np.argsort(np.negative(energy), kind='stable')]
         keypoint = keypoint[:self.max_persons]
-        # Not np.pad, which for so small an array takes longer than the rest of the pipeline's steps.
+        # np.pad is avoided: for such small arrays it takes longer than all other steps of the pipeline.
         results['keypoint'] = np.zeros((self.max_persons, *keypoint.shape[1:]), keypoint.dtype)
         results['keypoint'][:len(keypoint)] = keypoint
         return results
@@ -63,26 +63,29 @@ class SelectPersons(BaseTransform):
 
 @TRANSFORMS.register_module()
 class Center(BaseTransform):
-    """Subtract a joint from each frame and person (:func:`centre_frames`).
+    """Subtract a joint's position in each frame and for each person (:func:`centre_frames`).
 
     Required keys: keypoint, layout. Modified: keypoint. Added: num_frames.
 
     Args:
-        joint: Index; default the layout's centre joint.
+        joint: Joint index. Default: the layout's centre joint.
     """
 
     def __init__(self, joint: int | None = None):
         self.joint = joint
 
     def transform(self, results: dict) -> dict:
-        results.setdefault('num_frames', valid_frames(results))  # a centred joint 0 could be zero by chance
+        results.setdefault('num_frames', valid_frames(results))  # count first: centring may set joint 0 to zero
         results['keypoint'] = _as_keypoint(centre_frames(_as_clip(results['keypoint']), results['layout'], self.joint))
         return results
 
 
 @TRANSFORMS.register_module()
 class AlignShoulders(BaseTransform):
-    """Turn every frame to the front (:func:`align_shoulders`). Required keys: keypoint, layout. Modified: keypoint."""
+    """Rotate every frame to the front (:func:`align_shoulders`).
+
+    Required keys: keypoint, layout. Modified: keypoint.
+    """
 
     def transform(self, results: dict) -> dict:
         results['keypoint'] = _as_keypoint(align_shoulders(_as_clip(results['keypoint']), results['layout']))
@@ -91,13 +94,13 @@ class AlignShoulders(BaseTransform):
 
 @TRANSFORMS.register_module()
 class AlignSequence(BaseTransform):
-    """Move and turn the whole clip rigidly (:func:`align_sequence`).
+    """Translate and rotate the whole clip rigidly (:func:`align_sequence`).
 
     Required keys: keypoint, layout. Modified: keypoint. Added: num_frames.
 
     Args:
-        turn: Turn the clip to the front; without, it is moved only.
-        middle: Put the origin half-way between the persons instead of at the first one's hip.
+        turn: Rotate the clip to the front. If False, only translate it.
+        middle: Place the origin midway between the persons instead of at the first person's hip.
     """
 
     def __init__(self, turn: bool = True, middle: bool = False):
@@ -111,9 +114,12 @@ class AlignSequence(BaseTransform):
 
 
 def valid_frames(results: dict) -> int:
-    """Frames in which joint 0 of the first person is not at the origin, counted as in the published preprocessing.
+    """Count the frames in which joint 0 of the first person is not at the origin, as the published preprocessing does.
 
-    A gap inside a clip therefore shortens it. Where that joint is never seen, all frames count.
+    A gap inside a clip therefore shortens the clip. If the joint is never visible, all frames count.
+
+    Raises:
+        UserError: All coordinates of the sample are zero.
     """
     if not results['keypoint'].any():
         raise UserError(f'sample {results.get("frame_dir")}: every coordinate is zero, there is no body in it')
@@ -125,7 +131,7 @@ def valid_frames(results: dict) -> int:
 class ResizeFrames(BaseTransform):
     """Resize the valid frames to T by linear interpolation at half-pixel centres (docs/methods.md 0.1 step 4).
 
-    Required keys: keypoint. Modified: keypoint, total_frames, num_frames: all of the new frames are real.
+    Required keys: keypoint. Modified: keypoint, total_frames, num_frames. All new frames count as real.
     """
 
     def __init__(self, frames: int = 50):
@@ -145,9 +151,9 @@ class ResizeFrames(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PadFrames(BaseTransform):
-    """Keep the first T frames, adding zero frames where there are fewer, for encoders that take the true length.
+    """Keep the first T frames and pad shorter clips with zeros, for encoders that use the true length.
 
-    Required keys: keypoint. Modified: keypoint, total_frames, num_frames: up to the last frame with a body, at most T.
+    Required keys: keypoint. Modified: keypoint, total_frames, num_frames (up to the last frame with a body).
     """
 
     def __init__(self, frames: int = 300):
@@ -167,9 +173,9 @@ class PadFrames(BaseTransform):
 
 @TRANSFORMS.register_module()
 class FitRange(BaseTransform):
-    """Scale each clip so that its largest absolute coordinate is ``limit``: for targets in (-1, 1), as a GRU makes.
+    """Scale each clip to the largest absolute coordinate ``limit``, for models with outputs in (-1, 1) such as a GRU.
 
-    One factor for all axes, frames and persons: nothing is distorted, but the size of the body is lost.
+    One factor applies to all axes, frames and persons. It keeps proportions but loses the size of the body.
     Required and modified keys: keypoint.
     """
 
@@ -187,7 +193,7 @@ class FitRange(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackSkeleton(BaseTransform):
-    """Last of a pipeline. Required keys: keypoint. Added: inputs (C, T, V, M) float32, num_frames."""
+    """End a pipeline. Required keys: keypoint. Added: inputs (C, T, V, M) float32, num_frames."""
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']

@@ -163,7 +163,7 @@ def test_which_asf_belongs_to_a_recording(recordings, tmp_path):
     (raw / 'HDM_bd_clap_001_120.amc').write_bytes((raw / '07_01.amc').read_bytes())
     store, skipped = load(raw, tmp_path / 'two')
     assert store.ids == ['HDM_bd_clap_001_120'] and store.samples[0]['subject'] is None
-    assert skipped['07_01.amc'] == '07_0.asf: no asf file: no section :bonedata'
+    assert skipped['07_01.amc'] == '07_0.asf: not an asf file: section :bonedata is missing'
     assert skipped['08_01.amc'] == 'its name begins with that of no .asf file beside it'
     for file in raw.glob('*.asf'):
         file.unlink()
@@ -283,7 +283,7 @@ def test_both_kinds_in_one_folder_need_a_scale(recordings, tmp_path):
     with pytest.raises(UserError, match='in different units: give --scale'):
         load(raw, tmp_path / 's')
     store, skipped = load(raw, tmp_path / 's', scale=1.)
-    assert len(store) == 3 and skipped == {'b.bvh': 'no bvh file: it needs HIERARCHY and MOTION'}
+    assert len(store) == 3 and skipped == {'b.bvh': 'not a bvh file: it needs HIERARCHY and MOTION'}
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,4 +1,4 @@
-"""Motion capture files against a loop over frames with 4x4 matrices, cases known by hand, and random damage."""
+"""Motion capture files: comparison with loops over 4x4 matrices, hand-computed cases, and random damage."""
 import re
 
 import numpy as np
@@ -30,7 +30,7 @@ def shift(offset):
 
 
 def fixed_axes(order, angles):
-    """First about the first axis of the world, then the second, then the third."""
+    """Rotate about the first world axis, then the second, then the third."""
     matrix = np.eye(4)
     for axis, angle in zip(order, angles, strict=True):
         matrix = turn(axis, angle) @ matrix
@@ -38,7 +38,7 @@ def fixed_axes(order, angles):
 
 
 class RandomAcclaim:
-    """A random skeleton and motion, as text and as an oracle."""
+    """A random skeleton and motion, as text and as reference positions."""
 
     def __init__(self, seed, bones=12, frames=5, length=.45):
         rng = self.rng = np.random.default_rng(seed)
@@ -170,18 +170,18 @@ def test_acclaim_units_rates_and_line_ends():
 
 
 @pytest.mark.parametrize('change, reason', [
-    (lambda t: '', 'no asf file'), (lambda t: t.replace(':hierarchy', ':other'), 'no section :hierarchy'),
-    (lambda t: t.replace('length 0.45', 'length 0'), 'length unit 0 makes no sense'),
+    (lambda t: '', 'not an asf file'), (lambda t: t.replace(':hierarchy', ':other'), ':hierarchy is missing'),
+    (lambda t: t.replace('length 0.45', 'length 0'), 'length unit 0 is implausible'),
     (lambda t: t.replace('length 0.45', 'length nan'), 'NaN'),
     (lambda t: t.replace('angle deg', 'angle grad'), "'grad' is neither deg nor rad"),
-    (lambda t: t.replace('name bone3', 'name bone2'), "'bone2' stands twice"),
-    (lambda t: t.replace('     length ', '     longth '), 'no length'),
+    (lambda t: t.replace('name bone3', 'name bone2'), "'bone2' appears twice"),
+    (lambda t: t.replace('     length ', '     longth '), 'length is missing'),
     (lambda t: t.replace('direction ', 'direction 1e999 '), '4 numbers instead of 3'),
     (lambda t: t.replace('direction ', 'direction x'), 'could not convert'),
     (lambda t: t.replace('    dof ', '    dof l '), 'only rx, ry and rz'),
     (lambda t: t.replace('XYZ', 'XYY').replace('ZYX', 'XYY').replace('YXZ', 'XYY'), 'axis order'),
-    (lambda t: t.replace(' bone11', ''), 'bone .* (name|hangs from nothing)'),
-    (lambda t: t.replace('    root ', '    root ghost '), "'ghost' is no bone"),
+    (lambda t: t.replace(' bone11', ''), 'bone .* (name|has no parent)'),
+    (lambda t: t.replace('    root ', '    root ghost '), "'ghost' is not a bone"),
     (lambda t: t.replace('order T', 'order R'), 'order .* is not TX TY TZ'),
 ])
 def test_damaged_asf(change, reason):
@@ -190,14 +190,14 @@ def test_damaged_asf(change, reason):
 
 
 @pytest.mark.parametrize('change, reason', [
-    (lambda t: '', 'no frame'), (lambda t: 'no amc\n', 'no frame'), (lambda t: t[:-30], 'truncated|no whole frames'),
-    (lambda t: t + '6\n', 'no whole frames'), (lambda t: t.replace('\n3\n', '\n4\n'), 'not numbered'),
-    (lambda t: t.replace('\nbone', '\nbane'), 'is no bone'), (lambda t: t.replace('\n2\n', '\n-2\n'), 'no bone'),
-    (lambda t: t.replace('\nroot', '\nroot 1'), 'is no bone of the asf file, or follows'),
+    (lambda t: '', 'no frame'), (lambda t: 'no amc\n', 'no frame'), (lambda t: t[:-30], 'truncated|whole frames'),
+    (lambda t: t + '6\n', 'not whole frames'), (lambda t: t.replace('\n3\n', '\n4\n'), 'not numbered'),
+    (lambda t: t.replace('\nbone', '\nbane'), 'is not a bone'), (lambda t: t.replace('\n2\n', '\n-2\n'), 'not a bone'),
+    (lambda t: t.replace('\nroot', '\nroot 1'), 'is not a bone of the asf file, or the bone before'),
     (lambda t: re.sub(r'root \S+', 'root left', t), "root: could not convert .*'left'"),
-    (lambda t: ''.join(t.partition('\n2\n')[:2]) + t.partition('\n2\n')[2].replace('bone', 'bine', 1), 'another line'),
-    (lambda t: t.replace('\nroot ', '\nstem ', 1), 'is no bone|no line'),
-    (lambda t: t.replace(':DEGREES', ':DEGREES\n:SAMPLES-PER-SECOND 0'), '0 samples per second make no sense'),
+    (lambda t: ''.join(t.partition('\n2\n')[:2]) + t.partition('\n2\n')[2].replace('bone', 'bine', 1), 'a frame lacks'),
+    (lambda t: t.replace('\nroot ', '\nstem ', 1), 'is not a bone|is missing'),
+    (lambda t: t.replace(':DEGREES', ':DEGREES\n:SAMPLES-PER-SECOND 0'), '0 samples per second are implausible'),
     (lambda t: t.replace(':DEGREES', ':DEGREES\n:SAMPLES-PER-SECOND x'), 'samples per second: could not convert'),
 ])
 def test_damaged_amc(change, reason):
@@ -211,7 +211,7 @@ def test_damaged_amc(change, reason):
 # --- bvh -------------------------------------------------------------------------------------------------------------
 
 class RandomBvh:
-    """A random hierarchy and its motion, as text and as an oracle."""
+    """A random hierarchy and its motion, as text and as reference positions."""
 
     def __init__(self, seed, joints=9, frames=5):
         rng = np.random.default_rng(seed)
@@ -238,7 +238,7 @@ class RandomBvh:
         return [*lines, '}']
 
     def written(self, name):
-        """Joints in the order of the file."""
+        """Return the joints in file order."""
         return [name] + [other for child in self.names[1:] if self.parent[child] == name
                          for other in self.written(child)]
 
@@ -278,7 +278,7 @@ def test_bvh_against_matrices(seed):
 
 
 def test_bvh_by_hand():
-    """Zrotation Xrotation turns about z, then about the x axis that has moved along."""
+    """Zrotation Xrotation rotates about z, then about the rotated x axis."""
     text = """HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
         JOINT b { OFFSET 1 0 0 CHANNELS 3 Zrotation Xrotation Yrotation End Site { OFFSET 0 1 0 } } }
         MOTION Frames: 2 Frame Time: 0.04   5 0 0  90 0 0  0 0 0   0 0 0  90 90 0  0 0 0"""
@@ -289,15 +289,15 @@ def test_bvh_by_hand():
 
 
 @pytest.mark.parametrize('change, reason', [
-    (lambda t: '', 'no bvh file'), (lambda t: '\0' * 99, 'no bvh file'), (lambda t: t[:-40], 'truncated'),
-    (lambda t: t.replace('Frames: 5', 'Frames: 999999999999'), 'are not the 999999999999 frames'),
-    (lambda t: t.replace('Frames: 5', 'Frames: -5'), 'are not the -5'),
+    (lambda t: '', 'not a bvh file'), (lambda t: '\0' * 99, 'not a bvh file'), (lambda t: t[:-40], 'truncated'),
+    (lambda t: t.replace('Frames: 5', 'Frames: 999999999999'), 'do not match 999999999999 frames'),
+    (lambda t: t.replace('Frames: 5', 'Frames: -5'), 'do not match -5'),
     (lambda t: t.replace('Frames: 5', 'Frames:'), 'MOTION must begin'),
     (lambda t: t.replace('0.0083333', '0'), 'frame time of 0'), (lambda t: t.replace('0.0083333', 'inf'), 'NaN or Inf'),
-    (lambda t: t.replace('CHANNELS 3', 'CHANNELS 99'), "'99' channels"),
+    (lambda t: t.replace('CHANNELS 3', 'CHANNELS 99'), "channel count '99'"),
     (lambda t: t.replace('Xrotation', 'Wrotation'), 'channels'), (lambda t: t.replace('}', '', 1), 'not closed|place'),
-    (lambda t: t.replace('HIERARCHY', 'HIERARCHY }'), 'outside of the root'),
-    (lambda t: t.replace('JOINT Joint1', 'JOINT Joint0'), "'Joint0' stands twice"),
+    (lambda t: t.replace('HIERARCHY', 'HIERARCHY }'), 'outside the root'),
+    (lambda t: t.replace('JOINT Joint1', 'JOINT Joint0'), "'Joint0' appears twice"),
     (lambda t: t.replace('JOINT', 'ROOT', 1), 'out of place'),
     (lambda t: t.replace('OFFSET ', 'OFFSET x'), 'could not convert'),
     (lambda t: t.replace('OFFSET', 'UPSET', 1), "'UPSET' in the hierarchy"),
@@ -321,10 +321,10 @@ def test_what_would_not_fit_is_refused():
         resample(np.zeros((MAX_FRAMES // 10, 1, 3)), 1, 30)
 
 
-# --- damage at random ------------------------------------------------------------------------------------------------
+# --- random damage --------------------------------------------------------------------------------------------------
 
 def damaged(text):
-    """The text with spans cut out, doubled or overwritten."""
+    """Return the text with spans removed, doubled or overwritten."""
     words = st.sampled_from(['', 'nan', '1e999', '-1', '\0\xff', '{', '}', 'begin', 'end', ':root', 'JOINT', '\r\n',
                              '日本', '9' * 400, '1_0', 'root', 'MOTION', '1 2 3'])
     edit = st.tuples(st.integers(0, len(text)), st.integers(0, 60), words)
@@ -380,7 +380,7 @@ LIMBS = ['{}Shoulder', '{}Arm', '{}ForeArm', '{}Hand'], ['{}UpLeg', '{}Leg', '{}
 
 
 def named(left, right, form='{side}{joint}', limbs=LIMBS):
-    """A small body with names in one of the styles of the trade."""
+    """A small body with joint names in one of the common styles."""
     lines = ['HIERARCHY ROOT Hips { OFFSET 0 0 0 CHANNELS 1 Xrotation JOINT Spine { OFFSET 0 1 0 CHANNELS 0']
     for sign, side in ((1, left), (-1, right)):
         for joints in limbs:

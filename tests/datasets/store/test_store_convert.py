@@ -43,9 +43,9 @@ def test_a_2d_store_in_pixels(tmp_path, capsys):
 
 def test_a_conversion_that_cannot_be_leaves_nothing(tmp_path):
     path = write(tmp_path / 'ntu', 'ntu25')
-    with pytest.raises(UserError, match='nothing for nose'):
+    with pytest.raises(UserError, match='no counterpart for nose'):
         convert(path, str(tmp_path / 'out'), 'coco17')
-    with pytest.raises(UserError, match='nothing for left_hand'):
+    with pytest.raises(UserError, match='no counterpart for left_hand'):
         convert(write(tmp_path / 'coco', 'coco17'), str(tmp_path / 'out'), 'ntu25', 'refuse')
     assert sorted(file.name for file in tmp_path.iterdir()) == ['coco', 'ntu']
     convert(path, str(tmp_path / 'out'), 'coco17', 'repeat')
@@ -64,7 +64,7 @@ def test_pools_of_different_layouts(tmp_path):
         merge([one, two], str(tmp_path / 'pool'))
     with pytest.raises(UserError, match='--to or --names, not both'):
         merge([one, two], str(tmp_path / 'pool'), to='sbu15', names=True)
-    with pytest.raises(UserError, match='nothing for left_wrist'):
+    with pytest.raises(UserError, match='no counterpart for left_wrist'):
         merge([one, two], str(tmp_path / 'pool'), to='kinect20')
     merge([one, two], str(tmp_path / 'pool'), to='sbu15')
     pool, stores = SkeletonStore(tmp_path / 'pool'), [SkeletonStore(one), SkeletonStore(two)]

@@ -1,4 +1,4 @@
-"""The toy data: bodies that hold together, motions that are what they say, and a task neither trivial nor hopeless."""
+"""The toy data: constant bodies, motions that match their class, and a task of moderate difficulty."""
 import numpy as np
 import pytest
 
@@ -95,7 +95,7 @@ def test_two_persons_face_each_other(action):
 
 
 def test_raw_coordinates_tell_something_but_not_all():
-    """1-NN over subjects on root-centred, shoulder-aligned frames; the first frame alone tells next to nothing."""
+    """1-NN across subjects on root-centred, shoulder-aligned frames. The first frame alone is hardly informative."""
     features, first, labels, subjects = [], [], [], []
     for index in range(640):
         rng = np.random.default_rng([1, index])
