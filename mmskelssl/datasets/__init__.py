@@ -1,7 +1,7 @@
-"""Stores, data sets, deterministic transforms, importers.
+"""Stores, data sets, deterministic transforms and importers.
 
-The names below are imported when they are asked for: reading a store needs no torch. The registries know where the
-data set and the transforms are registered (:mod:`mmskelssl.registry`), so that configs find them by name.
+The names below are imported on first access, because reading a store does not need torch. The registries know the
+modules of the data set and the transforms (:mod:`mmskelssl.registry`), so configs find them by name.
 """
 import importlib
 

@@ -1,7 +1,7 @@
-"""Preprocessed arrays on disk: where they lie, whether they are what was written, and who may make them.
+"""The cache of preprocessed arrays: its location, integrity checks and locking.
 
-``KEY.npy`` and ``KEY.frames.npy`` belong together; ``KEY.json`` has the size and sha256 of each and appears last. They
-lie in a folder that only the user can write to (:class:`~mmskelssl.folders.OwnFolder`).
+``KEY.npy`` and ``KEY.frames.npy`` belong together. ``KEY.json`` holds the size and sha256 of each and is written last.
+The files are kept in a folder that only the user can write to (:class:`~mmskelssl.folders.OwnFolder`).
 """
 import errno
 import fcntl
@@ -24,17 +24,21 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR)
 
 
 def cached(store: str, data_hash: str, key: str, make: Callable, chosen: str | None = None):
-    """The arrays of a key, made by the first process that asks; others wait for it.
+    """Return the arrays of a key. The first process that needs them creates them, and others wait for it.
 
     Args:
-        store: Folder of the store; its folder ``cache`` is used if it is the user's own, else the user's cache
-            directory.
-        data_hash: Of the store, by which :func:`check_caches` finds what belongs to it.
-        make: ``make(folder, key)`` leaves the finished files ``KEY.npy.partial`` and ``KEY.frames.npy.partial``.
-        chosen: Another folder instead.
+        store: Folder of the store. Its subfolder ``cache`` is used if the user owns it; otherwise the user's cache
+            directory is used.
+        data_hash: Hash of the store. :func:`check_caches` uses it to find the arrays of the store.
+        key: Prefix of the file names.
+        make: ``make(folder, key)`` writes the finished files ``KEY.npy.partial`` and ``KEY.frames.npy.partial``.
+        chosen: Folder to use instead.
 
     Returns:
-        Clips, memory-mapped, and lengths.
+        Memory-mapped clips, and lengths.
+
+    Raises:
+        UserError: The folder cannot be used, or the disk is full.
     """
     places = [chosen] if chosen else [osp.join(store, 'cache'), user_cache()]
     for place in places:
@@ -43,10 +47,10 @@ def cached(store: str, data_hash: str, key: str, make: Callable, chosen: str | N
                 return read(folder, key) or _make(folder, data_hash, key, make)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise UserError(f'{place}: no room for the preprocessed clips ({error.strerror}): make room, or name '
-                                'another folder with data.cache_dir') from error
+                raise UserError(f'{place}: no room for the preprocessed clips ({error.strerror}): free some space, or '
+                                'set another folder with data.cache_dir') from error
             if error.errno not in _REFUSED or place == places[-1]:
-                raise UserError(f'{place} cannot be used for the preprocessed clips ({error.strerror}): name another '
+                raise UserError(f'{place} cannot be used for the preprocessed clips ({error.strerror}): set another '
                                 'folder with data.cache_dir') from error
 
 
@@ -58,7 +62,7 @@ def _make(folder: OwnFolder, data_hash: str, key: str, make: Callable):
     with locked(folder, f'{key}.lock'):
         if arrays := read(folder, key):
             return arrays
-        for name in (f'{key}.json', *(key + ending for ending in FILES)):  # what does not fit is made again
+        for name in (f'{key}.json', *(key + ending for ending in FILES)):  # invalid files are created again
             folder.remove(name)
         make(folder, key)
         files = {}
@@ -73,7 +77,7 @@ def _make(folder: OwnFolder, data_hash: str, key: str, make: Callable):
 
 
 def read(folder: OwnFolder, key: str):
-    """Clips and lengths of a key; None where they are not there, not whole, or not of the size that was written."""
+    """Return the clips and lengths of a key, or None if they are missing, incomplete or of unexpected size."""
     try:
         files = _about(folder, key)['files']
         arrays = []
@@ -86,7 +90,7 @@ def read(folder: OwnFolder, key: str):
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EINVAL):  # a link, a pipe: replaced, never followed
+        if error.errno in (errno.ELOOP, errno.EINVAL):  # links and pipes are replaced, never followed
             return None
         raise
 
@@ -100,18 +104,18 @@ def _about(folder: OwnFolder, key: str) -> dict:
 
 
 def map_array(file, dtype, mode: Literal['r', 'r+'] = 'r') -> np.memmap:
-    """Map the array of an open npy file, which has to be of this type and exactly as long as its header says."""
+    """Map the array of an open npy file. It must have this type and exactly the length stated in its header."""
     version = np.lib.format.read_magic(file)
     header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
     shape, fortran, found = header(file)
     size = int(np.prod(shape, dtype=object)) * found.itemsize
     if found != dtype or fortran or file.tell() + size != os.fstat(file.fileno()).st_size:
-        raise ValueError(f'an array of {found} and shape {shape}')
+        raise ValueError(f'unexpected array of {found} with shape {shape}')
     return np.memmap(file, dtype, mode, file.tell(), shape)
 
 
 def new_array(folder: OwnFolder, name: str, dtype, shape: tuple[int, ...]) -> np.memmap:
-    """A new npy file, mapped for writing; OSError where the disk has no room for all of it."""
+    """Create an npy file and map it for writing. Raises OSError if the disk has no room for the whole file."""
     with folder.create(name) as file:
         header = dict(descr=np.lib.format.dtype_to_descr(np.dtype(dtype)), fortran_order=False, shape=shape)
         np.lib.format.write_array_header_1_0(file, header)
@@ -127,14 +131,17 @@ def new_array(folder: OwnFolder, name: str, dtype, shape: tuple[int, ...]) -> np
 
 @contextmanager
 def locked(folder: OwnFolder, name: str) -> Iterator[None]:
-    """Hold a lock, for which others wait. It goes with the process; the empty file stays: others may have it open."""
+    """Hold a lock that other processes wait for.
+
+    The lock ends with the process. The empty file remains, because others may have it open.
+    """
     with folder.open(name, 'r+b', create=True) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def check_caches(store: str, data_hash: str) -> list[str]:
-    """Read the cached arrays of a store, remove those that are not what was written, and return their paths."""
+    """Read the cached arrays of a store, remove those changed since they were written, and return their paths."""
     wrong = []
     for place in (osp.join(store, 'cache'), user_cache()):
         if not osp.isdir(place):
@@ -144,7 +151,7 @@ def check_caches(store: str, data_hash: str) -> list[str]:
                 wrong += [osp.join(place, f'{key}.npy') for key in _keys(folder, data_hash)
                           if not _is_sound(folder, key)]
         except OSError:
-            continue  # not the user's own: never read
+            continue  # not owned by the user, so never read
     return wrong
 
 
@@ -159,7 +166,7 @@ def _keys(folder: OwnFolder, data_hash: str) -> Iterator[str]:
 
 
 def _is_sound(folder: OwnFolder, key: str) -> bool:
-    """Whether the arrays of a key have the hashes that were written; if not they are removed."""
+    """Return whether the arrays of a key match their recorded hashes. Remove them if not."""
     with locked(folder, f'{key}.lock'):
         try:
             for name, about in _about(folder, key)['files'].items():

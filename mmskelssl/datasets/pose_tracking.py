@@ -1,20 +1,20 @@
-"""Who is who from frame to frame: greedy nearest matching of detected persons."""
+"""Tracks detected persons across frames by greedy nearest matching."""
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-GATE = .5  # of a person's size: how far the joints may have moved, on average, since the person was seen last
-PATIENCE = 30  # frames for which a lost person is waited for
-MOST = 32  # persons of a frame, and persons waited for
+GATE = .5  # largest mean distance of the joints since the person's last detection, relative to the person's size
+PATIENCE = 30  # frames after which a lost person is given up
+MOST = 32  # limit for persons in a frame and for lost persons
 
 
 class Tracked(NamedTuple):
-    """Persons in order.
+    """Tracked persons.
 
     Args:
-        keypoints: (M,T,V,C), the one who shows most first; zeros where a person is not seen.
-        notes: What was left out, one text each.
+        keypoints: (M,T,V,C), the most visible person first; zeros in frames without the person.
+        notes: Descriptions of dropped detections.
     """
     keypoints: np.ndarray
     notes: list[str]
@@ -22,28 +22,32 @@ class Tracked(NamedTuple):
 
 def track_persons(frames: Iterable[np.ndarray], persons: int, scores: bool,
                   ids: Sequence[Sequence[int | str]] | None = None) -> Tracked:
-    """Put detections in order of persons.
+    """Assign detections to persons.
 
-    Where the detections have identities, these decide; where no frame shows more than one person, all are the same.
-    Else, in each frame, the pair of a known person and a detection whose joints are nearest (mean distance over the
-    joints that both show, relative to the person's size) is matched first, then the next one of those left, up to
-    :data:`GATE`. A detection without a match is a new person; a person not seen for :data:`PATIENCE` frames does not
-    come back. The ``persons`` that show most (sum of scores, or of joints where there are none) are kept.
+    Known identities are used if present. If no frame shows more than one person, all detections belong to one person.
+    Otherwise each frame is matched greedily: the known person and the detection with the nearest joints are matched
+    first, then the nearest pair of the rest, up to :data:`GATE`. The distance is the mean over the joints visible in
+    both, relative to the person's size. An unmatched detection becomes a new person. A person not seen for
+    :data:`PATIENCE` frames is never matched again. The most visible ``persons`` are kept, measured by the sum of scores
+    or, without scores, the number of joints.
 
     Args:
-        frames: Detections of each frame, (P,V,C), P of 0 and more; joints that are not seen are zero.
-        persons: M at most.
-        scores: Whether the last channel is a score and no coordinate.
-        ids: Identity of each detection of each frame, if they are known.
+        frames: Detections of each frame, (P,V,C) with P >= 0. Missing joints are zero.
+        persons: Largest number of persons M.
+        scores: Whether the last channel is a score rather than a coordinate.
+        ids: Identity of each detection in each frame, if known.
+
+    Returns:
+        The tracked persons and notes on dropped detections.
 
     Raises:
-        ValueError: There is nobody in any frame.
+        ValueError: No frame shows a person.
     """
     frames, notes = list(frames), []
     seen = [_shown(detections, scores).any(1) for detections in frames]
     if ids is not None and any(len(set(names)) < len(names) for names in ids):
         ids = None
-        notes.append('identities of persons are not unique within a frame, so they are matched by distance')
+        notes.append('identities of persons are not unique within a frame, so persons are matched by distance')
     if ids is not None:
         tracks = _by_identity(frames, seen, ids)
     elif max((there.sum() for there in seen), default=0) < 2:
@@ -51,7 +55,7 @@ def track_persons(frames: Iterable[np.ndarray], persons: int, scores: bool,
                    if there.any()]]
     else:
         tracks, crowded = _by_distance(frames, seen, scores)
-        notes += [f'{crowded} detections left out in frames of more than {MOST} persons'] * bool(crowded)
+        notes += [f'{crowded} detections dropped in frames with more than {MOST} persons'] * bool(crowded)
     tracks = [track for track in tracks if track]
     if not tracks:
         raise ValueError('nobody is seen in any frame')
@@ -61,7 +65,7 @@ def track_persons(frames: Iterable[np.ndarray], persons: int, scores: bool,
         for frame, joints in track:
             person[frame] = joints
     if left := tracks[persons:]:
-        notes.append(f'{len(left)} further persons left out, {sum(map(len, left))} detections (--persons)')
+        notes.append(f'{len(left)} further persons dropped, {sum(map(len, left))} detections (--persons)')
     return Tracked(joined, notes)
 
 
@@ -94,17 +98,17 @@ def _by_distance(frames: list, seen: list, scores: bool) -> tuple[list, int]:
 
 
 def _shown(people: np.ndarray, scores: bool) -> np.ndarray:
-    """(P,V): which joints are seen."""
+    """Return (P,V) bool: the visible joints."""
     return people[..., -1] > 0 if scores else (people != 0).any(-1)
 
 
 def _weight(people: np.ndarray, scores: bool) -> np.ndarray:
-    """(P,): how much of each person is seen."""
+    """Return (P,): how much of each person is visible."""
     return people[..., -1].clip(0).sum(1) if scores else _shown(people, scores).sum(1)
 
 
 def _matches(tracks: list, detections: np.ndarray, scores: bool) -> list[tuple[int, int]]:
-    """Pairs of a track and a detection, nearest first, each in one pair at most."""
+    """Match tracks and detections, nearest first. Each is in at most one pair."""
     if not tracks or not len(detections):
         return []
     last = np.stack([track[-1][1] for track in tracks])

@@ -1,4 +1,4 @@
-"""The deterministic pipeline over a whole store: in parts, on all cores, resumable."""
+"""Runs the deterministic pipeline over a whole store: in parts, on all cores, resumable."""
 from functools import lru_cache, partial
 
 import numpy as np
@@ -13,7 +13,7 @@ from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.parallel import FEW, WorkerDied, run_parallel
 from mmskelssl.registry import TRANSFORMS
 
-# Samples of a part: what a killed run loses at most, and what travels between processes at once.
+# Samples per part: the most that a killed run loses, and the unit of transfer between processes.
 PART = 256
 
 
@@ -21,21 +21,24 @@ def preprocess(store: SkeletonStore, pipeline: list[dict], folder: OwnFolder, ke
                jobs: int | None = None) -> None:
     """Run a pipeline over every sample and write two arrays, ``KEY.npy.partial`` and ``KEY.frames.npy.partial``.
 
-    What an earlier call had finished when its process was killed is not done again.
+    Parts finished by an earlier call whose process was killed are not computed again.
 
     Args:
-        store: Where the samples are.
+        store: Store with the samples.
         pipeline: Configs of transforms.
-        folder: Where to write (N, C, T, V, M) float32 and the true lengths, (N,) int64.
-        key: What the names of the files begin with.
-        jobs: Processes; default one a core for a large store.
+        folder: Output folder for the clips (N, C, T, V, M) float32 and the true lengths (N,) int64.
+        key: Prefix of the file names.
+        jobs: Number of processes. Default: one per core for a large store, otherwise one.
+
+    Raises:
+        UserError: The pipeline fails on a sample.
     """
     names = [f'{key}{ending}.partial' for ending in FILES]
     arrays = _resume(folder, names, len(store))
     todo = [range(i, min(i + PART, len(store))) for i in range(0, len(store), PART)]
     if arrays:
         todo = [part for part in todo if (arrays[1][part.start:part.stop] < 0).any()]
-    # Transforms from outside this package are registered in this process only.
+    # Transforms defined outside this package are registered only in this process.
     ours = all(getattr(TRANSFORMS.get(step['type']), '__module__', '').startswith('mmskelssl.') for step in pipeline)
     jobs = jobs if jobs and ours else None if ours and len(store) >= 40 * FEW else 1
     done = run_parallel(partial(_part, store.path, store.data_hash, pipeline), todo, jobs, chunk=1,
@@ -46,8 +49,8 @@ def preprocess(store: SkeletonStore, pipeline: list[dict], folder: OwnFolder, ke
             arrays = arrays or _create(folder, names, (len(store), *made.shape[1:]))
             check_shape(_name(store, part.start), made.shape[1:], arrays[0].shape[1:])
             arrays[0][part.start:part.stop] = made
-            arrays[1][part.start:part.stop] = true  # after the clips: it says that they are there
-    except WorkerDied:  # what is finished stays for the next try
+            arrays[1][part.start:part.stop] = true  # written after the clips, because it marks them as done
+    except WorkerDied:  # keep finished parts for the next attempt
         raise
     except UserError:
         for name in names:
@@ -60,7 +63,7 @@ def preprocess(store: SkeletonStore, pipeline: list[dict], folder: OwnFolder, ke
 
 
 def _resume(folder: OwnFolder, names: list[str], samples: int):
-    """The arrays of a run that was killed, writable; None where there are none, or they are cut off."""
+    """Return the writable arrays of a killed run, or None if there are none or they are truncated."""
     try:
         arrays = []
         for name, dtype in zip(names, DTYPES, strict=True):
@@ -74,13 +77,13 @@ def _resume(folder: OwnFolder, names: list[str], samples: int):
 def _create(folder: OwnFolder, names: list[str], shape: tuple) -> list[np.memmap]:
     clips, lengths = (new_array(folder, name, dtype, size) for name, dtype, size
                       in zip(names, DTYPES, (shape, shape[:1]), strict=True))
-    lengths[:] = -1  # still to be done
+    lengths[:] = -1  # marks unfinished samples
     return [clips, lengths]
 
 
 @lru_cache(maxsize=1)
 def _opened(path: str, data_hash: str) -> SkeletonStore:
-    """Each process opens a store once; one of another hash anew."""
+    """Open a store once per process, and again if its hash changes."""
     return SkeletonStore(path)
 
 
@@ -98,15 +101,15 @@ def _name(store: SkeletonStore, i: int) -> str:
 
 
 def check_shape(what: str, shape: tuple, first: tuple) -> None:
-    """Refuse preprocessed clips of different shapes: there are no batches of them."""
+    """Raise a UserError for clips of different shapes, which cannot form a batch."""
     if shape != first:
-        raise UserError(f'{what} has shape {shape} after preprocessing, the first one {first}: put SelectPersons, and '
-                        'ResizeFrames or PadFrames, into data.pipeline')
+        raise UserError(f'{what} has shape {shape} after preprocessing, but the first one has {first}: add '
+                        'SelectPersons, and ResizeFrames or PadFrames, to data.pipeline')
 
 
 def build_transform(pipeline: list[dict]) -> Compose:
-    """The transforms of a pipeline, one after another, for :func:`run_transform`."""
-    # Built here: mmcv's Compose looks in the root registry, which does not know our transforms.
+    """Build the transforms of a pipeline for :func:`run_transform`."""
+    # Build them here: mmcv's Compose uses the root registry, which does not know our transforms.
     return Compose([TRANSFORMS.build(step) for step in pipeline])
 
 
@@ -120,18 +123,22 @@ def run_transform(transform: Compose, keypoint: np.ndarray, layout: SkeletonLayo
     """Preprocess one clip.
 
     Args:
-        keypoint: (M, T, V, C) float32, left as it is.
-        layout: Of its joints.
-        name: Its id, for transforms.
-        what: What messages call it.
-        scores: (M, T, V) of its joints, where they are known.
+        transform: Result of :func:`build_transform`.
+        keypoint: (M, T, V, C) float32; not modified.
+        layout: Layout of its joints.
+        name: Sample id passed to the transforms.
+        what: Name of the clip in error messages.
+        scores: (M, T, V) scores of its joints, if known.
 
     Returns:
         ``inputs`` (C, T, V, M) float32 and ``num_frames``.
+
+    Raises:
+        UserError: The clip is not finite, or the pipeline fails on it.
     """
     keypoint = np.array(keypoint)
     if not np.isfinite(keypoint).all():
-        raise UserError(f'{what} holds NaN or Inf')
+        raise UserError(f'{what} contains NaN or Inf')
     given = dict(keypoint=keypoint, total_frames=keypoint.shape[1], frame_dir=name, layout=layout)
     try:
         sample = transform(given if scores is None else given | dict(scores=np.array(scores)))

@@ -1,4 +1,4 @@
-"""Data set over a store: preprocessing once, whole-batch reads afterwards."""
+"""The data set over a store: it preprocesses once and then reads whole batches."""
 import hashlib
 import inspect
 import json
@@ -17,42 +17,45 @@ from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
 
-# Part of the cache's key: raise it when a transform's result changes.
+# Part of the cache key. Increase it when the result of a transform changes.
 PREPROCESSING_VERSION = 3
 
 
-# In the root too: mmengine looks a collate function up there alone, whatever the default scope.
+# Also register it in the root: mmengine looks up collate functions only there, regardless of the default scope.
 @ROOT_FUNCTIONS.register_module(force=True)
 @FUNCTIONS.register_module()
 def whole_batch(batch: dict | list[dict]) -> dict:
-    """Collate function for data sets whose ``__getitems__`` already returns a batch; a wrapper's list is stacked."""
+    """Collate function for data sets whose ``__getitems__`` returns a batch. Lists from wrappers are stacked."""
     return batch if isinstance(batch, dict) else default_collate(batch)
 
 
-# What a config's ``data`` says besides the data set's arguments, and the key for what is known of the data themselves.
-# ``held_out`` is an argument in pre-training alone.
+# Keys of a config's ``data`` that are not arguments of the data set, and the key for facts about the data themselves.
+# ``held_out`` is an argument only in pre-training.
 _SPLITS, ABOUT = ('split', 'train_split', 'test_split', 'prepare', 'held_out'), 'about'
-_OLD_ABOUT = ('data_hash', 'layout')  # they lay among the arguments in the checkpoints of version 0.1.0
+_OLD_ABOUT = ('data_hash', 'layout')  # stored among the arguments in checkpoints of version 0.1.0
 
 
 def describe_data(data: Mapping, **about) -> dict:
-    """A description of data for checkpoints: the arguments of the data set, and under ``about`` what they are like."""
+    """Describe data for checkpoints: the arguments of the data set, and facts about the data under ``about``."""
     return {**{key: value for key, value in data.items() if key != ABOUT}, ABOUT: about}
 
 
 def about_data(data: Mapping) -> dict:
-    """What a description says of the data themselves: ``layout``, ``data_hash``. Older checkpoints are understood."""
+    """Return the facts in a description, such as ``layout`` and ``data_hash``. Older checkpoints are supported."""
     if ABOUT in data:
         return dict(data[ABOUT])
     return {key: data[key] for key in _OLD_ABOUT if key in data}
 
 
 def dataset_config(data: Mapping, split: str) -> dict:
-    """Config of the data set that ``data`` describes: ``type`` (default SkeletonDataset), store, pipeline and all else
-    that its class takes, the same for every split.
+    """Return the config of the data set that ``data`` describes.
+
+    It contains ``type`` (default SkeletonDataset), store, pipeline and all other arguments of the class. Only ``split``
+    differs between splits.
 
     Args:
-        data: A config's ``data``, or a description in a checkpoint (:func:`describe_data`).
+        data: A config's ``data``, or a description from a checkpoint (:func:`describe_data`).
+        split: Name of the split.
     """
     other = {*_SPLITS, ABOUT} if ABOUT in data else {*_SPLITS, *_OLD_ABOUT}
     arguments = {key: value for key, value in data.items() if key not in other}
@@ -61,27 +64,31 @@ def dataset_config(data: Mapping, split: str) -> dict:
 
 @DATASETS.register_module()
 class SkeletonDataset(Dataset):
-    """Samples of one split, preprocessed.
+    """Preprocessed samples of one split.
 
-    The deterministic pipeline runs over the whole store once. Its result is kept beside the store as one array under
-    the hash of store and pipeline, memory-mapped and shared by all workers and ranks; a batch is one indexed read.
+    The deterministic pipeline runs over the whole store once. The result is cached next to the store as one array,
+    named after the hash of store and pipeline. All workers and ranks share the memory-mapped array, and a batch is one
+    indexed read.
 
     Args:
         store: Folder of a :class:`SkeletonStore`.
         split: Name of a split, or ``all``.
-        pipeline: Configs of transforms; the last is PackSkeleton.
-        cache_dir: Where the preprocessed array is kept; default: the store's folder ``cache`` or, where that is not the
-            user's own, ``mmskelssl`` in the user's cache directory.
-        resident: ``device`` keeps the split's clips on the device that trains, where batches are gathered then, instead
-            of reading them from the mapped array. No data workers then. Other splits and later evaluation read as ever.
-        held_out: Number of clips, evenly spaced over the split, that are kept apart from the rest.
-        part: ``rest`` or ``held_out``: which of the two this data set has.
+        pipeline: Configs of transforms. The last one is PackSkeleton.
+        cache_dir: Folder of the preprocessed array. Default: the store's folder ``cache`` or, if the user does not own
+            it, ``mmskelssl`` in the user's cache directory.
+        resident: ``device`` keeps the split's clips on the training device and gathers batches there instead of reading
+            the mapped array. It excludes data workers. Other splits and later evaluation are not affected.
+        held_out: Number of clips, evenly spaced over the split, to hold out.
+        part: Part of the split in this data set: ``rest`` or ``held_out``.
+
+    Raises:
+        UserError: The store, the split or an argument is invalid.
     """
 
     def __init__(self, store: str, split: str, pipeline: list[dict], cache_dir: str | None = None,
                  resident: str | None = None, held_out: int = 0, part: str = 'rest'):
         if resident not in (None, 'device'):
-            raise UserError(f"data.resident is {resident!r}; it is 'device' or None")
+            raise UserError(f"data.resident is {resident!r}; it must be 'device' or None")
         self.store, self.split, self.pipeline, self.cache_dir = SkeletonStore(store), split, pipeline, cache_dir
         self.positions = _part(self.store.split(split), held_out, part)
         self.labels = self.store.labels[self.positions]
@@ -98,23 +105,23 @@ class SkeletonDataset(Dataset):
                              data_hash=self.store.data_hash, split=split)
 
     def __getstate__(self):
-        # The arrays stay: a started (not forked) worker maps the files itself.
+        # The arrays are not pickled: a spawned worker maps the files itself.
         return {**self.__dict__, 'clips': None, 'num_frames': None, 'held': None}
 
     def __setstate__(self, state: dict):
         self.__dict__.update(state)
         if self.store.data_hash != self.metainfo['data_hash']:
-            raise UserError(f'{self.store.path} has changed while it was in use: start again')
+            raise UserError(f'{self.store.path} has changed while in use: start again')
         self.clips, self.num_frames = preprocessed(self.store, self.pipeline, self.cache_dir)
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def __getitems__(self, indices: list[int]) -> dict:
-        """A batch: ``inputs`` (B, C, T, V, M) float32; ``data_samples`` with index, num_frames and, if known, label."""
+        """Return a batch: ``inputs`` (B, C, T, V, M) float32; ``data_samples`` with index, num_frames and any label."""
         chosen = np.asarray(indices)
         rows = self.positions[chosen]
-        if self.resident and self.held is None:  # not before: a subclass may narrow the positions first
+        if self.resident and self.held is None:  # only now, because a subclass may narrow the positions first
             self.held = torch.from_numpy(self.clips[self.positions]).to(get_device())
         inputs = torch.from_numpy(self.clips[rows]) if self.held is None else self.held[torch.from_numpy(chosen)]
         samples = dict(index=torch.from_numpy(rows), num_frames=torch.from_numpy(self.num_frames[rows]))
@@ -123,13 +130,13 @@ class SkeletonDataset(Dataset):
         return dict(inputs=inputs, data_samples=samples)
 
     def __getitem__(self, index: int) -> dict:
-        """One sample, as in a batch but without the first axis."""
+        """Return one sample, as in a batch but without the first axis."""
         batch = self.__getitems__([index])
         return dict(inputs=batch['inputs'][0], data_samples={k: v[0] for k, v in batch['data_samples'].items()})
 
 
 def _part(positions: np.ndarray, held_out: int, part: str) -> np.ndarray:
-    """The clips of a split that are held out, or the rest of them."""
+    """Select the held-out clips of a split, or the rest."""
     if type(held_out) is not int or not 0 <= held_out < len(positions):
         raise UserError(f'data.held_out is {held_out!r}; it must be an integer from 0 to {len(positions) - 1}, as the '
                         f'split has {len(positions)} clips')
@@ -139,10 +146,10 @@ def _part(positions: np.ndarray, held_out: int, part: str) -> np.ndarray:
 
 
 def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | None = None, jobs: int | None = None):
-    """Clips of the whole store (N, C, T, V, M), memory-mapped, and their true lengths (N,).
+    """Return memory-mapped clips of the whole store (N, C, T, V, M) and their true lengths (N,).
 
-    The first process that asks makes them, on all cores where the store is large; others wait for it. What it had
-    finished when it was killed is not done again.
+    The first process that needs them computes them, on all cores for a large store, and others wait for it. If it is
+    killed, the next process continues with the unfinished parts.
     """
     plain = json.dumps(pipeline, sort_keys=True, default=list) + _plugin_code(pipeline)
     key = hashlib.sha256(f'{PREPROCESSING_VERSION} {store.data_hash} {plain}'.encode()).hexdigest()[:16]
@@ -151,13 +158,13 @@ def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | No
 
 
 def _plugin_code(pipeline: list[dict]) -> str:
-    """Hashes of the files of transforms from outside this package: whoever edits one gets a new cache."""
+    """Return hashes of the source files of external transforms, so that an edited transform gets a new cache."""
     hashes = []
     for step in pipeline:
         kind = TRANSFORMS.get(step['type'])
         if kind is not None and not kind.__module__.startswith('mmskelssl.'):
             try:
                 hashes.append(file_hash(inspect.getfile(kind)))
-            except (OSError, TypeError):  # typed at a prompt
+            except (OSError, TypeError):  # defined at a prompt
                 pass
     return ' '.join(hashes)

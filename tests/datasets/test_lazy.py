@@ -1,4 +1,4 @@
-"""mmskelssl.datasets imports what is asked for, and configs find its types by name all the same."""
+"""mmskelssl.datasets imports names on first access, and configs still find its types by name."""
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ assert roots.FUNCTIONS.get('mmskelssl.whole_batch')
 
 @pytest.mark.slow
 def test_a_config_that_imports_the_packages_finds_their_types():
-    """In a fresh process, where nothing else has imported them."""
+    """Run in a fresh process, in which nothing else has imported them."""
     done = subprocess.run([sys.executable, '-c', CODE], capture_output=True, text=True, timeout=300,
                           cwd=Path(__file__).resolve().parents[2])
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""Persons over frames: crossings, gaps, comings and goings."""
+"""Tracking of persons: crossings, gaps, arrivals and departures."""
 import numpy as np
 import pytest
 
@@ -44,7 +44,7 @@ def test_a_person_who_is_lost_for_a_while(gap, persons):
 
 
 def test_one_person_at_a_time_is_the_same_person():
-    """However long the gap and far the jump: nothing in the data says that it is somebody else."""
+    """Regardless of gap and jump, nothing in the data indicates another person."""
     frames = [body(0)[None], *[np.zeros((0, 17, 3))] * (PATIENCE + 9), body(900)[None], body(1)[None]]
     got, notes = track_persons(frames, 2, scores=True)
     assert got.shape == (1, PATIENCE + 12, 17, 3) and not notes
@@ -53,9 +53,9 @@ def test_one_person_at_a_time_is_the_same_person():
 
 def test_what_is_left_out_is_counted():
     frames = frames_of(*[[body(0), body(900), body(1800)]] * 3)
-    assert track_persons(frames, 1, scores=True).notes == ['2 further persons left out, 6 detections (--persons)']
+    assert track_persons(frames, 1, scores=True).notes == ['2 further persons dropped, 6 detections (--persons)']
     crowd = frames_of([body(300 * i) for i in range(40)])
-    assert '8 detections left out in frames of more than 32 persons' in track_persons(crowd, 40, True).notes
+    assert '8 detections dropped in frames with more than 32 persons' in track_persons(crowd, 40, True).notes
 
 
 def test_identities_decide_unless_they_are_not_unique():
@@ -76,9 +76,9 @@ def test_somebody_far_away_is_somebody_else():
 def test_hidden_joints_neither_count_nor_disturb():
     frames = frames_of([body(0, drop=range(8))], [body(2, drop=range(8, 12))], [body(4, drop=range(17))], [body(4)])
     got = track_persons(frames, 2, scores=True).keypoints
-    assert len(got) == 1 and not got[0, 2].any()  # who shows nothing is nobody
+    assert len(got) == 1 and not got[0, 2].any()  # a person without visible joints is dropped
     apart = track_persons(frames_of([body(0, drop=range(8))], [body(0, drop=range(8, 17))]), 2, scores=True)
-    assert len(apart) == 2  # nothing in common: nothing to match
+    assert len(apart) == 2  # no common joints, so no match
 
 
 def test_three_coordinates_without_scores():
@@ -90,7 +90,7 @@ def test_three_coordinates_without_scores():
 
 
 def test_greedy_takes_the_nearest_pair_first():
-    """The nearest of all pairs first, and then what is left, though other pairs would be nearer together."""
+    """The nearest pair is matched first, then the rest, even if other pairs have a smaller total distance."""
     far = .45 * np.linalg.norm(np.ptp(SHAPE, axis=0))
     got = track_persons(frames_of([body(0), body(40)], [body(35), body(far)]), 2, scores=True).keypoints
     assert {round(float(person[0, 0, 0] - SHAPE[0, 0] - 1)): round(float(person[1, 0, 0] - SHAPE[0, 0] - 1))

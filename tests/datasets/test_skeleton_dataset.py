@@ -1,4 +1,4 @@
-"""The data set: what it reads is the store's, it preprocesses once, and mmengine's loader takes it as it is."""
+"""The data set: it reads the store's samples, preprocesses once, and works with mmengine's loader."""
 import json
 import os
 import pickle
@@ -136,7 +136,7 @@ def test_the_pipeline_runs_once(store, monkeypatch):
 
 
 def test_a_killed_run_goes_on_where_it_stopped(store, monkeypatch):
-    """SIGKILL after the second of six parts, for real; then the rest alone is done, and the result is the same."""
+    """After a SIGKILL at the second of six parts, only the rest is computed, and the result is the same."""
     code = f"""
 import os, signal
 from mmskelssl.datasets import SkeletonDataset, preprocessing
@@ -172,7 +172,7 @@ def test_processes_make_what_one_makes(store, monkeypatch):
 
 def test_a_failure_leaves_no_cache(store):
     name = set_rows(store, 17, np.nan)
-    with pytest.raises(UserError, match=f'tiny: sample {name} holds NaN'):
+    with pytest.raises(UserError, match=f'tiny: sample {name} contains NaN'):
         SkeletonDataset(store, 'train', PIPELINE)
     assert [name for name in os.listdir(store / 'cache') if not name.endswith('.lock')] == []
     set_rows(store, 17, 0)
@@ -182,7 +182,7 @@ def test_a_failure_leaves_no_cache(store):
 
 
 def test_two_builders_at_once_do_not_disturb_each_other(store, monkeypatch):
-    """The second waits for the first and takes what it made."""
+    """The second process waits for the first and uses its result."""
     real, runs, datasets, failures = module.preprocess, [], [], []
 
     def slow(*args):

@@ -84,7 +84,8 @@ def test_mirrored_clips_become_mirrored_clips():
 
 def test_refusals_say_what_is_missing_and_what_can_be_done():
     with pytest.raises(UserError, match="'ntu25' cannot be converted to 'coco17': it has no counterpart for nose, "
-                                        r'left_eye, right_eye, left_ear, right_ear: let them repeat .*\(--missing repeat\), or choose .*'):
+                                        'left_eye, right_eye, left_ear, right_ear: '
+                                        r'let them repeat .*\(--missing repeat\), or choose .*'):
         convert_layout(clip_of('ntu25'), 'ntu25', 'coco17')
     with pytest.raises(UserError, match='counterpart for hip_centre, spine, .* and 17 more: choose one .*: shrec22$'):
         convert_layout(clip_of('hand21'), 'hand21', 'ntu25', missing='repeat')

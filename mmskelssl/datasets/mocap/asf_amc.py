@@ -135,8 +135,8 @@ def _hierarchy(lines: list[list[str]], skeleton: Acclaim) -> None:
 def read_amc(text: str, skeleton: Acclaim) -> Motion:
     """Read the joint positions of an .amc file in metres.
 
-    The rate is that of ``:SAMPLES-PER-SECOND`` (HDM05). Without it the rate is None: CMU states its rate of 120 only in the
-    documentation.
+    The rate is that of ``:SAMPLES-PER-SECOND`` (HDM05). Without it the rate is None: CMU states its rate of 120 in its
+    documentation only.
 
     Raises:
         ValueError: The file is damaged; the message names the fault.

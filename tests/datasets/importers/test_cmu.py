@@ -199,7 +199,7 @@ def test_bad_options(recordings, tmp_path):
 
 def test_noise_cannot_be_written_as_rigid_bones(tmp_path):
     clip = toy_clip(0, 0)
-    with pytest.raises(UserError, match='changes its length.*without noise'):
+    with pytest.raises(UserError, match='changes its length.*noise-free'):
         write_asf_amc(str(tmp_path), 1, [clip + np.random.default_rng(0).normal(0, .01, clip.shape)])
 
 

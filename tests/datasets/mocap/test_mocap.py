@@ -321,7 +321,7 @@ def test_what_would_not_fit_is_refused():
         resample(np.zeros((MAX_FRAMES // 10, 1, 3)), 1, 30)
 
 
-# --- random damage --------------------------------------------------------------------------------------------------
+# --- random damage ---------------------------------------------------------------------------------------------------
 
 def damaged(text):
     """Return the text with spans removed, doubled or overwritten."""
