@@ -40,7 +40,7 @@ def test_a_threshold_and_frames_without_the_person():
         FillUnseen(score=.3).transform(sample([[0., 1]]))
     with pytest.raises(UserError, match='put FillUnseen first in data.pipeline'):
         FillUnseen().transform(sample([[0., 1]]) | dict(scores=np.ones((2, 1, 2))))
-    with pytest.raises(UserError, match='score must be a number from 0 on'):
+    with pytest.raises(UserError, match='score must be a non-negative number'):
         FillUnseen(score=-1)
 
 

@@ -142,14 +142,14 @@ def test_splits(own_store, lost, record_property):
     index = Path(own_store) / 'index.json'
     content = json.loads(index.read_text())
     first, second = content['splits']['train'][:2]
-    for ids, message in (([], 'is empty'), (['nobody'], 'names 1 samples that are not there'),
+    for ids, message in (([], 'is empty'), (['nobody'], 'names 1 unknown samples'),
                          ([first, second, first], 'names a sample twice')):
         index.write_text(json.dumps({**content, 'splits': dict(content['splits'], train=ids)}))
         with pytest.raises(UserError, match=message):
             config(own_store)
     content['samples'][1]['id'] = content['samples'][0]['id']
     index.write_text(json.dumps(content))
-    with pytest.raises(UserError, match='stands twice'):
+    with pytest.raises(UserError, match='appears twice'):
         SkeletonStore(own_store).positions  # noqa: B018
     train = Features(np.eye(3, dtype=np.float32), np.arange(3), ['a', 'b', 'c'])
     with pytest.raises(UserError, match='sample b is in the training and the test split'):

@@ -53,7 +53,7 @@ def test_names_of_a_store(tmp_path, named_store, name, capsys, lost):
     checkpoint, out = save(tmp_path / 'a.pth', store), tmp_path / 'eval' / 'deep' / 'out'
     before = everything(tmp_path)
     if not name.isprintable():
-        with pytest.raises(UserError, match='is no name'):
+        with pytest.raises(UserError, match='is not a valid name'):
             evaluate_checkpoints([checkpoint], ['knn'], str(out), device='cpu')
         assert everything(tmp_path) == before
         return

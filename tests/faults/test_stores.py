@@ -214,9 +214,9 @@ COLUMNS = pytest.mark.fault('F42', 'an index.npz whose labels, splits and offset
                                         ('subject', lambda old: old * 0)])
 def test_false_columns_are_found(fresh_store, lost, key, value):
     forge(fresh_store, **{key: value})
-    with pytest.raises(UserError, match='index.npz says otherwise than index.json'):
+    with pytest.raises(UserError, match='index.npz differs from index.json'):
         SkeletonStore(fresh_store).verify_hash()  # before every training
-    assert 'index.npz says otherwise' in [fault for fault in verify(fresh_store) if fault.fatal][0].what
+    assert 'index.npz differs from index.json' in [fault for fault in verify(fresh_store) if fault.fatal][0].what
     lost('nothing')
 
 
@@ -293,11 +293,11 @@ def sample(i, **values):
 
 @INDEX
 @pytest.mark.parametrize('change, message', [
-    (lambda index: index.update(samples=None), 'samples: null is no list'),
+    (lambda index: index.update(samples=None), 'samples: null is not a list'),
     (lambda index: index.update(samples=[]), 'no list of samples'),
     (lambda index: index.update(samples=[None]), 'sample 0 is null'),
-    (lambda index: index.update(classes=5), 'classes: 5 is no list of names'),
-    (lambda index: index.update(classes=['a', 1]), 'classes: 1 is no name'),
+    (lambda index: index.update(classes=5), 'classes: 5 is not a list of names'),
+    (lambda index: index.update(classes=['a', 1]), 'classes: 1 is not a valid name'),
     (lambda index: index.update(channels=True), 'channels true'),
     (lambda index: index.update(channels=10 ** 30), 'channels a number of 100 bits'),
     (lambda index: index.update(version=3), 'version 3'),
@@ -309,14 +309,14 @@ def sample(i, **values):
     (lambda index: index.update(provenance=[]), 'provenance'),
     (lambda index: index.update(provenance=dict(skipped=[1])), 'skipped'),
     (lambda index: index.update(splits=None), 'splits'), (lambda index: index.update(splits=dict(a=1)), 'split "a"'),
-    (lambda index: index['splits'].update({'\x1b[31m': []}), 'splits: "\\\\u001b[31m" is no name'),
+    (lambda index: index['splits'].update({'\x1b[31m': []}), 'splits: "\\\\u001b[31m" is not a valid name'),
     (sample(3, label=1.5), 'label 1.5'), (sample(3, label=True), 'label true'), (sample(3, label=-7), 'label -7'),
     (sample(3, label=1 << 40), 'label 1099511627776'), (sample(3, label='walk'), 'label "walk"'),
     (sample(3, subject=-1), 'subject -1'), (sample(3, persons=-1), 'persons is -1'),
     (sample(3, persons=10 ** 100), 'persons is a number of 333 bits'), (sample(3, frames=0), 'frames is 0'),
     (sample(3, frames=1.0), 'frames is 1.0'), (sample(3, offset=-5), 'offset is -5'),
-    (sample(3, offset=1), 'offset 1 does not follow'), (sample(3, id=5), 'its id 5 is no name'),
-    (sample(3, id='a\x00b'), 'is no name'), (sample(3, id='\ud800'), 'is no name'),
+    (sample(3, offset=1), 'offset 1 does not follow'), (sample(3, id=5), 'its id 5 is not a valid name'),
+    (sample(3, id='a\x00b'), 'is not a valid name'), (sample(3, id='\ud800'), 'is not a valid name'),
     (sample(3, camera=float('nan')), 'NaN is not a number'),
     (sample(3, camera=-float('inf')), '-Infinity is not a number')])
 def test_values_that_cannot_be(own_store, lost, change, message):

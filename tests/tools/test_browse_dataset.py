@@ -157,7 +157,7 @@ def test_errors(fails, run, tiny_store, tmp_path, few):
     assert "no sample 'clip00'; the nearest are clip000, clip00" in fails(tiny_store, '--sample', 'clip00')
     assert 'the nearest are clip017, ' in fails(tiny_store, '--sample', 'Clip_017')
     assert "its ids look like 'clip000'" in fails(tiny_store, '--sample', '§')
-    assert 'is no store' in fails(tmp_path)
+    assert 'is not a store' in fails(tmp_path)
     assert 'no such config' in fails(tiny_store, '--views', tmp_path / 'none.py')
     assert '--contact-sheet' in fails(tiny_store, '--contact-sheet', '--views', few)
     assert 'frames per second must be positive' in fails(tiny_store, '--fps', 0)

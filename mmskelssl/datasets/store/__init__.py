@@ -1,1 +1,1 @@
-"""Stores: reading, writing, checking and repairing folders of skeleton sequences."""
+"""Stores: folders of skeleton sequences, and functions to read, write, check and repair them."""

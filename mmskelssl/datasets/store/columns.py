@@ -1,7 +1,7 @@
-"""``index.npz``: the index of a store in columns, which are read in milliseconds.
+"""``index.npz``: the index of a store in columns, which load in milliseconds.
 
-The file belongs to one ``index.json``, whose size and hash it holds. What it says is checked against the array when the
-store is opened, and against the whole of ``index.json`` by ``verify`` and before a training.
+The file belongs to one ``index.json``, whose size and hash it contains. Its content is checked against the array when
+the store is opened, and against the whole ``index.json`` by ``verify`` and before training.
 """
 import hashlib
 import json
@@ -15,17 +15,17 @@ from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name
 from mmskelssl.layouts import get_layout
 
-# Per-sample integers that are wanted before anything else; -1 where there is none.
+# Per-sample integers that are needed first; -1 stands for no value.
 COLUMNS = ('offset', 'persons', 'frames', 'label', 'subject')
 _HEAD = ('version', 'layout', 'channels', 'units', 'classes', 'sha256', 'scores_sha256', 'third')
 
 
 def index_columns(index: dict) -> dict:
-    """The columns of a checked index.
+    """Return the columns of a checked index.
 
     Returns:
-        :data:`COLUMNS` and ``id`` (UTF-8), (N,) arrays; ``head``, what the index says of the store as a whole, with
-        ``data_hash``; and ``splits``, {name: positions} of the sound ones: not empty, no id unknown or twice.
+        :data:`COLUMNS` and ``id`` (UTF-8), (N,) arrays; ``head``, the entries about the whole store and ``data_hash``;
+        and ``splits``, {name: positions} of the valid splits: non-empty, without unknown or duplicate ids.
     """
     samples = index['samples']
     columns = {key: np.array([-1 if sample.get(key) is None else sample[key] for sample in samples],
@@ -37,7 +37,7 @@ def index_columns(index: dict) -> dict:
         if found and min(found) >= 0 and len(set(found)) == len(found) and len(positions) == len(samples):
             splits[name] = np.array(found, np.int32)
     told = [index.get(key) for key in ('sha256', 'samples', 'splits', 'layout', 'channels')]
-    if 'scores_sha256' in index:  # a store without scores keeps its hash, and with it caches and checkpoints
+    if 'scores_sha256' in index:  # a store without scores keeps its hash, so caches and checkpoints stay valid
         told.append(index['scores_sha256'])
     text = json.dumps(told, sort_keys=True)
     head = {key: index[key] for key in _HEAD if key in index}
@@ -46,7 +46,7 @@ def index_columns(index: dict) -> dict:
 
 
 def write_columns(folder: str, index: dict) -> None:
-    """Write ``index.npz`` beside the ``index.json`` that it belongs to."""
+    """Write ``index.npz`` next to the ``index.json`` that it belongs to."""
     columns = index_columns(index)
     splits, head = columns.pop('splits'), columns.pop('head')
     head['belongs_to'] = _identity(osp.join(folder, 'index.json'))
@@ -55,10 +55,10 @@ def write_columns(folder: str, index: dict) -> None:
 
 
 def read_columns(folder: str, rows: int) -> dict | None:
-    """The columns of ``index.npz``, as :func:`index_columns` gives them.
+    """Read the columns of ``index.npz`` in the format of :func:`index_columns`.
 
-    None where there is no such file, it is damaged, belongs to another ``index.json``, or does not fit an array of
-    ``rows`` rows. Time and memory are bounded by the file's size.
+    Returns None if the file is missing or damaged, belongs to another ``index.json``, or does not fit an array of
+    ``rows`` rows. The file's size bounds time and memory.
     """
     file = osp.join(folder, 'index.npz')
     try:
@@ -74,12 +74,12 @@ def read_columns(folder: str, rows: int) -> dict | None:
             splits = {name: arrays[f'split{i}'] for i, name in enumerate(head.pop('splits'))}
             columns = {key: arrays[key] for key in (*COLUMNS, 'id')}
         return dict(columns, splits=splits, head=head) if _fit(columns, splits, head, rows) else None
-    except Exception:  # noqa: BLE001  a damaged zip can raise anything; the JSON file has it all
+    except Exception:  # noqa: BLE001  a damaged zip can raise anything; the JSON file is complete
         return None
 
 
 def _fit(columns: dict, splits: dict, head: dict, rows: int) -> bool:
-    """Whether columns are of the right types, agree with each other, and describe exactly ``rows`` rows."""
+    """Return whether columns have the right types, are consistent, and describe exactly ``rows`` rows."""
     n = len(columns['offset'])
     kinds = all(columns[key].shape == (n,) and columns[key].dtype == (np.int64 if key == 'offset' else np.int32)
                 for key in COLUMNS)
@@ -88,7 +88,7 @@ def _fit(columns: dict, splits: dict, head: dict, rows: int) -> bool:
     persons, frames = columns['persons'].astype(np.int64), columns['frames'].astype(np.int64)
     offset = columns['offset']
     ends = np.append(offset[1:], rows)
-    inside = offset[0] == 0 and offset.min() >= 0 and offset.max() < rows  # so that no difference overflows
+    inside = offset[0] == 0 and offset.min() >= 0 and offset.max() < rows  # prevents overflow of the differences
     follow = inside and min(persons.min(), frames.min()) > 0 and (ends - offset == persons * frames).all()
     sound = all(part.shape == (len(part),) and part.dtype == np.int32 and len(part) and part.min() >= 0
                 and part.max() < n and len(np.unique(part)) == len(part) for part in splits.values())
@@ -101,20 +101,20 @@ def _fit(columns: dict, splits: dict, head: dict, rows: int) -> bool:
 
 
 def same_columns(first: dict, second: dict) -> bool:
-    """Whether two stores' columns say the same."""
+    """Return whether the columns of two stores are equal."""
     splits = [{name: rows.tolist() for name, rows in columns['splits'].items()} for columns in (first, second)]
     return first['head'] == second['head'] and splits[0] == splits[1] and all(
         np.array_equal(first[key], second[key]) for key in (*COLUMNS, 'id'))
 
 
 def _identity(file: str) -> list:
-    """Size, time and hash of a file."""
+    """Return the size, change time and hash of a file."""
     about = os.stat(file)
     return [about.st_size, about.st_ctime_ns, file_hash(file)]
 
 
 def _belongs(identity: list, file: str) -> bool:
-    """Whether a file is the one of this identity. One that was copied has another time, and is read."""
+    """Return whether a file has this identity. A copied file has another time, so its hash is computed."""
     size, time, digest = identity
     about = os.stat(file)
     return about.st_size == size and (about.st_ctime_ns == time or file_hash(file) == digest)

@@ -1,4 +1,4 @@
-"""A store with another layout."""
+"""Converts a store to another layout."""
 from collections.abc import Callable
 
 import numpy as np
@@ -10,22 +10,22 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts.convert import Missing, conversion
 from mmskelssl.layouts.library import read_layout
 
-OWN = ('id', 'offset', 'persons', 'frames')  # of a sample; the writer sets them
+OWN = ('id', 'offset', 'persons', 'frames')  # keys of a sample that the writer sets
 
 
 def convert(path: str, out: str, to: str, missing: Missing = 'ends', overwrite: bool = False) -> None:
     """Write a copy of a store in another layout (:func:`~mmskelssl.layouts.convert.convert_layout`).
 
-    Ids, labels, splits, units and the number of coordinates stay; the score of an interpolated joint is the mean of
-    those that it is made of, and 0 where one of them is not seen. How each joint is made is printed and kept in the
+    Ids, labels, splits, units and the number of coordinates are kept. The score of an interpolated joint is the mean
+    score of its source joints, or 0 if one of them is missing. The rule of each joint is printed and recorded in the
     store's provenance.
 
     Args:
         path: Store to read.
         out: Store to write.
-        to: Layout's name or json file.
-        missing: Which joints that the store has nothing for repeat another: ``ends``, ``refuse`` or ``repeat``.
-        overwrite: Replace a store that is there.
+        to: Layout name or json file.
+        missing: Which joints without a counterpart in the store repeat another: ``ends``, ``refuse`` or ``repeat``.
+        overwrite: Replace an existing store.
     """
     store = SkeletonStore(path)
     refuse_pool(store)
@@ -43,11 +43,11 @@ def convert(path: str, out: str, to: str, missing: Missing = 'ends', overwrite: 
 
 
 def joined(way: Callable[[np.ndarray], np.ndarray], scores: np.ndarray | None) -> np.ndarray | None:
-    """Scores (M, T, V) of the joints that ``way`` makes of clips (M, T, V, C)."""
+    """Convert scores (M, T, V) in the same way as ``way`` converts clips (M, T, V, C)."""
     return None if scores is None else way(scores[..., None])[..., 0]
 
 
 def refuse_pool(store: SkeletonStore) -> None:
-    """A pool by names holds zeros where a sample has no joint; nothing can be made of these."""
+    """Refuse a pool by names. Its samples have zeros for missing joints, which cannot be converted."""
     if 'joint_masks' in store.index:
-        raise UserError(f'{store.path} is a pool by names: take the stores that it was made of')
+        raise UserError(f'{store.path} is a pool by names: use the stores that it was made from')

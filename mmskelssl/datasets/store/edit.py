@@ -1,4 +1,4 @@
-"""Changes to a store's index in place: splits and labels. The frames are never touched."""
+"""In-place changes to the index of a store: splits and labels. The frames never change."""
 import fcntl
 import json
 import os
@@ -15,22 +15,25 @@ from mmskelssl.errors import UserError
 
 @contextmanager
 def edited(path: str, command: str, options: dict) -> Iterator[SkeletonStore]:
-    """A store whose ``index`` may be changed in the block; it is written when the block ends without an error.
+    """Yield a store whose ``index`` the block may change. It is written if the block ends without an error.
 
-    ``index.json`` is replaced as a whole or not at all. The change is kept in ``provenance.edits``, with the options.
-    The data hash changes with it: runs on the store as it was are told apart from runs on what it is now.
+    ``index.json`` is replaced as a whole or not at all. The change is recorded in ``provenance.edits`` with its
+    options. It also changes the data hash, which distinguishes runs on the old store from runs on the new one.
 
     Args:
         path: Folder of the store.
         command: Name of the change.
-        options: What decides its result, plain values; the block may add to it.
+        options: Plain values that determine the result; the block may add to them.
+
+    Raises:
+        UserError: The folder is not a store, or it cannot be changed.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise UserError(f'{path} is not a store: {error.strerror}') from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # of two at once, the second sees what the first has done
+        fcntl.flock(handle, fcntl.LOCK_EX)  # a concurrent second edit sees the result of the first
         store = SkeletonStore(path)
         yield store
         edit = dict(command=command, options=options, version=__version__)

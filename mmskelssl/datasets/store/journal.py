@@ -1,4 +1,4 @@
-"""What an interrupted import has finished, and what it was read from: changed sources are read again."""
+"""Records the finished items of an import and their sources, so an interrupted import reads only the rest."""
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,14 +6,14 @@ from contextvars import ContextVar
 
 # (file or archive, name in it) -> (size, time of the last change in ns, sha256)
 Reads = dict[tuple[str, str], tuple[int, int, str]]
-LISTING = '*'  # in the place of a name: the list of a source's other files
+LISTING = '*'  # used as a name: the list of a source's other files
 LISTS = ('samples', 'skipped', 'repaired', 'noted')
 _reads: ContextVar[Reads | None] = ContextVar('reads', default=None)
 
 
 @contextmanager
 def noting_reads() -> Iterator[Reads]:
-    """Within, :func:`note_read` adds to the dict that this gives."""
+    """Yield a dict to which :func:`note_read` adds within the block."""
     reads: Reads = {}
     token = _reads.set(reads)
     try:
@@ -23,25 +23,25 @@ def noting_reads() -> Iterator[Reads]:
 
 
 def note_read(path: str, name: str, size: int, time: int, digest: str) -> None:
-    """Note that a source file has been read, and what it was like."""
+    """Record that a source file has been read, with its size, change time and hash."""
     reads = _reads.get()
     if reads is not None:
         reads[path, name] = size, time, digest
 
 
 class Journal:
-    """A file of one line an item: its name, where its frames end, what it was read from, what came of it.
+    """A file with one line per item: its name, the end of its frames, its sources and its results.
 
     Args:
         file: Binary file, open for reading and writing.
-        about: What is imported and how; a journal of something else is dropped.
-        frames: Bytes of frames that are there; what the journal says beyond them is dropped.
+        about: Description of the import. A journal with another description is discarded.
+        frames: Number of existing bytes of frames. Journal entries beyond them are discarded.
     """
 
     def __init__(self, file, about: dict, frames: int):
         self._file, self._head = file, _line(about)
-        self.entries: list[dict] = []  # of the interrupted import, then of this one
-        self.done, self._clean = 0, False  # entries that this import has taken over or added; the file holds just them
+        self.entries: list[dict] = []  # from the interrupted import, then from this one
+        self.done, self._clean = 0, False  # entries taken over or added; whether the file has only these
         lines = file.read().splitlines(keepends=True)
         try:
             for line in lines[1:] if lines[0] == self._head else ():
@@ -53,18 +53,18 @@ class Journal:
                 entry['item'], [entry[key] for key in LISTS]
                 self.entries.append(entry)
         except (IndexError, KeyError, RecursionError, TypeError, ValueError):
-            pass  # the rest of a damaged journal is done again
+            pass  # the rest of a damaged journal is imported again
 
     def take(self, items: Sequence[str], given: Reads, changed: Callable) -> tuple[list[dict], str]:
-        """Take over the next entries as far as they are about these items and their sources are as they were.
+        """Take over the next entries while they match these items and their sources are unchanged.
 
         Args:
-            items: What is to be imported next, in order.
-            given: What this import has read before them.
-            changed: ``changed(path, name, stamp)``: whether a file is no longer as it was.
+            items: Items to import next, in order.
+            given: Files that this import has already read.
+            changed: ``changed(path, name, stamp)`` returns whether a file has changed.
 
         Returns:
-            The entries, and why the next one was not taken: ``''`` where there is none.
+            The entries, and the reason why the next one was not taken; ``''`` if there is no next entry.
         """
         first, why = self.done, ''
         for item, entry in zip(items, self.entries[first:], strict=False):
@@ -82,7 +82,7 @@ class Journal:
         return self.entries[first:self.done], why
 
     def append(self, **entry) -> None:
-        """Add an entry, for good; those that were not taken over are dropped, and so is a half-written line."""
+        """Append an entry to the file. Entries not taken over and a half-written line are discarded."""
         if not self._clean or self.done < len(self.entries):
             del self.entries[self.done:]
             self._file.seek(0)

@@ -1,19 +1,19 @@
-"""Mends: what is done to damaged sequences, and nothing else. Each says in words what it did."""
+"""Repairs of damaged sequences. Each returns a description of what it changed."""
 import numpy as np
 
 
 def fill_gaps(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
-    """Fill in coordinates that are NaN or Inf: linearly over time between the frames in which the joint is seen.
+    """Fill NaN and Inf coordinates by linear interpolation over time between the frames with a known joint.
 
-    Before the first and after the last of them the joint stays where it is. Frames in which the person is not there
-    (all zeros) tell nothing of its joints. A joint that a person never shows, or a clip of which less than half is
-    known, has no mend.
+    Before the first and after the last such frame the joint keeps its position. Frames without the person (all zeros)
+    are not used. A clip cannot be repaired if a joint of a person is never known, or if less than half of the joint
+    positions are known.
 
     Args:
         keypoints: (M, T, V, C).
 
     Returns:
-        The clip, as it is or mended, or None; and what was done, or why it could not be.
+        The unchanged or repaired clip, or None if it cannot be repaired; and a description of the change or the reason.
     """
     if np.isfinite(keypoints).all():
         return keypoints, ''
@@ -36,13 +36,13 @@ def fill_gaps(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
 
 
 def drop_empty(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
-    """Leave out frames in which no person is seen (all zeros), and persons who are never seen.
+    """Drop frames without any person (all zeros), and persons who never appear.
 
     Args:
         keypoints: (M, T, V, C).
 
     Returns:
-        As :func:`fill_gaps`; None where nobody is ever seen.
+        As for :func:`fill_gaps`; None for a clip without any person.
     """
     persons, frames = bodies(keypoints)
     if not frames.any():
@@ -53,6 +53,6 @@ def drop_empty(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
 
 
 def bodies(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) persons who are seen in any frame, and (T,) frames in which anybody is seen, of a clip (M, T, V, C)."""
+    """Return (M,) bool: persons visible in any frame, and (T,) bool: frames with any person, of a clip (M, T, V, C)."""
     seen = np.asarray(keypoints.any((2, 3)))
     return np.asarray(seen.any(1)), np.asarray(seen.any(0))

@@ -1,4 +1,4 @@
-"""One pool of several stores."""
+"""Merges several stores into one pool."""
 import os.path as osp
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,25 +17,28 @@ from mmskelssl.layouts.union import into_union, joint_mask, union_layout
 
 def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = None, names: bool = False,
           missing: Missing = 'ends') -> None:
-    """Write the samples of all stores into one, under ids and classes that begin with the store's name.
+    """Write the samples of all stores into one, with ids and classes prefixed by the store's name.
 
-    Each split of a store becomes ``STORE_SPLIT``; those whose name all stores have are also joined under it, so that
-    ``train`` is the training part of the pool. Subjects of different stores are different people.
+    Each split of a store becomes ``STORE_SPLIT``. Splits that all stores have are also joined under their common name,
+    so ``train`` is the training part of the pool. Subjects of different stores count as different people.
 
     Stores of different layouts need ``to`` or ``names``. With ``names`` the pool's layout has every canonical joint
-    that any of the stores has; joints that a store lacks are zero, ``joint_masks`` in the index says which it has, and
+    of any store. Joints that a store lacks are zero. ``joint_masks`` in the index lists the joints of each store, and
     each sample's ``mask`` names its entry (:meth:`SkeletonStore.joint_mask`).
 
-    Where a store has scores, the pool has; joints of the stores that have none then get 1, or 0 at the origin.
+    If any store has scores, the pool has scores. Joints of stores without scores then get 1, or 0 at the origin.
 
     Args:
         paths: Stores with the same channels and units.
         out: Store to write.
-        overwrite: Replace a store that is there.
-        to: Layout's name or json file to convert each store to.
+        overwrite: Replace an existing store.
+        to: Layout name or json file to convert each store to.
         names: Join the layouts by canonical joint names.
-        missing: With ``to``, which joints that a store has nothing for repeat another: ``ends``, ``refuse`` or
+        missing: With ``to``, which joints without a counterpart in a store repeat another: ``ends``, ``refuse`` or
             ``repeat``.
+
+    Raises:
+        UserError: The stores cannot be merged; nothing is written then.
     """
     stores = {osp.basename(osp.abspath(path)): SkeletonStore(path) for path in paths}
     if len(stores) < len(paths) or len(paths) < 2:
@@ -47,14 +50,14 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
                                    ('units', store.head.get('units'), first.head.get('units'))):
             if ours != theirs:
                 raise UserError(f'{first.path} and {store.path} have different {what}, {theirs} and {ours}: '
-                                'import one of them again as the other is')
+                                'import one of them again to match the other')
     options = dict(data_hashes={name: store.data_hash for name, store in stores.items()}, **how)
     thirds = {store.head.get('third', '') for store in stores.values()}
     kind = kind_of(first) | dict(scores=any(store.has_scores for store in stores.values()),
                                  third=thirds.pop() if len(thirds) == 1 else '')
     for store in stores.values():
         if kind['scores'] and not store.has_scores:
-            print(f'note: {store.path} has no scores: 1 for each joint that is not at the origin')
+            print(f'note: {store.path} has no scores: joints away from the origin get 1')
     with StoreWriter(out, layout, **kind, source=f'merge {" ".join(paths)}', options=options,
                      overwrite=overwrite) as writer:
         classes: list[str] = []
@@ -62,7 +65,7 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
         for name, store in stores.items():
             named = store.classes or [str(i) for i in range(int(store.labels.max()) + 1)]
             if store.labels.max() >= len(named):
-                raise UserError(f'{store.path}: a label is outside its {len(named)} classes: repair it first')
+                raise UserError(f'{store.path}: a label is outside its {len(named)} classes: repair the store first')
             mask: dict = dict(mask=name) if names else {}
             for i, sample in enumerate(store.samples):
                 about = {k: v for k, v in sample.items() if k not in OWN}
@@ -91,7 +94,7 @@ Way = Callable[[np.ndarray], np.ndarray]
 
 def _ways(stores: dict[str, SkeletonStore], to: str | None, names: bool,
           missing: Missing) -> tuple[SkeletonLayout, Mapping[str, Way], dict]:
-    """The pool's layout, how a clip of each store gets there, and what the provenance says of it."""
+    """Return the pool's layout, a conversion for the clips of each store, and the provenance entries."""
     for store in stores.values():
         refuse_pool(store)
     if to and names:

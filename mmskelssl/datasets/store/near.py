@@ -1,15 +1,15 @@
-"""Near duplicates: clips of the same movement at another length, place, size or cut.
+"""Finds near duplicates: clips of the same movement with another length, position, size or cut.
 
-The distance of two clips compares how their postures change. Each clip is averaged over 16 equal spans of its time. In
-each span the mean of all joints, of all persons, is moved to the origin; the whole is scaled to root-mean-square size
-1. The distance is the root-mean-square difference of what is left, in units of the body's size: 0 for a clip that was
-resampled, shifted and rescaled without loss, about 1.4 for unrelated ones. The smallest value counts over cuts of up to
-20 % from the beginning or the end of one of the two, so that clips cut a little apart are found.
+The distance of two clips compares how their postures change. Each clip is averaged over 16 equal spans of its time.
+Each span is centred on the mean of all joints of all persons, and the clip is scaled to root-mean-square size 1. The
+distance is the root-mean-square difference of the results, in units of the body's size. It is 0 for a clip that was
+resampled, shifted and rescaled without loss, and about 1.4 for unrelated clips. To find clips with slightly different
+cuts, the distance is the minimum over cuts of up to 20 % from the beginning or the end of one of the two clips.
 
-Measured on NW-UCLA, MSR Action3D, SBU and Bandai-Namco's motions: 9 in 10 clips stay below 0.04 when resampled to 0.7
-or 1.3 of their length, and below 0.065 when cut by 7 to 13 % too. Across their splits by subject, camera and style no
-two performances come below 0.06; people who stand still but for one hand may come as near as 0.045. The default limit
-is 0.05.
+This was measured on the motions of NW-UCLA, MSR Action3D, SBU and Bandai-Namco. 9 of 10 clips stay below 0.04 when
+resampled to 0.7 or 1.3 of their length, and below 0.065 when also cut by 7 to 13 %. Across the splits by subject,
+camera and style, no two performances come below 0.06, except that people who move only one hand may come as near as
+0.045. The default limit is 0.05.
 """
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ SPANS = 16
 _SHARES = (.04, .08, .12, .16, .2)
 CUTS = ((0., 1.), *((0., 1 - share) for share in _SHARES), *((share, 1.) for share in _SHARES))
 _TIMES = np.array([np.linspace(start, end, SPANS + 1) for start, end in CUTS])
-LEAST = 5  # frames: with fewer there is no movement to compare
+LEAST = 5  # frames; shorter clips have no movement to compare
 _DIMENSIONS, _SAMPLE, _BLOCK = 64, 300, 256
 
 
 @dataclass(frozen=True)
 class Near:
-    """A sample that is nearly another one: positions in the store, and their distance."""
+    """A near duplicate: positions of both samples in the store, and their distance."""
     sample: int
     other: int
     distance: float
@@ -38,14 +38,18 @@ class Near:
 
 def near_duplicates(store: SkeletonStore, samples: Iterable[int], others: Iterable[int],
                     limit: float = LIMIT) -> list[Near]:
-    """For each sample that has one, its nearest other within the limit, ordered by distance.
+    """Find the nearest other sample within the limit for each sample.
 
-    Clips with another number of persons, or with fewer than :data:`LEAST` frames in which somebody is seen, are not
-    near each other. Distances of an orthogonal projection, which cannot exceed the true ones, rule most pairs out.
+    Clips with different numbers of persons, or with fewer than :data:`LEAST` frames that show a person, are not
+    compared. Distances of an orthogonal projection never exceed the true distances, so they rule out most pairs.
 
     Args:
-        samples, others: Positions in the store; a sample is not compared with itself.
+        store: Store with the samples.
+        samples, others: Positions in the store. A sample is not compared with itself.
         limit: Largest distance.
+
+    Returns:
+        One entry for each sample that has a near duplicate, ordered by distance.
     """
     chosen, against = (dict.fromkeys(int(i) for i in rows) for rows in (samples, others))
     persons: dict[int, int] = {}
@@ -64,7 +68,7 @@ def near_duplicates(store: SkeletonStore, samples: Iterable[int], others: Iterab
 
 
 def distance(clip: np.ndarray, other: np.ndarray) -> float:
-    """Distance of two clips (M, T, V, C), each way round; infinite where they cannot be compared."""
+    """Return the symmetric distance of two clips (M, T, V, C), or infinity if they cannot be compared."""
     first, second = _moving(clip), _moving(other)
     if first is None or second is None or len(first) != len(second):
         return np.inf
@@ -74,7 +78,7 @@ def distance(clip: np.ndarray, other: np.ndarray) -> float:
 
 def _candidates(store: SkeletonStore, samples: list[int], others: list[int],
                 limit: float) -> Iterator[tuple[int, int]]:
-    """Pairs whose projections are within the limit of each other, with a cut of either."""
+    """Yield pairs whose projections are within the limit, for any cut of either clip."""
     every = list(dict.fromkeys([*samples, *others]))
     chosen = every if len(every) <= _SAMPLE else np.random.default_rng(0).choice(every, _SAMPLE, replace=False)
     curves = np.stack([_curves(_comparable(store, int(i)), 1)[0] for i in chosen])
@@ -83,7 +87,7 @@ def _candidates(store: SkeletonStore, samples: list[int], others: list[int],
             for i in track(every, 'comparing', disable=len(every) < 2000)}
     whole = np.stack([cuts[j][0] for j in others])
     parts = np.concatenate([cuts[j] for j in others])
-    reach = (limit + 1e-3) ** 2  # rounding must not lose a pair
+    reach = (limit + 1e-3) ** 2  # tolerance for rounding errors
     for start in range(0, len(samples), _BLOCK):
         block = samples[start:start + _BLOCK]
         forward = _squares(np.concatenate([cuts[i] for i in block]), whole).reshape(len(block), len(CUTS), -1).min(1)
@@ -105,9 +109,9 @@ def _squares(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _moving(keypoints: np.ndarray) -> np.ndarray | None:
-    """(M, T, V, C) of the persons, and of the time, in which anybody is seen; None where that is too little.
+    """Return (M, T, V, C) of visible persons over the time that shows anyone, or None if it is too short.
 
-    A frame without a person repeats the nearest one with them.
+    Frames without a person repeat that person's nearest frame.
     """
     keypoints = np.asarray(keypoints)
     seen = np.asarray(keypoints.any((2, 3)))
@@ -125,9 +129,9 @@ def _moving(keypoints: np.ndarray) -> np.ndarray | None:
 
 
 def _curves(clip: np.ndarray, cuts: int = len(CUTS)) -> np.ndarray:
-    """(cuts, D): means of a clip over equal spans of its time; each centred, all scaled to norm 1."""
+    """Return (cuts, D): means of a clip over equal spans of its time, each centred, all scaled to norm 1."""
     frames = clip.transpose(1, 0, 2, 3).reshape(clip.shape[1], -1).astype(np.float64)
-    area = np.zeros_like(frames)  # under the curve that is linear between frames, from the first to each
+    area = np.zeros_like(frames)  # integral from the first frame to each, linear between frames
     np.cumsum((frames[1:] + frames[:-1]) / 2, axis=0, out=area[1:])
     time = _TIMES[:cuts] * (len(frames) - 1)
     frame = np.minimum(time.astype(int), len(frames) - 2)

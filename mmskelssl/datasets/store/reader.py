@@ -1,4 +1,4 @@
-"""SkeletonStore: a folder of plain arrays and JSON. Opening it reads no frame, and nothing in it can run."""
+"""SkeletonStore: a folder of plain arrays and JSON. Opening it reads no frames and executes no code."""
 import os
 import os.path as osp
 from functools import cached_property
@@ -15,14 +15,14 @@ ARRAYS = {'keypoints.npy': 'sha256', 'scores.npy': 'scores_sha256'}  # file -> k
 
 
 class SkeletonStore:
-    """Sequences of skeletons on disk, memory-mapped.
+    """Memory-mapped sequences of skeletons on disk.
 
-    ``keypoints.npy`` holds the frames of all samples one after another, (rows, V, C) float32; a sample has
-    persons x frames rows from its ``offset`` on, the first person's frames first. Where the source has a confidence for
-    each joint, ``scores.npy`` holds it in the same rows, (rows, V) float32; 0 is a joint that is not seen.
-    ``index.json`` says the rest (:mod:`~mmskelssl.datasets.store.schema`), and ``index.npz`` holds the same in columns,
-    for opening in milliseconds whatever the size. The JSON file is the truth: where it has been edited, or the columns
-    do not fit it or the array, they are made from it.
+    ``keypoints.npy`` holds the frames of all samples consecutively, (rows, V, C) float32. A sample has persons x frames
+    rows from its ``offset`` on, the first person's frames first. If the source has confidences for the joints,
+    ``scores.npy`` holds them in the same rows, (rows, V) float32; a score of 0 marks a missing joint. ``index.json``
+    holds everything else (:mod:`~mmskelssl.datasets.store.schema`). ``index.npz`` holds the same in columns, to open a
+    store of any size in milliseconds. The JSON file takes precedence: if it has been edited, or the columns do not
+    match it or the array, the columns are computed from it.
 
     Args:
         path: Folder of the store.
@@ -32,8 +32,8 @@ class SkeletonStore:
         self.path = os.fspath(path)
         self._file = osp.join(self.path, 'index.json')
         if not osp.isfile(self._file):
-            raise UserError(f'{self.path} is no store (no index.json): make one with `python tools/prepare_data.py '
-                            f'SOURCE PATH --out {self.path}`')
+            raise UserError(f'{self.path} is not a store (no index.json): create one with `python '
+                            f'tools/prepare_data.py SOURCE PATH --out {self.path}`')
         self.rows = self._map('keypoints.npy')
         columns = read_columns(self.path, len(self.rows) if self.rows.ndim else 0)
         self._columns: dict = index_columns(self.index) if columns is None else columns
@@ -54,7 +54,7 @@ class SkeletonStore:
         file = osp.join(self.path, name)
         try:
             if not osp.isfile(file):  # a pipe would block
-                raise OSError('it is missing, or no regular file')
+                raise OSError('it is missing, or not a regular file')
             return np.load(file, mmap_mode='r', allow_pickle=False)
         except (EOFError, OSError, OverflowError, ValueError) as error:
             raise UserError(f'{file} cannot be read ({error}): import the data again') from error
@@ -65,7 +65,7 @@ class SkeletonStore:
                             f'describes float32 {expected}: the store is incomplete, import the data again')
 
     def __getstate__(self):
-        return self.path  # no mapped array travels to other processes
+        return self.path  # mapped arrays are not pickled
 
     def __setstate__(self, path: str):
         self.__init__(path)  # type: ignore[misc]  # a subclass takes the path alone, too
@@ -75,12 +75,12 @@ class SkeletonStore:
 
     @cached_property
     def index(self) -> dict:
-        """The whole of index.json, read and checked when it is asked for."""
+        """The whole index.json, read and checked on first access."""
         return read_index(self._file)
 
     @property
     def samples(self) -> list[dict]:
-        """What is known of each sample, in order; the columns are quicker."""
+        """The entry of each sample, in order. The columns are faster."""
         return self.index['samples']
 
     @property
@@ -95,7 +95,7 @@ class SkeletonStore:
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Position of each id; refuses duplicates."""
+        """Position of each id. Raises a UserError for duplicates."""
         positions = {name: i for i, name in enumerate(self.ids)}
         if len(positions) < len(self.ids):
             seen: set[str] = set()
@@ -107,27 +107,27 @@ class SkeletonStore:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(N,) int64, -1 where a sample has no label."""
+        """(N,) int64; -1 for samples without a label."""
         return self._columns['label'].astype(np.int64)
 
     @cached_property
     def subjects(self) -> np.ndarray:
-        """(N,) int64, -1 where the subject is not known."""
+        """(N,) int64; -1 for unknown subjects."""
         return self._columns['subject'].astype(np.int64)
 
     @property
     def data_hash(self) -> str:
-        """Hash of everything that the store holds: frames (by their own hash), samples, splits and layout."""
+        """Hash of the store's content: frames (through their own hash), samples, splits and layout."""
         return self.head['data_hash']
 
     def keypoints(self, i: int) -> np.ndarray:
-        """(M, T, V, C) view of a sample's frames."""
+        """Return a view (M, T, V, C) of a sample's frames."""
         shape = (int(self.persons[i]), int(self.frames[i]), *self.rows.shape[1:])
         start = int(self.offset[i])
         return self.rows[start:start + shape[0] * shape[1]].reshape(shape)
 
     def scores(self, i: int) -> np.ndarray | None:
-        """(M, T, V) view of the confidences of a sample's joints, 0 where one is not seen; None in a store without."""
+        """Return a view (M, T, V) of the joint confidences, 0 for missing joints; None for a store without scores."""
         if not self.has_scores:
             return None
         shape = (int(self.persons[i]), int(self.frames[i]), self.rows.shape[1])
@@ -135,37 +135,37 @@ class SkeletonStore:
         return self._scores[start:start + shape[0] * shape[1]].reshape(shape)
 
     def joint_mask(self, i: int) -> np.ndarray:
-        """(V,) bool: the joints that a sample's source has; all, except in a pool of different layouts (``merge``)."""
+        """Return (V,) bool: the joints of a sample's source; all True except in a pool of layouts (``merge``)."""
         masks = self.index.get('joint_masks')
         if masks is None:
             return np.ones(self.layout.num_joints, bool)
         return np.array(masks[self.samples[i]['mask']], bool)
 
     def split(self, name: str) -> np.ndarray:
-        """(n,) positions of a split's samples; ``all`` is every sample."""
+        """Return the positions (n,) of a split's samples; ``all`` gives every sample."""
         if name == 'all':
             return np.arange(len(self))
         if name in self._columns['splits']:  # checked when the columns were made
             return self._columns['splits'][name].astype(np.int64)
         if name not in self.splits:
             raise UserError(f'{self.path} has no split {name!r}; it has {", ".join(self.splits) or "none"} (and all): '
-                            'name one with data.split, or draw one with `python tools/prepare_data.py split '
+                            'choose one with data.split, or draw one with `python tools/prepare_data.py split '
                             f'{self.path} --share 0.2`')
         ids = self.splits[name]
         unknown = [sample for sample in ids if sample not in self.positions]
         if unknown or not ids:
-            reason = f'names {len(unknown)} samples that are not there, first {unknown[0]!r}' if unknown else 'is empty'
+            reason = f'names {len(unknown)} unknown samples, first {unknown[0]!r}' if unknown else 'is empty'
             raise UserError(f'{self.path}: the split {name!r} {reason}')
         raise UserError(f'{self.path}: the split {name!r} names a sample twice')
 
     def columns_are_sound(self) -> bool:
-        """Whether what was read from ``index.npz`` is what ``index.json`` says."""
+        """Return whether the columns match ``index.json``."""
         return same_columns(self._columns, index_columns(self.index))
 
     def verify_hash(self) -> None:
-        """Read all frames and the whole index, and compare them with what was written; an error if they differ."""
+        """Compare all frames and the whole index with their hashes. Raises a UserError if they differ."""
         if not self.columns_are_sound():
-            raise UserError(f'{self.path}/index.npz says otherwise than index.json, which counts: remove index.npz')
+            raise UserError(f'{self.path}/index.npz differs from index.json, which takes precedence: remove index.npz')
         for name, key in ARRAYS.items():
             if (key == 'sha256' or self.has_scores) and file_hash(osp.join(self.path, name)) != self.head.get(key):
                 raise UserError(f'{self.path}/{name} has changed since it was written: import the data again')

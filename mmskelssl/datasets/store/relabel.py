@@ -1,4 +1,4 @@
-"""New labels, subjects, recordings and splits for the samples of a store, from a table."""
+"""Assigns labels, subjects, recordings and splits to the samples of a store from a table."""
 from collections.abc import Sequence
 
 from mmskelssl.datasets.importers.labels import label_table, natural
@@ -10,17 +10,17 @@ COLUMNS = ('label', 'subject', 'recording', 'split')
 
 
 def relabel(path: str, table: str | None = None, rename: Sequence[str] = (), overwrite: bool = False) -> None:
-    """Change what the index says of samples, in place.
+    """Change the index entries of samples in place.
 
     Args:
         path: Store to change.
         table: A csv file with a header, a column ``name`` (the samples' ids) and any of label, subject, recording and
-            split. Samples that it does not name stay as they are; an empty cell takes the value away.
-        rename: ``OLD=NEW`` class names; several classes with one new name become one.
-        overwrite: Replace splits that the table names and the store has.
+            split. Samples missing from the table keep their values; an empty cell removes a value.
+        rename: ``OLD=NEW`` class names. Classes with the same new name are merged.
+        overwrite: Replace existing splits that the table names.
 
     Raises:
-        UserError: The table names no sample of the store, or the change is not possible; nothing is changed then.
+        UserError: The table names no sample of the store, or the change is not possible. The store stays unchanged.
     """
     if not table and not rename:
         raise UserError('relabel needs a table of labels, or --rename OLD=NEW')
@@ -45,7 +45,7 @@ def relabel(path: str, table: str | None = None, rename: Sequence[str] = (), ove
     print(f'{path}: {len(known)} of {len(store.samples)} samples are named by the table' if rows else
           f'{path}: {len(names)} classes renamed')
     if lost:
-        print(f'note: {len(lost)} names of the table are no samples (first: {lost[0]!r})')
+        print(f'note: {len(lost)} names in the table are not samples of the store (first: {lost[0]!r})')
     print('classes: ' + (', '.join(f'{name} {sum(s.get("label") == i for s in store.samples)}'
                                    for i, name in enumerate(store.index['classes'])) or 'none'))
 
@@ -58,7 +58,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _set_labels(store: SkeletonStore, rows: dict[str, dict], rename: dict[str, str]) -> None:
-    """Class names, then numbers: classes in use keep their order, new ones follow."""
+    """Set class names and label numbers. Classes in use keep their order, and new ones follow."""
     most = max(int(store.labels.max()) + 1, 0)
     classes = [*store.classes, *(str(i) for i in range(len(store.classes), most))]
     unknown = next((old for old in rename if old not in classes), None)
@@ -77,7 +77,7 @@ def _set_labels(store: SkeletonStore, rows: dict[str, dict], rename: dict[str, s
 
 
 def _set(sample: dict, row: dict, columns: set[str]) -> None:
-    """Subject, recording and split of a sample; a label is set already."""
+    """Set the subject, recording and split of a sample. Its label is already set."""
     if 'subject' in columns:
         subject = row.get('subject')
         sample['subject'] = int(subject) if subject else None
@@ -98,5 +98,5 @@ def _set_splits(store: SkeletonStore, known: list[dict], overwrite: bool, table:
     if taken and not overwrite:
         raise UserError(f'{store.path} has a split {taken[0]!r}, which {table} sets: replace it with --overwrite')
     if 'all' in named:
-        raise UserError(f'{table}: "all" is every sample and no name for a split')
+        raise UserError(f'{table}: "all" stands for every sample and cannot name a split')
     store.splits.update(named)

@@ -1,4 +1,4 @@
-"""A mended copy of a store."""
+"""Writes a repaired copy of a store."""
 import numpy as np
 from rich.progress import track
 
@@ -10,17 +10,17 @@ from mmskelssl.datasets.store.writer import StoreWriter, kind_of
 
 
 def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = False) -> None:
-    """Write a copy in which everything that has a mend is mended; the rest is left out and listed with the reason.
+    """Write a copy in which all repairable faults are repaired. Other samples are dropped and listed with the reason.
 
-    Gaps are filled (:func:`fill_gaps`), frames and persons without a body left out (:func:`drop_empty`), labels outside
-    the classes removed; of an id that stands twice the first is kept; splits name only what is there, each once, and a
-    test split nothing that its training split names.
+    The repair fills gaps (:func:`fill_gaps`), drops frames and persons without a body (:func:`drop_empty`), and removes
+    labels outside the classes. It keeps the first sample of a duplicate id. Splits name existing samples only, each
+    once, and a test split shares no sample with its training split.
 
     Args:
-        path: Store to read; its frames may have changed since they were written.
+        path: Store to read. Its frames may have changed since they were written.
         out: Store to write.
-        drop_twins: Leave test samples out of their splits that have a training sample's coordinates.
-        overwrite: Replace a store that is there.
+        drop_twins: Drop test samples with the coordinates of a training sample from their splits.
+        overwrite: Replace an existing store.
     """
     store = SkeletonStore(path)
     with StoreWriter(out, store.layout, classes=store.classes, **kind_of(store), source=f'repair {path}',
@@ -29,7 +29,7 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
             about = {k: v for k, v in store.samples[i].items() if k not in ('id', 'offset', 'persons', 'frames')}
             name, clip, done = store.ids[i], np.array(store.keypoints(i)), list[str]()
             scores = store.scores(i)
-            if scores is not None:  # what is filled in was not seen
+            if scores is not None:  # filled-in joints were missing
                 persons, frames = bodies(clip)
                 scores = np.where(np.isfinite(clip).all(-1), scores, 0)[persons][:, frames]
             keypoints: np.ndarray | None = clip

@@ -1,4 +1,4 @@
-"""What an ``index.json`` may hold. It is checked once, when it is read; after that no code asks again."""
+"""The schema of ``index.json``. The content is checked once when it is read, and other code relies on it."""
 import json
 import math
 import os
@@ -9,15 +9,19 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
 VERSION = 2
-# A million samples take some 150 MB. Reading needs at most 30 times the file's size, whatever is in it.
+# A million samples take about 150 MB. Reading needs at most 30 times the file's size, regardless of its content.
 MAX_BYTES = 1 << 28
-LABELS = 1 << 31  # labels and subjects are below it
-THIRD = ('score', 'depth', 'none')  # what the third number of a joint was in the source
+LABELS = 1 << 31  # upper bound of labels and subjects
+THIRD = ('score', 'depth', 'none')  # meaning of a joint's third number in the source
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 
 
 def read_index(file: str) -> dict:
-    """The content of an ``index.json``, checked; UserError says in one line what is wrong."""
+    """Read and check an ``index.json``.
+
+    Raises:
+        UserError: The file is damaged; the message names the fault in one line.
+    """
     try:
         if os.path.getsize(file) > MAX_BYTES:
             raise ValueError(f'larger than {MAX_BYTES >> 20} MiB')
@@ -29,13 +33,17 @@ def read_index(file: str) -> dict:
 
 
 def parse_index(data: bytes, file: str) -> dict:
-    """The same of the file's bytes.
+    """Parse and check the bytes of an ``index.json``.
 
     Args:
-        file: Its name, for messages.
+        data: Content of the file.
+        file: File name for error messages.
 
     Returns:
-        ``samples``, ``splits``, ``layout``, ``channels``, ``classes`` (a list) and whatever else is in it.
+        ``samples``, ``splits``, ``layout``, ``channels``, ``classes`` (a list) and all other entries.
+
+    Raises:
+        UserError: The content is damaged.
     """
     try:
         index = json.loads(data.decode('utf-8'), parse_constant=_refuse, parse_float=_finite)
@@ -48,19 +56,19 @@ def parse_index(data: bytes, file: str) -> dict:
 
 
 def damaged(file: str, error: Exception) -> UserError:
-    """The error for an index that cannot be understood."""
+    """Return the error for an index that cannot be read."""
     text = f'no key {error}' if isinstance(error, KeyError) else plain(str(error), 200)
     return UserError(f'{file} is damaged ({text}): import the data again')
 
 
 def plain(text: str, most: int = 80) -> str:
-    """Text for a message: one line, without control characters, shortened."""
+    """Shorten text to one line without control characters, for messages."""
     text = _CONTROL.sub(lambda found: found.group().encode('unicode_escape', 'surrogatepass').decode(), text)
     return text if len(text) <= most else f'{text[:most - 3]}...'
 
 
 def is_name(value) -> bool:
-    """Whether this may be the name of a sample, a class or a split: text with something in it, and no control codes."""
+    """Return whether a value can name a sample, class or split: non-empty text without control characters."""
     return isinstance(value, str) and bool(value) and not _CONTROL.search(value)
 
 
@@ -76,9 +84,9 @@ def _finite(text: str) -> float:
 
 
 def _check(index) -> None:
-    """Raise ValueError where an index is not as it should be, and fill in what older ones lack."""
+    """Raise ValueError if an index is invalid, and add entries that older versions lack."""
     if not isinstance(index, dict):
-        raise ValueError(f'it holds a {type(index).__name__}, not an object')
+        raise ValueError(f'it contains a {type(index).__name__}, not an object')
     version = index.get('version', 1)
     if not _is_count(version, 1, VERSION + 1):
         raise ValueError(f'version {_shown(version)}: this program reads 1 to {VERSION}')
@@ -93,30 +101,30 @@ def _check(index) -> None:
     _check_names('classes', index['classes'])
     for key in ('sha256', 'scores_sha256', 'units'):
         if not isinstance(index.get(key, ''), str):
-            raise ValueError(f'{key} {_shown(index[key])} is no text')
+            raise ValueError(f'{key} {_shown(index[key])} is not text')
     if index.get('third', 'none') not in THIRD:
         raise ValueError(f'third {_shown(index["third"])}: expected {", ".join(THIRD)}')
     _check_samples(index['samples'])
     _check_masks(index, layout.num_joints)
     if not isinstance(index['splits'], dict):
-        raise ValueError(f'splits: {_shown(index["splits"])} is no object')
+        raise ValueError(f'splits: {_shown(index["splits"])} is not an object')
     for name, ids in index['splits'].items():
         if not is_name(name):
-            raise ValueError(f'splits: {_shown(name)} is no name')
+            raise ValueError(f'splits: {_shown(name)} is not a valid name')
         _check_names(f'split {_shown(name)}', ids)
     _check_provenance(index.setdefault('provenance', {}))
 
 
 def _check_samples(samples) -> None:
     if not isinstance(samples, list) or not samples:
-        raise ValueError(f'samples: {_shown(samples)} is no list of samples')
+        raise ValueError(f'samples: {_shown(samples)} is not a list of samples')
     rows = 0
     for i, sample in enumerate(samples):
         if not isinstance(sample, dict):
-            raise ValueError(f'sample {i} is {_shown(sample)}, no object')
+            raise ValueError(f'sample {i} is {_shown(sample)}, not an object')
         name = sample.get('id')
         if not is_name(name):
-            raise ValueError(f'sample {i}: its id {_shown(name)} is no name')
+            raise ValueError(f'sample {i}: its id {_shown(name)} is not a valid name')
         for key in ('offset', 'persons', 'frames'):
             if not _is_count(sample.get(key), int(key != 'offset'), LABELS if key != 'offset' else 1 << 62):
                 raise ValueError(f'sample {_shown(name)}: {key} is {_shown(sample.get(key))}')
@@ -128,11 +136,11 @@ def _check_samples(samples) -> None:
             value = sample.get(key)
             if value is not None and not _is_count(value, 0, LABELS):
                 raise ValueError(f'sample {_shown(name)}: {key} {_shown(value)} is not an integer from 0 on; '
-                                 'it is null where there is none')
+                                 'use null for no value')
 
 
 def _check_masks(index: dict, joints: int) -> None:
-    """A pool of different layouts says which joints the source of each sample has."""
+    """Check ``joint_masks``, which list the joints of each sample's source in a pool of different layouts."""
     masks = index.get('joint_masks')
     if masks is None:
         return
@@ -149,30 +157,30 @@ def _check_masks(index: dict, joints: int) -> None:
 
 def _check_names(what: str, names) -> None:
     if not isinstance(names, list):
-        raise ValueError(f'{what}: {_shown(names)} is no list of names')
+        raise ValueError(f'{what}: {_shown(names)} is not a list of names')
     for name in names:
         if not is_name(name):
-            raise ValueError(f'{what}: {_shown(name)} is no name')
+            raise ValueError(f'{what}: {_shown(name)} is not a valid name')
 
 
 def _check_provenance(provenance) -> None:
     if not isinstance(provenance, dict):
-        raise ValueError(f'provenance {_shown(provenance)} is no object')
+        raise ValueError(f'provenance {_shown(provenance)} is not an object')
     for key in ('skipped', 'repaired', 'noted'):
         entries = provenance.setdefault(key, [])
         if not isinstance(entries, list) or not all(
                 isinstance(entry, dict) and isinstance(entry.get('id'), str) and isinstance(entry.get('reason'), str)
                 for entry in entries):
-            raise ValueError(f'provenance: {key} is no list of objects with id and reason')
+            raise ValueError(f'provenance: {key} is not a list of objects with id and reason')
 
 
 def _is_count(value, least: int, end: int) -> bool:
-    """Whether this is an integer (no boolean) from ``least`` on, below ``end``."""
+    """Return whether a value is an integer, not a boolean, in [``least``, ``end``)."""
     return type(value) is int and least <= value < end
 
 
 def _shown(value) -> str:
-    """A value of the file for a message, short whatever it is."""
+    """Format a value of the file briefly for a message."""
     if isinstance(value, (list, dict)):
         return f'a {type(value).__name__} of {len(value)}'
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 64:

@@ -1,4 +1,4 @@
-"""What a store is like, in numbers."""
+"""Statistics of a store."""
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
@@ -10,12 +10,13 @@ from mmskelssl.errors import printable
 
 
 def store_stats(path: str) -> dict:
-    """Read a store once.
+    """Compute statistics in one pass over a store.
 
     Returns:
         ``name``, ``layout``, ``units``, ``classes``; per sample ``lengths`` (frames), ``labels`` (-1: none),
-        ``persons`` (those who are seen) and ``energy``, each (N,); ``ranges`` (C, 2), the 1st and 99th percentile of
-        each coordinate. Energy is the mean distance that a joint moves from one frame to the next, in the data's units.
+        ``persons`` (visible persons) and ``energy``, each (N,); ``ranges`` (C, 2), the 1st and 99th percentile of each
+        coordinate; ``splits``, the size of each split. Energy is the mean distance that a joint moves between
+        consecutive frames, in the data's units.
     """
     store = SkeletonStore(path)
     persons, energy, sampled = np.zeros(len(store), int), np.zeros(len(store)), []
@@ -35,12 +36,12 @@ def store_stats(path: str) -> dict:
 
 
 def _shown(text: str) -> str:
-    """Names come from the store: neither Rich's markup nor a terminal's codes in them are obeyed."""
+    """Escape Rich markup and terminal codes in names from the store."""
     return escape(printable(text))
 
 
 def print_stats(stats: dict) -> None:
-    """Print the numbers as tables."""
+    """Print statistics as tables."""
     console = Console()
     table = Table(title=_shown(f'{stats["name"]}: {len(stats["lengths"])} samples, layout {stats["layout"]}'))
     for column in ('', 'least', 'median', 'mean', 'most'):

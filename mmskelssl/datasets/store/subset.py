@@ -1,4 +1,4 @@
-"""A part of a store."""
+"""Copies a part of a store."""
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,28 +11,28 @@ from mmskelssl.errors import UserError
 
 def subset(path: str, out: str, split: str | None = None, classes: Sequence[str] = (), subjects: Sequence[int] = (),
            ids: str | None = None, count: int | None = None, seed: int = 0, overwrite: bool = False) -> None:
-    """Write the samples that meet every condition into a new store, in their order.
+    """Write the samples that meet all conditions into a new store, in their original order.
 
-    Splits keep those of their samples that are there; a split with none of them goes. With ``classes`` the new store
-    has these classes only, numbered from 0 in the order of the old ones.
+    Splits keep their remaining samples, and empty splits are dropped. With ``classes`` the new store has only these
+    classes, numbered from 0 in the original order.
 
     Args:
         path: Store to read.
         out: Store to write.
-        split: Samples of this split.
-        classes: Samples of these classes, by name, or by number where the store has no names.
-        subjects: Samples of these subjects.
-        ids: Samples that a text file names, one id a line.
-        count: So many of them, drawn with the seed.
-        seed: Of the choice.
-        overwrite: Replace a store that is there.
+        split: Keep samples of this split.
+        classes: Keep samples of these classes, given by name, or by number if the store has no names.
+        subjects: Keep samples of these subjects.
+        ids: Keep samples listed in this text file, one id per line.
+        count: Draw this number of them at random.
+        seed: Random seed.
+        overwrite: Replace an existing store.
 
     Raises:
-        UserError: A condition names what the store does not have, or no sample meets all of them.
+        UserError: A condition names something that the store lacks, or no sample meets all conditions.
     """
     store = SkeletonStore(path)
     if count is not None and count < 1:
-        raise UserError(f'--count {count}: a number of samples, 1 or more')
+        raise UserError(f'--count {count}: must be 1 or more')
     if split is None and not classes and not subjects and ids is None and count is None:
         raise UserError('subset needs a condition: --split, --classes, --subjects, --ids or --count')
     labels = _labels(store, classes)
@@ -73,7 +73,7 @@ def subset(path: str, out: str, split: str | None = None, classes: Sequence[str]
 
 
 def _labels(store: SkeletonStore, classes: Sequence[str]) -> list[int]:
-    """Numbers of classes, in order."""
+    """Return the numbers of classes, in order."""
     numbers = {name: i for i, name in enumerate(store.classes or map(str, range(int(store.labels.max()) + 1)))}
     unknown = next((name for name in classes if name not in numbers), None)
     if unknown is not None:

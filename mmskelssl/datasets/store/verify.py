@@ -1,4 +1,4 @@
-"""Every fault of a store, found by reading all of it."""
+"""Finds the faults of a store by reading all of it."""
 import hashlib
 import os.path as osp
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ from mmskelssl.errors import UserError
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with a store.
+    """A fault of a store.
 
     Args:
-        what: Kind of fault, in words.
-        samples: Ids that it is about, near duplicates with the other one; none where it is about the whole store.
-        fatal: Whether a training or an evaluation would be wrong with it.
+        what: Description of the fault.
+        samples: Ids of the affected samples, near duplicates with the other sample; empty for the whole store.
+        fatal: Whether the fault would invalidate a training or an evaluation.
     """
     what: str
     samples: tuple[str, ...] = ()
@@ -29,20 +29,20 @@ class Fault:
 
 
 def verify(path: str, near: float | None = None) -> list[Fault]:
-    """Read a whole store and list its faults: hash, numbers, bodies, labels, ids, splits, and twins across splits.
+    """Read a whole store and list faults of its hash, numbers, bodies, labels, ids, splits, and twins across splits.
 
-    The preprocessed arrays that the user has of it are read, too, and removed if they are not what was written.
+    The user's preprocessed arrays of the store are checked too, and removed if they have changed.
 
     Args:
         path: Folder of the store.
-        near: Look for near duplicates across splits too (in the whole store where no two splits belong together), up to
-            this distance (:mod:`mmskelssl.datasets.store.near`). This takes longer.
+        near: Also find near duplicates across splits up to this distance (:mod:`mmskelssl.datasets.store.near`). If the
+            store has no training and test splits, the whole store is searched. This takes longer.
     """
     if near is not None and not 0 < near < 1:
-        raise UserError(f'--near {near:g}: a distance above 0 and below 1, such as {LIMIT}')
+        raise UserError(f'--near {near:g}: must be a distance above 0 and below 1, such as {LIMIT}')
     try:
         store = SkeletonStore(path)
-    except UserError as error:  # what makes it unreadable: missing, cut off, of another shape than it says
+    except UserError as error:  # the store is unreadable: missing, truncated or of unexpected shape
         return [Fault(str(error))]
     faults = []
     for what, name in (('frames', 'keypoints.npy'), ('scores', 'scores.npy')):
@@ -50,9 +50,9 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
                 ARRAYS[name]):
             faults.append(Fault(f'the {what} have changed since they were written (another sha256)'))
     if not store.columns_are_sound():
-        faults.append(Fault('index.npz says otherwise than index.json, which counts: remove index.npz'))
-    faults += [Fault(f'{file}, made of this store earlier, has changed since it was written; it was removed, and what '
-                     'was trained or measured with it may be wrong') for file in check_caches(path, store.data_hash)]
+        faults.append(Fault('index.npz differs from index.json, which takes precedence: remove index.npz'))
+    faults += [Fault(f'{file}, computed from this store, has changed since it was written. It was removed; results '
+                     'obtained with it may be wrong') for file in check_caches(path, store.data_hash)]
     contents: list[bytes] = []
     by_fault: dict[tuple[str, bool], list[str]] = {}
     for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
@@ -65,15 +65,15 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     wrong = tuple(store.ids[i] for i in np.flatnonzero((store.labels >= most) | (store.labels < -1)))
     faults += [Fault(f'label outside 0..{most - 1}', wrong)] * bool(wrong)
     twice = _repeated(store.ids)
-    faults += [Fault('the id stands twice', twice)] * bool(twice)
+    faults += [Fault('the id appears twice', twice)] * bool(twice)
     faults += _split_faults(store, contents)
     return faults if near is None else faults + list(_near_faults(store, near))
 
 
 def _faults_of(keypoints: np.ndarray, scores: np.ndarray | None) -> Iterable[tuple[str, bool]]:
-    """(kind, whether it is fatal) of each fault of a clip (M, T, V, C) with scores (M, T, V)."""
+    """Yield (kind, fatal) for each fault of a clip (M, T, V, C) with scores (M, T, V)."""
     if scores is not None and not ((scores >= 0) & (scores < np.inf)).all():
-        yield 'a score is not a number from 0 on', True
+        yield 'a score is not a non-negative number', True
     if not np.isfinite(keypoints).all():
         yield 'NaN or Inf', True
     seen = np.asarray(keypoints.any((2, 3)))
@@ -102,13 +102,13 @@ def _split_faults(store: SkeletonStore, contents: list[bytes]) -> list[Fault]:
     known, faults = dict(zip(store.ids, contents, strict=True)), []
     for name, ids in store.splits.items():
         unknown = [sample for sample in ids if sample not in known]
-        faults += [Fault(f'split {name!r} names samples that are not there', tuple(unknown))] * bool(unknown)
+        faults += [Fault(f'split {name!r} names unknown samples', tuple(unknown))] * bool(unknown)
         twice = _repeated(ids)
         faults += [Fault(f'split {name!r} names a sample twice', twice)] * bool(twice)
         faults += [Fault(f'split {name!r} is empty')] * (not ids)
     for train, test in split_pairs(store.splits):
         shared = [sample for sample in store.splits[test] if sample in set(store.splits[train])]
-        faults += [Fault(f'samples of {test!r} stand in {train!r} too', tuple(shared))] * bool(shared)
+        faults += [Fault(f'samples of {test!r} are also in {train!r}', tuple(shared))] * bool(shared)
         twins = twins_of(store, train, test, known)
         share = f'{len(twins)} of {len(store.splits[test])}'
         faults += [Fault(f'exact duplicates across splits: {share} samples of {test!r} have the coordinates of one of '
@@ -117,21 +117,21 @@ def _split_faults(store: SkeletonStore, contents: list[bytes]) -> list[Fault]:
     for content in contents:
         counts[content] += 1
     same = tuple(sample for sample in store.ids if counts[known[sample]] > 1)
-    faults += [Fault('the coordinates stand in the store more than once', same, fatal=False)] * bool(same)
+    faults += [Fault('the same coordinates appear more than once in the store', same, fatal=False)] * bool(same)
     return faults
 
 
 def _near_faults(store: SkeletonStore, limit: float) -> Iterable[Fault]:
-    """Samples of a test split that are nearly ones of its training split, exact copies among them."""
+    """Yield test samples that nearly equal a training sample, including exact copies."""
     pairs = [pair for pair in split_pairs(store.splits) if all(_is_sound(store, split) for split in pair)]
     known: dict[tuple[bytes, bytes], list] = {}
     for train, test in pairs or [('all', 'all')]:
         rows = store.split(test), store.split(train)
-        key = rows[0].tobytes(), rows[1].tobytes()  # some splits have two names
+        key = rows[0].tobytes(), rows[1].tobytes()  # some splits have the same samples
         found = known.get(key) or known.setdefault(key, near_duplicates(store, *rows, limit))
         near = {store.ids[pair.sample]: f'{store.ids[pair.sample]} like {store.ids[pair.other]}, {pair.distance:.3f}'
                 for pair in found}
-        if pairs:  # of these, clips too short to compare by their movement
+        if pairs:  # includes clips too short for near_duplicates
             near |= {name: f'{name}, exactly' for name in twins_of(store, train, test) if name not in near}
         where = 'across splits' if pairs else 'in the store'
         share = f'{len(near)} of {len(store.split(test))}'
@@ -144,12 +144,12 @@ def _near_faults(store: SkeletonStore, limit: float) -> Iterable[Fault]:
 def _is_sound(store: SkeletonStore, split: str) -> bool:
     try:
         return bool(len(store.split(split)))
-    except UserError:  # a fault of its own
+    except UserError:  # reported as a separate fault
         return False
 
 
 def twins_of(store: SkeletonStore, train: str, test: str, contents: dict[str, bytes] | None = None) -> list[str]:
-    """Ids of ``test`` whose coordinates are exactly those of a sample of ``train`` that is not itself."""
+    """Return ids of ``test`` whose coordinates equal those of another sample in ``train``."""
     if contents is None:
         contents = {store.ids[i]: hashlib.sha256(np.ascontiguousarray(store.keypoints(i)).data).digest()
                     for i in range(len(store))}
@@ -159,14 +159,14 @@ def twins_of(store: SkeletonStore, train: str, test: str, contents: dict[str, by
 
 
 def split_pairs(splits: Iterable[str]) -> list[tuple[str, str]]:
-    """(training, test) splits that belong together by their names: train/test, and X_train/X_test."""
+    """Return pairs of (training, test) splits with matching names: train/test, and X_train/X_test."""
     names = list(splits)
     return [(train, train.removesuffix('train') + 'test') for train in names
             if train.endswith('train') and train.removesuffix('train') + 'test' in names]
 
 
 def print_report(faults: list[Fault]) -> int:
-    """Print faults; 1 if one of them is fatal."""
+    """Print faults. Returns 1 if any of them is fatal, otherwise 0."""
     for fault in faults:
         examples = ', '.join(map(str, fault.samples[:3])) + (', ...' if len(fault.samples) > 3 else '')
         where = f': {len(fault.samples)} samples ({examples})' if fault.samples else ''

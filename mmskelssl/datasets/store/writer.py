@@ -1,4 +1,4 @@
-"""StoreWriter: frames go to disk as they come; only a finished store appears under its name."""
+"""StoreWriter: writes frames to disk one by one. Only a finished store appears under its name."""
 import fcntl
 import json
 import operator
@@ -25,24 +25,24 @@ from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
 
 
 class StoreWriter:
-    """Writes a store, as a context manager. Memory does not grow with the data set's frames.
+    """Writes a store, as a context manager. Memory does not grow with the number of frames.
 
-    An importer that reads file by file asks :meth:`unfinished` which are left and calls :meth:`finish` after each: what
-    was finished survives when the process is killed, and the next import with the same source and options goes on from
-    there (``resume=True``). Where a source file or the table of labels has changed since, what depends on it is read
-    again.
+    An importer that reads file by file calls :meth:`unfinished` to get the remaining files, and :meth:`finish` after
+    each file. If the process is killed, the next import with the same source and options continues with the remaining
+    files (``resume=True``). If a source file or the table of labels has changed since then, everything that depends
+    on it is read again.
 
     Args:
-        path: Folder to make.
-        layout: Name, dict or :class:`SkeletonLayout`; None where :meth:`describe` will tell.
+        path: Folder to create.
+        layout: Name, dict or :class:`SkeletonLayout`; None if :meth:`describe` is called later.
         channels: Coordinates of a joint.
-        units: Of the coordinates, such as ``m``.
-        scores: Whether samples have a confidence for each joint, which ``scores.npy`` then holds.
-        third: What the third number of a joint was in the source: ``score``, ``depth`` or ``none``; '' if not known.
+        units: Unit of the coordinates, such as ``m``.
+        scores: Whether samples have a confidence for each joint, to be written to ``scores.npy``.
+        third: Meaning of a joint's third number in the source: ``score``, ``depth`` or ``none``; '' if unknown.
         classes: Class names.
-        source, options: Provenance: what was imported, and how.
-        overwrite: Replace a store that is there; a folder that is no store is never touched.
-        resume: Keep finished files of an interrupted import in ``.NAME.partial`` beside the store, and go on from it.
+        source, options: Provenance: the source of the import and its options.
+        overwrite: Replace an existing store. Folders that are not stores are never replaced.
+        resume: Keep finished files of an interrupted import in ``.NAME.partial`` next to the store, and continue there.
     """
     channels: int
 
@@ -70,7 +70,7 @@ class StoreWriter:
 
     def describe(self, layout: str | dict | SkeletonLayout, channels: int = 3, units: str = 'm',
                  scores: bool = False, third: str = '') -> None:
-        """Say what a sample is, for importers that learn it from the files; before the first sample."""
+        """Set the format of samples before the first one, for importers that read it from the files."""
         layout = get_layout(layout)
         if not 2 <= channels <= 4:
             raise UserError(f'{self.path}: {channels} coordinates a joint, expected 2, 3 or 4')
@@ -105,27 +105,31 @@ class StoreWriter:
             journal = self._open.enter_context(folder.open('journal.jsonl', 'r+b', create=True))
         except OSError as error:
             self._open.close()
-            raise UserError(f'cannot write to {getattr(self, "_folder", parent)}: {error.strerror or error}; if it is '
-                            'left of an earlier import, remove it') from error
+            raise UserError(f'cannot write to {getattr(self, "_folder", parent)}: {error.strerror or error}; if an '
+                            'earlier import left it behind, remove it') from error
         except UserError:
             self._open.close()
             raise
         what = {key: self.index['provenance'][key] for key in ('source', 'options', 'importer_version')}
-        what['frames'] = 'scores last'  # of each joint in frames.raw, where there are any; older ones had none
+        what['frames'] = 'scores last'  # frames.raw has each joint's score last, if any; older journals had none
         self._journal = Journal(journal, what, os.fstat(self._raw.fileno()).st_size)
-        self._reads = self._open.enter_context(noting_reads())  # since the last finished item
+        self._reads = self._open.enter_context(noting_reads())  # files read since the last finished item
         self._written = dict.fromkeys(LISTS, 0)
         return self
 
     def add(self, name: str, keypoints: np.ndarray, label: int | None = None, subject: int | None = None,
             scores: np.ndarray | None = None, **extra) -> None:
-        """Append a sample: keypoints (M, T, V, C), an integer label and subject, and anything plain besides.
+        """Append a sample: keypoints (M, T, V, C), an integer label and subject, and other plain values.
 
-        A store with scores takes ``scores`` (M, T, V), confidences from 0 (not seen) on. In a sample without them each
-        joint that is not at the origin gets 1, which is noted; scores that are negative or not finite become 0.
+        A store with scores accepts ``scores`` (M, T, V), non-negative confidences; 0 marks a missing joint. In a sample
+        without scores every joint away from the origin gets the score 1, which is noted. Negative and non-finite scores
+        become 0.
 
-        Coordinates that are not finite are filled in where the joint is seen in other frames
-        (:func:`~mmskelssl.datasets.store.mend.fill_gaps`), which is noted; otherwise the sample is refused.
+        Non-finite coordinates are filled in from other frames, which is noted
+        (:func:`~mmskelssl.datasets.store.mend.fill_gaps`).
+
+        Raises:
+            UserError: The sample does not fit the store, or its gaps cannot be filled in.
         """
         assert self.layout is not None  # described before the first sample
         keypoints = np.asarray(keypoints)
@@ -136,19 +140,19 @@ class StoreWriter:
         if 0 in keypoints.shape[:2]:
             raise UserError(f'sample {name}: empty sequence, shape {keypoints.shape}')
         try:
-            with np.errstate(over='ignore'):  # what overflows counts as not finite
+            with np.errstate(over='ignore'):  # overflow counts as non-finite
                 frames = np.ascontiguousarray(keypoints, np.float32)
         except (TypeError, ValueError) as error:
-            raise UserError(f'sample {name}: keypoints are no numbers ({error})') from None
+            raise UserError(f'sample {name}: keypoints are not numbers ({error})') from None
         known = np.asarray(np.isfinite(frames).all(-1))
         mended, filled = fill_gaps(frames)
         if mended is None:
-            raise UserError(f'sample {name}: keypoints hold NaN or Inf, {filled}')
+            raise UserError(f'sample {name}: keypoints contain NaN or Inf, {filled}')
         frames = mended
         unscored = self.scored and scores is None
         if scores is not None:
             if not self.scored:
-                raise UserError(f'sample {name}: scores, but {self.path} was described without scores')
+                raise UserError(f'sample {name}: it has scores, but {self.path} was described without scores')
             scores, repaired = _checked_scores(name, scores, known)
             filled = '; '.join(filter(None, (filled, repaired)))
         elif self.scored:
@@ -156,9 +160,9 @@ class StoreWriter:
         if scores is not None:
             frames = np.concatenate([frames, scores[..., None]], -1)
         if name in self._ids:
-            raise UserError(f'sample {name}: the id stands twice')
+            raise UserError(f'sample {name}: the id appears twice')
         if not is_name(name):
-            raise UserError(f'sample {plain(json.dumps(name))}: an id has at least one character, and no control '
+            raise UserError(f'sample {plain(json.dumps(name))}: an id must have at least one character and no control '
                             'characters')
         try:
             sample = dict(
@@ -167,43 +171,43 @@ class StoreWriter:
                 subject=None if subject is None else operator.index(subject), **extra)
             json.dumps(sample, allow_nan=False)
         except (AttributeError, TypeError, ValueError) as error:
-            raise UserError(f'sample {name}: label and subject must be integers, and the rest plain: {error}') from None
+            raise UserError(f'sample {name}: label and subject must be integers, other values plain: {error}') from None
         for what in ('label', 'subject'):
             if sample[what] is not None and not 0 <= sample[what] < 1 << 31:
-                raise UserError(f'sample {name}: {what} {sample[what]} is negative or huge; leave it out where there '
+                raise UserError(f'sample {name}: {what} {sample[what]} is negative or huge; omit it if there '
                                 'is none')
         if filled:
             self.repaired.append(dict(id=name, reason=filled))
         if unscored:
-            self.note(name, 'no scores: 1 for each joint that is not at the origin')
+            self.note(name, 'no scores: joints away from the origin get 1')
         self._ids.add(name)
         self._raw.write(frames.data)
         self.samples.append(sample)
         self.rows += frames.shape[0] * frames.shape[1]
 
     def skip(self, name: str, reason: str) -> None:
-        """Note a sample that could not be imported."""
-        self.skipped.append(dict(id=plain(name, 1000), reason=plain(reason, 1000)))  # a file's name need not be text
+        """Record a sample that could not be imported."""
+        self.skipped.append(dict(id=plain(name, 1000), reason=plain(reason, 1000)))  # a file name may not be valid text
 
     def note(self, name: str, text: str) -> None:
-        """Note something about a sample that is in the store."""
+        """Record a note about a sample of the store."""
         self.noted.append(dict(id=name, reason=plain(text, 1000)))
 
     def unfinished(self, items: Sequence[str], changed: Callable) -> list[str]:
-        """Take over what an interrupted import had finished of these source files; return those that are left.
+        """Take over the source files that an interrupted import had finished, and return the remaining ones.
 
         Args:
-            items: Files, in the order of their import.
-            changed: ``changed(path, name, stamp)``: whether a file is no longer as it was
+            items: Files, in import order.
+            changed: ``changed(path, name, stamp)`` returns whether a file has changed
                 (:class:`~mmskelssl.datasets.store.journal.Journal`).
         """
-        if self.samples and not self._journal.done:  # added before the first item: its frames are over the old ones
+        if self.samples and not self._journal.done:  # samples before the first item overwrote the old frames
             return list(items)
         entries, why = self._journal.take(items, self._reads, changed)
         if why:
             print(f'note: {plain(why, 200)} since this import was interrupted: '
                   f'{len(entries)} of {len(self._journal.entries)} files are kept, the rest is read again')
-        for key in LISTS:  # what was noted before the first item is noted again by each run
+        for key in LISTS:  # each run repeats the notes before the first item
             getattr(self, key).extend(new for entry in entries for new in entry[key])
             self._written[key] = len(getattr(self, key))
         if entries:
@@ -214,10 +218,11 @@ class StoreWriter:
         return list(items)[len(entries):]
 
     def finish(self, item: str, reads: Reads | None = None) -> None:
-        """Note that everything of a source file has been added or skipped: a resumed import leaves it out.
+        """Record that a source file is complete, so that a resumed import skips it.
 
         Args:
-            reads: What it was read from, where another process read it.
+            item: The file.
+            reads: Files that it was read from, if another process read them.
         """
         self._raw.flush()
         new = {key: getattr(self, key)[count:] for key, count in self._written.items()}
@@ -226,9 +231,9 @@ class StoreWriter:
         self._written = {key: len(getattr(self, key)) for key in self._written}
 
     def set_split(self, name: str, ids: Iterable[str]) -> None:
-        """Define a split by sample ids; one without samples is left out."""
+        """Define a split by sample ids. A split without samples is omitted."""
         if not is_name(name):
-            raise UserError(f'{self.path}: {plain(json.dumps(name))} is no name for a split')
+            raise UserError(f'{self.path}: {plain(json.dumps(name))} is not a valid name for a split')
         self.splits[name] = list(ids)
         if not self.splits[name]:
             del self.splits[name]
@@ -246,7 +251,7 @@ class StoreWriter:
                 raise error
         except OSError as failure:
             kept = self.resume and bool(self._journal.done)
-            hint = '; run the command again to go on from here' if kept else ''
+            hint = '; run the command again to continue from here' if kept else ''
             raise UserError(f'cannot write {self.path}: {failure}{hint}') from failure
         finally:
             if not kept:
@@ -264,9 +269,9 @@ class StoreWriter:
 
     def _check_place(self) -> None:
         if osp.lexists(self.path) and not self.overwrite:
-            raise UserError(f'{self.path} exists: choose another place, or add --overwrite')
+            raise UserError(f'{self.path} exists: choose another path, or add --overwrite')
         if osp.lexists(self.path) and not osp.isfile(osp.join(self.path, 'index.json')):
-            raise UserError(f'{self.path} exists and is no store, so it is not overwritten: choose another place')
+            raise UserError(f'{self.path} exists and is not a store, so it is not overwritten: choose another path')
 
     def _write(self) -> None:
         if not self.samples:
@@ -274,7 +279,7 @@ class StoreWriter:
             raise UserError(f'{self.path}: no sample could be imported, so no store was written{first}')
         assert self.layout is not None  # described before the first sample
         self._store = osp.join(self._folder, 'store')
-        shutil.rmtree(self._store, ignore_errors=True)  # of an import that was killed
+        shutil.rmtree(self._store, ignore_errors=True)  # left by a killed import
         os.mkdir(self._store)
         file, shape = osp.join(self._store, 'keypoints.npy'), (self.rows, self.layout.num_joints)
         with open(osp.join(self._folder, 'frames.raw'), 'rb') as frames, _array(file, (*shape, self.channels)) as out:
@@ -293,11 +298,11 @@ class StoreWriter:
         with open(osp.join(self._store, 'index.json'), 'w', encoding='utf-8') as out:
             json.dump(self.index, out)
             _sync(out)
-        # What is written can be read, whatever an importer has put into it.
+        # Read the index back, so that only valid indexes are stored.
         write_columns(self._store, read_index(osp.join(self._store, 'index.json')))
 
     def _put_in_place(self) -> None:
-        self._check_place()  # again: another process may have been faster
+        self._check_place()  # check again: another process may have created it
         if not osp.lexists(self.path):
             os.rename(self._store, self.path)
             return
@@ -311,27 +316,27 @@ class StoreWriter:
 
 
 def kind_of(store: SkeletonStore) -> dict:
-    """Arguments of a :class:`StoreWriter` for samples like those of a store, but for their layout and classes."""
+    """Return arguments of :class:`StoreWriter` for samples like those of a store, except layout and classes."""
     return dict(channels=store.channels, units=store.head.get('units', ''), scores=store.has_scores,
                 third=store.head.get('third', ''))
 
 
 def _checked_scores(name: str, scores: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:
-    """Scores (M, T, V) float32, 0 where a coordinate is not known or the score is none; and what was changed."""
+    """Return scores (M, T, V) float32, 0 for unknown coordinates and invalid scores, and a note on changes."""
     try:
         scores = np.asarray(scores, np.float32)
     except (TypeError, ValueError) as error:
-        raise UserError(f'sample {name}: scores are no numbers ({error})') from None
+        raise UserError(f'sample {name}: scores are not numbers ({error})') from None
     if scores.shape != known.shape:
-        raise UserError(f'sample {name}: scores have shape {scores.shape}, keypoints {known.shape} joints')
+        raise UserError(f'sample {name}: scores have shape {scores.shape}, but there are {known.shape} joints')
     good = (scores >= 0) & (scores < np.inf)
-    text = '' if good.all() else f'{(~good).sum()} scores were not numbers from 0 on, set to 0'
+    text = '' if good.all() else f'{(~good).sum()} scores were not non-negative numbers and were set to 0'
     return np.where(good & known, scores, np.float32(0)), text
 
 
 @contextmanager
 def _array(file: str, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
-    """An .npy file of float32 whose content is written in the block."""
+    """Open an .npy file of float32 whose content the block writes."""
     with open(file, 'wb') as out:
         header = dict(descr=np.lib.format.dtype_to_descr(np.dtype('<f4')), fortran_order=False, shape=shape)
         np.lib.format.write_array_header_2_0(out, header)

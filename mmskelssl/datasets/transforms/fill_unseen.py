@@ -1,4 +1,4 @@
-"""Filling in joints that a pose estimator did not see."""
+"""Fills in joints that a pose estimator did not detect."""
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -8,21 +8,25 @@ from mmskelssl.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class FillUnseen(BaseTransform):
-    """Fill in joints that are not seen, linearly over time between the frames in which they are.
+    """Fill in missing joints by linear interpolation over time.
 
-    A joint is seen where its score is above ``score``; without scores, where it is not at the origin. Before the first
-    and after the last frame in which it is seen the joint stays where it is. Frames without the person, and joints that
-    a person never shows, stay as they are. Put it first: other transforms do not carry the scores along.
+    A joint is present if its score is above ``score`` or, without scores, if it is not at the origin. Before the first
+    and after the last frame with the joint, it keeps its position in that frame. Frames without the person, and joints
+    that a person never shows, are not changed. This must be the first transform, because others do not preserve the
+    scores.
 
-    Required keys: keypoint. Optional: scores (M, T, V), of a store that has them. Modified: keypoint. Removed: scores.
+    Required keys: keypoint. Optional: scores (M, T, V), from a store with scores. Modified: keypoint. Removed: scores.
 
     Args:
-        score: The highest score of a joint that does not count as seen.
+        score: Highest score of a joint that counts as missing.
+
+    Raises:
+        UserError: ``score`` is set but the store has no scores.
     """
 
     def __init__(self, score: float = 0.):
         if not 0 <= score < np.inf:
-            raise UserError(f'FillUnseen: score must be a number from 0 on, not {score}')
+            raise UserError(f'FillUnseen: score must be a non-negative number, not {score}')
         self.score = score
 
     def transform(self, results: dict) -> dict:
@@ -30,7 +34,7 @@ class FillUnseen(BaseTransform):
         at_origin = ~keypoint.any(-1)
         if scores is None and self.score:
             raise UserError(f'sample {results.get("frame_dir")}: FillUnseen(score={self.score:g}) needs a store with '
-                            'scores: import the data again, or leave out the score')
+                            'scores: import the data again, or omit the score')
         if scores is not None and scores.shape != at_origin.shape:
             raise UserError(f'sample {results.get("frame_dir")}: scores of shape {scores.shape} for keypoints of shape '
                             f'{keypoint.shape}: put FillUnseen first in data.pipeline')

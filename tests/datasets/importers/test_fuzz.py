@@ -98,7 +98,7 @@ def attempt(importer, path, folder):
             return str(error)
     assert os.listdir(out.parent) == ['store']
     assert not [fault for fault in verify(str(out)) if fault.fatal and 'no body' not in fault.what
-                and "stand in 'train'" not in fault.what]
+                and "are also in 'train'" not in fault.what]
     store = SkeletonStore(out)
     assert all(entry['reason'] and '\n' not in entry['reason'] for entry in store.index['provenance']['skipped'])
     return store

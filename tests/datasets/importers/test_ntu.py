@@ -259,7 +259,7 @@ def test_the_same_name_in_two_folders(tmp_path):
     write(tmp_path / 'raw' / 'a', {NAME: text([[('1', body(0))]])})
     write(tmp_path / 'raw' / 'b', {NAME: text([[('1', body(1))]])})
     store = import_ntu(tmp_path / 'raw', tmp_path / 's')
-    assert store.ids == [NAME] and reasons(store) == {NAME: 'the id stands twice'}
+    assert store.ids == [NAME] and reasons(store) == {NAME: 'the id appears twice'}
     np.testing.assert_allclose(store.keypoints(0)[0, 0], body(0), atol=1e-6)
 
 

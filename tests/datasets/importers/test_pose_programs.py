@@ -273,7 +273,7 @@ def test_files_with_and_without_scores(tmp_path):
     bare = [[dict(keypoints=p.tolist())] for p in P17]
     store = load(tmp_path, {'a.json': [[found] for found in MMPOSE], 'b.json': bare})
     assert np.allclose(store.scores(0)[0], S17) and (store.scores(1) == 1).all()
-    assert notes(store) == {'b': 'no scores: 1 for each joint that is not at the origin'}
+    assert notes(store) == {'b': 'no scores: joints away from the origin get 1'}
     store = load(tmp_path / 'n', {'a.json': bare, 'b.json': [[found] for found in MMPOSE]})
     assert not store.has_scores and notes(store) == {'b': 'its scores are left out, as a.json has none'}
 

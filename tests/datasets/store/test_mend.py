@@ -1,4 +1,4 @@
-"""Mends against hand-made cases."""
+"""Repairs of sequences, tested on small hand-made cases."""
 import numpy as np
 
 from mmskelssl.datasets.store.mend import drop_empty, fill_gaps
@@ -37,7 +37,7 @@ def test_one_coordinate_makes_the_joint_a_gap():
 
 
 def test_absent_frames_are_no_frames_of_the_joint():
-    """A person who comes late and goes early: its gaps are not drawn towards zero."""
+    """A person arrives late and leaves early. The gaps are not interpolated towards zero."""
     clip = track(0, 0, 4, NAN, NAN, 0)
     clip[0, [0, 1, 5]] = 0
     mended, _ = fill_gaps(clip)

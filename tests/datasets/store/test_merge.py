@@ -1,4 +1,4 @@
-"""merge: one pool of several stores."""
+"""merge: several stores become one pool."""
 import numpy as np
 import pytest
 
@@ -53,7 +53,7 @@ def test_stores_that_do_not_fit(tmp_path, other, message):
     for paths in ([one], [one, one]):
         with pytest.raises(UserError, match='at least two stores with different names'):
             merge(paths, str(tmp_path / 'pool'))
-    with pytest.raises(UserError, match='is no store'):
+    with pytest.raises(UserError, match='is not a store'):
         merge([one, str(tmp_path / 'none')], str(tmp_path / 'pool'))
     assert sorted(path.name for path in tmp_path.iterdir()) == ['one', 'two']
 

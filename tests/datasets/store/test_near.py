@@ -1,4 +1,4 @@
-"""verify --near: the same movement at another length, place, size or cut."""
+"""verify --near: the same movement with another length, position, size or cut."""
 import numpy as np
 import pytest
 
@@ -51,7 +51,7 @@ def test_what_cannot_be_compared():
 
 
 def test_planted_duplicates_are_found_across_splits(tmp_path):
-    """Every change of every clip is found by the search, which looks at few pairs, as by comparing all."""
+    """The search compares few pairs but finds every changed clip, as a comparison of all pairs does."""
     with StoreWriter(tmp_path / 's', LAYOUT) as writer:
         for seed in range(12):
             writer.add(f'train{seed}', clip_of(seed))

@@ -1,4 +1,4 @@
-"""repair: what has a mend is mended in a copy, the rest listed."""
+"""repair: repairable faults are repaired in a copy, and the rest is listed."""
 import json
 
 import numpy as np
@@ -13,7 +13,7 @@ from tests.conftest import write_tiny_store
 
 @pytest.fixture
 def damaged(tmp_path):
-    """Nine faults in one store."""
+    """A store with nine faults."""
     path = tmp_path / 'damaged'
     write_tiny_store(path, 'kinect20', persons=2, samples=12, classes=3)
     index, rows = json.loads((path / 'index.json').read_text()), np.load(path / 'keypoints.npy')
@@ -46,7 +46,7 @@ def test_everything_at_once(damaged, tmp_path):
              for what in ('skipped', 'repaired', 'noted')}
     assert set(about['skipped']) == {'clip001', 'clip003', 'clip006'}
     assert 'joint 4 is never seen' in about['skipped']['clip001'] and 'no body' in about['skipped']['clip003']
-    assert about['skipped']['clip006'] == 'the id stands twice'
+    assert about['skipped']['clip006'] == 'the id appears twice'
     assert set(about['repaired']) == {'clip000', 'clip002', 'clip004', 'clip005'}
     assert 'frames without a body left out' in about['repaired']['clip002']
     assert '1 of 2 persons without a body left out' in about['repaired']['clip004']
@@ -84,5 +84,5 @@ def test_places(tmp_path):
     before = SkeletonStore(path).data_hash
     repair(path, path, overwrite=True)
     assert SkeletonStore(path).data_hash == before
-    with pytest.raises(UserError, match='is no store'):
+    with pytest.raises(UserError, match='is not a store'):
         repair(str(tmp_path / 'none'), str(tmp_path / 't'))

@@ -1,4 +1,4 @@
-"""Statistics of a store against numbers worked out by hand."""
+"""Statistics of a store, compared with hand-computed numbers."""
 import sys
 
 import numpy as np

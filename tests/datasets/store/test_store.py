@@ -1,4 +1,4 @@
-"""Stores: what goes in comes out, nothing half-written appears, damage is named."""
+"""Stores: written samples are read back, partial stores never appear, and damage is reported."""
 import json
 import os
 import shutil
@@ -91,7 +91,7 @@ def test_a_layout_may_be_a_dict(tmp_path):
     (dict(keypoints=np.full((1, 3, 20, 3), 1e300)), 'sample s1: .*Inf'),
     (dict(keypoints=clip(frames=0)), 'sample s1: empty'),
     (dict(keypoints=clip(persons=0)), 'sample s1: empty'),
-    (dict(name='s0'), 'sample s0: the id stands twice'),
+    (dict(name='s0'), 'sample s0: the id appears twice'),
     (dict(label=1.5), 'sample s1: label and subject must be integers'),
     (dict(subject='P01'), 'sample s1: label and subject must be integers'),
     (dict(label=-1), 'sample s1: label -1 is negative'),
@@ -140,7 +140,7 @@ def test_overwriting_is_asked_for_and_only_hits_stores(tmp_path):
     assert second.data_hash != first.data_hash and os.listdir(tmp_path) == ['s']
     (tmp_path / 'home').mkdir()
     (tmp_path / 'home' / 'thesis.tex').write_text('years of work')
-    with pytest.raises(UserError, match='is no store, so it is not overwritten'):
+    with pytest.raises(UserError, match='is not a store, so it is not overwritten'):
         write(tmp_path / 'home', overwrite=True)
     assert (tmp_path / 'home' / 'thesis.tex').read_text() == 'years of work'
 
@@ -153,7 +153,7 @@ def test_of_two_writers_the_slower_one_does_not_replace(tmp_path):
 
 
 def test_no_store_names_the_command(tmp_path):
-    with pytest.raises(UserError, match=r'no store .*python tools/prepare_data\.py SOURCE PATH --out .*none'):
+    with pytest.raises(UserError, match=r'not a store .*python tools/prepare_data\.py SOURCE PATH --out .*none'):
         SkeletonStore(tmp_path / 'none')
 
 
@@ -200,7 +200,7 @@ def test_an_index_that_is_no_json(tmp_path):
 
 @pytest.mark.parametrize('ids, message', [
     (None, "no split 'train'; it has other"), ([], "'train' is empty"), (['s0', 's0'], "'train' names a sample twice"),
-    (['s0', 's7'], "'train' names 1 samples that are not there, first 's7'")])
+    (['s0', 's7'], "'train' names 1 unknown samples, first 's7'")])
 def test_bad_splits_are_refused(tmp_path, ids, message):
     write(tmp_path / 's')
     splits = dict(other=['s0'], **({} if ids is None else dict(train=ids)))
@@ -212,7 +212,7 @@ def test_bad_splits_are_refused(tmp_path, ids, message):
 def test_an_id_that_stands_twice(tmp_path):
     write(tmp_path / 's', [clip(), clip()])
     edit(tmp_path / 's', lambda index: index['samples'][1].update(id='s0'))
-    with pytest.raises(UserError, match="the id 's0' stands twice"):
+    with pytest.raises(UserError, match="the id 's0' appears twice"):
         SkeletonStore(tmp_path / 's').split('train')
 
 
@@ -317,7 +317,7 @@ def test_a_damaged_column_file_is_ignored(tmp_path, damage):
 
 
 def test_an_old_store_without_columns_opens(tmp_path):
-    """Stores of version 1 have no index.npz, and no column is missed."""
+    """Stores of version 1 have no index.npz and need none."""
     expected = write(tmp_path / 's', [clip(), clip(seed=1)])
     (tmp_path / 's' / 'index.npz').unlink()
     edit(tmp_path / 's', lambda index: index.update(version=1))

@@ -1,4 +1,4 @@
-"""Stores in another layout, and pools of different layouts."""
+"""Conversion of stores to another layout, and pools of different layouts."""
 import json
 
 import numpy as np

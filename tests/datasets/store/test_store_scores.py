@@ -84,12 +84,12 @@ def test_what_the_writer_does_with_bad_scores(tmp_path):
             writer.add('wide', keypoints, scores=scores[..., None])
     store = SkeletonStore(tmp_path / 's')
     assert not store.scores(0)[0, 0, :3].any() and np.array_equal(store.scores(0)[0, 1:], scores[0, 1:])
-    assert reasons(store, 'repaired')['bad'] == '3 scores were not numbers from 0 on, set to 0'
+    assert reasons(store, 'repaired')['bad'] == '3 scores were not non-negative numbers and were set to 0'
     assert store.keypoints(1)[0, 1, 5].any() and store.scores(1)[0, 1, 5] == 0  # filled in, and not seen
     expected = np.ones((1, 4, 17))
     expected[0, :, 7] = 0
     np.testing.assert_array_equal(store.scores(2), expected)
-    assert reasons(store, 'noted') == {'none': 'no scores: 1 for each joint that is not at the origin'}
+    assert reasons(store, 'noted') == {'none': 'no scores: joints away from the origin get 1'}
     with StoreWriter(tmp_path / 't', 'coco17', 2) as writer:
         with pytest.raises(UserError, match='was described without scores'):
             writer.add('x', keypoints, scores=scores)
@@ -111,9 +111,9 @@ def _set(value):
 @pytest.mark.parametrize('edit, faults', [
     (_set(.5), ['the scores have changed since they were written (another sha256)']),
     (_set(np.nan), ['the scores have changed since they were written (another sha256)',
-                    'a score is not a number from 0 on']),
+                    'a score is not a non-negative number']),
     (_set(-1), ['the scores have changed since they were written (another sha256)',
-                'a score is not a number from 0 on'])], ids=['changed', 'nan', 'negative'])
+                'a score is not a non-negative number'])], ids=['changed', 'nan', 'negative'])
 def test_verify_reads_the_scores(tmp_path, edit, faults):
     write(tmp_path / 's')
     change(tmp_path / 's', edit)
@@ -184,7 +184,7 @@ def test_merge_of_stores_with_and_without_scores(tmp_path, capsys):
     merge([scored.path, plain.path], str(tmp_path / 'pool'))
     pool = SkeletonStore(tmp_path / 'pool')
     np.testing.assert_array_equal(pool.scores(1), scored.scores(1))
-    assert (pool.scores(5) == 1).all() and 'plain has no scores: 1 for each joint' in capsys.readouterr().out
+    assert (pool.scores(5) == 1).all() and 'plain has no scores: joints away' in capsys.readouterr().out
     assert 'third' not in pool.head  # they differ
     merge([scored.path, plain.path], str(tmp_path / 'union'), names=True)
     assert SkeletonStore(tmp_path / 'union').scores(0).shape[2] == SkeletonStore(tmp_path / 'union').layout.num_joints

@@ -103,9 +103,9 @@ def test_what_cannot_be_split_changes_nothing(tmp_path):
     with pytest.raises(UserError, match="has a split 'train' already: .*--name.*--overwrite"):
         draw_split(path, .2)
     draw_split(path, .2, seed=3, overwrite=True)
-    with pytest.raises(UserError, match='no sample has a label; leave --by out'):
+    with pytest.raises(UserError, match='no sample has a label; omit --by'):
         draw_split(write(tmp_path / 'bare', labels=False), .2, by='class')
-    with pytest.raises(UserError, match='all samples are of one subject'):
+    with pytest.raises(UserError, match='all samples have the same subject'):
         draw_split(write(tmp_path / 'one', subjects=1), .2, by='subject')
     with pytest.raises(UserError, match='single sample'):
         draw_split(write(tmp_path / 'single', 1), .2)
@@ -132,7 +132,7 @@ def test_relabel_from_a_table(tmp_path, capsys):
     assert store.splits == dict(fold=['clip00', 'clip02']) and not verify(path)
     assert [sample.get('recording') for sample in store.samples] == ['a', 'b', 'b', None, None, None]
     out = capsys.readouterr().out
-    assert "1 names of the table are no samples (first: 'ghost')" in out and 'jump10 1' in out
+    assert "1 names in the table are not samples of the store (first: 'ghost')" in out and 'jump10 1' in out
     edit, = store.index['provenance']['edits']
     assert edit['options'] == dict(table=str(table), rename=[], changed=3, not_found=['ghost'])
     with pytest.raises(UserError, match="has a split 'fold', which .* sets: replace it with --overwrite"):

@@ -1,4 +1,4 @@
-"""verify: one fault after the other put into a sound store, and NW-UCLA's leak."""
+"""verify: single faults added to a valid store, and the duplicates in NW-UCLA."""
 import json
 import shutil
 import sys
@@ -22,7 +22,7 @@ def store(tmp_path):
 
 
 def edit(store, change, hashed=True):
-    """Change the index and the frames; ``hashed`` brings the hash up to date."""
+    """Change the index and the frames; ``hashed`` updates the hash."""
     index = json.loads((store / 'index.json').read_text())
     rows = np.load(store / 'keypoints.npy')
     changed = change(index, rows)
@@ -47,7 +47,7 @@ def put(i, value, rows_within=slice(None)):
 
 
 def copy(source, target):
-    """Sample ``target`` gets the coordinates of ``source``; both become clips of as many frames."""
+    """Copy the coordinates of ``source`` to ``target``; both clips get the same length."""
     def change(index, rows):
         a, b = index['samples'][source], index['samples'][target]
         parts = [rows[rows_of(index, i)] for i in range(len(index['samples']))]
@@ -88,21 +88,21 @@ FAULTS = {
     'label': (update(5, label=3), 'label outside 0..2', ('clip005',), True),
     'id': (lambda index, rows: [index['samples'][7].update(id='clip006'),
                                 index['splits'].update(train=['clip000'], test=['clip011'])][:0] or None,
-           'the id stands twice', ('clip006',), True),
-    'split ghost': (splits(train=['clip000', 'ghost']), "split 'train' names samples that are not there", ('ghost',),
+           'the id appears twice', ('clip006',), True),
+    'split ghost': (splits(train=['clip000', 'ghost']), "split 'train' names unknown samples", ('ghost',),
                     True),
     'split twice': (splits(train=['clip000', 'clip001', 'clip000']), "split 'train' names a sample twice",
                     ('clip000',), True),
     'split empty': (splits(other=[]), "split 'other' is empty", (), True),
     'leak': (splits(train=['clip000', 'clip009'], test=['clip009', 'clip010']),
-             "samples of 'test' stand in 'train' too", ('clip009',), True),
+             "samples of 'test' are also in 'train'", ('clip009',), True),
     'twins': (copy(0, 9), "exact duplicates across splits: 1 of 4 samples of 'test' have the coordinates of one of "
               "'train'", ('clip009',), False),
     'twins in a pair': (lambda index, rows: [index['splits'].update(x_train=['clip001'], x_test=['clip002', 'clip003'])]
                         and copy(1, 3)(index, rows),
                         "exact duplicates across splits: 1 of 2 samples of 'x_test' have the coordinates of one of "
                         "'x_train'", ('clip003',), False),
-    'same': (copy(0, 1), 'the coordinates stand in the store more than once', ('clip000', 'clip001'), False),
+    'same': (copy(0, 1), 'the same coordinates appear more than once in the store', ('clip000', 'clip001'), False),
 }
 
 
@@ -144,7 +144,7 @@ def test_changed_frames_are_found(store):
     (lambda index, rows: index.update(splits=[1]), 'is damaged'),
     (lambda index, rows: index['splits'].update(train=5), 'is damaged'),
     (lambda index, rows: index['splits'].update(train=[[1]]), 'is damaged'),
-    (splits(train=[1, 2]), '1 is no name'),
+    (splits(train=[1, 2]), '1 is not a valid name'),
 ])
 def test_what_cannot_be_opened_is_one_fault(store, change, message):
     edit(store, change)
@@ -168,7 +168,7 @@ def test_the_tool_says_what_it_found(store, monkeypatch, capsys):
 
     assert status(store) == 0 and 'no fault found' in capsys.readouterr().out
     shutil.rmtree(store)
-    assert status(store) == 1 and 'is no store' in capsys.readouterr().out
+    assert status(store) == 1 and 'is not a store' in capsys.readouterr().out
 
 
 def test_nwuclas_leak_is_found_and_mended(real_data, tmp_path):
