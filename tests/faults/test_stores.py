@@ -266,7 +266,7 @@ def test_other_contents_are_found_by_verify(own_store, home, place):
     array = next(path for path in folder.glob('*.npy') if 'frames' not in path.name)
     np.load(array, mmap_mode='r+')[3] += 1
     fault, = verify(own_store)
-    assert fault.fatal and f'{array}, made of this store earlier, has changed' in fault.what
+    assert fault.fatal and f'{array}, computed from this store, has changed' in fault.what
     assert verify(own_store) == [] and not array.exists()
     assert (dataset(own_store).clips == expected).all()
 
@@ -294,7 +294,7 @@ def sample(i, **values):
 @INDEX
 @pytest.mark.parametrize('change, message', [
     (lambda index: index.update(samples=None), 'samples: null is not a list'),
-    (lambda index: index.update(samples=[]), 'no list of samples'),
+    (lambda index: index.update(samples=[]), 'is not a list of samples'),
     (lambda index: index.update(samples=[None]), 'sample 0 is null'),
     (lambda index: index.update(classes=5), 'classes: 5 is not a list of names'),
     (lambda index: index.update(classes=['a', 1]), 'classes: 1 is not a valid name'),

@@ -1,10 +1,10 @@
-"""Importers: a source's files -> a store.
+"""Importers, which convert source files to a store.
 
-An importer is a function ``(path, writer, *, options)``: it says with ``writer.describe`` what a sample is, adds
-samples (most through :func:`import_files`), notes with ``writer.skip`` what it cannot use, and sets the splits. Its
-docstring is the help of ``mmskelssl prepare NAME``. Its keyword-only arguments are the options, with the help in their
-annotations (:mod:`mmskelssl.datasets.importers.options`). A new one is a file here and a line below; a plug-in
-registers its own with ``@IMPORTERS.register('name')``.
+An importer is a function ``(path, writer, *, options)``. It sets the sample format with ``writer.describe``, adds
+samples (usually through :func:`import_files`), records unusable ones with ``writer.skip``, and sets the splits. Its
+docstring is the help of ``mmskelssl prepare NAME``. Its keyword-only arguments are the options, and their annotations
+hold the help texts (:mod:`mmskelssl.datasets.importers.options`). A new importer needs a file here and a line below. A
+plug-in registers its own with ``@IMPORTERS.register('name')``.
 """
 from collections.abc import Callable
 

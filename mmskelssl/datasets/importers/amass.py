@@ -1,4 +1,4 @@
-"""AMASS: pose parameters of SMPL, ``poses`` (T, 156) and ``trans``; joints by forward kinematics of a body model."""
+"""AMASS: SMPL pose parameters ``poses`` (T, 156) and ``trans``. A body model gives the joints."""
 import os.path as osp
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -15,8 +15,8 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.npz import read_npz
 
-BODY = 22  # joints of the body, which SMPL, SMPL-H and SMPL-X share
-# A y-up file of (x, y, z) from AMASS's z-up one.
+BODY = 22  # body joints shared by SMPL, SMPL-H and SMPL-X
+# Rotates AMASS's z-up coordinates to y up.
 UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
 Model = Annotated[str | None, (
     'SMPL, SMPL-H or SMPL-X body model, .npz, from its authors (smpl.is.tue.mpg.de): it says where the joints are')]
@@ -37,7 +37,7 @@ def import_amass(path: str, writer: StoreWriter, *, model: Model = None,
     if model is None:
         raise UserError(f'{path}: AMASS holds rotations, and joints need the body model: download SMPL-H '
                         '(mano.is.tue.mpg.de) or SMPL-X (smpl-x.is.tue.mpg.de) and give --model MODEL.npz')
-    _model(model)  # its faults are said once
+    _model(model)  # reports faults of the model once
     source = Source(path)
     files = [name for name in source.files('.npz') if PurePosixPath(name).stem != 'shape'
              and osp.realpath(osp.join(source.path, name)) != osp.realpath(model)]
@@ -53,7 +53,7 @@ def import_amass(path: str, writer: StoreWriter, *, model: Model = None,
 
 
 class _Motions:
-    """Reads a file's motion as a sample."""
+    """Reads the motion of a file as a sample."""
 
     def __init__(self, model: str, fps: float, about: Labels):
         self.model, self.fps, self.about = model, fps, about
@@ -61,7 +61,7 @@ class _Motions:
     def __call__(self, name: str, data: bytes) -> list[dict]:
         arrays = read_npz(data, ('poses', 'trans', 'betas', 'mocap_framerate', 'mocap_frame_rate'))
         if 'poses' not in arrays or 'trans' not in arrays:
-            raise ValueError('no AMASS file: it needs poses and trans')
+            raise ValueError('not an AMASS file: it needs poses and trans')
         positions = joints_of(arrays['poses'], arrays['trans'], arrays.get('betas', np.zeros(0)), *_model(self.model))
         rate = arrays.get('mocap_framerate', arrays.get('mocap_frame_rate'))
         if rate is not None and self.fps:
@@ -87,14 +87,14 @@ def joints_of(poses: np.ndarray, trans: np.ndarray, betas: np.ndarray, template:
     count = min(len(betas), shapes.shape[2])
     rest = template + shapes[:, :, :count] @ np.asarray(betas[:count], np.float64)
     offsets = rest - rest[parents]
-    from scipy.spatial.transform import Rotation  # only here: it takes half a second
+    from scipy.spatial.transform import Rotation  # imported here: it takes half a second
     turns = [Rotation.from_rotvec(poses[:, 3 * joint:3 * joint + 3]).as_matrix() for joint in range(BODY)]
     return forward_kinematics(parents.tolist(), turns, offsets, rest[0] + trans, own=False) @ UP.T
 
 
 @lru_cache(maxsize=1)
 def _model(file: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints (22, 3) of the average body, their change with the shape (22, 3, B), and parents (22,)."""
+    """Return joints (22, 3) of the average body, their shape derivatives (22, 3, B), and parents (22,)."""
     try:
         arrays = read_npz(Source(file).read('.'), ('v_template', 'shapedirs', 'J_regressor', 'kintree_table'))
         regressor = np.asarray(arrays['J_regressor'], np.float64)[:BODY]
@@ -104,7 +104,7 @@ def _model(file: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if template.shape != (BODY, 3) or not all(0 <= p < j for j, p in enumerate(parents.tolist()) if j):
             raise ValueError(f'{len(template)} joints, or parents after their children')
     except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f'{file}: no body model; it needs v_template, shapedirs, J_regressor and kintree_table '
+        raise UserError(f'{file}: not a body model; it needs v_template, shapedirs, J_regressor and kintree_table '
                         f'({type(error).__name__}: {error})') from None
     parents[0] = 0
     return template, shapes, parents

@@ -1,4 +1,4 @@
-"""The user's own arrays: a folder (or zip) of npy, npz, csv or json files, or one npz with everything in it."""
+"""Imports custom arrays: a folder or zip of npy, npz, csv or json files, or a single npz with all clips."""
 import io
 import json
 import os.path as osp
@@ -72,7 +72,7 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
 
 
 class _Clips:
-    """Reads a file's clips and looks up what is known of them."""
+    """Reads the clips of a file and looks up their labels."""
 
     def __init__(self, source: Source, layout: SkeletonLayout, axes: str | None, third: Third | None, about: Labels,
                  labels: str):
@@ -83,14 +83,14 @@ class _Clips:
         self.like: np.ndarray | None = None  # the first clip
 
     def look(self, files: list[str]) -> tuple[str, Third, np.ndarray]:
-        """(first readable file, what the third number is, a clip of it); (T,V,3) zeros if there is none."""
+        """Return the first readable file, the meaning of the third number, and a clip, or zeros (T,V,3) if none is."""
         error = ''
         for name in files[:200]:
             try:
                 clips = clips_in(self._called(name), self.source.read(name), self.layout.num_joints, self.axes)
-                with np.errstate(over='ignore'):  # what overflows counts as not seen
+                with np.errstate(over='ignore'):  # overflow counts as missing
                     clip, self.apart = np.asarray(clips[0][1], np.float32), 'scores' in clips[0][2]
-            except Exception as found:  # noqa: BLE001  its reason is said at its import
+            except Exception as found:  # noqa: BLE001  its import reports the reason
                 error = error or f'{name}: {found}'
                 continue
             self.like = clip
@@ -129,7 +129,7 @@ class _Clips:
         return samples
 
     def _coordinates(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Coordinates (M, T, V, C), and scores (M, T, V) where the third number is one."""
+        """Return coordinates (M, T, V, C), and scores (M, T, V) if the third number is a score."""
         count, scores = clip.shape[-1], None
         if count == 3 and self.channels == 2:
             third = self._meaning(clip)
@@ -151,7 +151,7 @@ class _Clips:
 
 
 def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> list[tuple[str, np.ndarray, dict]]:
-    """(key, clip (M, T, V, C), what the file says of it) for each clip of a file; the key is '' where there is one."""
+    """Return (key, clip (M, T, V, C), known facts) for each clip of a file. A single clip has the key ''."""
     ending = name.lower().rsplit('.', 1)[-1]
     if ending == 'npz':
         arrays = read_npz(data)
@@ -160,8 +160,8 @@ def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> li
         if 'keypoints' in arrays:
             return _stacked(arrays, joints, axes)
         if odd := [key for key, array in arrays.items() if array.ndim < 2]:
-            raise ValueError(f'keys {", ".join(arrays)[:100]}: {odd[0]} is no clip; call the array of clips keypoints, '
-                             'and what is known of them labels, subjects and ids')
+            raise ValueError(f'keys {", ".join(arrays)[:100]}: {odd[0]} is not a clip; name the array of clips '
+                             'keypoints, and arrays about them labels, subjects and ids')
         return [(f'{key}/{i:06d}' if len(clips) > 1 else key, clip, {}) for key, array in arrays.items()
                 for clips in [clips_of(array, joints, axes, f'{key}: ')] for i, clip in enumerate(clips)]
     if ending == 'npy':
@@ -208,7 +208,7 @@ def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
 
 
 def _train_test(arrays: dict[str, np.ndarray], joints: int, name: str) -> list[tuple[str, np.ndarray, dict]]:
-    """``x_train`` (N, T, M * V * 3), ``y_train`` one-hot (N, classes) or labels (N,); frames of zeros fill clips up."""
+    """Read ``x_train`` (N, T, M * V * 3), zero-padded, and ``y_train``, one-hot (N, classes) or labels (N,)."""
     prefix = dict(cs='xsub_', csub='xsub_', xsub='xsub_', cv='xview_', xview='xview_', cset='xset_', xset='xset_').get(
         stem(name).lower().rsplit('_', 1)[-1], '')
     made = []
@@ -235,7 +235,7 @@ def _train_test(arrays: dict[str, np.ndarray], joints: int, name: str) -> list[t
 
 def _label(label, what: str) -> int:
     if isinstance(label, bool) or not isinstance(label, int | float) or label != int(label):
-        raise ValueError(f'{what}: label {label!r} is no whole number')
+        raise ValueError(f'{what}: label {label!r} is not an integer')
     return int(label)
 
 

@@ -1,21 +1,21 @@
-"""Which axis of an array is which: persons, frames and clips are told apart, or the user is asked."""
+"""Identifies the axes of an array: persons, frames and clips. Ambiguous arrays need the user's choice."""
 import re
 
 import numpy as np
 
-MOST_PERSONS = 2  # more need the user's word: several clips look the same
+MOST_PERSONS = 2  # more persons need --axes, because several clips have the same shape
 _ORDERS = ('TVC', 'MTVC', 'NTVC', 'TMVC', 'NMTVC', 'NTMVC', 'NCTVM', 'NCTV', 'CTVM', 'CTV', 'VTC')
 
 
 def check_axes(axes: str | None) -> None:
-    """Refuse an order of axes that makes no sense."""
+    """Raise a ValueError for an invalid order of axes."""
     if axes and not (re.fullmatch('[NMTVC]+', axes) and len(set(axes)) == len(axes) and set('TVC') <= set(axes)):
         raise ValueError(f'--axes {axes}: the letters T (frames), V (joints), C (coordinates), perhaps M (persons) and '
                          'N (clips), each once, in the order of the array')
 
 
 def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str = '') -> list[np.ndarray]:
-    """The clips (M, T, V, C) of an array.
+    """Return the clips (M, T, V, C) of an array.
 
     Without ``axes`` an array is (T, V, C), (T, V * C), or (M, T, V, C) of at most two persons and no more persons than
     frames.
@@ -33,7 +33,7 @@ def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str 
     if array.dtype.kind not in 'fiu':
         raise ValueError(f'an array of {array.dtype}, not of numbers')
     flat = array.ndim in (2, 3) and array.shape[-1] in (2 * joints, 3 * joints, 4 * joints)
-    if flat and array.ndim == 2 and not axes:  # a row for each frame, as in a table
+    if flat and array.ndim == 2 and not axes:  # one row per frame, as in a table
         array = array.reshape(len(array), joints, -1)
     fitting = [order for order in _ORDERS if _fits(array, order, joints)]
     if axes:
@@ -76,8 +76,8 @@ def _said(shape: tuple, orders: list[str]) -> str:
 
 
 def drop_padding(clip: np.ndarray) -> np.ndarray:
-    """Without the zeros that fill a clip up: frames after the last one that shows anybody, persons never seen."""
+    """Remove zero padding: frames after the last one with a person, and persons who never appear."""
     seen = np.asarray(np.asarray(clip).any((2, 3)))
     if not seen.any():
-        return clip[:1, :1]  # verify shall find it
+        return clip[:1, :1]  # kept for verify to report
     return clip[seen.any(1)][:, :int(np.flatnonzero(seen.any(0))[-1]) + 1]

@@ -27,7 +27,7 @@ ACTIONS = ['raise-up-both-hands', 'raise-up-left-hand', 'raise-up-right-hand', '
 STYLES = ['active', 'elderly', 'exhausted', 'feminine', 'masculine', 'normal', 'youthful']
 TEST_STYLES = {'active', 'elderly', 'exhausted'}
 TEST_ACTIONS = {'run', 'wave-left-hand', 'raise-up-right-hand', 'walk-turn-left'}
-# The joints of the files, in the order of the layout bandai21.
+# Joints of the files, in the order of the layout bandai21.
 JOINTS = ['Hips', 'Spine', 'Chest', 'Neck', 'Head', 'Shoulder_L', 'UpperArm_L', 'LowerArm_L', 'Hand_L', 'Shoulder_R',
           'UpperArm_R', 'LowerArm_R', 'Hand_R', 'UpperLeg_L', 'LowerLeg_L', 'Foot_L', 'Toes_L', 'UpperLeg_R',
           'LowerLeg_R', 'Foot_R', 'Toes_R']
@@ -65,7 +65,7 @@ def import_bandai(
 
 
 def read_motion(labels: str, name: str, data: bytes) -> list[dict]:
-    """The sample in a .bvh file."""
+    """Return the sample of a .bvh file."""
     if len(data) > MAX_MOTION:
         raise ValueError(f'it has {len(data) >> 20} MiB')
     about = _about(stem(name), labels)
@@ -107,7 +107,7 @@ def _import_npz(source: Source, name: str, writer: StoreWriter, labels: str) -> 
 
 
 def _read_npz(data: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Steps (frames, 21, 3), the clips' lengths and their ids; ValueError says what is wrong."""
+    """Return steps (frames, 21, 3), clip lengths and ids. Raises a ValueError for a damaged file."""
     arrays = read_npz(data, ('step_mm', 'frames', 'ids', 'joints', 'fps'))
     steps, frames, ids, joints = (arrays[key] for key in ('step_mm', 'frames', 'ids', 'joints'))
     fps = float(arrays['fps'])

@@ -1,4 +1,4 @@
-"""What a folder, an archive or a file is, and the command that imports it."""
+"""Detects the format of a folder, archive or file, and suggests an import command."""
 import io
 import os.path as osp
 import re
@@ -20,7 +20,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS
 from mmskelssl.npz import read_npz
 
-# Names of files -> (what they are, importer).
+# Pattern of file names, description and importer.
 _NAMES = (
     (r'S\d{3}C\d{3}P\d{3}R\d{3}A(0[0-5]\d|060)\.skeleton', 'NTU RGB+D 60', 'ntu60'),
     (r'S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\.skeleton', 'NTU RGB+D 120', 'ntu120'),
@@ -40,13 +40,13 @@ LOOKS = 20
 
 
 def detect(path: str) -> Iterator[str]:
-    """What is at a path, one line each, and the import command to copy.
+    """Yield lines that describe the data at a path, and an import command to copy.
 
     Args:
         path: A folder, an archive or a file.
 
     Raises:
-        UserError: It is nothing that an importer reads; the message says what is there.
+        UserError: No importer reads the data; the message describes it.
     """
     source = Source(path)
     if osp.isfile(osp.join(path, 'index.json')) and osp.isfile(osp.join(path, 'keypoints.npy')):

@@ -58,7 +58,7 @@ def import_h36m(path: str, writer: StoreWriter) -> None:
 
 
 def _read(data: bytes) -> tuple[str, object, str]:
-    """Name of the member, its content, and the layout of 2D joints."""
+    """Return the name of the member, its content, and the layout of 2D joints."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > 4 * MAX_BYTES:
@@ -69,14 +69,14 @@ def _read(data: bytes) -> tuple[str, object, str]:
                 raise ValueError(f'no {" or ".join(MEMBERS)} in it; it holds {", ".join(there)[:100] or "nothing"}')
             content = load_container(archive.read(f'{member}.npy'))
             about = load_container(archive.read('metadata.npy')) if 'metadata' in there else {}
-    except (NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:  # the others: compressed or locked oddly
-        raise ValueError(f'no .npz file ({error})') from None
+    except (NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:  # the others: odd compression or locks
+        raise ValueError(f'not an .npz file ({error})') from None
     coco = isinstance(about, dict) and about.get('layout_name') == 'coco'
     return member, content, 'coco17' if coco else 'h36m17'
 
 
 def _clips(content) -> Iterator[tuple[str, str, int, np.ndarray]]:
-    """(subject, action, camera, array) of a dict subject -> action -> array, or list of an array for each camera."""
+    """Return (subject, action, camera, array) from a dict subject -> action -> array or list of arrays by camera."""
     if not isinstance(content, dict) or not content or not all(isinstance(part, dict) for part in content.values()):
         raise ValueError('it holds no dict of subjects, each a dict of actions')
     for subject, actions in content.items():
@@ -89,12 +89,12 @@ def _clips(content) -> Iterator[tuple[str, str, int, np.ndarray]]:
 
 
 def _action(action: str) -> str:
-    """``Walking 1`` -> ``Walking``."""
+    """Remove the number: ``Walking 1`` becomes ``Walking``."""
     return re.sub(r'\s+\d+$', '', action)
 
 
 def _keypoints(array: np.ndarray, flat: bool) -> np.ndarray:
-    """(1, T, 17, C)."""
+    """Return (1, T, 17, C)."""
     shapes = [(17, 2)] if flat else [(17, 3), (32, 3)]
     if array.dtype.kind not in 'fiu' or array.ndim != 3 or array.shape[1:] not in shapes:
         raise ValueError(f'an array of {array.dtype} and shape {array.shape}, expected (T, '

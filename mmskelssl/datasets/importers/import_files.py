@@ -1,4 +1,4 @@
-"""What most importers share: one file after the other, on all cores, resumable, each fault with its file."""
+"""Imports many files in order: on all cores, resumable, with each fault reported for its file."""
 import hashlib
 import os.path as osp
 from collections.abc import Callable, Iterable
@@ -16,17 +16,17 @@ def import_files(source: Source, names: Iterable[str], read: Callable, writer: S
     """Add the samples of many files to a store, in the files' order.
 
     Args:
-        source: Where the files are.
-        names: Files; those that an interrupted import had finished are left out.
-        read: ``read(name, data)``: a file's name and bytes -> list of dicts of :meth:`StoreWriter.add`'s arguments,
-            of which ``name`` is the sample's id; ``name`` and ``reason`` alone for a sample to skip, and ``note`` for
-            what a user should know of one. A ValueError's text is the reason to skip the file. It runs in other
-            processes, so it is a function of a module, or a ``partial`` of one.
-        jobs: Processes; default one per core where there are many files.
+        source: Source of the files.
+        names: Files. Those that an interrupted import had finished are skipped.
+        read: ``read(name, data)`` converts a file's name and bytes to a list of dicts with the arguments of
+            :meth:`StoreWriter.add`. ``name`` is the sample's id. A dict with only ``name`` and ``reason`` skips the
+            sample, and ``note`` adds a remark about a sample. A ValueError skips the file with its text as the reason.
+            The function runs in other processes, so it must be a module-level function or a ``partial`` of one.
+        jobs: Number of processes. Default: one per core if there are many files.
     """
-    from rich.progress import track  # only here: help texts do without it
+    from rich.progress import track  # imported here: help texts do not need it
     names = list(names)
-    beside = sorted(set(source.files('')) - set(names))  # an annotation that comes or goes changes what clips are
+    beside = sorted(set(source.files('')) - set(names))  # adding or removing an annotation changes the clips
     listing = '\n'.join(beside).encode('utf-8', 'surrogateescape')
     note_read(source.path, LISTING, len(beside), 0, hashlib.sha256(listing).hexdigest())
     names = writer.unfinished(names, changed)
@@ -45,7 +45,7 @@ def import_files(source: Source, names: Iterable[str], read: Callable, writer: S
 
 
 def add_or_skip(writer: StoreWriter, name: str, reason: str = '', note: str = '', **sample) -> None:
-    """Add a sample; one with a reason not to, or that the writer refuses, is skipped."""
+    """Add a sample, or skip it if it has a ``reason`` or the writer refuses it."""
     try:
         if reason:
             raise UserError(reason)

@@ -1,4 +1,4 @@
-"""What a user says of clips: labels from folder names or a csv file."""
+"""Labels, subjects and splits of clips from folder names or a csv file."""
 import csv
 import io
 import re
@@ -14,19 +14,22 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 LABELS = 'labels.csv'
-# Folders that are parts of a data set, and no classes.
+# Names of folders that are splits rather than classes.
 _PARTS = dict(train='train', training='train', test='test', testing='test', val='test', valid='test',
               validation='test')
 
 
 def label_table(source: Source | None, files: Sequence[str], labels: str) -> dict[str, dict]:
-    """What is known of clips, by their names (from a csv file) or their files (from folders).
+    """Return known facts about clips, keyed by clip name (from a csv file) or file (from folders).
 
     Args:
-        source: Of the files; None where they are paths, and labels not ``auto``.
+        source: Source of the files; None if they are paths, which excludes the labels ``auto``.
         files: Clips.
         labels: ``none``; ``folders``; a csv file with a header, a column ``name`` and any of label, subject, split; or
-            ``auto``: ``labels.csv`` among the files, else folders where there are several.
+            ``auto``, which uses ``labels.csv`` among the files, or else folders if there are several.
+
+    Raises:
+        UserError: The table is missing or damaged.
     """
     listed = [name for name in source.files(LABELS) if PurePosixPath(name).name == LABELS] if source else []
     if source and len(listed) > 1 and labels == 'auto':
@@ -57,24 +60,24 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
     for number, row in enumerate(rows, 2):
         name = (row['name'] or '').strip()
         if not name or name in table:
-            raise UserError(f'{labels}, line {number}: {"the name stands twice" if name else "no name"}')
+            raise UserError(f'{labels}, line {number}: {"the name appears twice" if name else "no name"}')
         table[name] = {key: (value or '').strip() for key, value in row.items() if key}
         if table[name].get('subject') and not table[name]['subject'].isdecimal():
-            raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is no number: number the '
+            raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is not a number: number the '
                             'subjects')
     return table
 
 
 def _from_folders(files: Sequence[str], asked: bool) -> dict[str, dict]:
-    """The class and the split of each clip, as its folders say them.
+    """Derive the class and the split of each clip from its folders.
 
-    A level of folders that are all called train, val or test is the split. The class is the one further level at which
-    clips differ; levels of folders with a single clip each, and of numbered folders (S01, S02) next to a level of
-    names, are none. Where that does not leave one level, there are no classes.
+    A level whose folders are all called train, val or test is the split. The class is the only other level at which
+    clips differ. Levels with a single clip per folder do not count, nor do numbered folders (S01, S02) next to a level
+    of names. If this does not leave exactly one level, there are no classes.
 
     Args:
         files: Clips.
-        asked: Whether the user says that folders are classes: the innermost one that is no split then is.
+        asked: Whether the user requested folders as classes. The innermost folder that is no split is then the class.
     """
     levels = dict(enumerate(zip(*(PurePosixPath(name).parts[:-1] for name in files), strict=False)))
     depths = {len(PurePosixPath(name).parts) for name in files}
@@ -98,7 +101,7 @@ def _from_folders(files: Sequence[str], asked: bool) -> dict[str, dict]:
 
 
 def _class_level(levels: dict[int, tuple[str, ...]]) -> int | None:
-    """Which of the levels at which clips differ names their classes; None, with a note, where that is not clear."""
+    """Return the level that names the classes. If it is ambiguous, print a note and return None."""
     if not levels:
         return None
     several = dict(levels)
@@ -117,24 +120,24 @@ def _class_level(levels: dict[int, tuple[str, ...]]) -> int | None:
 
 
 def _numbered_alike(names: set[str]) -> bool:
-    """``S01``, ``S02``: names that differ in a number only."""
+    """Return whether names differ only in a number, like ``S01`` and ``S02``."""
     matches = [re.fullmatch(r'(\D*)\d+', name) for name in names]
     return len({match and match[1].lower() for match in matches}) == 1 and None not in matches
 
 
 def classes_of(table: dict[str, dict]) -> list[str]:
-    """Class names of a table, class2 before class10."""
+    """Return the class names of a table in natural order, class2 before class10."""
     return sorted({row['label'] for row in table.values() if row.get('label')}, key=natural)
 
 
 def natural(text: str) -> list:
-    """Sort key that takes the numbers in a text as numbers."""
+    """Return a sort key that compares numbers in a text by value."""
     return [(0, int(part), '') if part.isdecimal() and len(part) < 19 else (1, 0, part)
             for part in re.split(r'(\d+)', text) if part]
 
 
 def clip_names(files: Sequence[str]) -> dict[str, str]:
-    """File -> its name without folders and ending, or with its folders where that alone is not unique."""
+    """Map each file to its name without ending, and without folders if that is unique."""
     count = Counter(map(stem, files))
     if max(count.values(), default=0) < 2:
         return {name: stem(name) for name in files}
@@ -142,7 +145,7 @@ def clip_names(files: Sequence[str]) -> dict[str, str]:
 
 
 def name_classes(writer: StoreWriter) -> None:
-    """Number the classes that the files themselves name, as ``action``; not where a table of labels has named some."""
+    """Number the classes that files name as ``action``, together with the classes of a table of labels."""
     named = [sample for sample in writer.samples if 'action' in sample]
     if named:
         if any(sample['label'] is not None and sample['label'] >= len(writer.classes)
@@ -160,13 +163,13 @@ def name_classes(writer: StoreWriter) -> None:
 
 
 def check_share(test_share: float | None) -> None:
-    """Refuse what is no share, before anything is read."""
+    """Raise a UserError for an invalid share, before anything is read."""
     if test_share is not None and not 0 <= test_share < 1:
-        raise UserError(f'--test-share {test_share}: a share, at least 0 and below 1')
+        raise UserError(f'--test-share {test_share}: must be at least 0 and below 1')
 
 
 def given_splits(writer: StoreWriter) -> bool:
-    """Set the splits that samples name; whether there are any."""
+    """Set the splits that samples name. Returns whether there are any."""
     given = sorted({s['split'] for s in writer.samples if s.get('split')})
     for split in given:
         writer.set_split(split, (s['id'] for s in writer.samples if s.get('split') == split))
@@ -174,9 +177,9 @@ def given_splits(writer: StoreWriter) -> bool:
 
 
 def set_splits(writer: StoreWriter, test_share: float | None, seed: int) -> None:
-    """Set the splits that samples name, else draw ``test_share`` of each class for ``test``; the rest is ``train``.
+    """Set the splits that samples name, or else draw ``test_share`` of each class for ``test``; the rest is ``train``.
 
-    Without a share a fifth of each class is drawn, and none of the clips without a label: there is nothing to test.
+    The default share is a fifth of each class, and no clips without a label, which cannot be tested.
     """
     if given_splits(writer):
         return
@@ -192,7 +195,7 @@ def set_splits(writer: StoreWriter, test_share: float | None, seed: int) -> None
 
 
 class Labels:
-    """Labels of clips that are files, one a file.
+    """Labels of clips, for files with one clip each or several.
 
     Args:
         source, files, labels: As for :func:`label_table`.
@@ -204,14 +207,14 @@ class Labels:
             self.names = {'.': stem(source.path)}  # a single file
         self.classes = classes_of(self.table)
         stems = Counter(map(stem, files))
-        self.shared = {name for name, count in stems.items() if count > 1}  # a row of that name would be several clips
+        self.shared = {name for name, count in stems.items() if count > 1}  # a row of that name matches several clips
 
     def of(self, file: str, clip: str = '') -> dict:
-        """What is known of a file's clip, as arguments of :meth:`StoreWriter.add` (label, split, note).
+        """Return known facts about a clip as arguments of :meth:`StoreWriter.add` (label, subject, split, note).
 
         Args:
-            file: Of the clip.
-            clip: Its name within a file that holds several.
+            file: File of the clip.
+            clip: Name of the clip within a file with several clips.
         """
         keys = (f'{self.names[file]}/{clip}', clip, *self._keys(file)) if clip else self._keys(file)
         row = next((self.table[key] for key in keys if key in self.table), None)
@@ -222,7 +225,7 @@ class Labels:
         return label | subject | (dict(split=row['split']) if row.get('split') else {})
 
     def report_lost(self, writer: StoreWriter) -> None:
-        """Note the names in the table that are no clips."""
+        """Record the names in the table that match no clip."""
         known = {key for file in self.names for key in self._keys(file)} | {s['id'] for s in writer.samples}
         known |= {PurePosixPath(s['id']).name for s in writer.samples}
         for row in [row for row in self.table if row not in known]:

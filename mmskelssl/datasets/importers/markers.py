@@ -1,4 +1,4 @@
-"""Tracks of markers: TRC, which is a text table, and C3D, which ezc3d reads."""
+"""Marker tracks: TRC text tables, and C3D files read with ezc3d."""
 import importlib.util
 import os.path as osp
 import subprocess
@@ -66,7 +66,7 @@ def _is_c3d(source: Source, name: str) -> bool:
 
 
 class _Clips:
-    """Reads a file's markers as a sample."""
+    """Reads the markers of a file as a sample."""
 
     def __init__(self, source: Source, layout: SkeletonLayout, up: str, fps: float, about: Labels):
         self.source, self.layout, self.up, self.fps, self.about = source, layout, up, fps, about
@@ -76,7 +76,7 @@ class _Clips:
         place = {marker: i for i, marker in enumerate(tracks.names)}
         twice = [joint for joint in self.layout.joints if tracks.names.count(joint) > 1]
         if twice:
-            raise ValueError(f'the marker {twice[0]} stands twice in it')
+            raise ValueError(f'the marker {twice[0]} appears twice in it')
         lost = [joint for joint in self.layout.joints if joint not in place]
         if lost:
             raise ValueError(f'no marker {", ".join(lost)[:100]}; it has {", ".join(tracks.names)[:300]}')
@@ -93,14 +93,14 @@ class _Clips:
 
 
 def read_trc(text: str) -> Tracks:
-    """Markers of a TRC file; ValueError with the line for a damaged one.
+    """Read the markers of a TRC file. The ValueError for a damaged file names the line.
 
-    Three lines of header with the rate and the units, the names of the markers, X1 Y1 Z1 and so on, then a line for
-    each frame: number, time, coordinates. Columns are separated by tabs; an empty cell is a marker that is not seen.
+    The file has three header lines with the rate and the units, the marker names, a line X1 Y1 Z1 and so on, and a
+    line per frame with number, time and coordinates. Tabs separate columns, and an empty cell is a missing marker.
     """
     lines = text.splitlines()
     if len(lines) < 6 or not lines[0].startswith('PathFileType'):
-        raise ValueError('no TRC file: its first line does not begin with PathFileType')
+        raise ValueError('not a TRC file: its first line does not begin with PathFileType')
     head = dict(zip(lines[1].split(), lines[2].split(), strict=False))
     unit = head.get('Units', '').lower()
     if unit not in METRES:
@@ -131,7 +131,7 @@ def read_trc(text: str) -> Tracks:
 
 
 def read_c3d(data: bytes) -> Tracks:
-    """Markers of a C3D file. ezc3d trusts the sizes that a file names, so it reads in a process with limits."""
+    """Read the markers of a C3D file. ezc3d trusts sizes in the file, so it runs in a process with limits."""
     with tempfile.TemporaryDirectory() as folder:  # its working directory: no module of the user's folder is imported
         with open(osp.join(folder, 'in.c3d'), 'wb') as file:
             file.write(data)
@@ -169,7 +169,7 @@ def _rate(text: str) -> float:
     try:
         rate = float(text)
     except ValueError:
-        raise ValueError(f'frame rate {text[:20]!r} is no number') from None
+        raise ValueError(f'frame rate {text[:20]!r} is not a number') from None
     if not 0 <= rate <= 100_000:
         raise ValueError(f'frame rate {rate:g}')
     return rate

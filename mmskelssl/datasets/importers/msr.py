@@ -1,4 +1,4 @@
-"""MSR Action3D's real-world coordinates: text files, rows ``x y z confidence``, 20 rows a frame."""
+"""MSR Action3D's real-world coordinates: text files with rows ``x y z confidence``, 20 rows per frame."""
 import re
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from mmskelssl.errors import UserError
 CLASSES = ['high arm wave', 'horizontal arm wave', 'hammer', 'hand catch', 'forward punch', 'high throw', 'draw X',
            'draw tick', 'draw circle', 'hand clap', 'two hand wave', 'side boxing', 'bend', 'forward kick', 'side kick',
            'jogging', 'tennis swing', 'tennis serve', 'golf swing', 'pickup and throw']
-# Its joints in the order of Kinect v1.
+# Its joints, in the order of Kinect v1.
 JOINTS = [6, 3, 2, 19, 0, 7, 9, 11, 1, 8, 10, 12, 4, 13, 15, 17, 5, 14, 16, 18]
 SUBSETS = dict(as1=(2, 3, 5, 6, 10, 13, 18, 20), as2=(1, 4, 7, 8, 9, 11, 12, 14), as3=(6, 14, 15, 16, 17, 18, 19, 20))
 _NAME = re.compile(r'(a(\d+)_s(\d+)_e(\d+)).*')
@@ -47,7 +47,7 @@ def import_msr(path: str, writer: StoreWriter, *, exclude: Exclude = None, jobs:
 
 
 def read_text(name: str, data: bytes) -> list[dict]:
-    """The sample in a file."""
+    """Return the sample of a file."""
     match = _NAME.fullmatch(stem(name))
     if not match:
         raise ValueError('its name is not one of MSR Action3D')

@@ -1,4 +1,4 @@
-"""NTU RGB+D 60 and 120: raw ``.skeleton`` text files, one a sequence."""
+"""NTU RGB+D 60 and 120: raw ``.skeleton`` text files, one per sequence."""
 import glob
 import os.path as osp
 import re
@@ -23,7 +23,7 @@ TRAIN_SUBJECTS = frozenset((
     97, 98, 100, 103))
 NAME = re.compile(r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})')
 JOINTS = 25
-# A body seen in fewer frames, or wider than this share of its height in most of them, is no person but furniture.
+# Bodies in fewer frames, or wider than this share of their height in most frames, are furniture and not persons.
 SHORT, WIDE, MOSTLY = 12, 0.8, 0.7
 
 
@@ -85,7 +85,7 @@ NAME_ANY = re.compile(NAME.pattern.replace('(', '(?:'))
 
 
 def read_skeleton(name: str, data: bytes, classes: int = 120, persons: str = 'file-order') -> list[dict]:
-    """The sample in a raw file: arguments of :meth:`StoreWriter.add`; ValueError with the line for a damaged one."""
+    """Read the sample of a raw file as arguments of :meth:`StoreWriter.add`. A ValueError names the damaged line."""
     match = NAME.fullmatch(stem(name))
     if not match:
         raise ValueError('the name is not SsssCcccPpppRrrrAaaa.skeleton')
@@ -99,7 +99,7 @@ def read_skeleton(name: str, data: bytes, classes: int = 120, persons: str = 'fi
 
 
 def parse_skeleton(text: str, count_of_joints: int = JOINTS) -> list[list[tuple[str, np.ndarray]]]:
-    """Frames of a raw file, each a list of bodies (id, joints (V, 3))."""
+    """Return the frames of a raw file, each a list of bodies (id, joints (V, 3))."""
     lines = iter(enumerate(text.splitlines(), 1))
     number = 0
 
@@ -144,7 +144,7 @@ def _body_id(line: str) -> str:
     values = line.split()
     if len(values) != 10:
         raise ValueError
-    return values[0]  # text: the numbers are too long for a float
+    return values[0]  # kept as text: the ids are too long for a float
 
 
 def _position(line: str) -> tuple[float, float, float]:
@@ -159,7 +159,7 @@ _EXPECTED = {int: 'a count', _size: 'a number of bodies', _body_id: 'a body (10 
 
 
 def in_file_order(frames: list) -> np.ndarray:
-    """(M, T, V, 3): the first two bodies of each frame; M = 1 where no frame has two (docs/methods.md 0.1)."""
+    """Return (M, T, V, 3): the first two bodies of each frame; M = 1 if no frame has two (docs/methods.md 0.1)."""
     most = min(2, max(map(len, frames)))
     if not most:
         raise ValueError('no frame has a body')
@@ -172,11 +172,11 @@ def in_file_order(frames: list) -> np.ndarray:
 
 
 def by_energy(frames: list) -> np.ndarray:
-    """(M, T, 25, 3): the one or two bodies that move most, followed by their ids, spurious bodies left out.
+    """Return (M, T, 25, 3): the one or two bodies that move most, tracked by their ids, without spurious bodies.
 
-    Left out are bodies seen in fewer than 12 frames and those whose skeleton is wider than 0.8 of its height in more
-    than 70 % of them; where nothing would be left, they stay. Energy is the variance over time, summed over joints and
-    axes. Frames in which neither of the two is seen are dropped. A body whose id stands twice in a frame is the first.
+    Bodies are dropped if they appear in fewer than 12 frames, or if their skeleton is wider than 0.8 of its height in
+    more than 70 % of their frames. They are kept if nothing else is left. Energy is the variance over time, summed over
+    joints and axes. Frames without either body are dropped. Of bodies with the same id in a frame the first is used.
     """
     tracks: dict[str, dict[int, np.ndarray]] = {}
     for t, bodies in enumerate(frames):

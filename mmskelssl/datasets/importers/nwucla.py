@@ -1,4 +1,4 @@
-"""Northwestern-UCLA's raw JSON files, one a sequence: ``{"file_name", "skeletons": [T][20][3], "label": 1..10}``."""
+"""Northwestern-UCLA's raw JSON files, one per sequence: ``{"file_name", "skeletons": [T][20][3], "label": 1..10}``."""
 import hashlib
 import json
 import re
@@ -43,7 +43,7 @@ def import_nwucla(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
 
 
 def read_json(name: str, data: bytes) -> list[dict]:
-    """The sample in a file; ``content`` is a hash of its coordinates."""
+    """Return the sample of a file. ``content`` is a hash of its coordinates."""
     match = _NAME.fullmatch(stem(name))
     if not match:
         raise ValueError('the name is not aXX_sXX_eXX_vXX.json')

@@ -23,7 +23,7 @@ class AtLeast:
     least: int
 
 
-# Options that several importers share.
+# Options shared by several importers.
 Jobs = Annotated[int | None, 'Number of processes; default one per core', AtLeast(1)]
 TestShare = Annotated[float | None, (
     'Share of each class in the test split where no split is given; the rest is train (default 0.2, and 0 for clips '
@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser, importer: Callable) -> None:
     """Add an option for each keyword-only argument of an importer.
 
     Raises:
-        UserError: An argument has no help text, or a type that the command line cannot give.
+        UserError: An argument has no help text, or a type that the command line does not support.
     """
     hints = get_type_hints(importer, include_extras=True)
     for name, parameter in _keyword_arguments(importer).items():
@@ -68,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser, importer: Callable) -> None:
 
 
 def options_of(importer: Callable, args: argparse.Namespace) -> dict:
-    """The importer's keyword arguments among parsed ones."""
+    """Return the importer's keyword arguments from the parsed ones."""
     return {name: getattr(args, name) for name in _keyword_arguments(importer)}
 
 
@@ -78,7 +78,7 @@ def _keyword_arguments(importer: Callable) -> dict[str, inspect.Parameter]:
 
 
 def _read(annotation: Any, where: str) -> tuple[Any, str, int | None]:
-    """Type without None, help text and lowest value of an annotation."""
+    """Return the type without None, the help text and the lowest value of an annotation."""
     annotation = _without_none(annotation)  # Python 3.10 adds `| None` around the annotation where the default is None
     if get_origin(annotation) is not Annotated:
         raise UserError(f"{where} has no help text: annotate it as Annotated[TYPE, 'help text']")
@@ -96,7 +96,7 @@ def _read(annotation: Any, where: str) -> tuple[Any, str, int | None]:
 
 
 def _without_none(annotation: Any) -> Any:
-    """``int | None`` -> int; a union of several types stays."""
+    """Reduce ``int | None`` to int. Unions of several types are kept."""
     if get_origin(annotation) in (types.UnionType, Union):
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
         return kinds[0] if len(kinds) == 1 else annotation

@@ -56,7 +56,7 @@ def _folder(name: str) -> str:
 
 
 class _Recording:
-    """Reads a recording with its label file."""
+    """Reads a recording and its label file."""
 
     def __init__(self, source: Source, labels: dict[str, str]):
         self.source, self.labels = source, labels
@@ -69,7 +69,7 @@ class _Recording:
 
 
 def read_frames(text: str) -> np.ndarray:
-    """(2, T, 25, 3) of a skeleton file."""
+    """Read (2, T, 25, 3) from a skeleton file."""
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
         values = line.replace(',', ' ').split()
@@ -87,7 +87,7 @@ def read_frames(text: str) -> np.ndarray:
 
 
 def cut(recording: str, frames: np.ndarray, labels: str) -> list[dict]:
-    """Samples of a recording: ``name``, ``keypoints``, ``label``, ... or, for what is skipped, ``name``, ``reason``."""
+    """Return samples of a recording: ``name``, ``keypoints``, ``label``, ...; ``name`` and ``reason`` if skipped."""
     samples: list[dict] = []
     before: list[tuple[str, tuple[int, int]]] = []
     for number, line in enumerate(labels.splitlines(), 1):
@@ -131,7 +131,7 @@ def _fault(label: int, start: int, end: int, frames: np.ndarray) -> str:
 
 
 def read_split(text: str) -> dict[str, set[str]]:
-    """Recordings of the parts ``train`` and ``test`` in one of the data set's split files."""
+    """Read the recordings of ``train`` and ``test`` from a split file of the data set."""
     parts: dict[str, set[str]] = {}
     part = None
     for line in text.splitlines():

@@ -37,12 +37,12 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     subject split of its own, also gets ``xsub_train`` and ``xsub_test`` (odd and even subjects), which no file of
     another camera can leak through.
     """
-    from rich.progress import track  # only here: help texts do without it
+    from rich.progress import track  # imported here: help texts do not need it
     data = load_pickle(path)
     if isinstance(data, list) and any(isinstance(sample, dict) and 'keypoint' in sample for sample in data):
         data = dict(annotations=data)
     if not isinstance(data, dict) or not isinstance(data.get('annotations'), list):
-        raise UserError(f"{path}: no pyskl pickle; it needs the keys 'split' and 'annotations'")
+        raise UserError(f"{path}: not a pyskl pickle; it needs the keys 'split' and 'annotations'")
     splits, classes = ({} if data.get('split') is None else data['split'],
                        [] if data.get('classes') is None else data['classes'])
     if not isinstance(splits, dict) or not all(isinstance(key, str) and isinstance(names, list | tuple | np.ndarray)
@@ -87,7 +87,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                 own, keypoint = keypoint[..., 2], keypoint[..., :2]
                 if meaning != 'drop':
                     score = own
-            if flat and score is not None:  # one rule for both forms: a joint of score 0 was not seen
+            if flat and score is not None:  # in both forms a joint with score 0 is missing
                 keypoint = np.where(score[..., None] > 0, keypoint, 0)
             if scale is not None:
                 keypoint = keypoint * np.asarray(scale, np.float32)
@@ -121,7 +121,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
 
 
 def _first(annotations: list) -> np.ndarray | None:
-    """Keypoints of the first sound sample."""
+    """Return the keypoints of the first valid sample."""
     for sample in annotations:
         keypoint = sample.get('keypoint') if isinstance(sample, dict) else None
         if isinstance(keypoint, np.ndarray) and keypoint.ndim in (3, 4) and keypoint.size and (
@@ -145,7 +145,7 @@ def _metres(keypoint: np.ndarray | None) -> bool:
 
 
 def _in_order(keypoint: np.ndarray, sample: dict, axes: str) -> np.ndarray:
-    """(M, T, V, C), by what the sample says of its frames; some tools store (T, M, V, C)."""
+    """Return (M, T, V, C), based on the sample's frame count. Some tools store (T, M, V, C)."""
     if keypoint.ndim != 4:
         return keypoint[None] if keypoint.ndim == 3 else keypoint  # of one person
     persons, frames = keypoint.shape[:2]

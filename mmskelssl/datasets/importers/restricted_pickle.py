@@ -1,4 +1,4 @@
-"""Annotation pickles: numpy arrays and plain containers, read without running anything."""
+"""Reads annotation pickles of numpy arrays and plain containers without executing code."""
 import io
 import os.path as osp
 import pickle
@@ -10,12 +10,12 @@ from mmskelssl.plain_pickle import Array, Dtype, PlainUnpickler, restore
 
 
 def load_pickle(path: str):
-    """Content of a pickle made of numpy arrays, numbers, text and containers; refuses any other without running it.
+    """Read a pickle of numpy arrays, numbers, text and containers. Others are refused and never executed.
 
-    Reading takes memory in proportion to the file, see :mod:`mmskelssl.plain_pickle`.
+    Memory is proportional to the file size, see :mod:`mmskelssl.plain_pickle`.
     """
     if osp.exists(path) and not osp.isfile(path):
-        raise UserError(f'{path} is no regular file')
+        raise UserError(f'{path} is not a regular file')
     try:
         with open(path, 'rb') as file:
             return restore(PlainUnpickler(file).load())

@@ -12,7 +12,7 @@ from mmskelssl.errors import UserError
 
 CLASSES = ['approaching', 'departing', 'kicking', 'pushing', 'shaking hands', 'hugging', 'exchanging object',
            'punching']
-# The data set's five folds, by the pair of participants.
+# The five folds of the data set, by pair of participants.
 FOLDS = (('s01s02', 's03s04', 's05s02', 's06s04'), ('s02s03', 's02s07', 's03s05', 's05s03'),
          ('s01s03', 's01s07', 's07s01', 's07s03'), ('s02s01', 's02s06', 's03s02', 's03s06'),
          ('s04s02', 's04s03', 's04s06', 's06s02', 's06s03'))
@@ -41,7 +41,7 @@ def import_sbu(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
 
 
 def read_positions(name: str, data: bytes) -> list[dict]:
-    """The sample in a file: lines ``frame, 90 numbers``; a frame that stands twice counts once."""
+    """Return the sample of a file with lines ``frame, 90 numbers``. Repeated frames count once."""
     match = _NAME.fullmatch(name)
     if not match:
         raise ValueError('its name is not one of SBU')

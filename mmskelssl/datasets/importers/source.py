@@ -1,4 +1,4 @@
-"""Files of a folder or a zip archive, read one at a time. Nothing is unpacked, nothing outside the folder is read."""
+"""Reads files of a folder or a zip archive one at a time, without unpacking, and only inside the folder."""
 import hashlib
 import os
 import os.path as osp
@@ -9,7 +9,7 @@ from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.store.journal import note_read
 from mmskelssl.errors import UserError
 
-# No skeleton file of any data set comes near them; a zip bomb does.
+# Far above any skeleton file of any data set; they stop zip bombs.
 MAX_BYTES, MAX_TEXT = 1 << 29, 1 << 26
 
 
@@ -17,7 +17,10 @@ class Source:
     """A folder, a zip archive or a single file.
 
     Args:
-        path: Where it is.
+        path: Path of the folder or file.
+
+    Raises:
+        UserError: The path does not exist.
     """
 
     def __init__(self, path: str):
@@ -28,10 +31,10 @@ class Source:
         self.is_zip = osp.isfile(self.path) and zipfile.is_zipfile(self.path) and not self.path.endswith('.npz')
 
     def __getstate__(self):
-        return dict(self.__dict__, _zip=None)  # each process opens the archive for itself
+        return dict(self.__dict__, _zip=None)  # each process opens the archive itself
 
     def files(self, *endings: str) -> list[str]:
-        """Names, relative and sorted, of the files that end so (upper or lower case); hidden ones are left out."""
+        """Return sorted relative names of files with these endings, in upper or lower case, without hidden files."""
         if self.is_zip:
             names = [entry.filename for entry in self._archive().infolist() if not entry.is_dir()]
         elif osp.isdir(self.path):
@@ -45,7 +48,7 @@ class Source:
         return sorted(name for name in shown if (self.path if name == '.' else name).lower().endswith(endings))
 
     def read(self, name: str) -> bytes:
-        """Content of a file; ValueError says why there is none. An import that is interrupted remembers the file."""
+        """Read a file, and record it for resumed imports. Raises a ValueError with the reason on failure."""
         stamp, data = self.stamp(name), None
         try:
             data = self._content(name)
@@ -54,7 +57,7 @@ class Source:
             note_read(self.path, name, *stamp, '' if data is None else hashlib.sha256(data).hexdigest())
 
     def stamp(self, name: str) -> tuple[int, int]:
-        """Size of a file, and the time (ns) at which it, or the archive that holds it, changed; -1 if it is missing."""
+        """Return a file's size and the change time (ns) of it or its archive; both are -1 for a missing file."""
         try:
             if self.is_zip:
                 return self._archive().getinfo(name).file_size, os.stat(self.path).st_ctime_ns
@@ -72,23 +75,23 @@ class Source:
                 if entry.file_size > MAX_BYTES:
                     raise ValueError(f'it would unpack to {entry.file_size >> 20} MiB')
                 with self._archive().open(entry) as stream:
-                    return stream.read(entry.file_size)  # no more, whatever it unpacks to
+                    return stream.read(entry.file_size)  # never more than the stated size
             file = self.path if name == '.' else osp.join(self.path, name)
             if name != '.' and not osp.realpath(file).startswith(osp.realpath(self.path) + os.sep):
                 raise ValueError('it is a link that leads out of the folder')
             if not osp.isfile(file):
-                raise ValueError('it is no regular file')
+                raise ValueError('it is not a regular file')
             if osp.getsize(file) > MAX_BYTES:
                 raise ValueError(f'it has {osp.getsize(file) >> 20} MiB')
             with open(file, 'rb') as stream:
                 return stream.read()
         except (KeyError, NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
             raise ValueError(f'it cannot be read ({error})') from error
-        except Exception as error:  # zlib and lzma have errors of their own
+        except Exception as error:  # zlib and lzma raise their own errors
             raise error if isinstance(error, ValueError) else ValueError(f'it cannot be read ({error})') from error
 
     def text(self, name: str = '.') -> str:
-        """Content of a list that the whole import depends on; UserError says why there is none."""
+        """Read a list that the whole import depends on. Raises a UserError with the reason on failure."""
         try:
             return text_of(self.read(name))
         except ValueError as error:
@@ -104,18 +107,18 @@ class Source:
 
 
 def changed(path: str, name: str, stamp: tuple[int, int, str]) -> bool:
-    """Whether a file is no longer as it was when it was read: size and time, and where these differ, its hash."""
+    """Return whether a file has changed since it was read. The hash is compared if size or time differ."""
     try:
         source = Source(path)
         if source.stamp(name) == tuple(stamp[:2]):
             return False
         return (file_hash(path) if name == '.' else hashlib.sha256(source.read(name)).hexdigest()) != stamp[2]
-    except (OSError, ValueError):  # it is gone
+    except (OSError, ValueError):  # the file is gone
         return True
 
 
 def note_file(path: str) -> None:
-    """Have an import remember a file that something else reads, such as a video."""
+    """Record a file that other code reads, such as a video, for resumed imports."""
     try:
         about = os.stat(path)
         note_read(path, '.', about.st_size, about.st_ctime_ns, file_hash(path))
@@ -128,20 +131,20 @@ def _is_hidden(part: str) -> bool:
 
 
 def stem(name: str) -> str:
-    """``folder/clip.txt`` -> ``clip``."""
+    """Return the file name without folders and ending: ``folder/clip.txt`` gives ``clip``."""
     return PurePosixPath(name).name.rsplit('.', 1)[0]
 
 
 def text_of(data: bytes) -> str:
-    """UTF-8 text, with or without a byte order mark; ValueError for anything else."""
+    """Decode UTF-8 text, with or without a byte order mark. Raises a ValueError for anything else."""
     if len(data) > MAX_TEXT:
         raise ValueError(f'it is a text of {len(data) >> 20} MiB')
     if data[:2] in (b'\xff\xfe', b'\xfe\xff'):
-        raise ValueError('it is no text in UTF-8, but in UTF-16: save it as UTF-8 (CSV UTF-8 in a spreadsheet)')
+        raise ValueError('it is not text in UTF-8 but in UTF-16: save it as UTF-8 (CSV UTF-8 in a spreadsheet)')
     try:
         text = data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        raise ValueError(f'it is no text (byte {error.start})') from None
+        raise ValueError(f'it is not text (byte {error.start})') from None
     if '\0' in text:
-        raise ValueError('it is no text (it holds a zero byte)')
+        raise ValueError('it is not text (it contains a zero byte)')
     return text

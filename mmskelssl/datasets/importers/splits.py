@@ -1,4 +1,4 @@
-"""Splits that several data sets share."""
+"""Splits shared by several data sets."""
 import re
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ def subject_of(name: str) -> int | None:
 
 
 def split_by(writer: StoreWriter, name: str, trains: Callable[[dict], bool]) -> None:
-    """Set ``NAME_train`` and ``NAME_test``, or ``train`` and ``test`` where the name is empty.
+    """Set ``NAME_train`` and ``NAME_test``, or ``train`` and ``test`` if the name is empty.
 
     Args:
-        trains: Sample, as in ``index.json`` -> whether it is for training.
+        trains: Function of a sample of ``index.json`` that returns whether it is for training.
     """
     prefix = f'{name}_' if name else ''
     for part, wanted in (('train', True), ('test', False)):
@@ -25,6 +25,6 @@ def split_by(writer: StoreWriter, name: str, trains: Callable[[dict], bool]) -> 
 
 
 def odd_even_subjects(writer: StoreWriter, name: str = 'xsub') -> None:
-    """Odd subjects train, even ones test, where every sample has a subject."""
+    """Assign odd subjects to training and even ones to test, if every sample has a subject."""
     if all(sample['subject'] is not None for sample in writer.samples):
         split_by(writer, name, lambda sample: sample['subject'] % 2)

@@ -1,4 +1,4 @@
-"""What came of an import, in words."""
+"""Prints the summary of an import."""
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -9,9 +9,10 @@ MOST_REASONS, MOST_CLASSES = 30, 20
 
 
 def report(path: str, strict: bool = False) -> int:
-    """Print what was imported, repaired, noted and skipped, and the classes; return the exit status.
+    """Print what was imported, repaired, noted and skipped, and the classes. Returns the exit status.
 
-    It is 1 where more than half of the clips were skipped, which is said first; with ``strict`` where any was.
+    The status is 1 if more than half of the clips were skipped, which is printed first. With ``strict`` it is 1 if any
+    clip was skipped.
     """
     store = SkeletonStore(path)
     parts = {what: store.index['provenance'].get(what, []) for what in ('repaired', 'noted', 'skipped')}
@@ -31,7 +32,7 @@ def report(path: str, strict: bool = False) -> int:
 
 
 def classes_with_counts(store: SkeletonStore) -> list[str]:
-    """A line with each class and its number of clips, the first ones where there are many."""
+    """Return lines with the number of clips per class, at most for the first classes."""
     counts = Counter(store.labels.tolist())
     unlabelled = counts.pop(-1, 0)
     named = [f'{store.classes[label] if label < len(store.classes) else label} {counts[label]}'
@@ -45,7 +46,7 @@ def classes_with_counts(store: SkeletonStore) -> list[str]:
 
 
 def reasons(entries: Iterable[dict]) -> list[tuple[str, int, str]]:
-    """(reason, how often, first sample), the most frequent first; reasons that differ in numbers only are one."""
+    """Return (reason, count, first sample), the most frequent first. Reasons that differ only in numbers are merged."""
     groups = defaultdict(list)
     for entry in entries:
         groups[re.sub(r'\d+(\.\d+)?', '#', entry['reason'])].append(entry)

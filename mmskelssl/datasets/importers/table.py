@@ -1,8 +1,8 @@
 """Tables of coordinates: CSV and other text, wide (``nose_x, nose_y, ...``) and long (``frame, joint, x, y``).
 
-The rules: columns are separated by tabs, else semicolons, else commas, else blanks. Only where it is not a comma that
-separates them may a decimal sign be one. The first line is a header if one of its cells is no number. An empty cell is
-a joint that is not seen. Columns that are no coordinates (a frame's number, a person, a class) have known names.
+Columns are separated by tabs, else semicolons, else commas, else blanks. A decimal comma is allowed only if commas do
+not separate columns. The first line is a header if one of its cells is not a number. An empty cell is a missing joint.
+Columns other than coordinates (a frame number, a person, a class) have known names.
 """
 import csv
 import re
@@ -164,7 +164,7 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
     for i, name in enumerate(table.names):
         if i not in own.values() and (place := _place(name)):
             if place in places:
-                raise ValueError(f'the column {name!r} stands twice')
+                raise ValueError(f'the column {name!r} appears twice')
             places[place] = i
     long = own['joint'] is not None and {('', 'x'), ('', 'y')} <= set(places)
     if long:
@@ -249,7 +249,7 @@ def _long(table: Table, own: dict, places: dict, joints: int):
     place = {name: i for i, name in enumerate(names)}
     at = (np.array([rows[key] for key in keys]), np.array([place[name] for name in column]))
     if len(set(zip(*at, strict=True))) < len(keys):
-        raise ValueError('a joint stands twice in a frame: is a column with the person missing?')
+        raise ValueError('a joint appears twice in a frame: is a column with the person missing?')
     for i, axis in enumerate(axes):
         points[at[0], at[1], i] = table.numbers(places['', axis])
     if scores is not None:

@@ -1,4 +1,4 @@
-"""Text of other programs: encodings, and numbers as C, MATLAB and pandas write them."""
+"""Reads text of other programs: encodings, and numbers as written by C, MATLAB and pandas."""
 import re
 
 from mmskelssl.datasets.importers.source import text_of
@@ -10,7 +10,7 @@ _DECIMAL_COMMA = re.compile(r'[-+]?\d*,\d+([eE][-+]?\d+)?', re.ASCII)
 
 
 def any_text(data: bytes) -> str:
-    """UTF-8 text, else Latin-1: for formats whose numbers and keywords are ASCII, and only comments are not."""
+    """Decode UTF-8 or Latin-1 text, for formats in which only comments may contain non-ASCII characters."""
     try:
         return plain_nan(text_of(data))
     except ValueError:
@@ -20,18 +20,21 @@ def any_text(data: bytes) -> str:
 
 
 def plain_nan(text: str) -> str:
-    """``-1.#IND`` and its like, which Microsoft's C library prints, as ``nan`` and ``inf``."""
+    """Replace ``-1.#IND`` and similar output of Microsoft's C library with ``nan`` and ``inf``."""
     if '.#' not in text:
         return text
     return _MSVC.sub(lambda found: f'{found[1]}inf' if found[2].upper() == 'INF' else 'nan', text)
 
 
 def number(cell: str, comma: bool = False) -> float:
-    """A number; NaN for an empty cell and the usual words for none. A ValueError for anything else.
+    """Parse a number. Empty cells and the usual words for missing values give NaN.
 
     Args:
         cell: Text.
-        comma: Whether the decimal sign may be a comma.
+        comma: Whether a decimal comma is allowed.
+
+    Raises:
+        ValueError: The text is anything else.
     """
     cell = cell.strip()
     if cell.lower() in _NOTHING:
@@ -42,11 +45,11 @@ def number(cell: str, comma: bool = False) -> float:
         return float(cell)
     if cell.lower().lstrip('+-') in ('inf', 'infinity'):
         return float('nan')
-    raise ValueError(f'{cell[:30]!r} is no number')
+    raise ValueError(f'{cell[:30]!r} is not a number')
 
 
 def label_text(data: bytes, what: str) -> str:
-    """UTF-8 text of a table of labels; a ValueError says which encoding is wanted, and which one it seems to have."""
+    """Decode a table of labels as UTF-8. The ValueError names the required and the likely encoding."""
     if data[:2] in (b'\xff\xfe', b'\xfe\xff'):
         raise ValueError(f'{what} is UTF-16 text: save it as UTF-8 (CSV UTF-8 in a spreadsheet)')
     try:
@@ -62,4 +65,4 @@ def label_text(data: bytes, what: str) -> str:
                 break
             except UnicodeDecodeError:
                 continue
-        raise ValueError(f'{what} is no UTF-8 text{seems}: save it as UTF-8; {error}') from None
+        raise ValueError(f'{what} is not UTF-8 text{seems}: save it as UTF-8; {error}') from None

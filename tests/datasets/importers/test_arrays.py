@@ -150,9 +150,9 @@ def test_rows_without_a_clip_are_counted(tmp_path):
 
 @pytest.mark.parametrize('table, message', [
     ('', 'its first line should name its columns'), ('a,b\n1,2\n', 'its first line should name'),
-    ('name,label\na,x\na,y\n', 'line 3: the name stands twice'), ('name,label\n,x\n', 'line 2: no name'),
-    ('name,subject\na,one\n', "line 2: subject 'one' is no number"),
-    ('name,subject\na,²\n', "line 2: subject '²' is no number"),
+    ('name,label\na,x\na,y\n', 'line 3: the name appears twice'), ('name,label\n,x\n', 'line 2: no name'),
+    ('name,subject\na,one\n', "line 2: subject 'one' is not a number"),
+    ('name,subject\na,²\n', "line 2: subject '²' is not a number"),
     (b'\xff\xfe\x00', 'is UTF-16 text'), ('name\n"' + 'x' * 200000, 'field larger than field limit')])
 def test_bad_tables_are_refused(tmp_path, table, message):
     raw = write(tmp_path / 'raw', {'a.npy': npy(clip()), 'labels.csv': table})

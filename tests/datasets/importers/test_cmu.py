@@ -112,8 +112,8 @@ def test_labels_from_folders_a_table_or_none(recordings, tmp_path):
 
 @pytest.mark.parametrize('content, reason', [
     (None, 'no such file'), (b'', 'should name its columns'), (b'07_01,a\n', 'should name its columns'),
-    (b'name,label\n,a\n', 'line 2: no name'), (b'name,label\n07_01,a\n07_01,b\n', 'line 3: the name stands twice'),
-    (b'\xff\xfe\x00,\n', 'UTF-16'), (b'name,subject\n07_01,x\n', "subject 'x' is no number")])
+    (b'name,label\n,a\n', 'line 2: no name'), (b'name,label\n07_01,a\n07_01,b\n', 'line 3: the name appears twice'),
+    (b'\xff\xfe\x00,\n', 'UTF-16'), (b'name,subject\n07_01,x\n', "subject 'x' is not a number")])
 def test_a_bad_table_of_labels(recordings, tmp_path, content, reason):
     if content is not None:
         (tmp_path / 'l.csv').write_bytes(content)
@@ -138,7 +138,7 @@ def test_damaged_recordings_are_listed(recordings, tmp_path):
     assert sorted(skipped, key=len) == ['07_07', '07_08'] + [f'07_{i:02d}.amc' for i in (4, 5, 6, 9, 11)]
     assert 'truncated' in skipped['07_04.amc'] and 'no frame' in skipped['07_06.amc'] and 'NaN' in skipped['07_07']
     assert 'NaN or Inf' in skipped['07_08'] and skipped['07_09.amc'] == 'it is a link that leads out of the folder'
-    assert skipped['07_11.amc'] == 'it is no regular file'
+    assert skipped['07_11.amc'] == 'it is not a regular file'
 
 
 def test_one_bad_value_and_an_umlaut_do_not_lose_a_recording(recordings, tmp_path):

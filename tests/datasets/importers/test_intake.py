@@ -94,7 +94,7 @@ def test_labels_in_an_npz(tmp_path):
     clips = clip(3, 4, 20, 3)
     store = load(tmp_path, 'arrays', {'c.npz': data(keypoints=clips, labels=['run', 'fly', 'run'])}, layout='kinect20')
     assert store.classes == ['fly', 'run'] and store.labels.tolist() == [1, 0, 1]
-    with pytest.raises(UserError, match=r'labels: label 1.7 is no whole number'):
+    with pytest.raises(UserError, match=r'labels: label 1.7 is not an integer'):
         load(tmp_path / 'x', 'arrays', {'c.npz': data(keypoints=clips, labels=[1.7, 0, 1])}, layout='kinect20')
 
 

@@ -69,7 +69,7 @@ def test_gaps_are_filled_and_reach_no_neighbour(tmp_path):
     (trc() + '7\t0.1\tx\n', 'line 13: could not convert'), (trc() + '7\t0.1\t1\n', '7 frames, but its header says 6'),
     (trc() + '7\t0.1' + '\t1' * 13 + '\n', 'line 13: 13 coordinates, expected 12'),
     (trc(names=['RKNE', 'X', 'LSHO', 'RSHO']), 'no marker C7; it has RKNE, X, LSHO, RSHO'),
-    (trc().replace('60\t60', 'x\t60', 1), "frame rate 'x' is no number")],
+    (trc().replace('60\t60', 'x\t60', 1), "frame rate 'x' is not a number")],
     ids=['text', 'units', 'twice', 'word', 'more', 'wide', 'lacks', 'rate'])
 def test_damaged_trc(tmp_path, text, reason):
     store = load(tmp_path, {'good.trc': trc(), 'bad.trc': text})

@@ -204,9 +204,9 @@ FAULTS = [
     (replaced(85, ['1 2 3 4 5 6 7 8 9 10 11 12', '', 'the end']), 'line 87: more lines than the 3 frames'),
     ('\n'.join(replaced(1, ['3']).splitlines()[:70]), 'line 71: the file ends in the middle'),
     (text([[('1', body())]])[:-30], 'line 29: '),  # cut off in the middle of a line
-    (b'\x00\x01\x02\x03', 'it is no text (it holds a zero byte)'),
-    (b'\xff\xd8\xff\xe0', 'it is no text (byte 0)'),
-    (text([[('1', body())]]).encode('utf-16'), 'it is no text'),
+    (b'\x00\x01\x02\x03', 'it is not text (it contains a zero byte)'),
+    (b'\xff\xd8\xff\xe0', 'it is not text (byte 0)'),
+    (text([[('1', body())]]).encode('utf-16'), 'it is not text'),
 ]
 
 
@@ -304,14 +304,14 @@ def test_no_list_is_said(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('content, message', [
-    (None, 'no such file'), (b'\x00\xff', r'list\.txt: it is no text'), (b'nothing\n', r'list\.txt: no name such as')])
+    (None, 'no such file'), (b'\x00\xff', r'list\.txt: it is not text'), (b'nothing\n', r'list\.txt: no name such as')])
 def test_a_bad_list_is_refused(tmp_path, content, message):
     raw = write(tmp_path / 'raw', {NAME: text([[('1', body())]])})
     if content is not None:
         (tmp_path / 'list.txt').write_bytes(content)
     with pytest.raises(UserError, match=message):
         import_ntu(raw, tmp_path / 's', missing=str(tmp_path / 'list.txt'))
-    with pytest.raises(UserError, match='raw: it is no regular file'):
+    with pytest.raises(UserError, match='raw: it is not a regular file'):
         import_ntu(raw, tmp_path / 's', missing=str(raw))
 
 

@@ -82,7 +82,7 @@ def test_gaps_are_mended_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize('content, reason', [
-    ('', 'it is empty'), ('1 2 3\n', 'line 1: 3 numbers, expected 150'), (b'\x00', 'it is no text'),
+    ('', 'it is empty'), ('1 2 3\n', 'line 1: 3 numbers, expected 150'), (b'\x00', 'it is not text'),
     (' '.join(['1'] * 150) + '\n' + ' '.join(['1'] * 149) + ' x\n', 'line 2: not only numbers in it'),
     (' '.join(['1'] * 150) + '\n' + ' '.join(['1'] * 75), 'line 2: 75 numbers, expected 150')])
 def test_damaged_recordings(tmp_path, content, reason):
@@ -124,7 +124,7 @@ def test_split_files(tmp_path, capsys):
 
 def test_a_split_file_that_is_no_text(tmp_path):
     folder = write(tmp_path / 'pku', {'0002-L': recording(1)}, {'0002-L': '1,0,5,2'}, {'cross-view': b'\xff\0'}.items())
-    with pytest.raises(UserError, match=r'Split/cross-view\.txt: it is no text'):
+    with pytest.raises(UserError, match=r'Split/cross-view\.txt: it is not text'):
         import_from(folder, tmp_path / 's')
     with pytest.raises(UserError, match='no skeleton files; the folder should hold'):
         import_from(folder / 'Label', tmp_path / 's')

@@ -200,7 +200,7 @@ def test_the_names_of_joints_in_a_file_decide(tmp_path, capsys):
     np.testing.assert_allclose(store.keypoints(0)[0], P17[:, ::-1], rtol=1e-5)
     animal = dict(content, categories=[dict(keypoints=list(get_layout('animal17').joints))])
     assert load(tmp_path / 'a', {'v.json': animal}).layout.name == 'animal17'
-    with pytest.raises(UserError, match='which is no known layout'):
+    with pytest.raises(UserError, match='which match no known layout'):
         load(tmp_path / 'x', {'v.json': dict(content, categories=[dict(keypoints=[f'j{i}' for i in range(17)])])})
     stills = dict(content, images=[dict(image, vid_id='1', width=i) for i, image in enumerate(content['images'])])
     with pytest.raises(UserError, match='pictures of 6 sizes: these are single pictures'):

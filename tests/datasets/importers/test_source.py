@@ -116,7 +116,7 @@ def test_text(data, text):
 
 @pytest.mark.parametrize('data', [b'\xff', 'é'.encode('latin-1'), b'a\0b', 'a'.encode('utf-16')])
 def test_no_text(data, monkeypatch):
-    with pytest.raises(ValueError, match='it is no text'):
+    with pytest.raises(ValueError, match='it is not text'):
         text_of(data)
     monkeypatch.setattr(module, 'MAX_TEXT', 3)
     with pytest.raises(ValueError, match='it is a text of 0 MiB'):
@@ -169,7 +169,7 @@ def test_import_files(tmp_path):
     assert writer.calls == [
         ('add', '1', dict(label=1)), ('note', '1', 'odd'), ('skip', '2', 'lost'), ('skip', '3', 'too much'),
         ('finish', 'a'), ('skip', 'c', "KeyError: 'x\\ny'"), ('finish', 'c'), ('skip', 'd', 'line 3: broken'),
-        ('finish', 'd'), ('skip', 'e', 'MemoryError: '), ('finish', 'e'), ('skip', 'none', 'it is no regular file'),
+        ('finish', 'd'), ('skip', 'e', 'MemoryError: '), ('finish', 'e'), ('skip', 'none', 'it is not a regular file'),
         ('finish', 'none')]
 
 

@@ -62,11 +62,13 @@ def test_empty_cells_are_joints_that_are_not_seen():
 
 
 @pytest.mark.parametrize('text, reason', [
-    ('nose_x,nose_y\n1,b', "line 2, column 'nose_y': 'b' is no number"), ('1,2\n3', 'line 2 has 1 columns, the first'),
+    ('nose_x,nose_y\n1,b', "line 2, column 'nose_y': 'b' is not a number"),
+    ('1,2\n3', 'line 2 has 1 columns, the first'),
     ('', 'no line in it'), ('a,b\n1,2', 'no columns JOINT_x and JOINT_y'), ('nose_x,nose_y', 'a header and no line'),
-    ('nose_x,nose_x,nose_y\n1,2,3', "the column 'nose_x' stands twice"), ('1_0,2', 'no line of numbers|no number|head'),
+    ('nose_x,nose_x,nose_y\n1,2,3', "the column 'nose_x' appears twice"),
+    ('1_0,2', 'no line of numbers|no number|head'),
     ('joint,x,y\nnose,1,2', 'no column with the number of the frame'),
-    ('frame,joint,x,y\n1,nose,1,2\n1,nose,1,2', 'a joint stands twice in a frame'),
+    ('frame,joint,x,y\n1,nose,1,2\n1,nose,1,2', 'a joint appears twice in a frame'),
     ('label,nose_x,nose_y\na,1,2\nb,1,2', 'the class changes within the clip')])
 def test_what_is_no_table_is_refused(text, reason):
     with pytest.raises(ValueError, match=reason):
@@ -140,7 +142,7 @@ def test_numbers_and_encodings():
     assert np.isnan([number(text) for text in ('', 'nan', 'NA', 'null', ' ', 'inf', '-Infinity')]).all()
     assert number('-1.5e-3') == -.0015 and number('1,5', comma=True) == 1.5 and number('.5') == .5
     for text in ('1_0', '٣', '1,5', 'x', '0x10', '1.2.3', '--1'):
-        with pytest.raises(ValueError, match='is no number'):
+        with pytest.raises(ValueError, match='is not a number'):
             number(text)
     assert any_text('# Über 1.#QNAN -1.#INF'.encode('latin-1')) == '# Über nan -inf'
     with pytest.raises(ValueError, match='UTF-16: save it as UTF-8'):

@@ -45,7 +45,7 @@ walk: 1 2
 def write(folder):
     (folder / 'joints').mkdir(parents=True)
     (folder / 'actionLabel.txt').write_text(LABELS)
-    text = rows([10, 11, 12, 14, 16, 18, 20, 22, 24]) + rows([18], seed=5)  # 18 stands twice
+    text = rows([10, 11, 12, 14, 16, 18, 20, 22, 24]) + rows([18], seed=5)  # 18 appears twice
     (folder / 'joints' / 'joints_s01_e01.txt').write_text(text)
     (folder / 'joints' / 'joints_s06_e02.txt').write_text(rows([1, 2, 3]).replace('\n', '\r\n'))
     return folder
@@ -70,7 +70,7 @@ def test_segments_and_traps(tmp_path):
 def test_bad_recordings_are_listed(tmp_path):
     raw = write(tmp_path / 'raw')
     first = raw / 'joints' / 'joints_s01_e01.txt'
-    for content, reason in ((first.read_text()[:300], 'line 1 has'), ('', 'no frame in it'), ('\0\n', 'it is no text'),
+    for content, reason in ((first.read_text()[:300], 'line 1 has'), ('', 'no frame in it'), ('\0\n', 'it is not text'),
                             (rows([10]).replace(str(joints(10)[3]), 'x'), "line 1: .*'x'"),
                             (rows([10]).replace('10 ', '9' * 30, 1), 'makes no sense')):
         first.write_text(content)

@@ -43,7 +43,7 @@ def test_merge(tmp_path):
 
 @pytest.mark.parametrize('other, message', [
     (dict(layout='ntu25'), 'different layout, kinect20 and ntu25'), (dict(units='mm'), 'different units, m and mm'),
-    (dict(channels=2), 'different channels, 3 and 2'), (dict(classes=['sit']), 'outside its 1 classes: repair it')])
+    (dict(channels=2), 'different channels, 3 and 2'), (dict(classes=['sit']), 'outside its 1 classes: repair')])
 def test_stores_that_do_not_fit(tmp_path, other, message):
     one, two = small(tmp_path / 'one'), small(tmp_path / 'two', **other)
     with pytest.raises(UserError, match=message):

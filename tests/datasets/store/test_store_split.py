@@ -95,7 +95,7 @@ def test_what_cannot_be_split_changes_nothing(tmp_path):
     for arguments, words in ((dict(share=0), 'above 0 and below 1'), (dict(share=1.5), 'above 0 and below 1'),
                              (dict(share=.2, by='subject'), "6 of 6 samples have no subject .*'clip00'.*`relabel`"),
                              (dict(share=.2, by='recording'), 'have no recording'),
-                             (dict(share=.2, name='a/b'), 'letters, digits'), (dict(share=.2, name='all'), 'neither')):
+                             (dict(share=.2, name='a/b'), 'letters, digits'), (dict(share=.2, name='all'), 'but not')):
         with pytest.raises(UserError, match=words):
             draw_split(path, **arguments)
     assert (tmp_path / 's/index.json').read_bytes() == before
@@ -116,8 +116,8 @@ def test_what_cannot_be_split_changes_nothing(tmp_path):
 
 
 def test_a_missing_split_is_reported_with_the_remedy(tmp_path):
-    with pytest.raises(UserError, match=r"no split 'train'; it has none \(and all\): name one with data.split, or draw "
-                                        r'one with `python tools/prepare_data.py split .*s --share 0.2`'):
+    with pytest.raises(UserError, match=r"no split 'train'; it has none \(and all\): choose one with data.split, or "
+                                        r'draw one with `python tools/prepare_data.py split .*s --share 0.2`'):
         SkeletonStore(write(tmp_path / 's')).split('train')
 
 
@@ -155,7 +155,7 @@ def test_classes_are_renamed_and_joined(tmp_path):
 @pytest.mark.parametrize('text, words', [
     ('name,label\nghost,a\n', "names no sample of .*'ghost', a sample is called 'clip00'"),
     ('name,colour\nclip00,a\n', 'none of label, subject, recording, split'), ('label\na\n', 'should name its columns'),
-    ('name,subject\nclip00,4294967296\n', 'too large'), ('name,split\nclip00,all\n', '"all" is every sample')])
+    ('name,subject\nclip00,4294967296\n', 'too large'), ('name,split\nclip00,all\n', '"all" stands for every sample')])
 def test_tables_that_do_not_fit(tmp_path, text, words):
     path, table = write(tmp_path / 's', 6), tmp_path / 't.csv'
     table.write_text(text)

@@ -118,7 +118,7 @@ def test_each_fault_is_found_and_mended(store, tmp_path, fault, capsys):
     assert f'{"FAULT" if fatal else "note "} {what}' in out and f'{int(fatal)} faults' in out
     repair(str(store), str(tmp_path / 'mended'), drop_twins=True)
     left = faults_of(tmp_path / 'mended')
-    assert not any(one for _, one in left.values()) and what not in left or what.startswith('the coordinates')
+    assert not any(one for _, one in left.values()) and what not in left or what.startswith('the same coordinates')
 
 
 def test_a_single_frame_is_noted(tmp_path):

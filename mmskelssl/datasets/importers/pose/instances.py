@@ -87,7 +87,7 @@ def _people(frame, what: str, read_person: Callable) -> list[Person]:
     if isinstance(frame, dict):
         frame = next((frame[key] for key in PEOPLE_KEYS if key in frame), [frame] if 'keypoints' in frame else frame)
     if not isinstance(frame, list | None):
-        raise ValueError(f'{what} is no list of persons, nor holds one under {", ".join(PEOPLE_KEYS)}')
+        raise ValueError(f'{what} is not a list of persons, nor holds one under {", ".join(PEOPLE_KEYS)}')
     if isinstance(frame, list) and all(one is None for one in frame):
         frame = []
     if frame and (is_numbers(frame) or all(is_numbers(point) and len(point) < 5 or point is None for point in frame)):

@@ -18,7 +18,7 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     for i, frame in enumerate(frame_list(content, 'data')):
         number, people = frame_number(frame), frame['skeleton']
         if not isinstance(people, list | None):
-            raise ValueError(f'frame {i}: skeleton is no list of persons')
+            raise ValueError(f'frame {i}: skeleton is not a list of persons')
         found = [person(one.get('pose') if isinstance(one, dict) else None, f'frame {i}', lost,
                         one.get('score') if isinstance(one, dict) else None, joints=18) for one in people or []]
         frames.append((i if number is None else number, [one for one in found if one]))

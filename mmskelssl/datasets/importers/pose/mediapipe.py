@@ -23,7 +23,7 @@ KEYS = dict(world=('pose_world_landmarks', 'poseWorldLandmarks', 'worldLandmarks
                    'hand_landmarks', 'keypoints'))
 _FRAMES = ('frames', 'results', 'data', 'poses', 'landmarks_per_frame')
 _OTHERS = re.compile('(left|right)_?hand_?(world_?)?landmarks|face_?landmarks', re.IGNORECASE)
-# A half turn about the viewing direction: MediaPipe's y leads down, its x to the right.
+# Half a turn about the viewing direction: MediaPipe's y points down and x to the right.
 _TURN = (-1, -1, 1)
 
 
@@ -80,7 +80,7 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
 
 
 def _units(frames: list[list[Person]], wanted: str, options: Options) -> str:
-    """Metres for landmarks of the world; after the turn, those of a picture are negative, but for a few outside it."""
+    """Return metres for world landmarks. After the turn, picture landmarks are negative unless outside the picture."""
     points = [person.points for people in frames for person in people if person.points.shape[1] > 2]
     if points and options.landmarks is None and np.mean(np.concatenate(points)[:, :2] > 0) < .1:
         wanted = 'image'  # the middle of the hips is the origin of the world
@@ -88,7 +88,7 @@ def _units(frames: list[list[Person]], wanted: str, options: Options) -> str:
 
 
 def turned(clip: Clip, options: Options) -> Clip:
-    """A clip of a table, if its joints are MediaPipe's in 3D: turned as those of all other files, y up."""
+    """Turn a clip of a table to y up, as for other files, if its joints are MediaPipe's in 3D."""
     people = [person for frame in clip.frames for person in frame]
     hands = {'wrist', 'thumb_cmc'} <= {re.sub(r'[ .-]+', '_', name.strip().lower()) for name in clip.joints}
     if not people or people[0].points.shape[1] < 3 or not (len(people[0].points) == 33 or hands):
@@ -102,7 +102,7 @@ def _turn(one: Person) -> Person:
 
 
 def landmarks_of(frames: list) -> str:
-    """Which landmarks frames have: those of the world where there are any."""
+    """Return the kind of landmarks in frames, preferring world landmarks."""
     frames = [pose for frame in frames for pose in (frame if isinstance(frame, list) else [frame])]
     world = any(isinstance(frame, dict) and any(key in frame for key in KEYS['world']) for frame in frames)
     image = any(isinstance(frame, dict) and any(key in frame for key in KEYS['image']) for frame in frames)
@@ -125,7 +125,7 @@ def _is_named(pose: dict) -> bool:
 
 
 def _by_name(frame: dict) -> bool:
-    """Whether a frame is a dict of a landmark's name -> landmark."""
+    """Return whether a frame is a dict of landmarks by name."""
     return len(frame) >= 13 and 'nose' in {str(name).lower() for name in frame} and all(
         isinstance(point, dict) and 'x' in point or is_numbers(point) for point in frame.values() if point is not None)
 
@@ -143,14 +143,14 @@ def _people(frame, what: str, wanted: str, lost: Lost) -> Iterator[tuple[Person 
         if not keys:
             if any(key in frame for key in (*KEYS['world'], *KEYS['image'])) or frame_number(frame) is None:
                 raise ValueError(f'{what} has no {wanted} landmarks ({", ".join(KEYS[wanted])})')
-            return  # a frame with a number and nobody
+            return  # a numbered frame without persons
         frame = frame[keys[0]]
     if isinstance(frame, dict):
         frame = frame.get('landmark')
     if not frame:
         return
     if not isinstance(frame, list):
-        raise ValueError(f'{what} is no list of landmarks')
+        raise ValueError(f'{what} is not a list of landmarks')
     first = frame[0]
     if isinstance(first, dict) and _is_named(first):  # several persons of TensorFlow.js
         for pose in frame:
@@ -162,7 +162,7 @@ def _people(frame, what: str, wanted: str, lost: Lost) -> Iterator[tuple[Person 
 
 
 def _person(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str, ...]]:
-    """A person, None where there is none or it cannot be read; and the names of the joints."""
+    """Return a person, or None if it is missing or unreadable, and the joint names."""
     try:
         return _landmarks(points, what, lost)
     except ValueError as error:
@@ -175,7 +175,7 @@ def _landmarks(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str,
         lost['persons without keypoints'] += 1
         return None, ()
     if not isinstance(points, list):
-        raise ValueError(f'{what}: a person is no list of landmarks')
+        raise ValueError(f'{what}: a person is not a list of landmarks')
     scores: list | None = None
     names: tuple[str, ...] = ()
     if is_numbers(points):

@@ -1,4 +1,4 @@
-"""OpenPose: one JSON file a picture, or ControlNet's list of pictures in one file."""
+"""OpenPose: one JSON file per picture, or ControlNet's list of pictures in one file."""
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
 from mmskelssl.datasets.importers.pose.values import person
 

@@ -1,4 +1,4 @@
-"""Which files are one clip: a file each, or the pictures of a video in files that are numbered."""
+"""Groups files into clips: one clip per file, or one clip from the numbered pictures of a video."""
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -11,20 +11,20 @@ from mmskelssl.datasets.importers.pose.contract import MAX_FRAMES
 from mmskelssl.datasets.importers.pose.values import in_order, last_number
 from mmskelssl.datasets.importers.source import Source
 
-LOOKS = 50  # files of a group that are looked at until one holds a person
+LOOKS = 50  # number of files of a group to search for a person
 Group = tuple[str, str]  # folder, name before the number
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """How files are grouped to clips; small, as it travels to other processes, which list the files themselves.
+    """Rule that groups files into clips. It is small: other processes receive it and list the files themselves.
 
     Args:
-        path: Of the source.
-        endings: Of the files.
-        pictures: Whether the groups are pictures of one clip each.
-        others: Groups of which the opposite holds.
-        folders: Whether the files of a folder are one clip where no number groups them.
+        path: Path of the source.
+        endings: Endings of the files.
+        pictures: Whether each group holds the pictures of one clip.
+        others: Groups for which the opposite holds.
+        folders: Whether files in a folder form one clip if no number groups them.
     """
     path: str
     endings: tuple[str, ...]
@@ -33,7 +33,7 @@ class Grouping:
     folders: bool = False
 
     def clips(self) -> dict[str, tuple[str, list[str]]]:
-        """{first file: (clip, its files)}; a clip of pictures is called as its folder or their prefix."""
+        """Return {first file: (clip, its files)}. A clip of pictures is named after its folder or their prefix."""
         return _clips(self)
 
 
@@ -55,14 +55,14 @@ def _clips(grouping: Grouping) -> dict[str, tuple[str, list[str]]]:
 
 
 def pose_files(source: Source, endings: Sequence[str]) -> list[str]:
-    """The files of a source, but for tables of labels."""
+    """Return the files of a source, except tables of labels."""
     return [file for file in source.files(*endings) if PurePosixPath(file).name != LABELS]
 
 
 def groups_of(files: Sequence[str], folders: bool = False) -> dict[Group, list[str]]:
-    """{(folder, name before the number): files in the order of their numbers}.
+    """Return {(folder, name before the number): files in the order of their numbers}.
 
-    The number is the last one of a name. Files that this leaves alone are grouped by the last number in which their
+    The number is the last one of a name. Files that this leaves ungrouped are grouped by the last number in which their
     names differ (``0001_cam0.json``, ``0002_cam0.json``), and with ``folders`` by their folder.
     """
     groups = defaultdict(list)
@@ -88,21 +88,22 @@ def groups_of(files: Sequence[str], folders: bool = False) -> dict[Group, list[s
 
 
 def _changing(names: Sequence[str]) -> int:
-    """Which number of names that differ in numbers only is the last that differs."""
+    """Return the index of the last number that differs between names that differ only in numbers."""
     numbers = [re.findall(r'\d+', name) for name in names]
     return max(i for i, column in enumerate(zip(*numbers, strict=True)) if len(set(column)) > 1)
 
 
 def grouping_of(source: Source, endings: tuple[str, ...], files: str, frames_in: Callable) -> Grouping:
-    """Judge each group by its first file that shows somebody: one frame in it, and it is a picture.
+    """Classify each group by its first file with a person. A file with one frame is a picture.
 
     Args:
-        source: Of the files.
-        endings: Of the files.
+        source: Source of the files.
+        endings: Endings of the files.
         files: ``clips`` or ``pictures`` for all, or ``auto``.
-        frames_in: (name, data) -> number of frames in a file; 0 where nobody is seen. It may raise a ValueError.
+        frames_in: Function of (name, data) that returns the number of frames in a file, or 0 without persons. It may
+            raise a ValueError.
     """
-    _clips.cache_clear()  # the folder may have changed since
+    _clips.cache_clear()  # the folder may have changed
     if files != 'auto':
         return Grouping(source.path, endings, files == 'pictures', folders=files == 'pictures')
     groups = groups_of(pose_files(source, endings))
@@ -121,11 +122,11 @@ def _are_pictures(source: Source, group: list[str], frames_in: Callable) -> bool
         if count:
             return count == 1
         empty = True
-    return empty  # files in which nobody is seen are written for pictures
+    return empty  # files without persons are typical of pictures
 
 
 def numbered(files: Sequence[str], frames: Sequence[list]) -> list[list]:
-    """Frames of pictures in order, with empty ones for numbers that are left out, if the numbers can be frames'."""
+    """Return frames of pictures in order, with empty frames for missing numbers if these can be frame numbers."""
     if len(frames) > MAX_FRAMES:
         raise ValueError(f'more than {MAX_FRAMES} pictures')
     numbers = [last_number(PurePosixPath(file).name)[1] for file in files]

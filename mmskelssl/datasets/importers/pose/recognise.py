@@ -1,4 +1,4 @@
-"""Which program wrote this? Told from a file's own fields; where that fails, what was found and what is nearest."""
+"""Identifies the program that wrote a file by its fields. Errors name the content and the most similar format."""
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -30,14 +30,14 @@ _FIELDS = {
 
 
 class Found(NamedTuple):
-    """What a file is.
+    """Result of the recognition of a file.
 
     Args:
-        what: In words.
-        clips: What is in it.
+        what: Description.
+        clips: Clips of the file.
         layouts: Number of joints -> layout.
-        lost: What was left out.
-        sure: False for lists of persons or numbers that can be one picture or several frames.
+        lost: Dropped content.
+        sure: False for lists of persons or numbers that could be one picture or several frames.
     """
     what: str
     clips: list[Clip]
@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
 
 def recognise(name: str, data: bytes, options: Options) -> Found:
-    """Read a file; a ValueError says what it is not."""
+    """Read a file. Raises a ValueError for an unknown format."""
     lost: Lost = Counter()
     if name.lower().endswith(TABLES):
         text = any_text(data)
@@ -73,7 +73,7 @@ def recognise(name: str, data: bytes, options: Options) -> Found:
 
 
 def _readable(clips: list[Clip], lost: Lost) -> list[Clip]:
-    """A few persons that cannot be read are not seen; a ValueError where they are most."""
+    """Accept a few unreadable persons. Raises a ValueError if most are unreadable."""
     bad = {reason: count for reason, count in lost.items() if reason.startswith(UNREADABLE)}
     if bad and sum(bad.values()) >= sum(len(people) for clip in clips for people in clip.frames):
         raise ValueError(max(bad, key=lambda reason: bad[reason]))
@@ -81,7 +81,7 @@ def _readable(clips: list[Clip], lost: Lost) -> list[Clip]:
 
 
 def by_number(content):
-    """Frames under their numbers (``{"0": ..., "1": ...}``, ``frame_0``) as a list in order; anything else as it is."""
+    """Frames under their numbers (``{"0": ..., "1": ...}``, ``frame_0``) as an ordered list; others unchanged."""
     if not isinstance(content, dict) or len(content) < 2:
         return content
     matches = [re.fullmatch(r'(|frame|image|img|f)[ _-]?(\d{1,15})', str(key), re.IGNORECASE) for key in content]
@@ -96,14 +96,14 @@ def by_number(content):
 
 
 def _is_crowd(value) -> bool:
-    """A list of more persons than a frame commonly has: rather the frames of one person."""
+    """Return whether a list has more entries than persons in a usual frame, so these are frames of one person."""
     first = value[0] if isinstance(value, list) and len(value) > CROWD else None
     return isinstance(first, dict) and 'keypoints' in first or isinstance(first, list) and bool(first) and isinstance(
         first[0], list)
 
 
 def outline(content) -> str:
-    """What a JSON value is, in a few words."""
+    """Describe a JSON value briefly."""
     if isinstance(content, dict):
         return f'a dict with the keys {", ".join(map(str, list(content)[:8]))}'[:120]
     if isinstance(content, list):

@@ -1,4 +1,4 @@
-"""Which joints are these? By the names that a file gives, else by their number and the program that wrote them."""
+"""Identifies joints by their names in the file, or by their number and the program that wrote the file."""
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -14,7 +14,7 @@ GROUPS: dict[int, dict[str, tuple[str, list[range]]]] = {
 
 
 def group_of(count: int, wanted: Joints | None, asked: SkeletonLayout | None) -> tuple[str, list[range]] | None:
-    """The group of a whole body's joints that is wanted, or that the layout asked for is; None for all joints."""
+    """Return the requested group of whole-body joints, or the group of the given layout; None for all joints."""
     groups = GROUPS.get(count, {})
     if wanted == 'whole' or not groups and (wanted is None or wanted == 'hands' and count == HAND):
         return None
@@ -28,16 +28,16 @@ def group_of(count: int, wanted: Joints | None, asked: SkeletonLayout | None) ->
 
 def layout_for(count: int, names: Sequence[str], known: dict[int, str], asked: SkeletonLayout | None
                ) -> tuple[SkeletonLayout, list[int] | None]:
-    """The layout of a file's joints, and the file's joint for each of the layout's, where the order differs.
+    """Return the layout of a file's joints, and the file's joint for each joint of the layout if the order differs.
 
     Args:
-        count: Joints of the file.
-        names: Their names, where the file says them.
-        known: Number of joints -> layout, of the program that wrote the file.
-        asked: The layout that the user names.
+        count: Number of joints in the file.
+        names: Joint names, if the file has them.
+        known: Number of joints -> layout, for the program that wrote the file.
+        asked: Layout given by the user.
 
     Raises:
-        ValueError: They are not those of the layout, or of none.
+        ValueError: The joints do not match the layout, or match no known layout.
     """
     if names and len(names) == count:
         found = _by_name(names, [asked] if asked else _candidates(count, known))
@@ -73,7 +73,7 @@ def _by_name(names: Sequence[str], layouts: Sequence[SkeletonLayout]) -> tuple[S
 
 def _mismatch(names: Sequence[str], asked: SkeletonLayout | None) -> str:
     if asked is None:
-        return f'its joints are {", ".join(names)}, which is no known layout: name a json file with --layout'
+        return f'its joints are {", ".join(names)}, which match no known layout: name a json file with --layout'
     own, theirs = {_key(name): name for name in names}, {_key(name): name for name in asked.joints}
     odd = [name for key, name in own.items() if key not in theirs]
     lost = [name for key, name in theirs.items() if key not in own]

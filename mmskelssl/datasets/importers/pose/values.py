@@ -1,4 +1,4 @@
-"""What the readers of all families share: JSON, numbers, persons, frame numbers."""
+"""Shared functions of all readers: JSON, numbers, persons and frame numbers."""
 import json
 import math
 import re
@@ -18,7 +18,7 @@ COUNTS = (17, 18, 25, 26, 133, 136, 33, 21, 15, 19, 20, 13, 22, 23, 24, 32, 68) 
 
 
 def parse(data: bytes):
-    """The content of a JSON file, or the list of the contents of a JSON-lines file."""
+    """Return the content of a JSON file, or the list of values of a JSON-lines file."""
     if len(data) > MAX_BYTES:
         raise ValueError(f'it has {len(data) >> 20} MiB')
     text = text_of(data)
@@ -39,7 +39,7 @@ def parse(data: bytes):
 
 
 def numbers(values, what: str) -> np.ndarray:
-    """float64 array; None, NaN, Inf and numbers beyond all pictures become NaN. Rows that are None are NaN rows."""
+    """Convert to a float64 array. None, NaN, Inf and numbers beyond any picture become NaN; None rows are NaN rows."""
     if isinstance(values, list) and any(value is None for value in values):
         width = next((len(value) for value in values if isinstance(value, list)), 0)
         values = [[None] * width if value is None and width else value for value in values]
@@ -60,13 +60,13 @@ UNREADABLE = 'persons that cannot be read: '
 
 
 def person(values, what: str, lost: Lost, scores=None, track=None, joints: int = 0, hide: bool = True) -> Person | None:
-    """A person from a flat or nested list; None, and counted, for one without any numbers or that cannot be read.
+    """Read a person from a flat or nested list. Returns None, and counts it, for an empty or unreadable person.
 
     Args:
         values: V * C numbers or V rows.
         scores: V numbers.
         joints: Expected joints, for flat lists that can be read in two ways.
-        hide: A joint with a score of 0 or less is one that is not seen.
+        hide: Whether a joint with a score of 0 or less is missing.
     """
     try:
         return _person(values, what, lost, scores, track, joints, hide)
@@ -113,7 +113,7 @@ def _width(count: int, joints: int, what: str) -> int:
 
 
 def person_of(found, what: str, lost: Lost, joints: int = 0) -> Person | None:
-    """A person in the way most programs write one: a dict with ``keypoints``, or the numbers alone.
+    """Read a person in the most common form: a dict with ``keypoints``, or only the numbers.
 
     ``keypoints`` may be flat, rows, lists under x, y[, z] and visible, or a list of dicts with x, y[, z][, score].
     """
@@ -135,7 +135,7 @@ def person_of(found, what: str, lost: Lost, joints: int = 0) -> Person | None:
 
 
 def from_dicts(points: Sequence, what: str) -> tuple[list, list | None, tuple[str, ...]]:
-    """(rows, scores, names) of joints that are dicts with x, y[, z] and perhaps score or visibility, and name."""
+    """Return (rows, scores, names) of joints given as dicts with x, y[, z], optional score or visibility, and name."""
     if not all(isinstance(point, dict) for point in points):
         raise ValueError(f'{what}: some joints are dicts, others are not')
     points = [{**point, **point['position']} if isinstance(point.get('position'), dict) else point  # PoseNet's
@@ -148,7 +148,7 @@ def from_dicts(points: Sequence, what: str) -> tuple[list, list | None, tuple[st
 
 
 def frame_list(content, *keys: str) -> list:
-    """The list of frames: the content itself, or under one of the keys."""
+    """Return the list of frames: the content itself, or the value of one of the keys."""
     if isinstance(content, dict):
         content = next((content[key] for key in keys if key in content), None)
     if not isinstance(content, list) or not 0 < len(content) <= MAX_FRAMES:
@@ -157,7 +157,7 @@ def frame_list(content, *keys: str) -> list:
 
 
 def frame_number(frame) -> int | None:
-    """The number that a frame gives itself."""
+    """Return the number stated in a frame."""
     if isinstance(frame, Mapping):
         return next((number for key in FRAME_KEYS if (number := _whole(frame.get(key))) is not None), None)
     return None
@@ -172,10 +172,10 @@ def _whole(value) -> int | None:
 
 
 def in_order(frames: Sequence[tuple[int, list]]) -> list[list]:
-    """Frames in the order of their numbers; numbers that are left out are frames without anybody.
+    """Order frames by their numbers. Missing numbers become frames without persons.
 
-    The step is the greatest common one up to 1000, so frames 0, 5, 10 are three frames. Frames with
-    the same number are joined.
+    The step is the greatest common divisor up to 1000, so frames 0, 5, 10 are three frames. Frames with the same number
+    are joined.
     """
     first = min(number for number, _ in frames)
     step = math.gcd(*(number - first for number, _ in frames)) or 1
@@ -193,7 +193,7 @@ _SUFFIX = r'(?:[_.-](?:keypoints|keypoints2d|poses?|results?|predictions?|labels
 
 
 def last_number(name: str) -> tuple[str, int | None]:
-    """``video_000012_keypoints.json`` -> (``video``, 12): the name before the number at its end, and that."""
+    """``video_000012_keypoints.json`` -> (``video``, 12): the name before the final number, and the number."""
     if len(name) > 1000:  # the expressions below take time that grows with the square
         raise ValueError(f'a name of {len(name)} characters')
     stem = re.sub(r'(\.[A-Za-z]\w{0,19})+$', '', name)

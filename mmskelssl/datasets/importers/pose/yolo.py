@@ -1,4 +1,4 @@
-"""Ultralytics' ``.txt`` labels, a file a picture: rows ``class x y w h`` and V times ``x y[ visibility]``, relative."""
+"""Ultralytics' ``.txt`` labels, one per picture: rows ``class x y w h`` and V times ``x y[ visibility]``, relative."""
 import numpy as np
 
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
@@ -42,7 +42,7 @@ def _rows(content: str) -> list[list[float]] | None:
 
 
 def _joints(count: int, joints: int = 0) -> tuple[int, int] | None:
-    """(joints, numbers of each) of a row; up to two numbers may follow the joints."""
+    """Return (joints, numbers per joint) of a row. Up to two numbers may follow the joints."""
     for extra in (0, 1, 2):
         for width in (3, 2):
             rest = count - 5 - extra
