@@ -18,7 +18,7 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout, read_layout
 
-RATE = 120.  # of CMU's files, which do not say it
+RATE = 120.  # of CMU's files, which do not state it
 
 
 def _both_sides(middle: dict[str, str], left: dict[str, str], sides: tuple[str, str]) -> dict[str, str]:
@@ -93,7 +93,7 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
 
 
 class _Recordings:
-    """Reads a file's motion as a sample."""
+    """Reads the motion of a file as a sample."""
 
     def __init__(self, source: Source, layout: SkeletonLayout, fps: float, scale: float | None, about: Labels):
         self.source, self.layout, self.fps, self.scale, self.about = source, layout, fps, scale, about
@@ -125,7 +125,7 @@ def _text(data: bytes) -> str:
 
 @lru_cache(maxsize=4)
 def _skeleton(path: str, asf: str) -> Acclaim:
-    """Recordings of one subject share their .asf file; each process keeps the last few."""
+    """Read an .asf file. Recordings of a subject share it, so each process caches the last few."""
     try:
         return read_asf(_text(Source(path).read(asf)))
     except ValueError as error:
@@ -143,7 +143,7 @@ def _asf_of(name: str, files: Sequence[str]) -> str:
 
 
 def _layout_of(source: Source, files: Sequence[str]) -> SkeletonLayout:
-    """cmu31, or what the names of the joints of the first readable BVH file tell."""
+    """Return cmu31, or the layout derived from the joint names of the first readable BVH file."""
     if not _is_bvh(source, files[0]):
         return LAYOUTS['cmu31']
     first = ''

@@ -47,7 +47,7 @@ class Table(NamedTuple):
     comma: bool
 
     def numbers(self, column: int) -> np.ndarray:
-        """(R,) a column; NaN for empty cells."""
+        """Return a column (R,), with NaN for empty cells."""
         try:
             return np.array([number(row[column], self.comma) for row in self.rows])
         except ValueError:
@@ -83,7 +83,7 @@ def read_table(text: str, joints: int = 0) -> Table:
     except csv.Error as error:
         raise ValueError(f'no table: {error}') from None
     if all(row and not row[-1].strip() for row in rows) and len(rows) > 1:
-        rows = [row[:-1] for row in rows]  # a separator at the end of each line
+        rows = [row[:-1] for row in rows]  # each line ends with a separator
     rows, lines = _deeplabcut(rows, lines)
     if len(rows) > 1 and _is_count(rows[0]):  # pandas numbers columns without names
         rows, lines = [row[not rows[0][0].strip():] for row in rows[1:]], lines[1:]
@@ -96,9 +96,9 @@ def read_table(text: str, joints: int = 0) -> Table:
     if not rows:
         raise ValueError('a header and no line of numbers')
     if len(names) == 1 < len(rows[0]):
-        names = ()  # a title, and no names of columns
+        names = ()  # a title rather than column names
     elif names and {len(row) for row in rows} == {len(names) + 1}:
-        names = ('', *names)  # R gives its row names no name
+        names = ('', *names)  # R omits the name of the row names
     width = len(names) or len(rows[0])
     for row, line in zip(rows, lines, strict=True):
         if len(row) != width:
@@ -107,7 +107,7 @@ def read_table(text: str, joints: int = 0) -> Table:
 
 
 def _deeplabcut(rows: list[list[str]], lines: list[int]) -> tuple[list[list[str]], list[int]]:
-    """DeepLabCut's lines ``scorer``, ``bodyparts`` and ``coords`` as one line of names; other tables as they are."""
+    """Merge DeepLabCut's lines ``scorer``, ``bodyparts`` and ``coords`` into one; leave other tables unchanged."""
     said = [row[0].strip().lower() if row else '' for row in rows[:4]]
     if said[:1] != ['scorer'] or 'coords' not in said:
         return rows, lines
@@ -119,7 +119,7 @@ def _deeplabcut(rows: list[list[str]], lines: list[int]) -> tuple[list[list[str]
 
 
 def _is_count(cells: list[str]) -> bool:
-    """``0,1,2,3,...``, perhaps after an empty cell: numbers of columns, and no coordinates."""
+    """Return whether a row is ``0,1,2,3,...``, optionally after an empty cell: column numbers, not coordinates."""
     cells = [cell.strip() for cell in cells]
     cells = cells if cells and cells[0] else cells[1:]
     return len(cells) > 3 and any(cells == [str(i + first) for i in range(len(cells))] for first in (0, 1))
@@ -133,7 +133,7 @@ def _separator(line: str, joints: int) -> tuple[str, bool]:
     if ',' in line and len(words) > 1 and all(re.fullmatch(r'[-+]?\d*,\d+([eE][-+]?\d+)?|[-+]?\d+', word)
                                               for word in words):
         if joints and len(words) == joints:
-            return ', ', False  # pairs x,y with blanks in between
+            return ', ', False  # pairs x,y separated by blanks
         if not joints or len(words) % joints > 1:
             raise ValueError('commas and blanks: are the commas decimal signs? Write decimal points')
         return ' ', True
@@ -149,7 +149,7 @@ def _is_number(cell: str, comma: bool) -> bool:
 
 
 def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
-    """The clips in a table.
+    """Return the clips of a table.
 
     Args:
         table: As read.
@@ -192,7 +192,7 @@ def _check_joints(names: Sequence[str]) -> None:
 
 
 def _place(name: str) -> tuple[str, str] | None:
-    """``nose_x``, ``nose (x)``, ``x_nose``, ``x3``, ``3x`` -> (joint, axis); axis is x, y, z or score."""
+    """Parse ``nose_x``, ``nose (x)``, ``x_nose``, ``x3`` or ``3x`` to (joint, axis); axis is x, y, z or score."""
     if len(name) > 200:  # the expressions take time that grows with the square
         return None
     if name in ('x', 'y', 'z', *_SCORE):
@@ -216,7 +216,7 @@ def _joint_order(joints: list[str]) -> tuple[str, ...]:
 
 
 def _plain(table: Table, joints: int) -> Clip:
-    """Rows of V * C numbers without a header, perhaps after a number that ascends."""
+    """Read rows of V * C numbers without a header, optionally after an ascending number."""
     values = np.stack([table.numbers(i) for i in range(len(table.rows[0]))], 1)
     if not joints:
         fitting = [name for name, layout in LAYOUTS.items() if any(
@@ -234,7 +234,7 @@ def _plain(table: Table, joints: int) -> Clip:
 
 
 def _long(table: Table, own: dict, places: dict, joints: int):
-    """Points, scores and names, (R',V,C), from one row a joint; ``own`` then points to the first row of each frame."""
+    """Return points, scores and names (R',V,C) from one row per joint; ``own`` points to each frame's first row."""
     column = [row[own['joint']].strip() for row in table.rows]
     names = _joint_order(list(dict.fromkeys(column)))
     if own['frame'] is None and own['time'] is None:
@@ -268,7 +268,7 @@ def _firsts(keys: list) -> list[int]:
 
 
 def _times(table: Table, column: int | None, lost: Lost) -> np.ndarray | None:
-    """(R,) when each row is; times that are no numbers (dates) are taken in the order in which they stand."""
+    """Return the times (R,) of the rows. Times that are not numbers (dates) are numbered in their order."""
     if column is None:
         return None
     try:
@@ -281,7 +281,7 @@ def _times(table: Table, column: int | None, lost: Lost) -> np.ndarray | None:
 
 def _build(table: Table, own: dict, points: np.ndarray, scores: np.ndarray | None, names: tuple, lost: Lost
            ) -> list[Clip]:
-    """Clips of frames of persons from one row a person and frame."""
+    """Return clips of frames of persons from one row per person and frame."""
     if (bad := ~np.isfinite(points).all(2)).any():
         lost['joints without a number'] += int(bad.sum())
     frame = None if own['frame'] is None else table.numbers(own['frame'])

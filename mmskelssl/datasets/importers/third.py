@@ -1,4 +1,4 @@
-"""One rule for the third number of a joint: is it a depth, or the score of a 2D joint?"""
+"""The rule that decides whether the third number of a joint is a depth or the score of a 2D joint."""
 from typing import Literal
 
 import numpy as np
@@ -6,16 +6,16 @@ import numpy as np
 from mmskelssl.layouts import SkeletonLayout
 
 Third = Literal['score', 'depth', 'drop']
-# Layouts of what estimators find in pictures.
+# Layouts of 2D pose estimators.
 FLAT = frozenset(('coco17', 'coco18', 'openpose25', 'halpe26', 'halpe136', 'coco_wholebody133', 'posetrack17',
                   'animal17', 'face68', 'coco23'))
-PIXELS = 20  # coordinates beyond are no metres of a body in front of a camera
-BEYOND = 1e9  # no picture and no room is as large: numbers of a damaged file
+PIXELS = 20  # larger coordinates cannot be metres of a body in front of a camera
+BEYOND = 1e9  # larger than any picture or room: numbers of a damaged file
 HIGHEST = 2  # COCO's visibility of an annotated joint; confidences end at about 1
 
 
 def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None = None) -> Third:
-    """What the third of three numbers is.
+    """Determine the meaning of the third of three numbers.
 
     In 2D layouts, and where x and y are pixels, it is a score, if it can be one: 0 to 2. Elsewhere it is the depth.
 
@@ -43,18 +43,18 @@ def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None
 
 
 def said(third: Third) -> Literal['score', 'depth', 'none']:
-    """What a store says of the third number of its source."""
+    """Return the entry of a store about the third number of its source."""
     return 'none' if third == 'drop' else third
 
 
 def units_of(points: np.ndarray) -> str:
-    """Units of 2D coordinates: ``relative`` where all lie within 0 to 1 (a little beyond counts), else ``px``."""
+    """Return the units of 2D coordinates: ``relative`` if all lie within about 0 to 1, else ``px``."""
     seen = points[np.isfinite(points)]
     return 'relative' if len(seen) and np.abs(seen).max() <= 1.5 and (np.abs(seen) <= 1).mean() > .9 else 'px'
 
 
 def check_size(points: np.ndarray, first: np.ndarray, name: str) -> None:
-    """Refuse a clip whose bodies are so much larger or smaller than those of the first one that its units are others.
+    """Refuse a clip whose bodies differ so much in size from those of the first clip that its units must differ.
 
     Args:
         points: (M, T, V, C) coordinates, no scores; zeros and NaN are not seen.
@@ -78,11 +78,11 @@ def _seen(points: np.ndarray) -> np.ndarray:
 
 
 def _size(points: np.ndarray) -> float:
-    """Median over frames of the diagonal of the box around a body; 0 where there is none."""
+    """Return the median over frames of the diagonal of a body's bounding box; 0 without a body."""
     axes = points[..., :3]
     seen = (np.abs(axes) < BEYOND).all(-1) & (axes != 0).any(-1)
     shown = seen.sum(-1) > 1
-    if not shown.any() or 2 * seen.sum() < (axes != 0).any(-1).sum():  # the rest of a damaged clip says nothing
+    if not shown.any() or 2 * seen.sum() < (axes != 0).any(-1).sum():  # the rest of a damaged clip is not informative
         return 0.
     axes, seen = axes[shown], seen[shown][..., None]
     box = np.where(seen, axes, -np.inf).max(1) - np.where(seen, axes, np.inf).min(1)

@@ -1,4 +1,4 @@
-"""UAV-Human's skeletons: text files in NTU RGB+D's form, with COCO's 17 joints."""
+"""UAV-Human's skeletons: text files in the format of NTU RGB+D, with COCO's 17 joints."""
 import re
 
 from mmskelssl.datasets.importers.import_files import import_files
@@ -38,7 +38,7 @@ def import_uavhuman(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> Non
 
 
 def read_file(name: str, data: bytes) -> list[dict]:
-    """The sample of a file; ValueError with the line for a damaged one."""
+    """Return the sample of a file. The ValueError for a damaged file names the line."""
     match = NAME.fullmatch(stem(name))
     if not match:
         raise ValueError('its name is not one of UAV-Human')

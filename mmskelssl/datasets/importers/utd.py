@@ -40,7 +40,7 @@ def import_utd(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
 
 
 def read_mat(name: str, data: bytes) -> list[dict]:
-    """The sample in a file."""
+    """Return the sample of a file."""
     match = _NAME.fullmatch(stem(name))
     if not match:
         raise ValueError('the name is not aX_sX_tX_skeleton.mat')
@@ -51,16 +51,16 @@ def read_mat(name: str, data: bytes) -> list[dict]:
 
 
 def _frames(data: bytes) -> np.ndarray:
-    """(T,20,3). Its shape is looked at before anything is unpacked, as a .mat file can be a bomb."""
-    from scipy.io import loadmat, whosmat  # only here: it takes half a second
+    """Read (T,20,3). The shape is checked before unpacking, because a .mat file can be a zip bomb."""
+    from scipy.io import loadmat, whosmat  # imported here: it takes half a second
     _check_unpacked(data)
     try:
         shapes = {name: shape for name, shape, _ in whosmat(io.BytesIO(data))}
-    except Exception as error:  # scipy meets damaged files with whatever its parser stumbles over
+    except Exception as error:  # scipy raises arbitrary errors for damaged files
         raise ValueError(f'no readable .mat file ({type(error).__name__})') from error
     if 'd_skel' not in shapes:
         raise ValueError(f'no variable d_skel; it has {", ".join(sorted(shapes))[:60] or "none"}')
-    shape = tuple(shapes['d_skel']) + (1,) * (3 - len(shapes['d_skel']))  # MATLAB drops a last axis of one frame
+    shape = tuple(shapes['d_skel']) + (1,) * (3 - len(shapes['d_skel']))  # MATLAB drops the last axis of a single frame
     if len(shape) != 3 or shape[:2] != (20, 3) or not 0 < shape[2] <= MAX_FRAMES:
         raise ValueError(f'd_skel has shape {shape}, expected (20, 3, T)')
     try:

@@ -52,7 +52,7 @@ def _recording(name: str) -> str:
 
 
 def read_recording(segments: dict[str, dict[str, tuple[int, int]]], name: str, data: bytes) -> list[dict]:
-    """The samples in a recording."""
+    """Return the samples of a recording."""
     recording = _recording(name)
     match = _RECORDING.fullmatch(recording)
     if not match:
@@ -74,7 +74,7 @@ def read_recording(segments: dict[str, dict[str, tuple[int, int]]], name: str, d
 
 
 def read_labels(text: str) -> tuple[dict[str, dict[str, tuple[int, int]]], dict[str, str]]:
-    """{recording: {action: (first, last frame number)}}, and {sample: why it cannot be used}."""
+    """Return {recording: {action: (first, last frame number)}} and {sample: reason to skip it}."""
     segments: dict[str, dict[str, tuple[int, int]]] = {}
     unusable: dict[str, str] = {}
     recording = None
@@ -104,7 +104,7 @@ def read_labels(text: str) -> tuple[dict[str, dict[str, tuple[int, int]]], dict[
 
 
 def _joints(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Frame numbers (T,), ascending, and joints (T,20,3)."""
+    """Return ascending frame numbers (T,) and joints (T,20,3)."""
     rows = {}
     for i, line in enumerate(text.splitlines(), 1):
         words = line.split()

@@ -161,7 +161,7 @@ def test_keys_of_an_npz_that_are_not_read(tmp_path):
     files = {'c.npz': data(keypoints=clip(3, 4, 20, 3), y=[0, 1, 0], fps=30)}
     store = load(tmp_path, 'arrays', files, layout='kinect20')
     assert reasons(store, 'noted') == {'c/000000': 'keys of the file that are not read: fps, y'}
-    for content, said in ((data(x=clip(3, 4, 20, 3), y=[0, 1, 0]), 'call the array of clips keypoints'),
+    for content, said in ((data(x=clip(3, 4, 20, 3), y=[0, 1, 0]), 'name the array of clips keypoints'),
                           (data(keypoints=np.array([clip(), clip(5, 20, 3)], object)), 'clips that differ in length')):
         with pytest.raises(UserError, match=said):
             load(tmp_path / 'x', 'arrays', {'c.npz': content}, layout='kinect20')

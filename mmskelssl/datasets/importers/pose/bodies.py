@@ -34,7 +34,7 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
 
 
 def _panoptic(bodies: list, lost: Lost) -> list:
-    """Rows x, y, z, confidence in centimetres, y down; a confidence of -1 is a joint that is not seen."""
+    """Rows x, y, z, confidence in centimetres, y down; a confidence of -1 marks a missing joint."""
     people = []
     for body in bodies:
         rows = body.get('joints19') if isinstance(body, dict) else None
@@ -59,7 +59,7 @@ def _azure(frame, what: str, lost: Lost) -> list:
 
 
 def _smarthome(frame, what: str, lost: Lost) -> list:
-    """13 joints a person, all x, then all y, then all z; in Smarthome's own units."""
+    """13 joints per person, all x, then all y, then all z; in Smarthome's own units."""
     people = []
     for one in frame if isinstance(frame, list) else []:
         rows = one.get('pose3d') if isinstance(one, dict) else None

@@ -72,7 +72,7 @@ def _annotations(content: dict, options: Options, lost: Lost) -> list[Clip]:
 
 
 def joint_names(content: dict) -> tuple[str, ...]:
-    """The names of the keypoints in ``categories``; all categories that have annotations must agree."""
+    """Return the keypoint names in ``categories``. All categories with annotations must agree."""
     categories = content.get('categories')
     used = {found.get('category_id') for found in content['annotations'] if isinstance(found, dict) and found.get(
         'keypoints') and isinstance(found.get('category_id'), int | str)}
@@ -87,7 +87,7 @@ def joint_names(content: dict) -> tuple[str, ...]:
 
 
 def _place(video, name: str) -> tuple[str, int | None]:
-    """(clip, number of the frame) of a picture."""
+    """Return (clip, frame number) of a picture."""
     path = PurePosixPath(name.replace('\\', '/'))
     prefix, number = last_number(path.name)
     if isinstance(video, int | str):

@@ -1,4 +1,4 @@
-"""The contract of the pose readers: the content of a file -> named clips of frames with persons.
+"""The contract of the pose readers, which convert a file's content to named clips of frames with persons.
 
 A reader is a module with
 
@@ -30,7 +30,7 @@ class Person(NamedTuple):
 
 
 class Clip(NamedTuple):
-    """A clip in a file.
+    """A clip of a file.
 
     Args:
         frames: Persons of each frame.
@@ -47,7 +47,7 @@ class Clip(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What a user may decide about the reading.
+    """Options of the user for reading.
 
     Args:
         landmarks: Of MediaPipe and TensorFlow.js: in the world, or in the picture.
@@ -61,4 +61,4 @@ class Options(NamedTuple):
     hands: bool = False
 
 
-Lost = Counter  # reason -> how often
+Lost = Counter  # reason -> count

@@ -1,4 +1,4 @@
-"""What pose estimators write: a folder of their files -> a store."""
+"""Imports a folder of files written by pose estimators."""
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ MaxGap = Annotated[int, 'Files of pictures in a row that may be unreadable; they
 Group = Annotated[Joints | None, (
     'Joints of a whole body (133 of COCO-WholeBody, 136 of Halpe, OpenPose with hands): body, hands (each hand a '
     'person), or whole; default whole (of OpenPose the body), or what the layout asks for')]
-LOOKS = 50  # clips that are looked at until one can be read
+LOOKS = 50  # number of clips to try until one can be read
 
 
 def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, persons: Persons = 2,
@@ -74,7 +74,7 @@ def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, pe
 
 @dataclass(frozen=True)
 class Kind:
-    """What all clips of a store have in common.
+    """Common properties of all clips of a store.
 
     Args:
         what: What the first readable file is, in words.
@@ -95,7 +95,7 @@ class Kind:
 
 
 def _endings(source: Source) -> tuple[str, ...]:
-    """The files to read: JSON where there is any, else tables."""
+    """Return the files to read: JSON files if there are any, else tables."""
     found = {ending: pose_files(source, (ending,)) for ending in ENDINGS}
     for kinds in (tuple(ending for ending in ENDINGS if ending not in TABLES), ('.csv', '.tsv'), ('.txt',)):
         if any(found[ending] for ending in kinds):
@@ -107,11 +107,11 @@ def _endings(source: Source) -> tuple[str, ...]:
 
 
 def _frames_in(source: Source, name: str, data: bytes, options: Options) -> int:
-    """Frames of a file; 0 where it shows nobody."""
+    """Return the number of frames of a file, or 0 if it shows no person."""
     found = recognise(_called(source, name), data, options)
     clips = found.clips
     if found.what.startswith('COCO annotations'):
-        return 2  # whatever it holds: the file itself lists its pictures
+        return 2  # more than one: the file itself lists its pictures
     shown = any(frame for clip in clips for frame in clip.frames)
     return max(len(clip.frames) for clip in clips) * len(clips) if shown else 0
 
@@ -122,7 +122,7 @@ def _called(source: Source, name: str) -> str:
 
 def _kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayout | None, joints: Joints | None,
              third: Third | None) -> Kind:
-    """Look at clips until one shows somebody."""
+    """Read clips until one shows a person."""
     first = ''
     for _, files in list(clips.values())[:LOOKS]:
         for name in files[:LOOKS]:
@@ -130,7 +130,7 @@ def _kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayou
                 found = recognise(_called(source, name), source.read(name), options)
                 if any(_shows(person) for clip in found.clips for frame in clip.frames for person in frame):
                     return _kind(name, found, asked, joints, third)
-            except Exception as error:  # noqa: BLE001  a damaged file can raise anything; its import says it
+            except Exception as error:  # noqa: BLE001  a damaged file can raise anything; its import reports it
                 first = first or f'{name}: {error}'
     reason = first or 'nobody is seen in the first ones'
     raise UserError(f'{source.path}: no sample could be imported: no file can be used; {reason}')
@@ -171,7 +171,7 @@ def _metres(points: np.ndarray) -> bool:
 
 
 class _Clips:
-    """Reads a clip, by the name of its first file."""
+    """Reads a clip, given the name of its first file."""
 
     def __init__(self, source: Source, grouping: Grouping, options: Options, kind: Kind, joints: Joints | None,
                  asked: SkeletonLayout | None, persons: int, max_gap: int, about: Labels, labels: str,
@@ -196,7 +196,7 @@ class _Clips:
         return [self._sample(clip, one, found) for one in found.clips]
 
     def _pictures(self, files: Sequence[str]) -> Found:
-        """One clip of many pictures. A few in a row that cannot be read are frames without anybody."""
+        """Read one clip from many pictures. A few consecutive unreadable ones become frames without persons."""
         frames: list[list[Person]] = []
         lost: Lost = Counter()
         names: tuple[str, ...] = ()
@@ -235,7 +235,7 @@ class _Clips:
         return dict(name=name, keypoints=keypoints, scores=scores, note='; '.join(notes)) | about
 
     def _keypoints(self, clip: Clip, found: Found) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-        """Coordinates (M, T, V, C), scores (M, T, V) where the store has them, and what was left out."""
+        """Return coordinates (M, T, V, C), scores (M, T, V) if the store has scores, and what was dropped."""
         people = [person for frame in clip.frames for person in frame]
         if not people:
             raise ValueError('nobody is seen in any frame')
@@ -286,7 +286,7 @@ class _Clips:
         return person.scores is not None or width == 4 or width == 3 and self.kind.third == 'score'
 
     def _third_of(self, people: Sequence[Person]) -> Third:
-        """What the third number of a clip's joints is, where those of the first clip have two."""
+        """Determine the third number of a clip's joints, if the joints of the first clip have two."""
         widths = {person.points.shape[1] for person in people}
         if self.third or widths == {2} or self.kind.coordinates == 3 or self.kind.third != 'drop':
             return self.kind.third
@@ -298,7 +298,7 @@ class _Clips:
         return third
 
     def _array(self, person: Person, third: Third) -> np.ndarray:
-        """(V, C + 1): coordinates, and a score, which is 0 for joints that are not seen."""
+        """Return (V, C + 1): coordinates and a score, which is 0 for missing joints."""
         points, scores, wanted = person.points, person.scores, self.kind.coordinates
         if scores is None and points.shape[1] > 2 and (points.shape[1] == 4 or third == 'score'):
             points, scores = points[:, :-1], points[:, -1]

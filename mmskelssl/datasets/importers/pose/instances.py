@@ -62,7 +62,7 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
 
 
 def _frames_of_numbers(content):
-    """``{"keypoints": [frame][joint][x, y], "scores": [frame][joint]}`` as a list of frames; anything else as it is."""
+    """``{"keypoints": [frame][joint][x, y], "scores": [frame][joint]}`` as a list of frames; others unchanged."""
     frames = content.get('keypoints') if isinstance(content, dict) else None
     depth = _depth(content) if isinstance(frames, list) and len(frames) > 1 else 0
     if depth < 3:
@@ -76,7 +76,7 @@ def _frames_of_numbers(content):
 
 
 def _nested(frames: list) -> list:
-    """MMPose's inferencer nests the frames of one input in a further list."""
+    """Remove the extra list around the frames of one input, written by MMPose's inferencer."""
     if len(frames) == 1 and isinstance(frames[0], list) and frames[0] and all(
             isinstance(frame, list) and frame and isinstance(frame[0], dict) for frame in frames[0]):
         return frames[0]
@@ -91,13 +91,13 @@ def _people(frame, what: str, read_person: Callable) -> list[Person]:
     if isinstance(frame, list) and all(one is None for one in frame):
         frame = []
     if frame and (is_numbers(frame) or all(is_numbers(point) and len(point) < 5 or point is None for point in frame)):
-        frame = [frame]  # one person's joints
+        frame = [frame]  # joints of one person
     found = [read_person(one, what) for one in frame or []]
     return [one for one in found if one]
 
 
 def _is_picture(content) -> bool:
-    """Whether a list is one of persons, and not of frames."""
+    """Return whether a list contains persons rather than frames."""
     if isinstance(content, dict) and 'keypoints' in content and not isinstance(content['keypoints'], str):
         return True
     return isinstance(content, list) and bool(content) and all(
@@ -106,7 +106,7 @@ def _is_picture(content) -> bool:
 
 
 def _a_person(content, depth: int = 0) -> dict | None:
-    """The first dict with keypoints in a content."""
+    """Return the first dict with keypoints."""
     if isinstance(content, dict):
         if 'keypoints' in content:
             return content
@@ -117,7 +117,7 @@ def _a_person(content, depth: int = 0) -> dict | None:
 
 
 def _depth(content) -> int:
-    """How deep lists of numbers are nested; 0 if it is something else."""
+    """Return the nesting depth of lists of numbers; 0 for anything else."""
     if isinstance(content, dict):
         content = next((content[key] for key in ('frames', 'keypoints') if key in content), None)
     depth = 0
@@ -127,7 +127,7 @@ def _depth(content) -> int:
 
 
 def _names(content) -> tuple[str, ...]:
-    """Joint names in MMPose's ``meta_info``."""
+    """Return the joint names in MMPose's ``meta_info``."""
     meta = content.get('meta_info') if isinstance(content, dict) else None
     names = meta.get('keypoint_id2name') if isinstance(meta, dict) else None
     if isinstance(names, dict) and all(key.isdecimal() and len(key) < 5 for key in names):

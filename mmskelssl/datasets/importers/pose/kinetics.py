@@ -1,4 +1,4 @@
-"""Kinetics-skeleton, as published with ST-GCN: OpenPose's 18 joints, shares of the picture, with the class."""
+"""Kinetics-skeleton, as published with ST-GCN: OpenPose's 18 joints, relative to the picture, with the class."""
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
 from mmskelssl.datasets.importers.pose.values import frame_list, frame_number, in_order, person
 
