@@ -1,4 +1,4 @@
-"""Importers on files written here in the sources' formats, on hostile pickles, and on the real files where they are."""
+"""Importers on synthetic files, on hostile pickles, and on real files if available."""
 import json
 import os
 import pickle
@@ -102,7 +102,7 @@ def test_hostile_pickles_are_refused_and_not_run(tmp_path, function, arguments, 
 
 
 def test_the_same_pickle_would_have_run(tmp_path):
-    """That the above can fail: plain pickle does what the file says."""
+    """Control for the test above: plain pickle executes the file."""
     path = dump(tmp_path / 'evil.pkl', Call(os.system, f'touch {tmp_path / "touched"}'))
     with open(path, 'rb') as file:
         pickle.load(file)

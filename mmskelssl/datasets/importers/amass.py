@@ -28,8 +28,8 @@ def import_amass(path: str, writer: StoreWriter, *, model: Model = None,
                  ) -> None:
     """Folder or zip of AMASS's .npz files of pose parameters: 22 joints of the body, metres, y up.
 
-    The parameters are rotations; where the joints are is in the body model, which is not distributed here: register
-    with its authors and name its file with --model.
+    The parameters are rotations. Joint positions need the body model, which cannot be distributed here: register with
+    its authors and pass its file with --model.
     """
     check_share(test_share)
     if not 0 <= fps <= 1000:

@@ -41,10 +41,10 @@ def import_bandai(
         jobs: Jobs = None) -> None:
     """Bandai-Namco-Research-Motiondataset-2, a folder or zip of its .bvh files, or an .npz; splits style and action.
 
-    style_train and style_test (train and test where the label is the action) have different styles, feminine,
-    masculine, normal and youthful against active, elderly and exhausted. action_train and action_test (train and test
-    where the label is the style) have different actions: run, wave-left-hand, raise-up-right-hand and walk-turn-left
-    are the test's. Motion is resampled to 15 frames per second.
+    style_train and style_test (train and test if the label is the action) have different styles: feminine, masculine,
+    normal and youthful for training; active, elderly and exhausted for testing. action_train and action_test (train and
+    test if the label is the style) have different actions: run, wave-left-hand, raise-up-right-hand and walk-turn-left
+    are for testing. Motion is resampled to 15 frames per second.
     """
     source = Source(path)
     files = source.files('.bvh', '.npz')

@@ -60,9 +60,9 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
                jobs: Jobs = None) -> None:
     """Folder or zip of motion capture: CMU's and HDM05's asf/amc files, or BVH files; splits xsub, or those of labels.
 
-    An .amc file uses the .asf file beside it whose name its own begins with, else the only one there. The subject is
-    the NN of NN_TT.amc, as at CMU, unless the labels say it; odd subjects train, even ones test. Where the subjects are
-    not known, or all odd or all even, the splits train and test are drawn.
+    An .amc file uses the .asf file in its folder whose name is a prefix of its own name, or else the only one there.
+    The subject is the NN of NN_TT.amc, as at CMU, unless the labels define it. Odd subjects train and even ones test.
+    If subjects are unknown, or all odd or all even, the splits train and test are drawn at random.
     """
     check_share(test_share)
     if not 1 <= fps <= 1000:

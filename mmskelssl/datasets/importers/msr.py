@@ -27,7 +27,7 @@ Exclude = Annotated[str | None, 'Text file of names such as a07_s04_e01 that sta
 def import_msr(path: str, writer: StoreWriter, *, exclude: Exclude = None, jobs: Jobs = None) -> None:
     """Folder or zip of MSR Action3D's real-world skeleton text files; splits train, test, all, as1, as2, as3.
 
-    Odd subjects train, even ones test. Frames in which the skeleton was lost (all zeros) are left out.
+    Odd subjects train, even ones test. Frames without a skeleton (all zeros) are dropped.
     """
     source = Source(path)
     files = [name for name in source.files('.txt') if _NAME.fullmatch(stem(name))]

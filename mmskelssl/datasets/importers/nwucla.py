@@ -20,9 +20,9 @@ _NAME = re.compile(r'a(\d+)_s(\d+)_e(\d+)_v(\d+)')
 def import_nwucla(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of NW-UCLA's raw JSON files; splits train, test, test_clean, test_twins, xsub.
 
-    ``train`` is cameras 1 and 2, ``test`` camera 3; of the latter ``test_twins`` has exactly the coordinates of a
-    training sequence (the published files do, 95 times) and ``test_clean`` does not. In the published files that leaves
-    369 clips of 8 of the 10 classes (a02 and a03 vanish), which cannot be compared with ``test``. ``xsub_train`` and
+    ``train`` has cameras 1 and 2, ``test`` camera 3. ``test_twins`` are the test sequences with exactly the coordinates
+    of a training sequence (95 in the published files), and ``test_clean`` are the others. In the published files these
+    are 369 clips of 8 of 10 classes (without a02 and a03), which cannot be compared with ``test``. ``xsub_train`` and
     ``xsub_test`` are the odd and the even subjects.
     """
     source = Source(path)

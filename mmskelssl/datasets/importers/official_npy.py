@@ -26,8 +26,8 @@ def import_official_npy(
         protocol: Annotated[str, 'Name of the splits: PROTOCOL_train and PROTOCOL_test'] = 'xsub') -> None:
     """Folder with train_NAME.npy, train_label.pkl, val_NAME.npy, val_label.pkl of ST-GCN, 2s-AGCN, AimCLR.
 
-    NAME is position, data_joint or data. The clips of position.npy are already centred, resized and turned; a pipeline
-    of SelectPersons, ResizeFrames and PackSkeleton leaves them as they are.
+    NAME is position, data_joint or data. The clips of position.npy are already centred, resized and rotated. A pipeline
+    of SelectPersons, ResizeFrames and PackSkeleton does not change them.
     """
     from rich.progress import track  # only here: help texts do without it
     parts = []

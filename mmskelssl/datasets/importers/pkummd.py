@@ -26,9 +26,9 @@ _RECORDING = re.compile(r'[A-Z0-9]+-[LMR]')
 def import_pkummd(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of PKU-MMD part I or II with its skeleton, label and Split folders; splits xsub, xview.
 
-    A skeleton file has a line of 150 numbers a frame (two bodies of 25 joints), the label file of the same name lines
-    ``label,start,end,confidence``, frames counted from 0 and the end left out. Skipped with a reason are intervals
-    that are reversed, empty, outside the recording or have nobody in them; overlapping ones are kept and reported.
+    A skeleton file has a line of 150 numbers per frame (two bodies of 25 joints). The label file of the same name has
+    lines ``label,start,end,confidence``, with frames counted from 0 and an exclusive end. Intervals that are reversed,
+    empty, outside the recording or without a body are skipped with a reason. Overlapping ones are kept and reported.
     """
     source = Source(path)
     texts = source.files('.txt')

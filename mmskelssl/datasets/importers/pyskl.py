@@ -29,13 +29,12 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                  units: Units = None, third: ThirdNumber = None, axes: Axes = 'auto') -> None:
     """Annotation pickle of pyskl or mmaction2, 2D or 3D; its own splits.
 
-    mmaction2 0.x wrote the list of annotations alone: all of it is then one split, the one that the file's name says
-    (``ntu60_xsub_train.pkl``), else ``train``.
+    Files of mmaction2 0.x contain only the list of annotations. They become one split, named after the file name
+    (``ntu60_xsub_train.pkl``) or else ``train``.
 
-    pyskl's ``_val`` splits are named ``_test`` here, as everything measured on them is a test; a pair ``train_X``,
-    ``test_X`` (folds, subsets of classes) becomes ``X_train``, ``X_test``. NW-UCLA, which has no
-    subject split of its own, also gets ``xsub_train`` and ``xsub_test`` (odd and even subjects), which no file of
-    another camera can leak through.
+    pyskl's ``_val`` splits are named ``_test`` here, because results on them are test results. A pair ``train_X``,
+    ``test_X`` (folds, subsets of classes) becomes ``X_train``, ``X_test``. NW-UCLA has no subject split and also gets
+    ``xsub_train`` and ``xsub_test`` (odd and even subjects), which keep all cameras of a performance on one side.
     """
     from rich.progress import track  # imported here: help texts do not need it
     data = load_pickle(path)

@@ -25,8 +25,8 @@ _NAME = re.compile(r'(?:.*/)?(s\d\ds\d\d)/(\d+)/(\d+)/skeleton_pos\.txt')
 def import_sbu(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of SBU's raw skeleton_pos.txt files (s01s02/01/001/skeleton_pos.txt ...); splits fold1 to fold5.
 
-    The files' normalised coordinates are turned back into metres, y up (:data:`METRES`): there bones keep their length,
-    which they do not in the normalised ones.
+    The normalised coordinates of the files are converted back to metres, y up (:data:`METRES`). Bones have constant
+    lengths in metres, but not in normalised coordinates.
     """
     source = Source(path)
     files = [name for name in source.files('.txt') if _NAME.fullmatch(name)]

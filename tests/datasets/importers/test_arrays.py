@@ -1,4 +1,4 @@
-"""One's own arrays: every format, every way to say labels and splits."""
+"""Custom arrays: all formats, and all ways to define labels and splits."""
 import io
 import json
 import zipfile

@@ -35,7 +35,7 @@ def load(path, out, **options):
 
 
 def bvh(clip: np.ndarray, seconds: float, joints=JOINTS) -> str:
-    """The joints' positions (T, 21, 3) in centimetres, each relative to its parent, without turns."""
+    """Joint positions (T, 21, 3) in centimetres, relative to the parents, without rotations."""
     children = {i: [j for j, parent in enumerate(PARENTS) if parent == i] for i in range(-1, 21)}
 
     def block(i: int) -> str:
@@ -82,7 +82,7 @@ def test_an_npz(tmp_path):
 
 
 def test_bvh_files_as_published(tmp_path):
-    """30 frames a second, centimetres, a root above the hips: the same clips as from the npz."""
+    """30 frames per second, centimetres, and a root above the hips give the same clips as the npz."""
     for i, (action, style, number) in enumerate(CLIPS):
         clip = np.repeat(track(6 + i, i) / 10, 2, axis=0)[:-1]
         clip[1::2] = (clip[:-1:2] + clip[2::2]) / 2  # between the frames of 15 a second

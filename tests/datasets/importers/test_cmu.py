@@ -1,4 +1,4 @@
-"""Motion capture through the importer: toy motions written as CMU's files, BVH of any skeleton, and bad folders."""
+"""The motion capture importer: toy motions in CMU's format, BVH of any skeleton, and invalid folders."""
 import json
 import os
 import re
@@ -206,7 +206,7 @@ def test_noise_cannot_be_written_as_rigid_bones(tmp_path):
 # --- bvh -------------------------------------------------------------------------------------------------------------
 
 def bvh_of(clip, layout, names=None, rate=120):
-    """A clip as BVH: every joint with a position channel of its own (offset from its parent), no rotation."""
+    """A clip as BVH: every joint has its own position channels (offset from its parent) and no rotation."""
     names = names or list(layout.joints)
 
     def block(joint, kind):

@@ -1,4 +1,4 @@
-"""Hostile input for every importer: a sample skipped with a reason, or one line; nothing else, and nothing executed."""
+"""Hostile input for every importer: samples are skipped with a reason or refused in one line, never executed."""
 import io
 import json
 import os
@@ -42,7 +42,7 @@ def dumped(array, **arrays):
 
 @cache
 def sound(importer):
-    """Small sound files for an importer: name -> bytes, and which of them is damaged below."""
+    """Small valid files for an importer (name -> bytes), and the one to damage."""
     if importer in ('ntu60', 'ntu120'):
         bodies = ''.join('1\n7 0 1 1 1 1 0 0 0 2\n25\n' + rows(np.hstack([body, np.zeros((25, 9))]))
                          for body in numbers(3, 25, 3))
@@ -85,7 +85,7 @@ def lay_out(folder, files):
 
 
 def attempt(importer, path, folder):
-    """The store, or the refusal's text; whatever else is raised fails the test."""
+    """Return the store or the refusal message. Any other exception fails the test."""
     out = Path(folder) / 'out' / 'store'
     path = path / 'p.pkl' if importer == 'pyskl' and Path(path).is_dir() else path
     with warnings.catch_warnings():
@@ -107,7 +107,7 @@ def attempt(importer, path, folder):
 @pytest.mark.parametrize('importer', [
     'ntu60', 'ntu120', 'pkummd', 'nwucla', 'msr', 'sbu', 'arrays', 'official_npy', 'pyskl'])
 def test_the_sound_files_are_sound(tmp_path, importer):
-    """That the tests below begin with something that works, and that paths may have blanks and accents."""
+    """The undamaged files can be imported, from paths with spaces and accents."""
     folder = tmp_path / 'Bewegungen für Zoë 動作'
     lay_out(folder, sound(importer)[0])
     store = attempt(importer, folder, tmp_path)
@@ -115,7 +115,7 @@ def test_the_sound_files_are_sound(tmp_path, importer):
 
 
 def damage(draw, content):
-    """One of the ways in which files are damaged."""
+    """Damage a file in one of several ways."""
     kind = draw(st.sampled_from(['cut', 'empty', 'binary', 'crlf', 'flip', 'number', 'lines', 'insert', 'repeat']))
     at = draw(st.integers(0, max(len(content) - 1, 0)))
     if kind == 'cut':
@@ -219,7 +219,7 @@ def test_archives_that_are_hostile(tmp_path, importer, monkeypatch):
 
 
 def lying_zip(path, name, declared):
-    """An archive whose directory says another size than its content has."""
+    """An archive whose directory states a wrong size."""
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, b'\0' * (64 << 20))
     data = bytearray(path.read_bytes())

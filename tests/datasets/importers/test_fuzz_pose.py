@@ -1,4 +1,4 @@
-"""Damage at random for every pose reader and for tables: clips whose numbers are sound, or a ValueError of one line."""
+"""Random damage for every pose reader and tables: valid clips, or a ValueError of one line."""
 import json
 from copy import deepcopy
 
@@ -41,7 +41,7 @@ QUICK = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCh
 
 
 def is_sound(name, data, options=Options()):
-    """Whether there are clips; what is in them is as the contract says."""
+    """Return whether there are clips, and check them against the contract."""
     try:
         found = recognise(name, data, options)
     except ValueError as error:
@@ -86,7 +86,7 @@ def parts(content, path=()):
 @QUICK
 @given(st.data())
 def test_damaged_structure(name, data):
-    """A part is replaced by another kind of value: the text stays JSON, so the readers see it."""
+    """Replace a part with another kind of value. The text remains JSON, so it reaches the readers."""
     content = json.loads(json.dumps(SEEDS[name]))
     for _ in range(data.draw(st.integers(1, 2))):
         path = data.draw(st.sampled_from(list(parts(content))))

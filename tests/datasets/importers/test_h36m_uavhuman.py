@@ -1,4 +1,4 @@
-"""Human3.6M as VideoPose3D keeps it, and UAV-Human: right values, and nothing of a pickle runs."""
+"""Human3.6M in VideoPose3D's format, and UAV-Human: correct values, and no pickle is executed."""
 import io
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Hands, and data sets that the general importers read: each as a file in the form in which it is published."""
+"""Hands, and data sets for the general importers, each as a file in its published format."""
 import io
 import json
 

@@ -1,4 +1,4 @@
-"""Nothing is misread in silence: labels, splits, pickles and archives of others, and what the summary says."""
+"""Nothing is misread silently: labels, splits, foreign pickles and archives, and the summary."""
 import io
 import pickle
 

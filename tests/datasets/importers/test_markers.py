@@ -1,4 +1,4 @@
-"""Markers: TRC and C3D files come back as written, in metres, y up; what is missing is said in one line."""
+"""Markers: TRC and C3D files are read back in metres, y up. Missing markers are reported in one line."""
 import json
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def test_trc(tmp_path):
 
 
 def test_gaps_are_filled_and_reach_no_neighbour(tmp_path):
-    """Every second of 60 frames a second: the frame before a gap is seen, and stays."""
+    """Every second of 60 frames per second is kept, including the frame before a gap."""
     points = POINTS.copy()
     points[3, 2] = points[4, 1] = np.nan
     store = load(tmp_path, {'a.trc': trc(points)})

@@ -1,4 +1,4 @@
-"""NTU's raw files, synthesised here and the real ones where they are: bodies, faults, splits, lists, zip, processes."""
+"""NTU's raw files, synthetic and real if available: bodies, faults, splits, lists, zip, processes."""
 import zipfile
 from collections import Counter
 
@@ -84,7 +84,7 @@ def test_file_order_takes_the_first_two(persons):
 
 
 def test_file_order_looks_at_no_id():
-    """Bodies that come and go, and that change places: each frame's first is the first."""
+    """Bodies appear, disappear and change order. The first body of each frame stays first."""
     frames = [[], [('a', body(0))], [('b', body(1)), ('a', body(2))], [('a', body(3)), ('b', body(4))],
               [('c', body(5)), ('a', body(6)), ('b', body(7))], [('b', body(8))]]
     keypoints = read(text(frames))['keypoints']
@@ -100,7 +100,7 @@ def moving(seed, frames, speed, scale=1.):
 
 
 def by_energy_in_loops(frames):
-    """Independent of the importer: one body after the other, one coordinate after the other."""
+    """Reference independent of the importer: one body and one coordinate at a time."""
     tracks = {}
     for t, bodies in enumerate(frames):
         seen = set()
@@ -362,7 +362,7 @@ def test_skeleton_text_is_what_the_importer_reads():
 # --- real files ------------------------------------------------------------------------------------------------------
 
 def parse_independently(path):
-    """Frames as a token stream: nothing of the lines is looked at."""
+    """Read frames as a token stream, regardless of line breaks."""
     tokens = iter(path.read_text().split())
 
     def take(count):

@@ -70,7 +70,7 @@ def test_every_importer_explains_every_option(name, capsys):
 
 
 def test_future_annotations():
-    """``from __future__ import annotations`` makes texts of annotations."""
+    """``from __future__ import annotations`` converts annotations to text."""
     names: dict = {}
     exec('from __future__ import annotations\n'  # noqa: S102
          'from typing import Annotated\n'

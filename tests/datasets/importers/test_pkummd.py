@@ -1,4 +1,4 @@
-"""PKU-MMD's recordings, synthesised here: intervals, label and split files, damage."""
+"""Synthetic PKU-MMD recordings: intervals, label and split files, damage."""
 import re
 
 import numpy as np
@@ -11,7 +11,7 @@ from mmskelssl.errors import UserError
 
 
 def recording(seed, frames=30, second=range(0)):
-    """(T, 150); the second body is there in some frames."""
+    """(T, 150); the second body is present in some frames."""
     rows = np.round(np.random.default_rng(seed).normal(size=(frames, 150)), 5)
     rows[[t for t in range(frames) if t not in second], 75:] = 0
     return rows

@@ -1,4 +1,4 @@
-"""JSON of pose estimators, written in each one's form; damage at random."""
+"""JSON of pose estimators in the format of each program, and random damage."""
 import json
 
 import numpy as np

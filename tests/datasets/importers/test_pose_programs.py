@@ -1,4 +1,4 @@
-"""Files as each program writes them: what it is called, the layout, and the right value in the right place."""
+"""Files in the format of each program: detected name, layout, and values in the right place."""
 import json
 
 import numpy as np
@@ -418,7 +418,7 @@ def test_a_landmark_list_that_is_cut_short(tmp_path):
 
 
 def test_a_folder_of_flat_and_deep_files(tmp_path):
-    """Of files with three numbers after one with two, a score is a score, and a depth is not lost in silence."""
+    """If files with three numbers follow one with two, scores are recognised and depths are not lost silently."""
     flat_file = [[dict(keypoints=points.tolist())] for points in P17]
     scored = [[dict(keypoints=np.concatenate([P17[i], np.where(np.arange(17) == 5, 0, S17[i])[:, None]], 1).tolist())]
               for i in range(T)]

@@ -1,4 +1,4 @@
-"""An import that is killed, refused, or runs out of disk: real processes of the tool, real signals."""
+"""Imports that are killed, refused or run out of disk space, with real processes and signals."""
 import json
 import os
 import resource
@@ -34,7 +34,7 @@ def undisturbed(raw, tmp_path_factory):
 
 
 def run(raw, out, **options):
-    """An import in this process, as the tool does it."""
+    """Import in this process, as the tool does."""
     with StoreWriter(out, source=f'ntu60 {raw}', options=dict(persons='file-order', missing=None, **options),
                      resume=True) as writer:
         ntu.import_ntu60(str(raw), writer, jobs=1)
@@ -107,7 +107,7 @@ def test_a_killed_import_goes_on(raw, undisturbed, tmp_path, monkeypatch):
 
 
 def test_killed_at_any_time_with_several_processes(raw, undisturbed, tmp_path):
-    """Killed while processes work, they end too; the same command then finishes the store."""
+    """If the import is killed, its worker processes end too. The same command then finishes the store."""
     out = tmp_path / 's'
     process = start(raw, out, '--jobs', '2', start_new_session=True)
     wait_for(lambda: len(journal(out)) > 3 or out.exists(), process)
@@ -154,7 +154,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(raw, undisturbed, tmp_path):
 # --- what the journal is good for, in this process -------------------------------------------------------------------
 
 def interrupted(raw, out, files, **options):
-    """An import that stops after so many files; the names that it read."""
+    """Stop an import after a number of files, and return the names that it read."""
     read, names = ntu.read_skeleton, []
 
     def counted(name, data, **keywords):

@@ -1,4 +1,4 @@
-"""MSR Action3D, SBU and the AimCLR arrays: files synthesised here, and the real ones where they are."""
+"""MSR Action3D, SBU and the AimCLR arrays: synthetic files, and the real ones if available."""
 import pickle
 import warnings
 

@@ -1,4 +1,4 @@
-"""Files of folders and archives: which are seen, what is read, what is refused."""
+"""Files of folders and archives: listing, reading and refusals."""
 import os
 import pickle
 import zipfile
@@ -128,7 +128,7 @@ def test_stem():
 
 
 class _Writer:
-    """What import_files needs of a writer."""
+    """The methods of a writer that import_files needs."""
 
     def __init__(self):
         self.calls = []

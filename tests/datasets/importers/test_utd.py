@@ -1,4 +1,4 @@
-"""UTD-MHAD's .mat files, written by scipy as MATLAB writes them."""
+"""UTD-MHAD's .mat files, written by scipy in MATLAB's format."""
 import os
 import zlib
 
@@ -70,7 +70,7 @@ def test_bad_files_are_listed(tmp_path):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path):
-    """A compressed matrix that says it has 10^9 frames is refused by its shape, whatever follows."""
+    """A compressed matrix with a stated 10^9 frames is refused by its shape, regardless of its content."""
     raw = tmp_path / 'raw'
     write(raw, 'a1_s1_t1', skeleton())
     write(raw, 'a1_s2_t1', skeleton(), do_compression=True)

@@ -1,4 +1,4 @@
-"""UTKinect's joint and label files with the traps of the published ones."""
+"""UTKinect's joint and label files, with the irregularities of the published ones."""
 import re
 
 import numpy as np

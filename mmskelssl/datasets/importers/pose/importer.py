@@ -44,15 +44,15 @@ def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, pe
                 joints: Group = None, third: ThirdNumber = None, landmarks: Landmarks = None, files: Files = 'auto',
                 max_gap: MaxGap = 5, labels: LabelSource = 'auto', test_share: TestShare = None,
                 seed: SplitSeed = 0, jobs: Jobs = None) -> None:
-    """Folder or zip of what pose estimators write, JSON or tables; which program wrote it is told from its fields.
+    """Folder or zip of JSON files or tables from pose estimators. The program is identified by the fields.
 
     OpenPose, ControlNet, AlphaPose, PoseFlow, MMPose, Ultralytics (JSON and .txt labels), OpenPifPaf, ViTPose,
     MediaPipe, TensorFlow.js, COCO results and annotations, PoseTrack, Kinetics-skeleton, CMU Panoptic, Azure Kinect,
     Toyota Smarthome, tables with a column for each coordinate or a row for each joint, and nested lists of numbers.
     A clip is a file, several videos in a file, or a folder (or a prefix of names) with a numbered file per picture.
 
-    2D joints are pixels (or shares of the picture), y down; MediaPipe's are turned so that y is up and z leads away
-    from the camera. Persons are matched from frame to frame; joints and persons that are not seen are zeros.
+    2D joints are in pixels (or relative to the picture), y down. MediaPipe's are turned so that y points up and z away
+    from the camera. Persons are matched from frame to frame. Missing joints and persons are zeros.
     """
     check_share(test_share)
     source, asked = Source(path), read_layout(layout) if layout else None
