@@ -36,9 +36,10 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
     """Custom clips, (T, V, C) or (M, T, V, C): a folder or zip of npy, npz, csv or json files, or one npz.
 
     A table (csv, tsv) has a line per frame, or per frame and joint, and a header that names the columns (nose_x,
-    nose_y, ...; or frame, joint, x, y). Without a header it has V * C numbers per line. A json file has nested lists or
-    a dict with "keypoints". An npz file holds one clip per key, or "keypoints" (N, [M,] T, V, C) with "labels", "subjects",
-    "ids" if known, or "x_train", "y_train", "x_test", "y_test" as for CTR-GCN and similar (NTU60_CS.npz).
+    nose_y, ...; or frame, joint, x, y). Without a header it has V * C numbers per line. A json file has nested
+    lists or a dict with "keypoints". An npz file holds one clip per key, or "keypoints" (N, [M,] T, V, C) with
+    "labels", "subjects", "ids" if known, or "x_train", "y_train", "x_test", "y_test" as for CTR-GCN and similar
+    (NTU60_CS.npz).
     """
     check_share(test_share)
     try:
