@@ -207,7 +207,7 @@ def test_bad_annotations_are_listed_with_a_reason(tmp_path):
 
 @pytest.mark.parametrize('content', [[], dict(split={}), dict(annotations={}), dict(annotations=[], split=['train'])])
 def test_another_pickle_is_refused(tmp_path, content):
-    with pytest.raises(UserError, match=r"p\.pkl: (no pyskl pickle|'split' must be a dict)"):
+    with pytest.raises(UserError, match=r"p\.pkl: (not a pyskl pickle|'split' must be a dict)"):
         import_with('pyskl', dump(tmp_path / 'p.pkl', content), tmp_path / 's')
     assert os.listdir(tmp_path) == ['p.pkl']
 

@@ -101,7 +101,7 @@ class SkeletonStore:
             seen: set[str] = set()
             for name in self.ids:
                 if name in seen:
-                    raise UserError(f'{self.path}: the id {name!r} stands twice in index.json')
+                    raise UserError(f'{self.path}: the id {name!r} appears twice in index.json')
                 seen.add(name)
         return positions
 

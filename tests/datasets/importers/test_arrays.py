@@ -183,7 +183,7 @@ def test_odd_class_names(tmp_path):
     ('x.npz', npz(keypoints=np.float32(1)), ''), ('x.csv', '', ''), ('x.csv', '1,2,3\n', 'not 2, 3 or 4 for each'),
     ('x.csv', csv_of(clip()) + b'\n1,2', ''), ('x.csv', csv_of(clip()) + b'\na,b', ''), ('x.json', '', ''),
     ('x.json', '{"a": 1}', 'keypoints'), ('x.json', '[[1, 2], [3]]', ''), ('x.json', '[' * 99999, ''),
-    ('x.json', 'null', ''), ('x.json', '[1e999]', 'shape'), ('x.json', b'\xff', 'no text')])
+    ('x.json', 'null', ''), ('x.json', '[1e999]', 'shape'), ('x.json', b'\xff', 'not text')])
 def test_a_bad_file_is_skipped_with_a_reason(tmp_path, name, content, reason):
     store = import_from(write(tmp_path / 'raw', {'good.npy': npy(clip()), name: content}), tmp_path / 's')
     assert store.ids == ['good']

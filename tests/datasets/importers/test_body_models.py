@@ -61,12 +61,12 @@ def test_amass(tmp_path, model):
 def test_amass_without_a_body_model_says_where_to_get_one(tmp_path):
     with pytest.raises(UserError, match='joints need the body model: download .* --model MODEL.npz'):
         load(tmp_path, 'amass', {'a.npz': npz(poses=np.zeros((3, 156)), trans=np.zeros((3, 3)))})
-    with pytest.raises(UserError, match='no body model; it needs v_template'):
+    with pytest.raises(UserError, match='not a body model; it needs v_template'):
         IMPORTERS['amass'](str(tmp_path / 'raw'), None, model=str(tmp_path / 'raw' / 'a.npz'))
 
 
 @pytest.mark.parametrize('arrays, reason', [
-    (dict(poses=np.zeros((3, 30)), trans=np.zeros((3, 3))), 'expected'), (dict(poses=np.zeros((3, 66))), 'no AMASS'),
+    (dict(poses=np.zeros((3, 30)), trans=np.zeros((3, 3))), 'expected'), (dict(poses=np.zeros((3, 66))), 'not an AM'),
     (dict(poses=np.full((3, 66), np.nan), trans=np.zeros((3, 3))), 'NaN')])
 def test_what_is_no_amass_is_skipped(tmp_path, model, arrays, reason):
     good = npz(poses=np.zeros((3, 66)), trans=np.zeros((3, 3)))

@@ -181,14 +181,14 @@ def test_links_out_of_the_folder_and_fifos(tmp_path, importer):
     os.mkfifo(tmp_path / 'raw' / other)
     blocked = attempt(importer, tmp_path / 'raw', tmp_path / '2')
     reasons = blocked if isinstance(blocked, str) else str(blocked.index['provenance']['skipped'])
-    assert 'no regular file' in reasons or 'link that leads out' in reasons
+    assert 'not a regular file' in reasons or 'link that leads out' in reasons
 
 
 def test_single_files_that_are_fifos(tmp_path):
     os.mkfifo(tmp_path / 'p.pkl')
-    assert 'no regular file' in attempt('pyskl', tmp_path / 'p.pkl', tmp_path)
+    assert 'not a regular file' in attempt('pyskl', tmp_path / 'p.pkl', tmp_path)
     os.mkfifo(tmp_path / 'x.npz')
-    assert 'no regular file' in attempt('arrays', tmp_path / 'x.npz', tmp_path)
+    assert 'not a regular file' in attempt('arrays', tmp_path / 'x.npz', tmp_path)
 
 
 @pytest.mark.parametrize('importer', FOLDERS)

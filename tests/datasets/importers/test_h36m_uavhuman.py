@@ -100,7 +100,7 @@ def test_containers_and_nothing_else(tmp_path):
     (lambda file: np.savez(file, positions_3d={'S1': 3}), 'no dict of subjects'),
     (lambda file: np.savez(file, positions_3d={'S1': {'a': 3}}), 'neither an array nor a list of arrays'),
     (lambda file: np.savez(file, positions_3d={'S1': {'a': np.zeros((4, 15, 3))}}), r'shape \(4, 15, 3\), expected'),
-    (lambda file: file.write_bytes(b'x' * 99), 'no .npz file')],
+    (lambda file: file.write_bytes(b'x' * 99), 'not an .npz file')],
     ids=['keypoints', 'array', 'subjects', 'number', 'humaneva', 'text'])
 def test_other_files_are_refused(tmp_path, write, reason):
     write(tmp_path / 'data_3d_x.npz')

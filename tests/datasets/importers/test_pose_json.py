@@ -91,7 +91,7 @@ def test_a_joint_without_a_score_is_zero(tmp_path):
 
 
 @pytest.mark.parametrize('data, reason', [
-    ('', 'nobody is seen'), ('{"frames": [', 'no JSON'), ('\0\1', 'no text'), ('[' * 100000, 'nested too deeply'),
+    ('', 'nobody is seen'), ('{"frames": [', 'no JSON'), ('\0\1', 'not text'), ('[' * 100000, 'nested too deeply'),
     ('[]', 'nobody is seen'), ('{}', 'nobody is seen'), ('7', "int '7': no format that is known"),
     ('[[], null]', 'nobody is seen'), ('[[[1, 2, 3, 4]]]', 'persons? of|4 joints|4 numbers|1 joints'),
     ('[["a"]]', "such as 'a': no format"), ('["abc"]', "such as 'abc': no format"),

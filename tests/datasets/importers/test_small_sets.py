@@ -62,7 +62,7 @@ def test_msr_leaves_out_frames_without_a_body(tmp_path):
 
 @pytest.mark.parametrize('content, reason', [
     ('', '0 rows, not 20 a frame'), ('1 2 3 4\n' * 19, '19 rows'), ('0 0 0 0\n' * 40, 'lost in every frame'),
-    ('1 2 3 4\n1 2 3\n', "line 2: '1 2 3' where x y z confidence"), ('a b c d\n', 'line 1'), ('\0', 'no text')])
+    ('1 2 3 4\n1 2 3\n', "line 2: '1 2 3' where x y z confidence"), ('a b c d\n', 'line 1'), ('\0', 'not text')])
 def test_msrs_faults(tmp_path, content, reason):
     with pytest.raises(ValueError, match=reason):
         read_text('a01_s01_e01.txt', content.encode())

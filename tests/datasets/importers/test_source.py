@@ -76,7 +76,7 @@ def test_links_stay_within(tmp_path):
     for name in ('out.txt', 'absolute.txt', '../raw2/x.txt', 'folder/x.txt'):
         with pytest.raises(ValueError, match='leads out of the folder'):
             source.read(name)
-    with pytest.raises(ValueError, match='no regular file'):
+    with pytest.raises(ValueError, match='not a regular file'):
         source.read('broken.txt')
 
 
