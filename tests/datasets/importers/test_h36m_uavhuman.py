@@ -84,7 +84,7 @@ def test_containers_and_nothing_else(tmp_path):
                           ({'a': Runs(np.array, [1])}, "it wants 'numpy' 'array'"),
                           ({'a': np.zeros(2, [('x', 'f4')])}, 'not of numbers or text'),
                           ({'a': several}, 'an array of Python objects'), ({'a': bomb}, 'unfolds to more than'),
-                          ({'a': cyclic}, 'holds itself')):
+                          ({'a': cyclic}, 'contains itself')):
         with pytest.raises(ValueError, match=word):
             load_container(npy(content))
     assert not mark.exists()
