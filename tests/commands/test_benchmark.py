@@ -29,7 +29,7 @@ def test_every_test_sample_counts_once():
 
 
 def test_a_fold_that_stands_twice_is_refused():
-    with pytest.raises(UserError, match='a fold stands twice'):
+    with pytest.raises(UserError, match='a fold occurs twice'):
         pool_folds([row('fold1', 1., 10), row('fold1', 1., 10)])
 
 

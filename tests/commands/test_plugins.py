@@ -83,7 +83,7 @@ def test_an_importer(before, tmp_path, capsys):
     assert 'imported 2' in capsys.readouterr().out and len(SkeletonStore(tmp_path / 'out')) == 2
     with pytest.raises(SystemExit):
         cli.main([*map(str, ('prepare', *plugin, '--help'))])
-    assert 'Waves, out of nothing; split train.' in capsys.readouterr().out
+    assert 'Import procedural waves to the split train.' in capsys.readouterr().out
 
 
 def test_a_recipe_and_a_protocol(checkpoint, tmp_path, capsys):
@@ -118,4 +118,4 @@ def test_published_recipes_stay():
 
 def test_an_importer_may_not_hide_a_command(tmp_path, capsys):
     (tmp_path / 'hides.py').write_text(IMPORTER.replace("'waves'", "'verify'"))
-    assert "an importer is called 'verify'" in fails(capsys, 'prepare', '--imports', tmp_path / 'hides.py', '--help')
+    assert "an importer has the name 'verify'" in fails(capsys, 'prepare', '--imports', tmp_path / 'hides.py', '--help')
