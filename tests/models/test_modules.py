@@ -140,8 +140,8 @@ def actionlet_oracle(features, projector, anchor, layout):
 
 @pytest.mark.parametrize('n', [1, 3])
 def test_actionlet_against_the_gradient_of_the_map(n):
-    layout, projector = get_layout('ntu25'), Projector(6, 5, 4).double()
     torch.manual_seed(n)
+    layout, projector = get_layout('ntu25'), Projector(6, 5, 4).double()
     features = torch.randn(n, 2, 6, 3, 25, dtype=torch.float64) * 1e-5
     anchor = torch.randn(1, 4, dtype=torch.float64)
     mask = actionlet_mask(features, projector, anchor, layout)
