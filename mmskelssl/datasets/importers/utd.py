@@ -1,17 +1,15 @@
 """UTD-MHAD's skeletons: ``a01_s1_t1_skeleton.mat``, a variable ``d_skel`` (20,3,T) in metres."""
-import io
 import re
-import struct
-import zlib
 
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.matlab import read_matrices
 from mmskelssl.datasets.importers.options import Jobs
 from mmskelssl.datasets.importers.source import Source, stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.store.writer import StoreWriter
-from mmskelssl.errors import UserError
+from mmskelssl.errors import UserError, printable
 
 CLASSES = ['swipe left', 'swipe right', 'wave', 'clap', 'throw', 'cross arms', 'basketball shoot', 'draw X',
            'draw circle clockwise', 'draw circle counter-clockwise', 'draw triangle', 'bowling', 'boxing',
@@ -51,44 +49,15 @@ def read_mat(name: str, data: bytes) -> list[dict]:
 
 
 def _frames(data: bytes) -> np.ndarray:
-    """Read (T,20,3). The shape is checked before unpacking, because a .mat file can be a zip bomb."""
-    from scipy.io import loadmat, whosmat  # imported here: it takes half a second
-    _check_unpacked(data)
-    try:
-        shapes = {name: shape for name, shape, _ in whosmat(io.BytesIO(data))}
-    except Exception as error:  # scipy raises arbitrary errors for damaged files
-        raise ValueError(f'no readable .mat file ({type(error).__name__})') from error
-    if 'd_skel' not in shapes:
-        raise ValueError(f'no variable d_skel; it has {", ".join(sorted(shapes))[:60] or "none"}')
-    shape = tuple(shapes['d_skel']) + (1,) * (3 - len(shapes['d_skel']))  # MATLAB drops the last axis of a single frame
+    """Read (T,20,3)."""
+    found = {}
+    for matrix in read_matrices(data, MAX_UNPACKED):
+        found[matrix.name] = matrix
+        if matrix.name == 'd_skel':
+            break
+    else:
+        raise ValueError(f'no variable d_skel; it has {printable(", ".join(sorted(found)))[:60] or "none"}')
+    shape = matrix.shape + (1,) * (3 - len(matrix.shape))  # MATLAB drops the last axis of a single frame
     if len(shape) != 3 or shape[:2] != (20, 3) or not 0 < shape[2] <= MAX_FRAMES:
         raise ValueError(f'd_skel has shape {shape}, expected (20, 3, T)')
-    try:
-        frames = np.asarray(loadmat(io.BytesIO(data), variable_names=['d_skel'])['d_skel'])
-    except Exception as error:
-        raise ValueError(f'd_skel cannot be read ({type(error).__name__})') from error
-    if frames.dtype.kind not in 'fiu' or frames.size != np.prod(shape):
-        raise ValueError(f'd_skel holds {frames.dtype}, expected numbers')
-    return frames.reshape(shape).transpose(2, 0, 1)
-
-
-def _check_unpacked(data: bytes) -> None:
-    """Refuse a file whose compressed variables unpack to more than :data:`MAX_UNPACKED`.
-
-    The shape of a variable does not bound its size: scipy reads as many bytes as the data announce.
-    """
-    position, left = 128, MAX_UNPACKED
-    order = '>' if data[126:128] == b'MI' else '<'
-    while position + 8 <= len(data):
-        kind, size = struct.unpack(f'{order}II', data[position:position + 8])
-        position += 8
-        if kind == 15:  # miCOMPRESSED
-            unpacker = zlib.decompressobj()
-            try:
-                part = unpacker.decompress(data[position:position + size], left + 1)
-            except zlib.error as error:
-                raise ValueError(f'no readable .mat file ({error})') from error
-            left -= len(part)
-        position += size
-        if left < 0:
-            raise ValueError(f'it would unpack to more than {MAX_UNPACKED >> 20} MiB')
+    return matrix.numbers().reshape(shape, order='F').transpose(2, 0, 1)

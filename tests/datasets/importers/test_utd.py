@@ -10,6 +10,7 @@ from scipy.io import savemat
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.importers.utd import read_mat
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
@@ -64,7 +65,7 @@ def test_bad_files_are_listed(tmp_path):
     assert store.ids == ['a1_s1_t1'] and len(skipped) == 10
     assert skipped['a1_s2_t1'] == 'no variable d_skel; it has other' and '(15, 3, 5)' in skipped['a1_s3_t1']
     assert 'NaN' in skipped['a1_s4_t1'] and 'outside 1..27' in skipped['a28_s1_t1']
-    assert 'expected' in skipped['a1_s5_t1'] and '(20, 3, 0)' in skipped['a1_s6_t1']
+    assert 'not an array of real numbers' in skipped['a1_s5_t1'] and '(20, 3, 0)' in skipped['a1_s6_t1']
     assert 'read' in skipped['a1_s7_t1'] and 'readable' in skipped['a1_s8_t1'] and 'aX_sX_tX' in skipped['notes.mat']
     assert skipped['a2_s1_t1'] == 'it is a link that leads out of the folder'
 
@@ -100,3 +101,18 @@ def test_random_damage_is_imported_or_skipped(tmp_path_factory, data):
     (raw / 'a1_s2_t1_skeleton.mat').write_bytes(content[:end] if data.draw(st.booleans()) else content)
     store, skipped = load(raw, raw.parent / 's')
     assert len(store) + len(skipped) == 2 and all(skipped.values())
+
+
+@pytest.mark.parametrize('compressed', [False, True])
+def test_damage_never_ends_the_process(tmp_path, compressed):
+    """Files of which some crash scipy's reader."""
+    write(tmp_path, 'a1_s1_t1', skeleton(), do_compression=compressed)
+    good, rng = (tmp_path / 'a1_s1_t1_skeleton.mat').read_bytes(), np.random.default_rng(0)
+    for _ in range(3000):
+        data = bytearray(good)
+        for _ in range(rng.integers(1, 5)):
+            data[rng.integers(0, len(data))] = rng.integers(0, 256)
+        try:
+            assert read_mat('a1_s1_t1_skeleton.mat', bytes(data))[0]['keypoints'].shape[2:] == (20, 3)
+        except ValueError as error:
+            assert str(error)
