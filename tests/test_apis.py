@@ -166,7 +166,7 @@ def test_descriptions_that_do_not_do(checkpoints, tiny_store, tmp_path):
         extractor.of_store()
     assert len(extractor.of_store(tiny_store, 'test')) == 16
     clips = clips_of(tiny_store)
-    with pytest.raises(UserError, match='clip 2 has shape .* after preprocessing, the first one'):
+    with pytest.raises(UserError, match='clip 2 has shape .* after preprocessing, but the first one'):
         FeatureExtractor(file(no_length), 'cpu', batch_size=2)([clips[0], clips[0], clips[1]])
 
 

@@ -1,16 +1,18 @@
 """``randomness`` in a config is merged with the defaults, overridden by ``--seed``, and makes runs deterministic."""
+import argparse
+
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
+from mmskelssl.commands.train import add_arguments
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import complete, complete_randomness, load_config
 from mmskelssl.engine.randomness import own_algorithms
 from mmskelssl.engine.train import _explain_crash, train
 from mmskelssl.errors import UserError
 from mmskelssl.registry import HOOKS
-from tools import train as train_tool
 
 
 @pytest.mark.parametrize('given, seed, expected', [
@@ -38,10 +40,11 @@ def test_the_seed_reaches_model_preprocessor_and_checkpoint(own_config):
     assert cfg.model.data_preprocessor.seed == spec.seed == spec.meta()['seed'] == 3
 
 
-def test_the_tool_leaves_the_seed_to_the_config(monkeypatch):
+def test_the_tool_leaves_the_seed_to_the_config():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
     for arguments, seed in (([], None), (['--seed', '0'], 0)):
-        monkeypatch.setattr('sys.argv', ['train', 'configs/skeletonclr_toy.py', *arguments])
-        assert train_tool.parse_args().seed == seed
+        assert parser.parse_args(['configs/skeletonclr_toy.py', *arguments]).seed == seed
 
 
 @HOOKS.register_module(force=True)
