@@ -175,5 +175,5 @@ def test_a_module_that_is_nowhere(tmp_path):
 def test_what_follows_from_the_store_is_no_argument(tiny_store, tmp_path):
     (tmp_path / 'beside_me_too.py').write_text('')
     cfg = load_config(config_beside(tmp_path, 'beside_me_too', store=tiny_store, about={}))[0][1]
-    with pytest.raises(UserError, match='data.about is no argument'):
+    with pytest.raises(UserError, match='data.about is not an argument'):
         complete(cfg, 0)
