@@ -137,7 +137,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(raw, undisturbed, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     first = start(raw, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1])))
     _, error = first.communicate(timeout=120)
-    assert first.returncode == 2 and error.count('\n') == 1 and 'File too large' in error and 'go on' in error
+    assert first.returncode == 2 and error.count('\n') == 1 and 'File too large' in error and 'continue' in error
     assert os.listdir(tmp_path) == ['.s.partial'] and 5 < len(journal(out)) < 50
     resource.setrlimit(resource.RLIMIT_FSIZE, (size - 64, limits[1]))  # now the frames fit, the store does not
     try:
