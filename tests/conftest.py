@@ -15,6 +15,13 @@ def pytest_addoption(parser):
     parser.addoption('--quick', action='store_true', help='no slow tests, and the first two cases of any other')
 
 
+def pytest_configure(config):
+    """Stop if pytest-xdist would ignore the groups below: tests would miss what others of their file made."""
+    if config.getoption('dist', 'no') == 'loadgroup' and '_nodeid' not in dir(pytest.Item):
+        raise pytest.UsageError(f'pytest-xdist does not group tests under pytest {pytest.__version__}: pip install -r '
+                                'requirements/tests.txt')
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Tests that share a module's fixture run in one process, where it is made once (``--dist loadgroup``)."""
