@@ -1,13 +1,16 @@
 """Distributed training: process groups without a GPU, equal shares of the same data, and reports of lost processes."""
 import os
 import re
+import secrets
 import threading
+import time
 from datetime import timedelta
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 from torch.utils.data import DataLoader
 
 from mmskelssl.errors import UserError
@@ -40,7 +43,7 @@ def process_count(launcher: str) -> int:
 def prepare_distributed(cfg: Config) -> None:
     """Make ``--launcher pytorch`` work on CPU: start gloo, and wrap the model without device ids.
 
-    mmengine would call ``torch.cuda.set_device``, but skips this if a process group already exists. With
+    mmengine would call ``torch.cuda.set_device``, and skips this because the process group already exists. With
     ``sync_bn='torch'``, batch norm uses the statistics of all processes: torch's implementation on GPUs, ours on CPUs.
     No process waits longer than ``env_cfg.dist_cfg.timeout`` seconds (:data:`TIMEOUT`) for another one.
 
@@ -56,13 +59,63 @@ def prepare_distributed(cfg: Config) -> None:
     wrapper = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
                'find_unused_parameters': cfg.get('find_unused_parameters', False),
                **(cfg.get('model_wrapper_cfg') or {})}
+    if cfg.launcher == 'pytorch' and not distributed.is_initialized():
+        _start_group(dist_cfg)
     if not torch.cuda.is_available():
-        if cfg.launcher == 'pytorch' and not distributed.is_initialized():
-            distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout))
         wrapper['device_ids'] = None
         if cfg.pop('sync_bn', None):
             wrapper['type'] = 'mmskelssl.SyncBNDataParallel'  # mmengine searches only its root registry
     cfg.model_wrapper_cfg = wrapper
+
+
+def _start_group(dist_cfg: dict) -> None:
+    """Start the process group that torchrun's environment describes.
+
+    torchrun keeps its key-value store when it restarts the processes (``--max-restarts``). A restarted process would
+    find the addresses of its dead predecessors there, and wait for them. Therefore each attempt uses keys of its own.
+    """
+    options = {key: value for key, value in dist_cfg.items() if key not in ('backend', 'init_backend')}
+    options['timeout'] = timedelta(seconds=dist_cfg['timeout'])
+    on_gpu = torch.cuda.is_available()
+    if on_gpu and dist_cfg.get('init_backend', 'torch') != 'torch':
+        return  # mmengine starts the groups of other libraries
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+    store, rank, world = next(rendezvous('env://', timeout=options['timeout']))
+    if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
+        store = distributed.PrefixStore(agree_on_attempt(store, rank, world, dist_cfg['timeout']), store)
+    distributed.init_process_group(dist_cfg.get('backend', 'nccl') if on_gpu else 'gloo', store=store, rank=rank,
+                                   world_size=world, **options)
+
+
+def agree_on_attempt(store: distributed.Store, rank: int, world: int, timeout: float) -> str:
+    """Return a random name that only the processes started together get. The store may contain keys of earlier ones.
+
+    torchrun's restart count is not such a name, because the machines of one run count differently. Each rank shows a
+    random number, which rank 0 answers. An earlier process may have left a number, but does not confirm the answer.
+
+    Raises:
+        UserError: If a process is missing for ``timeout`` seconds.
+    """
+    mine, end = secrets.token_hex(8), time.monotonic() + timeout
+    if rank:
+        store.set(f'attempt/{rank}', mine)
+        name = store.get(f'attempt/{mine}').decode()
+        store.set(f'attempt/{mine}/{name}', 'confirmed')
+        return name
+    missing = set(range(1, world))
+    while missing:
+        for other in sorted(missing):
+            if store.check([f'attempt/{other}']):
+                number = store.get(f'attempt/{other}').decode()
+                store.set(f'attempt/{number}', mine)
+                if store.check([f'attempt/{number}/{mine}']):
+                    missing.remove(other)
+        if time.monotonic() > end:
+            raise UserError(f'processes {", ".join(map(str, sorted(missing)))} of this run have not started within '
+                            f'{timeout:g} seconds')
+        time.sleep(.02)
+    return mine
 
 
 def check_same_data(dataset) -> None:
