@@ -8,6 +8,7 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.engine import plugins
 from mmskelssl.layouts import get_layout
 
 
@@ -122,3 +123,13 @@ def no_scope_left_behind():
     """A Runner leaves its default scope to the whole process; the next test shall not inherit it."""
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_plugin_left_trusted():
+    """A plug-in that a test imported by name stays trusted in the whole process; the next test shall not inherit it."""
+    trusted = plugins._trusted  # a test may replace it
+    before = set(trusted)
+    yield
+    trusted.clear()
+    trusted.update(before)

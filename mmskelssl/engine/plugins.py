@@ -21,7 +21,11 @@ def look_beside(path: str) -> None:
 
 
 def trust(modules: str | Sequence[str]) -> None:
-    """Allow checkpoints to name the registered classes of these modules and their submodules from now on."""
+    """Allow checkpoints to name the registered classes of these modules and their submodules from now on.
+
+    This holds for the whole process, like the import itself: a model may be built long after the call that named its
+    plug-in.
+    """
     _trusted.update([modules] if isinstance(modules, str) else modules)
 
 
@@ -45,6 +49,8 @@ def import_plugins(names: str | Sequence[str]) -> None:
         if osp.exists(name) and (osp.sep in name or name.endswith('.py')):
             look_beside(osp.abspath(name))
             module = osp.splitext(osp.basename(osp.abspath(name)))[0]
+        if not module or module.startswith('.'):
+            raise UserError(f'cannot import {name!r}: give the name of a module, or the path of its folder or file')
         try:
             found = importlib.import_module(module)
         except ImportError as error:

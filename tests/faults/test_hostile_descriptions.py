@@ -1,8 +1,10 @@
 """A type that a description in a checkpoint names is built only if it is one of our classes."""
 import copy
+import importlib
 import inspect
 import json
 import sys
+from pathlib import Path
 
 import mmcv.cnn  # noqa: F401  registers in mmengine's roots, as the next one does
 import mmcv.transforms  # noqa: F401
@@ -14,15 +16,25 @@ from mmengine.registry import Registry
 
 from mmskelssl import registry
 from mmskelssl.apis import FeatureExtractor, SkeletonInferencer
-from mmskelssl.engine.rebuild import build_dataset, build_model
+from mmskelssl.engine.plugins import import_plugins
+from mmskelssl.engine.rebuild import build_dataset, build_model, build_pipeline
 from mmskelssl.errors import UserError
 
 ROOTS = [value for value in vars(mmengine.registry).values() if isinstance(value, Registry)]
 OURS = [value for value in vars(registry).values() if isinstance(value, Registry)]
 
 
+PLUGIN = Path(__file__).resolve().parents[2] / 'examples' / 'plugin'
+
+
 def registered() -> dict[str, object]:
-    """Return a dict from name to class or function of everything that mmengine, mmcv and this package register."""
+    """Return a dict from name to class or function of all that mmengine, mmcv, this package and a plug-in register.
+
+    The plug-in is imported, but not by the name that the caller would give.
+    """
+    if str(PLUGIN) not in sys.path:
+        sys.path.append(str(PLUGIN))
+    importlib.import_module('skelplug')
     import mmskelssl.augment
     import mmskelssl.engine.hooks
     import mmskelssl.models  # noqa: F401
@@ -97,7 +109,7 @@ def test_only_our_own_classes_are_built(place, record_property, lost):
     own = {name for name, kind in getattr(registry, node).module_dict.items()
            if kind.__module__.startswith(modules)} if node else NORMS if place == 'norm' else set()
     names = sorted({name.split('/')[-1] for name in kinds} - own)
-    assert len(names) > 190
+    assert len(names) > 190 and {'BarlowTwins', 'SmoothFrames', 'PartDrop', 'LongClips'} <= {*names}
     for name in names:
         for spelt in (name, f'mmengine.{name}'):
             with Watch(kinds) as watch, pytest.raises(UserError) as caught:
@@ -107,6 +119,22 @@ def test_only_our_own_classes_are_built(place, record_property, lost):
             assert 'a.pth' in message and '\n' not in message and 'cannot be built' not in message, message
     record_property('tried', len(names))
     lost('nothing')
+
+
+def test_a_plugin_is_allowed_once_its_caller_names_it():
+    step = [dict(type='SmoothFrames', width=3), *PIPELINE]
+    registered()
+    with pytest.raises(UserError, match=r'SmoothFrames.* is a class of the module skelplug\.smooth_frames, which is '
+                       'neither ours nor imported'):
+        build_pipeline(step, 'a.pth')
+    import_plugins('skelplug')
+    assert type(build_pipeline(step, 'a.pth').transforms[0]).__name__ == 'SmoothFrames'
+
+
+@pytest.mark.parametrize('name', ['', '.', '..', '.skelplug'])
+def test_a_plugin_has_a_name(name):
+    with pytest.raises(UserError, match=r"cannot import '[.skelpug]*': give the name of a module"):
+        import_plugins(name)
 
 
 def test_the_watch_sees_constructors():
