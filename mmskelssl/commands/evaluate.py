@@ -24,23 +24,29 @@ from mmskelssl.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from mmskelssl.evaluation.ensemble import FUSIONS
     parser.description = __doc__.replace('{protocols}', describe_protocols())
     parser.add_argument('protocol', metavar='PROTOCOL', help='one of those above, or from a plug-in')
     parser.add_argument('checkpoints', nargs='+', metavar='CKPT',
                         help='checkpoints, or work_dirs to use their last ones')
     add_common(parser)
-    parser.add_argument('--of', nargs='+', metavar='PROTOCOL', default=['linear'],
+    parser.add_argument('--of', nargs='+', metavar='PROTOCOL',
                         help='ensemble: protocols whose scores are fused (default linear)')
-    parser.add_argument('--weights', choices=FUSIONS, default='equal',
-                        help='ensemble: equal (default), chosen on a held-out fifth of the training clips, or the '
-                             'fixed weights of a paper, which were tuned on the test split')
+    add_weights(parser, 'ensemble: equal (default), validation (chosen on a held-out fifth of the training clips), a '
+                        'number for each checkpoint, or the fixed weights of a paper, which were tuned on the test '
+                        'split')
     parser.add_argument('--clusters', type=int, metavar='K',
                         help='cluster: find K clusters without labels, and draw them; for a store without any label, '
                              'the default is the number with the best silhouette')
     parser.add_argument('--names', nargs='+', default=[], metavar='NAME',
                         help='names of the encoders in the table, one for each checkpoint, for example for runs of one '
                              'method with different options; default: their methods')
+
+
+def add_weights(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add ``--weights``. The help lists the published weights."""
+    from mmskelssl.evaluation.ensemble import PUBLISHED
+    parser.add_argument('--weights', nargs='+', metavar='WEIGHT',
+                        help=f'{help}: {", ".join(PUBLISHED)}')
 
 
 def describe_protocols() -> str:
@@ -59,9 +65,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     defaults = dict.fromkeys(name for protocol in PROTOCOLS.values() for name in protocol.DEFAULTS)
     parser.add_argument('--data', metavar='STORE', help='store to measure on; default: the one it was trained on')
     parser.add_argument('--out', metavar='DIR', help='folder for results.json; default: DIR_OF_CKPT/NAME_OF_CKPT_eval')
-    parser.add_argument('--recipe', nargs='+', metavar='NAME',
+    parser.add_argument('--recipe', nargs='+', metavar='NAME[:FIELD=VALUE,...]',
                         help=f'recipes to run; default: {" ".join(defaults)}; a protocol without any of them is '
-                             'skipped')
+                             'skipped. Settings are changed after a colon, as in paper-actclr:epochs=150,steps=80/120')
     parser.add_argument('--split-pairs', nargs='+', metavar='TRAIN:TEST', help='default: every pair in the '
                         'store; only the pair used for pre-training follows the published protocol')
     parser.add_argument('--untrained', action='store_true', help='also measure the same encoder before training')
@@ -84,14 +90,18 @@ def run(args: argparse.Namespace) -> None:
     from mmskelssl.commands.clusters import cluster_checkpoints, without_labels
     from mmskelssl.engine.plugins import import_plugins
     from mmskelssl.engine.work_dir import last_checkpoint
+    from mmskelssl.evaluation.ensemble import parse_weights
     from mmskelssl.evaluation.protocols import PROTOCOLS
     import_plugins(args.imports)
+    if args.protocol != 'ensemble' and (args.weights or args.of):
+        raise UserError('--weights and --of are for the protocol ensemble')
     args.checkpoints = [last_checkpoint(path) for path in args.checkpoints]
     out = args.out or osp.splitext(args.checkpoints[-1])[0] + '_eval'
     if args.protocol == 'ensemble':
         if args.names:
             raise UserError('--names: the members of an ensemble go by their methods and streams')
-        measure.ensemble_checkpoints(args.checkpoints, out, args.weights, args.of, **common(args))
+        measure.ensemble_checkpoints(args.checkpoints, out, parse_weights(args.weights or 'equal'), args.of or ['linear'],
+                                     **common(args))
     elif args.protocol == 'cluster' and (args.clusters or without_labels(args.checkpoints[0], args.data)):
         if args.names or args.recipe or args.split_pairs or args.untrained:
             raise UserError('clusters without labels take no --names, --recipe, --split-pairs or --untrained')

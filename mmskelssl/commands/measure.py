@@ -14,7 +14,7 @@ from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.ensemble import HELD_OUT, choose_weights, fixed_weights, fuse, group, member_name
+from mmskelssl.evaluation.ensemble import HELD_OUT, choose_weights, fixed_weights, fuse, group, member_name, parse_weights
 from mmskelssl.evaluation.features import FeatureBank, usable_device
 from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, recipes_of, tasks
 from mmskelssl.evaluation.scores import Scores, load_scores
@@ -73,7 +73,12 @@ def transfer_checkpoints(paths: Sequence[str], out: str, data: str | None, proto
 
 def ensemble_checkpoints(paths: Sequence[str], out: str, weights: str = 'equal', protocols=('linear',),
                          **options) -> list[dict]:
-    """Measure checkpoints and fuse their scores by sample id, or fuse files of scores."""
+    """Measure checkpoints and fuse their scores by sample id, or fuse files of scores.
+
+    Args:
+        weights: See :func:`~mmskelssl.evaluation.ensemble.parse_weights`.
+    """
+    weights = parse_weights(weights)
     if len(paths) < 2:
         raise UserError('an ensemble needs two or more members')
     files = [path for path in paths if path.endswith('.npz')]
@@ -228,10 +233,11 @@ class Measurement:
 def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None) -> dict[str, list[str]]:
     """Return a dict from protocol to its recipes among ``names``, or to its default recipes without names.
 
-    Protocols without any of the named recipes are left out.
+    Names are canonical (:mod:`mmskelssl.evaluation.recipe_names`). Changed settings apply to every protocol that has
+    the recipe. Protocols without any of the named recipes are left out.
 
     Raises:
-        UserError: If a recipe is unknown, or no protocol has any of them.
+        UserError: If a recipe is unknown, a change to its settings is wrong, or no protocol has any of the recipes.
     """
     if not names:
         return {protocol: recipes_of(protocol) for protocol in protocols}
@@ -239,9 +245,9 @@ def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None) -> dic
     for name in names:
         if not any(name in protocol.RECIPES for protocol in PROTOCOLS.values()):
             every = Catalogue('recipe', {name: None for protocol in PROTOCOLS.values() for name in protocol.RECIPES})
-            every[name]  # raises with the closest names
+            every[name.partition(':')[0]]  # raises with the closest names
     chosen = {protocol: [name for name in names if name in known[protocol]] for protocol in protocols}
-    chosen = {protocol: some for protocol, some in chosen.items() if some}
+    chosen = {protocol: recipes_of(protocol, some) for protocol, some in chosen.items() if some}
     if not chosen:
         raise UserError(f'--recipe {" ".join(names)}: not of the protocol {", ".join(protocols)}; choose among '
                         f'{", ".join(dict.fromkeys(name for recipes in known.values() for name in recipes))}')

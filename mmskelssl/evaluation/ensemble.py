@@ -1,5 +1,6 @@
 """Ensembles of encoders, usually the streams of one method: a weighted sum of their scores."""
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,11 +10,15 @@ from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.scores import Scores, join
 
 STREAMS = ('joint', 'bone', 'motion')
-# Weights of joint, bone and motion in the papers' scripts (docs/methods.md 1.5, 2.5). They were tuned separately for
-# each cell of a table. Only `equal` and `validation` never use the test set.
+# Weights of joint, bone and motion in the authors' scripts. They were tuned separately for each cell of a table. Only
+# `equal` and `validation` never use the test set. The scripts of ActCLR contain AimCLR's as well.
 PUBLISHED = {
     'paper-actclr-xsub': (.4, .4, .4), 'paper-actclr-xview': (.6, .6, .4),
     'paper-skeattnclr-xsub': (.5, .5, .4), 'paper-skeattnclr-xview': (1., .2, .2),
+    'paper-aimclr-ntu60-xsub': (.6, .6, .4), 'paper-aimclr-ntu60-xview': (.6, .6, .8),
+    'paper-aimclr-ntu120': (.6, .4, .6),
+    'paper-aimclr-pkummd1-xsub': (.6, .6, .4), 'paper-aimclr-pkummd1-xview': (.6, 0., .4),
+    'paper-aimclr-pkummd2-xsub': (.6, .4, .6), 'paper-aimclr-pkummd2-xview': (.2, .2, .6),
 }
 FUSIONS = ('equal', 'validation', *PUBLISHED)
 HELD_OUT = .2  # share of the training clips used to choose weights
@@ -21,12 +26,46 @@ HELD_OUT = .2  # share of the training clips used to choose weights
 _OWN = ('scores', 'picture', 'checkpoint', 'epoch', 'config_hash', 'feature_dim')
 
 
+def parse_weights(words: str | Sequence[str | float]) -> str:
+    """Check weights and return their canonical text: a name, or numbers such as ``0.6 0.6 0.4``.
+
+    Args:
+        words: A name in :data:`FUSIONS`, or one number for each member.
+
+    Raises:
+        UserError: If there is no such name, or the numbers are negative or all zero.
+    """
+    words = words.split() if isinstance(words, str) else list(words)
+    if len(words) == 1 and words[0] in FUSIONS:
+        return str(words[0])
+    try:
+        numbers = [float(word) for word in words]
+    except (TypeError, ValueError):
+        raise UserError(f'--weights {" ".join(map(str, words))}: give one number for each member, or one of '
+                        f'{", ".join(FUSIONS)}') from None
+    if not numbers or not all(math.isfinite(number) and number >= 0 for number in numbers) or not any(numbers):
+        raise UserError(f'--weights {" ".join(map(str, words))}: weights must not be negative, and one must be positive')
+    return ' '.join(f'{number:g}' for number in numbers)
+
+
 def fixed_weights(fusion: str, streams: Sequence[str]) -> np.ndarray:
-    """Return the weights of the members for a named fusion. Published weights are assigned by stream."""
+    """Return the weights of the members.
+
+    Args:
+        fusion: As :func:`parse_weights` returns it, but not ``validation``. Numbers are in the order of the members,
+            published weights are assigned by stream.
+        streams: Stream of each member.
+    """
+    fusion = parse_weights(fusion)
     if fusion == 'equal':
         return np.full(len(streams), 1 / len(streams))
+    if fusion == 'validation':
+        raise UserError('weights `validation` are chosen on scores of training clips, see choose_weights')
     if fusion not in PUBLISHED:
-        raise UserError(f'unknown weights {fusion!r}: choose one of {", ".join(FUSIONS)}')
+        numbers = [float(word) for word in fusion.split()]
+        if len(numbers) != len(streams):
+            raise UserError(f'--weights {fusion}: {len(numbers)} numbers for {len(streams)} members')
+        return np.array(numbers)
     if sorted(streams) != sorted(STREAMS):
         raise UserError(f'--weights {fusion} is for the streams {", ".join(STREAMS)}, not for {", ".join(streams)}')
     return np.array([dict(zip(STREAMS, PUBLISHED[fusion], strict=True))[stream] for stream in streams])

@@ -10,7 +10,7 @@ from torch import nn
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import extract_features
-from mmskelssl.evaluation.recipes import FinetuneRecipe
+from mmskelssl.evaluation.recipes import FinetuneRecipe, batches
 from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.classifier import SkeletonClassifier
 
@@ -65,7 +65,7 @@ def _freeze(model: nn.Module) -> None:
 
 
 def _train(classifier, dataset, rows, labels, recipe: FinetuneRecipe, generator, name: str, progress: bool) -> None:
-    steps = math.ceil(len(rows) / recipe.batch_size)
+    steps = len(batches(recipe, torch.arange(len(rows))))
     epochs = max(recipe.epochs, math.ceil(recipe.min_steps / steps))
     groups = [dict(params=list(classifier.backbone.parameters()), lr=recipe.lr),
               dict(params=list(classifier.head.parameters()), lr=recipe.head_lr or recipe.lr)]
@@ -73,10 +73,11 @@ def _train(classifier, dataset, rows, labels, recipe: FinetuneRecipe, generator,
         optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
     else:
         optimizer = torch.optim.SGD(groups, momentum=.9, nesterov=recipe.nesterov, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: recipe.factor(step, steps, epochs))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, [
+        lambda step: recipe.encoder_factor(step, steps, epochs), lambda step: recipe.factor(step, steps, epochs)])
     for epoch in track(range(epochs), name, disable=not progress, transient=True):
         total = 0.
-        for chosen in torch.randperm(len(rows), generator=generator).split(recipe.batch_size):
+        for chosen in batches(recipe, torch.randperm(len(rows), generator=generator)):
             batch = dataset.__getitems__(rows[chosen.numpy()].tolist())
             batch['data_samples'] = {**(batch.get('data_samples') or {}), 'label': labels[chosen]}
             batch = classifier.data_preprocessor(batch, False)  # without views or augmentation

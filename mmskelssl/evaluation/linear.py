@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import feature_tensor, label_array
-from mmskelssl.evaluation.recipes import LINEAR, LogRegRecipe, SGDRecipe
+from mmskelssl.evaluation.recipes import LINEAR, LogRegRecipe, SGDRecipe, batches
 
 
 def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 0, num_classes: int | None = None,
@@ -24,7 +24,7 @@ def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 
         train: (N, D) features.
         train_labels: (N,) classes. All labels must be known.
         test: (M, D) features.
-        recipe: A name in :data:`~mmskelssl.evaluation.recipes.LINEAR`.
+        recipe: A name in :data:`~mmskelssl.evaluation.recipes.LINEAR`, with changes if any.
         seed: Seed of the initial weights and the order in SGD recipes. ``logreg`` is deterministic.
         num_classes: Number of classes. By default, the highest label + 1. ``logreg`` never predicts a class without
             training clips.
@@ -89,7 +89,7 @@ def _sgd(recipe: SGDRecipe, train, labels, seed: int, classes: int) -> Callable:
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.steps, recipe.gamma)
     with torch.enable_grad(), _one_thread():
         for _ in range(recipe.epochs):
-            for rows in torch.randperm(len(x), generator=generator).split(recipe.batch_size):
+            for rows in batches(recipe, torch.randperm(len(x), generator=generator)):
                 optimizer.zero_grad()
                 F.cross_entropy(F.linear(x[rows], weight, bias), y[rows]).backward()
                 optimizer.step()

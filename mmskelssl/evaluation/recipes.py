@@ -3,19 +3,53 @@
 Each protocol has a catalogue of recipes. A plug-in adds its own under a new name::
 
     LINEAR.register('mine', SGDRecipe(lr=1, batch_size=64))
+
+Settings can be changed for one measurement, under a name that shows it (:mod:`mmskelssl.evaluation.recipe_names`)::
+
+    LINEAR['paper-actclr:epochs=150,steps=80/120']
 """
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
-from mmskelssl.catalogue import Catalogue
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.recipe_names import Recipes
+
+_NOT_NEGATIVE = ('momentum', 'weight_decay', 'min_steps')  # other numbers are positive
+
+
+class Recipe:
+    """Base class of recipes with settings. It refuses impossible numbers."""
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            for number in numbers:
+                if isinstance(number, (int, float)) and not isinstance(number, bool) and not (
+                        number > 0 or field.name in _NOT_NEGATIVE and number == 0):
+                    least = 'not be negative' if field.name in _NOT_NEGATIVE else 'be positive'
+                    raise UserError(f'{field.name} is {number:g}; it must {least}')
+            if field.name == 'steps' and list(numbers) != sorted(set(numbers), key=lambda n: n or 0):
+                raise UserError(f'steps are {"/".join(map(str, numbers))}; they must increase')
 
 
 @dataclass(frozen=True)
-class SGDRecipe:
-    """Linear layer with cross-entropy, trained by SGD with momentum .9 and without weight decay.
+class SGDRecipe(Recipe):
+    """Linear layer with cross-entropy, trained by SGD with momentum and without weight decay.
 
-    The layer is initialised like ``torch.nn.Linear``, or with weights from N(0, ``init_std``) and zero bias. The last,
-    smaller batch of an epoch is used. The result is that of the last epoch.
+    The result is that of the last epoch.
+
+    Args:
+        lr: Learning rate.
+        batch_size: Number of clips per batch.
+        epochs: Number of epochs.
+        steps: Epochs after which the learning rate is multiplied by ``gamma``.
+        gamma: Factor of the learning rate.
+        momentum: Momentum.
+        nesterov: Use Nesterov momentum.
+        init_std: Weights from N(0, ``init_std``) and zero bias. By default, those of ``torch.nn.Linear``.
+        drop_last: Leave out the last, smaller batch of an epoch. If all clips together are fewer than a batch, they
+            are used as one.
     """
     lr: float
     batch_size: int
@@ -25,17 +59,23 @@ class SGDRecipe:
     momentum: float = 0.9
     nesterov: bool = False
     init_std: float | None = None
+    drop_last: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
+            raise UserError('nesterov needs momentum')
 
 
 @dataclass(frozen=True)
-class LogRegRecipe:
+class LogRegRecipe(Recipe):
     """L2-regularised logistic regression by L-BFGS, on features standardised with the training statistics."""
     C: float = 0.1
     max_iter: int = 1000
 
 
 @dataclass(frozen=True)
-class FinetuneRecipe:
+class FinetuneRecipe(Recipe):
     """Fine-tuning with cross-entropy on unaugmented clips. The result is that of the last epoch.
 
     Args:
@@ -52,6 +92,10 @@ class FinetuneRecipe:
         min_steps: Minimum number of steps. Small subsets train for more epochs to reach it.
         frozen_norm: Keep batch norms in eval mode and disable dropout.
         head_std: Initialisation of the linear layer, see :class:`~mmskelssl.models.classifier.SkeletonClassifier`.
+        drop_last: Leave out the last, smaller batch of an epoch. If all clips together are fewer than a batch, they
+            are used as one.
+        inclusive_steps: Lower the rates already in the epochs numbered in ``steps``, counted from 1, not after them.
+        joined_decay: From the first step on, the encoder has the learning rate of the linear layer.
     """
     lr: float
     epochs: int
@@ -65,54 +109,103 @@ class FinetuneRecipe:
     min_steps: int = 0
     frozen_norm: bool = False
     head_std: float | None = None
+    drop_last: bool = False
+    inclusive_steps: bool = False
+    joined_decay: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.optimizer not in ('sgd', 'adamw'):
+            raise UserError(f'optimizer is {self.optimizer!r}; it must be sgd or adamw')
+        if self.nesterov and self.optimizer != 'sgd':
+            raise UserError(f'nesterov has no effect with optimizer={self.optimizer}')
+        if self.steps is None:
+            for key, default in (('gamma', .1), ('inclusive_steps', False), ('joined_decay', False)):
+                if getattr(self, key) != default:
+                    raise UserError(f'{key} has no effect without steps')
 
     def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Return the factor of the learning rates at a step."""
         if self.steps is not None:
-            return self.gamma ** sum(step // steps_per_epoch >= epoch for epoch in self.steps)
+            return self.gamma ** self.decays(step, steps_per_epoch)
         total = epochs * steps_per_epoch
         return min(1., (step + 1) / max(total / 20, 1)) * (1 + math.cos(math.pi * step / total)) / 2
 
+    def encoder_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
+        """Return the factor of the encoder's learning rate at a step."""
+        joined = self.joined_decay and self.decays(step, steps_per_epoch)
+        return self.factor(step, steps_per_epoch, epochs) * ((self.head_lr or self.lr) / self.lr if joined else 1)
+
+    def decays(self, step: int, steps_per_epoch: int) -> int:
+        """Return how many of ``steps`` have taken effect at a step."""
+        epoch = step // steps_per_epoch + self.inclusive_steps
+        return sum(epoch >= number for number in self.steps or ())
+
+
+def batches(recipe: SGDRecipe | FinetuneRecipe, order):
+    """Split the clips of an epoch, a tensor in random order, into batches."""
+    parts = order.split(recipe.batch_size)
+    return parts[:-1] if recipe.drop_last and len(parts) > 1 and len(parts[-1]) < recipe.batch_size else parts
+
 
 @dataclass(frozen=True)
-class KMeansRecipe:
+class KMeansRecipe(Recipe):
     """K-means on L2-normalised features, with one cluster per class. The best of several starts is used."""
     starts: int = 10
 
 
 # Number of neighbours. A single neighbour decides regardless of its weight; 20 vote with exp(similarity /
 # KNN_TEMPERATURE).
-KNN: Catalogue[int] = Catalogue('KNN recipe', {'1nn': 1, '20nn': 20})
+KNN: Recipes[int] = Recipes('KNN recipe', {'1nn': 1, '20nn': 20})
 KNN_TEMPERATURE = 0.1
 
-LINEAR: Catalogue[SGDRecipe | LogRegRecipe] = Catalogue('linear recipe', {
-    'paper': SGDRecipe(lr=3, batch_size=128),  # AimCLR
-    'paper-actclr': SGDRecipe(lr=24, batch_size=1024),
-    'paper-skeattnclr': SGDRecipe(lr=3, batch_size=128, epochs=150, steps=(60, 100), init_std=.02),
+# The code of AimCLR, ActCLR and SkeAttnCLR starts the layer with N(0, 0.02) and zero bias, and drops the last partial
+# batch. `paper` has AimCLR's rate and schedule without these two: this project's tables use it, so it stays as it is.
+_LINEAGE = dict(init_std=.02, drop_last=True)
+LINEAR: Recipes[SGDRecipe | LogRegRecipe] = Recipes('linear recipe', {
+    'paper': SGDRecipe(lr=3, batch_size=128),
+    'paper-aimclr': SGDRecipe(lr=3, batch_size=128, **_LINEAGE),
+    'paper-actclr': SGDRecipe(lr=24, batch_size=1024, **_LINEAGE),  # NTU60 and PKU-MMD
+    'paper-actclr-ntu120': SGDRecipe(lr=24, batch_size=1024, epochs=150, steps=(80, 120), **_LINEAGE),
+    'paper-skeattnclr': SGDRecipe(lr=3, batch_size=128, epochs=150, steps=(60, 100), **_LINEAGE),
     'paper-crrl': SGDRecipe(lr=.1, batch_size=16, epochs=85, steps=(15, 35, 50, 66, 75), gamma=.5, nesterov=True,
                             init_std=.01),
     'logreg': LogRegRecipe(),
 })
 
-# The published recipes leave different settings open (docs/methods.md 1.5, 2.5, 3.5). SkeAttnCLR uses another learning
-# rate for each cell of its table. The one here is for NTU-60 x-sub, joint stream. CRRL's code sets the encoder's rate
-# to the layer's rate after the first step. Here each keeps its own.
-FINETUNE: Catalogue[FinetuneRecipe] = Catalogue('finetune recipe', {
+# Where the authors' code has other settings for a data set, a split or a stream, the name of the recipe says which
+# (docs/methods.md 1.5, 2.5, 3.5).
+_ACTCLR = FinetuneRecipe(lr=.1, epochs=80, nesterov=True, weight_decay=1e-4, steps=(10, 50), head_std=.02,
+                         drop_last=True, inclusive_steps=True)
+_SKEATTNCLR = FinetuneRecipe(lr=.008, epochs=150, steps=(60, 100), frozen_norm=True, head_std=.02, drop_last=True)
+_CRRL = FinetuneRecipe(lr=.01, head_lr=.1, epochs=85, batch_size=16, nesterov=True, gamma=.5,
+                       steps=(15, 35, 50, 66, 75), head_std=.01)
+FINETUNE: Recipes[FinetuneRecipe] = Recipes('finetune recipe', {
     'small': FinetuneRecipe(lr=5e-4, head_lr=5e-3, epochs=20, batch_size=32, optimizer='adamw', weight_decay=.01,
                             min_steps=150),
-    'paper-actclr': FinetuneRecipe(lr=.1, epochs=80, nesterov=True, weight_decay=1e-4, steps=(10, 50)),
-    'paper-skeattnclr': FinetuneRecipe(lr=.008, epochs=150, steps=(60, 100), frozen_norm=True, head_std=.02),
-    'paper-crrl': FinetuneRecipe(lr=.01, head_lr=.1, epochs=85, batch_size=16, nesterov=True, gamma=.5,
-                                 steps=(15, 35, 50, 66, 75), head_std=.01),
+    'paper-actclr': _ACTCLR,  # NTU60 x-view, and the joint stream of x-sub
+    'paper-actclr-ntu60-xsub-bone': replace(_ACTCLR, steps=(30, 50)),
+    'paper-actclr-ntu60-xsub-motion': replace(_ACTCLR, steps=(30, 50)),
+    'paper-actclr-ntu120': replace(_ACTCLR, steps=(30, 50)),
+    'paper-actclr-ntu120-xset-joint': replace(_ACTCLR, steps=(10, 30, 50)),
+    'paper-skeattnclr': _SKEATTNCLR,  # NTU60 x-sub, joint stream
+    'paper-skeattnclr-ntu60-xview': replace(_SKEATTNCLR, lr=.005),  # joint stream
+    'paper-skeattnclr-ntu60-bone': replace(_SKEATTNCLR, lr=.005),
+    'paper-skeattnclr-ntu60-motion': replace(_SKEATTNCLR, lr=.003),
+    'paper-skeattnclr-ntu120': replace(_SKEATTNCLR, lr=.01),
+    'paper-crrl': _CRRL,  # each part keeps its own rate
+    'paper-crrl-released': replace(_CRRL, joined_decay=True),  # the encoder's rate rises from .01 to .05
 })
 
-# ActCLR's rate drops one more time than in fine-tuning (docs/methods.md 1.5). SkeAttnCLR's rate and steps vary between
-# cells. Here they are the same as for fine-tuning. CRRL does not publish a semi-supervised recipe.
-SEMI: Catalogue[FinetuneRecipe] = Catalogue('semi recipe', {
+# ActCLR's rate drops one more time than in fine-tuning (docs/methods.md 1.5). SkeAttnCLR's rates, from .003 to .05, and
+# steps vary between cells of its table. Here they are the same as for fine-tuning. CRRL does not publish a
+# semi-supervised recipe.
+SEMI: Recipes[FinetuneRecipe] = Recipes('semi recipe', {
     'small': FINETUNE['small'],
-    'paper-actclr': replace(FINETUNE['paper-actclr'], steps=(10, 30, 50)),
-    'paper-skeattnclr': FINETUNE['paper-skeattnclr'],
+    'paper-actclr': replace(_ACTCLR, steps=(10, 30, 50)),
+    'paper-skeattnclr': _SKEATTNCLR,
 })
 
-RETRIEVAL: Catalogue[tuple[int, ...]] = Catalogue('retrieval recipe', {'cosine': (1, 5, 10)})  # ranks of the recall
-CLUSTER: Catalogue[KMeansRecipe] = Catalogue('cluster recipe', {'kmeans': KMeansRecipe()})
+# The values are the ranks of the recall.
+RETRIEVAL: Recipes[tuple[int, ...]] = Recipes('retrieval recipe', {'cosine': (1, 5, 10)})
+CLUSTER: Recipes[KMeansRecipe] = Recipes('cluster recipe', {'kmeans': KMeansRecipe()})

@@ -20,8 +20,8 @@ from mmskelssl.provenance import command_line, machine, versions
 
 # What was measured, as opposed to what came out: a row with the same values is the same measurement.
 _IDENTITY = ('encoder', 'method', 'backbone', 'checkpoint', 'epoch', 'config_hash', 'pretrain_seed', 'pretrain_data',
-             'data', 'data_hash', 'stream', 'split', 'train_split', 'test_split', 'protocol', 'recipe',
-             'label_fraction', 'seed', 'members', 'fusion', 'num_clips')
+             'data', 'data_hash', 'stream', 'split', 'train_split', 'test_split', 'protocol', 'recipe', 'settings',
+             'label_fraction', 'seed', 'seeds', 'members', 'fusion', 'num_clips')
 
 
 def _plain(value):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.ensemble import choose_weights, fixed_weights, fuse
+from mmskelssl.evaluation.ensemble import choose_weights, fixed_weights, fuse, parse_weights
 from mmskelssl.evaluation.scores import Scores, join, load_scores, save_scores
 
 IDS = [f'clip{i:02d}' for i in range(60)]
@@ -61,8 +61,25 @@ def test_named_weights():
     assert fixed_weights('paper-actclr-xview', ['joint', 'bone', 'motion']).tolist() == [.6, .6, .4]
     with pytest.raises(UserError, match='is for the streams joint, bone, motion, not for joint, joint'):
         fixed_weights('paper-actclr-xsub', ['joint', 'joint'])
-    with pytest.raises(UserError, match="unknown weights 'best'"):
+    with pytest.raises(UserError, match='--weights best: give one number for each member, or one of equal'):
         fixed_weights('best', ['joint'])
+    with pytest.raises(UserError, match='`validation` are chosen on'):
+        fixed_weights('validation', ['joint'])
+    for cell, weights in (('ntu60-xsub', [.6, .6, .4]), ('ntu60-xview', [.6, .6, .8]), ('ntu120', [.6, .4, .6]),
+                          ('pkummd1-xsub', [.6, .6, .4]), ('pkummd1-xview', [.6, 0, .4]),
+                          ('pkummd2-xsub', [.6, .4, .6]), ('pkummd2-xview', [.2, .2, .6])):
+        assert fixed_weights(f'paper-aimclr-{cell}', ['joint', 'bone', 'motion']).tolist() == weights
+
+
+def test_weights_as_numbers():
+    assert parse_weights(['0.60', '.6', '4e-1']) == '0.6 0.6 0.4' == parse_weights([.6, .6, .4])
+    assert parse_weights(['equal']) == 'equal' == parse_weights('equal')
+    assert fixed_weights('0.6 0 2', ['bone', 'joint', 'joint']).tolist() == [.6, 0, 2]  # in the order of the members
+    for words, message in ((['1', '1'], '2 numbers for 3 members'), (['0', '0', '0'], 'one must be positive'),
+                           (['-1', '1', '1'], 'must not be negative'), (['nan', '1', '1'], 'must not be negative'),
+                           (['equal', '1'], 'give one number for each member'), ([], 'one must be positive')):
+        with pytest.raises(UserError, match=message):
+            fixed_weights(' '.join(words), ['joint'] * 3)
 
 
 def test_file_and_back(tmp_path):

@@ -92,11 +92,52 @@ def test_paper_recipes_are_frozen():
     assert actclr.nesterov and actclr.weight_decay == 1e-4
     assert (skeattn.lr, skeattn.epochs, skeattn.frozen_norm, skeattn.weight_decay) == (.008, 150, True, 0)
     assert (crrl.lr, crrl.head_lr, crrl.batch_size, crrl.epochs) == (.01, .1, 16, 85)
-    rates = [actclr.factor(epoch * 7 + 3, 7, 80) for epoch in (0, 9, 10, 49, 50, 79)]
+    # Epochs counted from 0 here. ActCLR's code counts from 1 and lowers the rate already in epoch 10.
+    rates = [actclr.factor(epoch * 7 + 3, 7, 80) for epoch in (0, 8, 9, 48, 49, 79)]
     assert rates == pytest.approx([1, 1, .1, .1, .01, .01])
+    assert skeattn.factor(59 * 7 + 6, 7, 150) == 1 and skeattn.factor(60 * 7, 7, 150) == .1
+    assert actclr.drop_last and skeattn.drop_last and not crrl.drop_last
+    assert (actclr.head_std, skeattn.head_std, crrl.head_std) == (.02, .02, .01)
     assert crrl.factor(34 * 5, 5, 85) == .5 and crrl.factor(84 * 5, 5, 85) == .5 ** 5
     cosine = [FINETUNE['small'].factor(step, 10, 20) for step in range(200)]
     assert cosine[0] < .2 and max(cosine) > .98 and cosine[-1] < .001 and cosine[100] == pytest.approx(.5)
+
+
+def test_recipes_of_single_cells():
+    steps = {name: FINETUNE[f'paper-actclr{name}'].steps for name in (
+        '', '-ntu60-xsub-bone', '-ntu60-xsub-motion', '-ntu120', '-ntu120-xset-joint')}
+    assert [*steps.values()] == [(10, 50), (30, 50), (30, 50), (30, 50), (10, 30, 50)]
+    rates = [FINETUNE[f'paper-skeattnclr{name}'].lr for name in (
+        '', '-ntu60-xview', '-ntu60-bone', '-ntu60-motion', '-ntu120')]
+    assert rates == [.008, .005, .005, .003, .01]
+    for method in ('actclr', 'skeattnclr'):  # only these fields differ
+        for name, recipe in FINETUNE.items():
+            if name.startswith(f'paper-{method}-'):
+                plain = FINETUNE[f'paper-{method}']
+                assert replace(recipe, steps=plain.steps, lr=plain.lr) == plain
+
+
+def test_crrl_as_released_raises_the_rate_of_the_encoder():
+    ours, released = FINETUNE['paper-crrl'], FINETUNE['paper-crrl-released']
+    epochs = (0, 14, 15, 34, 35)
+    for recipe, expected in ((ours, [.01, .01, .005, .005, .0025]), (released, [.01, .01, .05, .05, .025])):
+        rates = [recipe.lr * recipe.encoder_factor(epoch * 5, 5, 85) for epoch in epochs]
+        assert rates == pytest.approx(expected)
+    heads = [released.head_lr * released.factor(epoch * 5, 5, 85) for epoch in epochs]
+    assert heads == pytest.approx([.1, .1, .05, .05, .025])
+
+
+def test_the_last_partial_batch_is_left_out(tiny_store, monkeypatch):
+    """Of 20 clips in batches of 8, and not if there are fewer clips than a batch."""
+    model, data = encoder('TemporalConvNet'), dataset(tiny_store, 'train')
+    for size, drop, expected in ((8, True, [8, 8]), (8, False, [8, 8, 4]), (32, True, [20])):
+        sizes, read = [], data.__getitems__
+        monkeypatch.setattr(data, '__getitems__', lambda rows, sizes=sizes, read=read: (
+            sizes.append(len(rows)), read(rows))[1])
+        finetune(model, data, range(20), data.labels[:20], FinetuneRecipe(lr=.01, epochs=1, batch_size=size,
+                                                                          drop_last=drop), 4, progress=False)
+        assert sizes == expected
+        monkeypatch.undo()
 
 
 def test_a_loss_that_explodes_is_said(tiny_store):

@@ -23,13 +23,17 @@ def test_recipes_are_frozen():
     paper = LINEAR['paper']
     assert (paper.lr, paper.batch_size, paper.epochs, paper.steps, paper.gamma, paper.momentum) == \
         (3, 128, 100, (80,), 0.1, 0.9)
-    assert (LINEAR['paper-actclr'].lr, LINEAR['paper-actclr'].batch_size) == (24, 1024)
+    assert paper.init_std is None and not paper.drop_last  # that of this project's tables
+    assert LINEAR['paper-aimclr'] == SGDRecipe(3, 128, 100, (80,), .1, .9, False, .02, True)
+    assert LINEAR['paper-actclr'] == SGDRecipe(24, 1024, 100, (80,), .1, .9, False, .02, True)
+    assert LINEAR['paper-actclr-ntu120'] == SGDRecipe(24, 1024, 150, (80, 120), .1, .9, False, .02, True)
     assert LINEAR['logreg'].C == 0.1
-    assert LINEAR['paper-skeattnclr'] == SGDRecipe(3, 128, 150, (60, 100), .1, .9, False, .02)
+    assert LINEAR['paper-skeattnclr'] == SGDRecipe(3, 128, 150, (60, 100), .1, .9, False, .02, True)
     assert LINEAR['paper-crrl'] == SGDRecipe(.1, 16, 85, (15, 35, 50, 66, 75), .5, .9, True, .01)
 
 
-@pytest.mark.parametrize('name', ['paper-skeattnclr', 'paper-crrl'])
+@pytest.mark.parametrize('name', ['paper-aimclr:batch_size=16', 'paper-actclr:batch_size=7', 'paper-skeattnclr',
+                                  'paper-crrl'])
 def test_other_papers_equal_torch(data, name):
     """The same layer, initial weights and order under torch.optim.SGD, epoch by epoch."""
     train, labels, test, _ = data
@@ -45,7 +49,10 @@ def test_other_papers_equal_torch(data, name):
         if not epoch:
             optimizer = torch.optim.SGD(layer.parameters(), lr, momentum=.9, nesterov=recipe.nesterov)
         optimizer.param_groups[0]['lr'] = lr
-        for rows in torch.randperm(40, generator=generator).split(recipe.batch_size):
+        size = recipe.batch_size
+        whole = 40 // size if recipe.drop_last and size < 40 else -(-40 // size)
+        order = torch.randperm(40, generator=generator)
+        for rows in (order[i * size:(i + 1) * size] for i in range(whole)):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(layer(torch.tensor(train[rows])), torch.tensor(labels[rows])).backward()
             optimizer.step()

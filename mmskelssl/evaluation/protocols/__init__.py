@@ -16,6 +16,7 @@ from mmskelssl.catalogue import Catalogue
 from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.protocols import cluster, finetune, knn, linear, retrieval, semi
 from mmskelssl.evaluation.protocols.base import Outcome, Task, check
+from mmskelssl.evaluation.recipe_names import canonical, settings_text
 from mmskelssl.evaluation.recipes import KNN as KNN_RECIPES
 from mmskelssl.evaluation.recipes import KNN_TEMPERATURE
 from mmskelssl.evaluation.splits import SplitPair, default_pairs, parse_pairs
@@ -48,20 +49,21 @@ class Measured:
 
 
 def recipes_of(protocol: str, names: Sequence[str] | None = None) -> list[str]:
-    """Return the given recipes of a protocol, or its defaults. Raise an error for an unknown name."""
+    """Return the canonical names of the given recipes of a protocol, or of its defaults.
+
+    Raises:
+        UserError: If there is no such recipe, or a change to its settings is wrong.
+    """
     known = PROTOCOLS[protocol].RECIPES
-    names = list(names or PROTOCOLS[protocol].DEFAULTS)
-    for name in names:
-        known[name]  # raises for an unknown name
-    return names
+    return list(dict.fromkeys(canonical(known, name) for name in names or PROTOCOLS[protocol].DEFAULTS))
 
 
 def measure(task: Task, protocol: str, recipes: Sequence[str] | None = None) -> Iterator[Measured]:
     """Run a protocol and convert its outcomes to rows.
 
-    A row has ``protocol``, ``recipe``, ``label_fraction``, ``top1``, ``top5``, ``mean_class``, ``per_class``, ``ci95``,
-    ``seconds`` (of the probe), ``num_train``, ``num_test``, ``feature_dim``, ``unseen_classes`` (classes that occur in
-    the test split only), and fields added by the protocol.
+    A row has ``protocol``, ``recipe``, ``settings`` (those of the recipe, as text), ``label_fraction``, ``top1``,
+    ``top5``, ``mean_class``, ``per_class``, ``ci95``, ``seconds`` (of the probe), ``num_train``, ``num_test``,
+    ``feature_dim``, ``unseen_classes`` (classes that occur in the test split only), and fields added by the protocol.
     """
     recipes = recipes_of(protocol, recipes)
     check(task)
@@ -70,7 +72,9 @@ def measure(task: Task, protocol: str, recipes: Sequence[str] | None = None) -> 
             scores = outcome.scores and outcome.scores[name]
             unseen = len(set(test.labels.tolist()) - set(task.train.labels.tolist()))
             used = task.train.ids if outcome.train_ids is None else outcome.train_ids
-            row = {**dict(protocol=protocol, recipe=outcome.recipe, label_fraction=outcome.label_fraction,
+            row = {**dict(protocol=protocol, recipe=outcome.recipe,
+                          settings=settings_text(PROTOCOLS[protocol].RECIPES.get(outcome.recipe)),
+                          label_fraction=outcome.label_fraction,
                           **accuracies(test.labels, outcome.predicted(name), scores), seconds=outcome.seconds,
                           num_train=len(used), num_test=len(test), feature_dim=task.train.feats.shape[1],
                           unseen_classes=unseen), **outcome.numbers.get(name, {})}
