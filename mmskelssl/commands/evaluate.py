@@ -100,8 +100,8 @@ def run(args: argparse.Namespace) -> None:
     if args.protocol == 'ensemble':
         if args.names:
             raise UserError('--names: the members of an ensemble go by their methods and streams')
-        measure.ensemble_checkpoints(args.checkpoints, out, parse_weights(args.weights or 'equal'), args.of or ['linear'],
-                                     **common(args))
+        weights = parse_weights(args.weights or 'equal')
+        measure.ensemble_checkpoints(args.checkpoints, out, weights, args.of or ['linear'], **common(args))
     elif args.protocol == 'cluster' and (args.clusters or without_labels(args.checkpoints[0], args.data)):
         if args.names or args.recipe or args.split_pairs or args.untrained:
             raise UserError('clusters without labels take no --names, --recipe, --split-pairs or --untrained')

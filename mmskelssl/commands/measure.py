@@ -14,7 +14,15 @@ from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.ensemble import HELD_OUT, choose_weights, fixed_weights, fuse, group, member_name, parse_weights
+from mmskelssl.evaluation.ensemble import (
+    HELD_OUT,
+    choose_weights,
+    fixed_weights,
+    fuse,
+    group,
+    member_name,
+    parse_weights,
+)
 from mmskelssl.evaluation.features import FeatureBank, usable_device
 from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, recipes_of, tasks
 from mmskelssl.evaluation.scores import Scores, load_scores

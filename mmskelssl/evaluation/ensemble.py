@@ -44,8 +44,9 @@ def parse_weights(words: str | Sequence[str | float]) -> str:
         raise UserError(f'--weights {" ".join(map(str, words))}: give one number for each member, or one of '
                         f'{", ".join(FUSIONS)}') from None
     if not numbers or not all(math.isfinite(number) and number >= 0 for number in numbers) or not any(numbers):
-        raise UserError(f'--weights {" ".join(map(str, words))}: weights must not be negative, and one must be positive')
-    return ' '.join(f'{number:g}' for number in numbers)
+        raise UserError(f'--weights {" ".join(map(str, words))}: weights must not be negative, and at least one must '
+                        'be positive')
+    return ' '.join(repr(number).removesuffix('.0') for number in numbers)
 
 
 def fixed_weights(fusion: str, streams: Sequence[str]) -> np.ndarray:

@@ -79,7 +79,8 @@ def read_results(path: str) -> list[dict]:
 
 def identity(row: Mapping) -> str:
     """What a row measures, as text: equal for a repeated measurement, different for any other one."""
-    return json.dumps(_plain([row.get(key) for key in _IDENTITY]), sort_keys=True, default=str)
+    folds = sorted(row['folds']) if isinstance(row.get('folds'), Mapping) else None  # without their accuracies
+    return json.dumps(_plain([*(row.get(key) for key in _IDENTITY), folds]), sort_keys=True, default=str)
 
 
 def add_results(folder: str, rows: Sequence[Mapping], config_hash: str | None = None,

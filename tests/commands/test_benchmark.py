@@ -4,12 +4,16 @@ import json
 import numpy as np
 import pytest
 
+from mmskelssl import cli
 from mmskelssl.commands import benchmark_runs as module
-from mmskelssl.commands.benchmark_runs import average_seeds, benchmark, pool_folds
+from mmskelssl.commands.benchmark_rows import average_seeds, pool_folds
+from mmskelssl.commands.benchmark_runs import benchmark
+from mmskelssl.commands.measure import evaluate_checkpoints
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine import train as engine
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.results import identity
 from mmskelssl.evaluation.scores import load_scores
 
 
@@ -70,6 +74,88 @@ def folds(tiny_kinect_store, tmp_path):
     return str(tmp_path / 'store')
 
 
+def written(out):
+    return json.loads((out / 'results.json').read_text())['results']
+
+
+def test_rows_are_added_and_never_lost(tiny_kinect_store, tmp_path, monkeypatch):
+    """Recipes, weights and other streams of a later call stand next to the rows of an earlier one."""
+    call = dict(config='configs/simclr_msr.py', out=str(tmp_path), cfg_options={
+        'data.store': tiny_kinect_store, 'train_cfg.max_epochs': 1, 'model.backbone.channels': (4, 4, 8, 8),
+        'train_dataloader.batch_size': 8})
+    two = dict(streams=['joint', 'bone'], protocols=['linear'])
+    first = benchmark(**call, **two, recipes=['paper:epochs=2'], weights='0.75 0.25')
+    assert {row['recipe'] for row in first} == {'paper:epochs=2'}
+    fused, = [row for row in first if row['stream'] == '2s' and row['encoder'] == 'SimCLR']
+    assert fused['weights'] == [.75, .25] and fused['fusion'] == '0.75 0.25'
+    joint, bone = (load_scores(str(tmp_path / row['scores'])) for row in first
+                   if row['encoder'] == 'SimCLR' and row['stream'] in ('joint', 'bone'))
+    assert joint.ids == bone.ids
+    total = .75 * joint.scores + .25 * bone.scores
+    assert fused['top1'] == pytest.approx(100 * np.mean(total.argmax(1) == joint.labels))
+
+    monkeypatch.setattr(engine, 'run_stage', lambda *_, **__: pytest.fail('trained again'))
+    measured = []
+    monkeypatch.setattr(module, 'evaluate_checkpoints', lambda ends, protocols, out, **options: (
+        measured.append((out, options['recipes'])), evaluate_checkpoints(ends, protocols, out, **options))[1])
+    second = benchmark(**call, protocols=['knn'], recipes=['1nn'], streams=['joint'])
+    assert measured == [(str(tmp_path / 'joint_seed0'), ['1nn'])]
+    assert len(written(tmp_path)) == len(first) + len(second)
+
+    # Another recipe for one stream: only what is missing is measured, and the fused row names both.
+    recipes = dict(joint=['paper:epochs=2'], bone=['paper:epochs=3'])
+    third = benchmark(**call, **two, recipes=recipes, baselines=False)
+    assert measured[1:] == [(str(tmp_path / 'bone_seed0'), ['paper:epochs=3'])]
+    assert [(row['stream'], row['recipe']) for row in third] == [
+        ('joint', 'paper:epochs=2'), ('bone', 'paper:epochs=3'), ('2s', 'paper:epochs=2+paper:epochs=3')]
+    benchmark(**call, **two, recipes=['paper:epochs=2'])  # equal weights are another measurement than 0.75 0.25
+    rows = written(tmp_path)
+    assert len({identity(row) for row in rows}) == len(rows) == len(first) + len(second) + 2 + 2
+    assert {row['fusion'] for row in rows if row['stream'] == '2s'} == {'0.75 0.25', 'equal'}
+
+    with pytest.raises(UserError, match='the same number of recipes'):
+        benchmark(**call, **two, recipes=dict(joint=['paper'], bone=['paper', 'logreg']))
+
+
+def test_rows_of_another_run_in_the_same_folder_are_not_taken(tiny_kinect_store, tmp_path):
+    """The checkpoints were deleted and the config changed; the old rows stay, but under their own hash."""
+    call = dict(config='configs/simclr_msr.py', out=str(tmp_path), protocols=['knn'], recipes=['1nn'], baselines=False)
+    options = {'data.store': tiny_kinect_store, 'train_cfg.max_epochs': 1, 'model.backbone.channels': (4, 4, 8, 8),
+               'train_dataloader.batch_size': 8}
+    old, = benchmark(**call, cfg_options=options)
+    for checkpoint in (tmp_path / 'joint_seed0').glob('*.pth'):
+        checkpoint.unlink()
+    new, = benchmark(**call, cfg_options={**options, 'model.temperature': .5})
+    assert new['config_hash'] != old['config_hash'] and len(written(tmp_path)) == 2
+
+
+def test_means_of_other_seeds_and_weights_are_other_measurements():
+    def mean(seeds, **changes):
+        return average_seeds([row('test', 50., 20, pretrain_seed=seed, ci95=[0, 100], **changes) for seed in seeds])[0]
+    rows = [mean((0, 1)), mean((0, 1, 2)), mean((0, 1), stream='3s', fusion='equal'),
+            mean((0, 1), stream='3s', fusion='0.6 0.6 0.4')]
+    assert len({identity(each) for each in rows}) == 4
+    pooled = [pool_folds([row(f'fold{i}', top1, 10) for i in folds])[0]
+              for folds, top1 in (((1, 2), 1.), ((1, 3), 1.), ((1, 2), 2.))]
+    assert identity(pooled[0]) == identity(pooled[2]) != identity(pooled[1])
+
+
+@pytest.mark.parametrize('weights, streams, message', [
+    ('validation', ['joint', 'bone'], 'fitted again'), ('0.5 0.5', ['joint'], 'for several streams'),
+    ('0.5 0.5 0.1', ['joint', 'bone'], '3 numbers for 2 members'),
+    ('paper-aimclr-ntu120', ['joint', 'bone'], 'is for the streams joint, bone, motion')])
+def test_wrong_weights_are_refused_before_training(weights, streams, message, monkeypatch):
+    monkeypatch.setattr(module, 'train', lambda *_, **__: pytest.fail('trained'))
+    with pytest.raises(UserError, match=message):
+        benchmark('configs/simclr_msr.py', 'unused', streams=streams, weights=weights)
+
+
+def test_the_command_refuses_a_protocol_without_a_recipe(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['benchmark', 'simclr_msr', '--protocols', 'knn', 'linear', '--recipe', 'paper'])
+    assert '--protocols knn: it has none of the recipes paper' in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_two_folds_of_a_staged_recipe(folds, tmp_path, monkeypatch):
     options = {'data.store': folds, 'train_cfg.max_epochs': 1, 'model.backbone.hidden_channels': 4,
@@ -78,8 +164,8 @@ def test_two_folds_of_a_staged_recipe(folds, tmp_path, monkeypatch):
     rows = benchmark('configs/crrl_msr.py', str(tmp_path / 'out'), **call)
     assert {row['encoder'] for row in rows} == {'untrained', 'CRRLMotion', 'CRRL'}
     assert {row['num_test'] for row in rows} == {48} and {row['split'] for row in rows} == {'2 folds'}
-    written = json.loads((tmp_path / 'out' / 'results.json').read_text())
-    assert len(written['results']) == len(rows) and written['data_hash']
+    content = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert len(content['results']) == len(rows) and content['data_hash']
     single = json.loads((tmp_path / 'out' / 'fold2_joint_seed0' / 'results.json').read_text())['results']
     assert {row['test_split'] for row in single} == {'fold2_test'}
 

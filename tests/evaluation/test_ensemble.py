@@ -75,7 +75,7 @@ def test_weights_as_numbers():
     assert parse_weights(['0.60', '.6', '4e-1']) == '0.6 0.6 0.4' == parse_weights([.6, .6, .4])
     assert parse_weights(['equal']) == 'equal' == parse_weights('equal')
     assert fixed_weights('0.6 0 2', ['bone', 'joint', 'joint']).tolist() == [.6, 0, 2]  # in the order of the members
-    for words, message in ((['1', '1'], '2 numbers for 3 members'), (['0', '0', '0'], 'one must be positive'),
+    for words, message in ((['1', '1'], '2 numbers for 3 members'), (['0', '0', '0'], 'at least one must be positive'),
                            (['-1', '1', '1'], 'must not be negative'), (['nan', '1', '1'], 'must not be negative'),
                            (['equal', '1'], 'give one number for each member'), ([], 'one must be positive')):
         with pytest.raises(UserError, match=message):
