@@ -1,4 +1,6 @@
-"""Locate the configs that ship with mmskelssl, in a wheel, in an editable install and in a checkout."""
+"""Find the configs that ship with mmskelssl, in a wheel, in an editable install and in a checkout."""
+import difflib
+import os.path as osp
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,30 @@ def shipped_configs() -> Path:
         if (folder / '_base_').is_dir():
             return folder
     raise UserError(f'{PACKAGE}/.mim/configs is missing: install mmskelssl again')
+
+
+def find_config(name: str) -> str:
+    """Return the path of a config.
+
+    Args:
+        name: A path, or the name of a shipped config (``actclr_toy``), with or without ``configs/`` and ``.py``.
+
+    Raises:
+        UserError: If there is no such config.
+    """
+    if osp.isfile(name):
+        return name
+    bare = name.removeprefix('mmskelssl::').removeprefix('configs/').removesuffix('.py')
+    if bare in (names := config_names()):
+        return str(shipped_configs() / f'{bare}.py')
+    near = difflib.get_close_matches(bare, names, 3, 0.6)
+    raise UserError(f'{name}: no such config; ' + (f'did you mean {" or ".join(near)}? ' if near else '')
+                    + 'mmskelssl configs lists those that are shipped')
+
+
+def config_names() -> list[str]:
+    """Return the names of the shipped configs."""
+    return sorted(path.stem for path in shipped_configs().glob('*.py'))
 
 
 def config_path(name: str, source: str) -> str:

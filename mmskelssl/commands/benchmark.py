@@ -14,9 +14,9 @@ import argparse
 import os.path as osp
 
 from mmskelssl.commands.arguments import add_config_options, add_imports
-from mmskelssl.commands.configs import find_config
 from mmskelssl.commands.evaluate import add_weights
 from mmskelssl.errors import UserError
+from mmskelssl.shipped import find_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

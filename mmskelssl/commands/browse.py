@@ -12,8 +12,8 @@ Examples:
 import argparse
 import os.path as osp
 
-from mmskelssl.commands.configs import find_config
 from mmskelssl.errors import UserError
+from mmskelssl.shipped import find_config
 
 # Number of samples drawn by default; number of samples on a contact sheet of a store without labels.
 DEFAULT_SAMPLES, SHEET_SAMPLES = 4, 16

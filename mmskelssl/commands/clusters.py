@@ -4,11 +4,11 @@ import os.path as osp
 from collections.abc import Sequence
 
 from mmskelssl.atomic import write_atomically
-from mmskelssl.commands.encoder import move_to, pair_with_data
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.clusters import Clusters, find_clusters
 from mmskelssl.evaluation.features import extract_features
+from mmskelssl.inference.encoder import move_to, pair_with_data
 from mmskelssl.names import file_name
 from mmskelssl.provenance import command_line, versions
 from mmskelssl.visualization.skeleton import contact_sheet

@@ -7,37 +7,11 @@ Examples:
   mmskelssl configs --diff actclr_toy actclr_ntu60
 """
 import argparse
-import difflib
-import os.path as osp
 from collections.abc import Mapping
 from typing import Any
 
 from mmskelssl.errors import UserError
-from mmskelssl.shipped import shipped_bases, shipped_configs
-
-
-def find_config(name: str) -> str:
-    """Return the path of a config.
-
-    Args:
-        name: A path, or the name of a shipped config (``actclr_toy``), with or without ``configs/`` and ``.py``.
-
-    Raises:
-        UserError: If there is no such config.
-    """
-    if osp.isfile(name):
-        return name
-    bare = name.removeprefix('mmskelssl::').removeprefix('configs/').removesuffix('.py')
-    if bare in (names := config_names()):
-        return str(shipped_configs() / f'{bare}.py')
-    near = difflib.get_close_matches(bare, names, 3, 0.6)
-    raise UserError(f'{name}: no such config; ' + (f'did you mean {" or ".join(near)}? ' if near else '')
-                    + 'mmskelssl configs lists those that are shipped')
-
-
-def config_names() -> list[str]:
-    """Return the names of the shipped configs."""
-    return sorted(path.stem for path in shipped_configs().glob('*.py'))
+from mmskelssl.shipped import config_names, find_config, shipped_bases
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

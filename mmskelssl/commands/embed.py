@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmskelssl.commands.encoder import build_encoder, move_to, pair_with_data
     from mmskelssl.engine.plugins import import_plugins
     from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.features import extract_features
+    from mmskelssl.inference.encoder import build_encoder, move_to, pair_with_data
     from mmskelssl.names import file_name
     import_plugins(args.imports)
     checkpoint = last_checkpoint(args.checkpoint)

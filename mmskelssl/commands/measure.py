@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from mmskelssl.catalogue import Catalogue
-from mmskelssl.commands.encoder import Encoder, move_to, pair_with_data
 from mmskelssl.commands.output import Output
 from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone
@@ -27,6 +26,7 @@ from mmskelssl.evaluation.features import FeatureBank, usable_device
 from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, recipes_of, tasks
 from mmskelssl.evaluation.scores import Scores, load_scores
 from mmskelssl.evaluation.splits import parse_pairs, subset
+from mmskelssl.inference.encoder import Encoder, move_to, pair_with_data
 
 # Keys that all members of an ensemble share.
 _ALIKE = ('split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')

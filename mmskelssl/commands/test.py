@@ -9,8 +9,8 @@ import argparse
 import os.path as osp
 
 from mmskelssl.commands.arguments import add_config_options
-from mmskelssl.commands.configs import find_config
 from mmskelssl.commands.evaluate import add_common, common
+from mmskelssl.shipped import find_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

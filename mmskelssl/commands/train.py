@@ -12,7 +12,7 @@ import argparse
 import os
 
 from mmskelssl.commands.arguments import add_config_options
-from mmskelssl.commands.configs import find_config
+from mmskelssl.shipped import find_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ checked here.
 """
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -89,11 +89,29 @@ def _texts(mapping: dict, path, what: str) -> None:
 def _check_info(info, path) -> None:
     if not isinstance(info, dict):
         raise UserError(f'{path}: meta.mmskelssl is a {type(info).__name__}, not a dict')
+    check_fields(info, path, 'meta.mmskelssl')
+
+
+def check_fields(info: dict, path, where: str, decoded: Sequence[str] = ()) -> None:
+    """Check the values of the description of a run, and drop those that are None.
+
+    Args:
+        info: The description, which is changed.
+        path: File that it comes from, for messages.
+        where: Place of the description in the file, for messages.
+        decoded: Keys that are objects here instead of JSON texts.
+
+    Raises:
+        UserError: If a value is invalid.
+    """
     for key, (fits, words) in _FIELDS.items():
         if info.get(key) is None:
             info.pop(key, None)
+        elif key in decoded:
+            if not isinstance(info[key], dict):
+                raise UserError(f'{path}: {where}.{key} is a {type(info[key]).__name__}, not an object')
         elif not fits(info[key]):
-            raise UserError(f'{path}: meta.mmskelssl.{key} is not {words}')
+            raise UserError(f'{path}: {where}.{key} is not {words}')
 
 
 def check_resumable(checkpoint: dict, path, optimizer=None, schedulers=()) -> None:
@@ -176,8 +194,17 @@ def describe(checkpoint: dict, path) -> dict:
     if 'model' not in info:
         raise UserError(f'{path}: does not say how to build its model (written by another program?); '
                         'use python tools/test.py CONFIG CKPT')
-    made = {**info, **{key: _decode(info[key], key, path) for key in ('model', 'dataset') if key in info}}
-    model, dataset = made['model'], made.get('dataset')
+    return check_description({**info, **{key: decode_object(info[key], f'{key} description', path)
+                                         for key in ('model', 'dataset') if key in info}}, path)
+
+
+def check_description(info: dict, path) -> dict:
+    """Check the parts of a decoded description that every reader needs. Return it with ``method``.
+
+    Raises:
+        UserError: If the model has no type or backbone, or the data set no pipeline or layout.
+    """
+    model, dataset = info['model'], info.get('dataset')
     if type(model.get('type')) is not str or not isinstance(model.get('backbone'), dict) \
             or type(model['backbone'].get('type')) is not str:
         raise UserError(f'{path}: its model description names no type, or no backbone with a type')
@@ -197,17 +224,17 @@ def describe(checkpoint: dict, path) -> dict:
             value = about.get(key) if key == 'data_hash' else dataset.get(key)
             if value is not None and not (type(value) is str and value.isprintable()):
                 raise UserError(f'{path}: its data set has a {key} that is not a text')
-    made.setdefault('method', model['type'])
-    return made
+    return {'method': model['type'], **info}
 
 
-def _decode(text: str, key: str, path) -> dict:
+def decode_object(text: str, what: str, path) -> dict:
+    """Parse a JSON object from a file. NaN, infinite numbers and other values than objects are refused."""
     def refuse(constant):
         raise ValueError(f'{constant} is not JSON')
     try:
         made = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:  # also a ValueError: a number with thousands of digits
-        raise UserError(f'{path}: its {key} description is not JSON: {" ".join(str(error).split())[:200]}') from error
+        raise UserError(f'{path}: its {what} is not JSON: {" ".join(str(error).split())[:200]}') from error
     if not isinstance(made, dict):
-        raise UserError(f'{path}: its {key} description is a {type(made).__name__}, not a dict')
+        raise UserError(f'{path}: its {what} is a {type(made).__name__}, not a dict')
     return made

@@ -1,8 +1,8 @@
 """Encoders, methods and their building blocks."""
 from mmskelssl.models import backbones, methods
 from mmskelssl.models.base import MomentumContrast, Progress, SelfSupervisedModel
-from mmskelssl.models.classifier import SkeletonClassifier
+from mmskelssl.models.classifier import FrozenEncoder, SkeletonClassifier
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
-__all__ = ['MomentumContrast', 'Progress', 'SelfSupervisedModel', 'SkeletonClassifier', 'SkeletonPreprocessor',
-           'backbones', 'methods']
+__all__ = ['FrozenEncoder', 'MomentumContrast', 'Progress', 'SelfSupervisedModel', 'SkeletonClassifier',
+           'SkeletonPreprocessor', 'backbones', 'methods']

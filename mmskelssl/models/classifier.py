@@ -1,10 +1,25 @@
-"""An encoder with a linear classification layer, used for fine-tuning."""
+"""An encoder alone, and with a linear classification layer."""
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.registry import MODELS
+
+
+@MODELS.register_module()
+class FrozenEncoder(SkeletonEncoder):
+    """A backbone with its preprocessor and pooling, without the parts that only pre-training needs.
+
+    Saved models consist of it. Arguments are those of :class:`~mmskelssl.models.base.SkeletonEncoder`.
+    """
+    variable_length = True
+
+    def forward(self, inputs: Tensor, data_samples: dict | None = None, mode: str = 'tensor') -> Tensor:
+        """Return the features (N, D) of prepared clips (N, C, T, V, M)."""
+        if mode == 'loss':
+            raise UserError('FrozenEncoder is not trained: choose a method, or SkeletonClassifier')
+        return self.extract_feat(inputs, (data_samples or {}).get('num_frames'))
 
 
 @MODELS.register_module()

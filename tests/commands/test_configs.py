@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from mmskelssl import cli, shipped
-from mmskelssl.commands.configs import config_names, find_config, flatten
+from mmskelssl.commands.configs import flatten
 from mmskelssl.engine.config import load_config
 from mmskelssl.errors import UserError
+from mmskelssl.shipped import config_names, find_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,6 @@ from typing import cast
 import torch
 from torch import nn
 
-from mmskelssl.commands.configs import find_config
 from mmskelssl.datasets.skeleton_dataset import about_data, describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
@@ -19,6 +18,7 @@ from mmskelssl.evaluation.features import usable_device
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
+from mmskelssl.shipped import find_config
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Uses trained models: features, classes, and models that are saved to a folder."""

@@ -1,0 +1,142 @@
+"""Classify clips with a saved model: encoders with linear layers, and calibrated probabilities."""
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+import torch
+
+from mmskelssl.engine.plugins import import_plugins
+from mmskelssl.errors import UserError
+from mmskelssl.inference.change import check_fps
+from mmskelssl.inference.clips import ClipSet, clips_in_memory
+from mmskelssl.inference.extractor import FeatureExtractor
+from mmskelssl.inference.saved import Member, find_folder, push_folder, read_folder, write_folder
+
+UNKNOWN = 'unknown'
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for N clips.
+
+    Args:
+        ids: N names.
+        classes: K class names.
+        probabilities: (N, K) float32. Rows sum to 1.
+        threshold: Clips whose highest probability is lower are unknown.
+    """
+    ids: list[str]
+    classes: list[str]
+    probabilities: np.ndarray
+    threshold: float = 0.
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def unknown(self) -> np.ndarray:
+        """(N,) bool: clips that show none of the classes, as far as the model can tell."""
+        return self.probabilities.max(1) < self.threshold
+
+    @property
+    def names(self) -> list[str]:
+        """The most probable class of each clip, or ``unknown``."""
+        return [UNKNOWN if unknown else self.classes[best]
+                for unknown, best in zip(self.unknown, self.probabilities.argmax(1), strict=True)]
+
+    def top(self, count: int) -> list[list[tuple[str, float]]]:
+        """Return the ``count`` most probable classes of each clip with their probabilities, the best first."""
+        order = np.argsort(-self.probabilities, axis=1, kind='stable')[:, :count]
+        return [[(self.classes[i], float(row[i])) for i in best]
+                for row, best in zip(self.probabilities, order, strict=True)]
+
+
+class SkeletonClassifier:
+    """A fitted classifier, as written by ``mmskelssl fit``.
+
+        classifier = SkeletonClassifier.from_pretrained('models/mine')
+        predictions = classifier([clip, another])
+        predictions.names, predictions.probabilities
+
+    Args:
+        name: Name for messages.
+        config: Content of its ``config.json`` without the members: ``classes``, ``weights``, ``temperature``,
+            ``threshold`` and ``fps``.
+        members: Its networks, each a :class:`~mmskelssl.models.SkeletonClassifier`.
+        device: Device, such as ``cuda``. By default, the GPU if there is one.
+        batch_size: Number of clips to encode at once.
+
+    Attributes:
+        classes: K class names.
+        fps: Frames per second of the training clips, or None if unknown.
+        layout: Skeleton layout of the clips.
+        channels: Number of coordinates of a joint, C.
+        temperature: Divides the weighted sum of the members' scores before the softmax.
+        threshold: Clips whose highest probability is lower are unknown.
+    """
+
+    def __init__(self, name: str, config: dict, members: Sequence[Member],
+                 device: str | torch.device | None = None, batch_size: int = 256):
+        self.config, self.members = {**config, 'members': None}, list(members)
+        self.classes, self.temperature = list(config['classes']), float(config['temperature'])
+        self.threshold, self.weights = float(config['threshold']), [float(weight) for weight in config['weights']]
+        self.fps: float | None = config.get('fps')
+        self.networks = [FeatureExtractor._of(name, member.model, member.info, device, batch_size, self.fps)
+                         for member in self.members]
+        first = self.networks[0]
+        self.layout, self.channels = first.layout, first.channels
+        for network in self.networks:
+            if (network.layout, network.channels) != (self.layout, self.channels):
+                raise UserError(f'{name}: its members take clips of different layouts')
+
+    @classmethod
+    def from_pretrained(cls, source: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
+                        imports: Sequence[str] = (), revision: str | None = None) -> 'SkeletonClassifier':
+        """Load a saved classifier. Arguments are those of :meth:`FeatureExtractor.from_pretrained`."""
+        import_plugins(imports)
+        config, members = read_folder(find_folder(source, revision), 'classifier')
+        return cls(os.fspath(source), config, members, device, batch_size)
+
+    def __call__(self, clips, fps: float | None = None, convert: bool = False) -> Predictions:
+        """Classify clips. Arguments are those of :meth:`FeatureExtractor.__call__`."""
+        if not isinstance(clips, ClipSet):
+            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'))
+        return Predictions(list(clips.ids), self.classes, probabilities(self.scores(clips, convert), self.temperature),
+                           self.threshold)
+
+    def scores(self, clips: ClipSet, convert: bool = False) -> np.ndarray:
+        """Return the scores (N, K) of clips before calibration: the weighted sum of the members' logits."""
+        total = np.zeros((len(clips), len(self.classes)))
+        for network, weight in zip(self.networks, self.weights, strict=True):
+            feats = network.of_clips(clips, convert).feats.astype(np.float64)
+            layer = network.model.head
+            total += weight * (feats @ layer.weight.detach().cpu().double().numpy().T
+                               + layer.bias.detach().cpu().double().numpy())
+        return total
+
+    def save_pretrained(self, folder: str | PathLike, card: str = '', half: bool = False,
+                        overwrite: bool = False) -> None:
+        """Save the classifier to a folder with ``config.json``, ``model.safetensors`` and ``README.md``.
+
+        Args:
+            folder: Folder to create.
+            card: Text of ``README.md``.
+            half: Store the weights as float16, in half the space.
+            overwrite: Replace a saved model.
+        """
+        about = {key: value for key, value in self.config.items()
+                 if key not in ('format', 'version', 'kind', 'written_by', 'members')}
+        write_folder(folder, 'classifier', self.members, card, half, overwrite, **about)
+
+    def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None, **options) -> str:
+        """Save the classifier and upload it, see :meth:`FeatureExtractor.push_to_hub`."""
+        return push_folder(lambda folder: self.save_pretrained(folder, **options), repo_id, private, token)
+
+
+def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the softmax of scores (N, K), divided by the temperature, as float32."""
+    scaled = scores.astype(np.float64) / temperature
+    scaled = np.exp(scaled - scaled.max(1, keepdims=True))
+    return (scaled / scaled.sum(1, keepdims=True)).astype(np.float32)

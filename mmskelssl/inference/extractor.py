@@ -1,0 +1,176 @@
+"""Extract features with a pre-trained encoder."""
+import os
+from collections.abc import Mapping, Sequence
+from os import PathLike
+
+import numpy as np
+import torch
+
+from mmskelssl.datasets.skeleton_dataset import about_data
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.engine.plugins import import_plugins
+from mmskelssl.engine.rebuild import build_dataset, build_pipeline
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.features import Features, extract_features
+from mmskelssl.inference.card import encoder_card
+from mmskelssl.inference.change import change_for, check_fps
+from mmskelssl.inference.clips import ClipSet, PreparedClips, clips_in_memory
+from mmskelssl.inference.encoder import build_encoder, coordinates, move_to
+from mmskelssl.inference.saved import find_folder, member_of, push_folder, read_folder, write_folder
+from mmskelssl.layouts import get_layout
+from mmskelssl.models.base import SkeletonEncoder
+
+
+class FeatureExtractor:
+    """The frozen encoder of a checkpoint, with the preprocessing of its training.
+
+    Clips must have the joints, axes and units of the store that the encoder was trained on. The features are the same
+    as those evaluated by tools/evaluate.py.
+
+    Args:
+        checkpoint: Checkpoint that contains its model config, such as those of tools/train.py.
+        device: Device, such as ``cuda``. By default, the GPU if there is one.
+        batch_size: Number of clips to encode at once. It affects only memory and speed.
+        imports: Plug-ins to import first: modules, or paths of packages and files.
+        like: A config, or the name of a shipped one, whose preprocessing the clips get. It is for checkpoints that do
+            not describe their own, such as converted official weights.
+        fps: Frames per second of the clips that the encoder was trained on, if the checkpoint does not say it.
+
+    Attributes:
+        model: The whole model. Its ``backbone`` is the encoder.
+        info: Description of the model and its preprocessing.
+        layout: Skeleton layout of the clips.
+        channels: Number of coordinates of a joint, C.
+        fps: Frames per second of the training clips, or None if unknown.
+        store: Folder of the training store, or None if unknown.
+    """
+
+    def __init__(self, checkpoint: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
+                 imports: Sequence[str] = (), like: str | PathLike | None = None, fps: float | None = None):
+        import_plugins(imports)
+        _check_batch_size(batch_size)
+        model, info = build_encoder(checkpoint, like)
+        if info.get('dataset') is None:
+            raise UserError(f'{os.fspath(checkpoint)}: does not say how its clips were preprocessed; use a checkpoint '
+                            'written by tools/train.py, or name a config with like=...')
+        self._set(os.fspath(checkpoint), model, info, device, batch_size, fps)
+
+    @classmethod
+    def from_pretrained(cls, source: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
+                        imports: Sequence[str] = (), revision: str | None = None) -> 'FeatureExtractor':
+        """Load a saved encoder.
+
+        Args:
+            source: A folder, ``zoo/NAME``, or a repository on the Hugging Face hub
+                (:func:`~mmskelssl.inference.saved.find_folder`).
+            device, batch_size, imports: As for the class.
+            revision: Branch, tag or commit on the hub.
+        """
+        import_plugins(imports)
+        _check_batch_size(batch_size)
+        config, (member,) = read_folder(find_folder(source, revision), 'encoder')
+        return cls._of(os.fspath(source), member.model, member.info, device, batch_size, config['fps'])
+
+    @classmethod
+    def _of(cls, name: str, model: SkeletonEncoder, info: dict, device=None, batch_size: int = 256,
+            fps: float | None = None) -> 'FeatureExtractor':
+        made = cls.__new__(cls)
+        made._set(name, model, info, device, batch_size, fps)
+        return made
+
+    def _set(self, name: str, model: SkeletonEncoder, info: dict, device, batch_size: int, fps) -> None:
+        self.checkpoint, self.batch_size, self.info = name, batch_size, info
+        about = about_data(info['dataset'])
+        self.store = info['dataset'].get('store')
+        self.layout = get_layout(about['layout'])
+        self.channels = coordinates(model, name)
+        self.fps = check_fps(fps or about.get('fps'), f'{name}: fps')
+        self._transform = build_pipeline(info['dataset']['pipeline'], name)
+        self.model = move_to(model, device)
+
+    def __call__(self, clips, fps: float | None = None, convert: bool = False) -> np.ndarray:
+        """Extract the features of clips, (N, D) float32, in the order of the clips.
+
+        Args:
+            clips: A list of arrays (T, V, C) or (M, T, V, C) with any number of frames and persons, or one array
+                (N, T, V, C) or (N, M, T, V, C). Frames in which a person is absent are all zeros.
+                Or a :class:`~mmskelssl.inference.clips.ClipSet`.
+            fps: Frames per second of the clips, which are resampled if the encoder was trained on another rate. By
+                default, the clips have the rate of the encoder.
+            convert: Convert the clips of a ClipSet of another layout.
+
+        Raises:
+            UserError: If there are no clips, or a clip is empty, has another layout or number of coordinates, is not
+                finite or shows no body. The message contains the name of the clip.
+        """
+        if not isinstance(clips, ClipSet):
+            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'))
+        return self.of_clips(clips, convert).feats
+
+    def of_clips(self, clips: ClipSet, convert: bool = False) -> Features:
+        """Extract features, labels and ids of clips, see :meth:`prepared`."""
+        return extract_features(self.model, self.prepared(clips, convert), self.batch_size)
+
+    def prepared(self, clips: ClipSet, convert: bool = False) -> PreparedClips:
+        """Return clips as a data set of prepared clips, resampled and converted where necessary."""
+        change = change_for(clips, self.layout, self.channels, self.fps, self.checkpoint, convert)
+        return PreparedClips(clips, self._transform, self.layout, change)
+
+    def of_store(self, store: str | PathLike | None = None, split: str = 'all') -> Features:
+        """Extract features, labels and ids of the clips of a store, preprocessed as described in the checkpoint.
+
+        Args:
+            store: Folder of the store. By default, the store that the encoder was trained on.
+            split: Name of a split, or ``all``.
+        """
+        dataset = self.dataset(store, split)
+        return extract_features(self.model, dataset, self.batch_size)
+
+    def dataset(self, store: str | PathLike | None = None, split: str = 'all'):
+        """Return the data set of a split of a store, with the preprocessing of the encoder.
+
+        Raises:
+            UserError: If no store is known, or it has another layout or number of coordinates.
+        """
+        if not (store or self.store):
+            raise UserError(f'{self.checkpoint}: does not name its data; give the folder of a store')
+        source = SkeletonStore(store or self.store)
+        if (source.layout, source.channels) != (self.layout, self.channels):
+            raise UserError(f'{source.path} has layout {source.layout.name!r} with {source.channels} coordinates per '
+                            f'joint, but {self.checkpoint} was trained on {self.layout.name!r} with {self.channels}; '
+                            'choose another store')
+        return build_dataset({**self.info['dataset'], 'store': source.path}, split, self.checkpoint)
+
+    def save_pretrained(self, folder: str | PathLike, half: bool = False, overwrite: bool = False,
+                        data_licence: str | None = None, results: Sequence[Mapping] = ()) -> None:
+        """Save the encoder, without the parts that only pre-training needs, to a folder.
+
+        Args:
+            folder: Folder to create, with ``config.json``, ``model.safetensors`` and ``README.md``.
+            half: Store the weights as float16, in half the space.
+            overwrite: Replace a saved model.
+            data_licence: Licence of the training data, for the card.
+            results: Rows of a results.json about this encoder, for the card.
+        """
+        member = member_of(self.model, self.info)
+        card = encoder_card(member.info, self.fps, data_licence, results, half)
+        write_folder(folder, 'encoder', [member], card, half, overwrite, fps=self.fps)
+
+    def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None, **options) -> str:
+        """Save the encoder and upload it to the Hugging Face hub, which needs the package huggingface_hub.
+
+        Args:
+            repo_id: ``OWNER/NAME`` of the repository, which is created if necessary.
+            private: Whether a new repository is private.
+            token: Token of the hub. By default, that of ``huggingface-cli login``.
+            **options: Arguments of :meth:`save_pretrained`.
+
+        Returns:
+            The address of the upload.
+        """
+        return push_folder(lambda folder: self.save_pretrained(folder, **options), repo_id, private, token)
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if type(batch_size) is not int:
+        raise UserError(f'batch size {batch_size!r}: it must be a whole number')
