@@ -1,9 +1,9 @@
 """Mix each clip of a batch with a partner, by body parts, on a coarse grid of time cells.
 
-Source: the three kinds of ActCLR (docs/methods.md 1.3) and SkeAttnCLR's part swap, which is CutMix only (2.1). The
-whole batch shares one plan. The partner of clip i is clip (i + shift) mod N.
+Source: the three kinds of ActCLR (docs/methods.md 1.3) and SkeAttnCLR's part swap, which is CutMix by default (2.1).
+The whole batch shares one plan. The partner of clip i is clip (i + shift) mod N.
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class MixPlan:
         length: Number of time cells.
         cell: Number of frames per cell.
         lam: Weight of the partner (mixup only).
+        single_joints: Indices of joints, used in addition to those of the parts.
     """
     shift: int
     kind: str
@@ -37,6 +38,7 @@ class MixPlan:
     length: int
     cell: int = 4
     lam: float = 1.0
+    single_joints: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -44,14 +46,15 @@ class MixPlan:
 
     def joints(self, layout: SkeletonLayout) -> Tensor:
         """Return a bool mask (V,) of the joints of the chosen parts."""
-        if not layout.parts:
+        if self.parts and not layout.parts:
             raise UserError(f'mixing needs body parts, but layout {layout.name} has none: add `parts` to it')
-        if max(self.parts, default=0) >= len(layout.parts):
+        if max(self.parts, default=-1) >= len(layout.parts):
             raise UserError(f'mixing plan: part {max(self.parts)}, but layout {layout.name} has {len(layout.parts)}')
         chosen = torch.zeros(layout.num_joints, dtype=torch.bool)
         parts = list(layout.parts.values())
         for part in self.parts:
             chosen[list(parts[part])] = True
+        chosen[list(self.single_joints)] = True
         return chosen
 
     def masks(self, frames: int, layout: SkeletonLayout, device=None, dtype=torch.float32) -> tuple[Tensor, Tensor]:
@@ -132,9 +135,12 @@ def mix(x: Tensor, plan: MixPlan, layout: SkeletonLayout) -> Tensor:
     return torch.cat((x[:, :, :first], pasted, x[:, :, last:]), dim=2)
 
 
+FILLS = ('partner', 'zeros', 'noise')
+
+
 @BATCH_AUGMENTS.register_module()
 class SwapParts(BatchAugment):
-    """Paste body parts of another clip of the batch for a span of time: CutMix (SkeAttnCLR, docs/methods.md 2.1).
+    """Replace body parts for a span of time, by default with those of another clip: CutMix (docs/methods.md 2.1).
 
     This is the only augmentation that combines clips of a batch. The parts, the span and the distance to the partner
     are drawn once per batch.
@@ -143,18 +149,48 @@ class SwapParts(BatchAugment):
         parts: Minimum and maximum number of body parts.
         cells: Minimum and maximum number of time cells.
         cell: Number of frames per cell.
+        fill: What replaces the parts. ``partner`` pastes those of another clip. For ablation, ``zeros`` sets them to 0,
+            and ``noise`` draws each coordinate from a normal distribution with the mean and the standard deviation
+            that this coordinate has in the person's clip.
+        joints: For ablation, the minimum and maximum number of joints that are replaced instead of body parts. The
+            released code uses 10 to 15 of 25. Limited by the layout.
     """
     needs_layout = True
 
     def __init__(self, parts: tuple[int, int] = (3, 4), cells: tuple[int, int] = (4, 7), cell: int = 4,
-                 p: float = 1.0, layout=None):
+                 fill: str = 'partner', joints: tuple[int, int] | None = None, p: float = 1.0, layout=None):
         super().__init__(p, layout)
+        for name, value in (('parts', parts), ('cells', cells), ('joints', joints)):
+            if value is not None and (len(value) != 2 or not 1 <= value[0] <= value[1]):
+                raise UserError(f'SwapParts: {name} is {value!r}; it must be a minimum and a maximum of at least 1')
+        if fill not in FILLS:
+            raise UserError(f'SwapParts: fill is {fill!r}: choose one of {", ".join(FILLS)}')
         self.parts, self.cells, self.cell = tuple(parts), tuple(cells), cell
+        self.fill, self.joints = fill, None if joints is None else tuple(joints)
 
     def draw(self, x, generator):
-        """Draw ``plan``, a :class:`MixPlan`."""
-        return dict(plan=draw_mix(len(x), x.shape[2], len(self.layout.parts), generator, self.parts, self.cells,
-                                  self.cell, 'cutmix'))
+        """Draw ``plan``, a :class:`MixPlan`, and ``noise``, standard normal for each coordinate, if it is needed."""
+        parts = len(self.layout.parts) if self.joints is None else 1
+        plan = draw_mix(len(x), x.shape[2], parts, generator, self.parts, self.cells, self.cell, 'cutmix')
+        if self.joints is not None:
+            low, high = self.joints
+            count, *order = torch.rand(1 + x.shape[3], generator=generator, device=x.device,
+                                       dtype=torch.float64).tolist()
+            count = min(low + int(count * (high - low + 1)), x.shape[3])
+            chosen = sorted(range(x.shape[3]), key=order.__getitem__)[:count]
+            plan = replace(plan, parts=(), single_joints=tuple(sorted(chosen)))
+        noise = None
+        if self.fill == 'noise':
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return dict(plan=plan, noise=noise)
 
-    def apply(self, x, plan):
-        return mix(x, plan, self.layout)
+    def apply(self, x, plan, noise=None):
+        if self.fill == 'partner':
+            return mix(x, plan, self.layout)
+        frames = torch.arange(x.shape[2], device=x.device)
+        frames = (frames >= plan.start * plan.cell) & (frames < (plan.start + plan.length) * plan.cell)
+        region = (frames[:, None] & plan.joints(self.layout).to(x.device)).unsqueeze(2)
+        if noise is None:
+            return x.masked_fill(region, 0.)
+        std, mean = torch.std_mean(x, (2, 3), correction=0, keepdim=True)
+        return torch.where(region, mean + std * noise, x)

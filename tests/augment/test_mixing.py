@@ -145,3 +145,60 @@ def test_wrong_joints_or_kind():
         mix(clips(2, 3, 16, 20, 1), PLANS[0], get_layout('ntu25'))
     with pytest.raises(UserError, match="unknown kind of mixing 'cutout'"):
         MixPlan(1, 'cutout', (0,), 0, 1)
+
+
+@pytest.mark.parametrize('fill', ['partner', 'zeros', 'noise'])
+@pytest.mark.parametrize('joints', [None, (10, 15)])
+def test_fills_of_the_swap(fill, joints):
+    """Inside the region the clip is replaced; outside nothing changes. Counts and positions follow the options."""
+    layout, swap = get_layout('ntu25'), SwapParts(fill=fill, joints=joints, cells=(4, 7), layout='ntu25')
+    x = torch.rand(5, 3, 64, 25, 2, generator=generator(1)) * 3 + 1
+    x[3, ..., 1] = 0  # an absent person
+    before, source, counts = x.clone(), generator(2), set()
+    for _ in range(40):
+        params = swap.draw(x, source)
+        made, plan = swap.apply(x, **params), params['plan']
+        chosen = {j for part in plan.parts for j in list(layout.parts.values())[part]} | set(plan.single_joints)
+        counts.add(len(plan.parts) if joints is None else len(chosen))
+        region = torch.zeros(64, 25, dtype=torch.bool)
+        region[plan.start * 4:(plan.start + plan.length) * 4, list(chosen)] = True
+        changed = made[:, :, region]
+        assert torch.equal(made[:, :, ~region], x[:, :, ~region])
+        if fill == 'partner':
+            assert torch.equal(changed, x.roll(-plan.shift, 0)[:, :, region])
+        elif fill == 'zeros':
+            assert not changed.any()
+        else:
+            assert not (changed == x[:, :, region]).flatten(0, 1)[:9].any() and not changed[3, ..., 1].any()
+            for clip, drawn, other in zip(x[:3], changed[:3], changed[1:4], strict=True):
+                for c in range(3):
+                    assert abs(drawn[c, :, 0].mean() - clip[c, ..., 0].mean()) < .25
+                    assert abs(drawn[c, :, 0].std() - clip[c, ..., 0].std()) < .2
+                    assert not torch.equal(drawn[c], other[c])
+    assert torch.equal(x, before)
+    assert counts == ({3, 4} if joints is None else set(range(10, 16)))
+
+
+def test_random_joints_are_chosen_equally_often():
+    swap, source = SwapParts(joints=(10, 15), layout='ntu25'), generator(3)
+    x, count = torch.zeros(3, 3, 64, 25, 1), torch.zeros(25)
+    for _ in range(2000):
+        count[list(swap.draw(x, source)['plan'].single_joints)] += 1
+    torch.testing.assert_close(count / 2000, torch.full((25,), .5), atol=.05, rtol=0)
+
+
+def test_random_joints_need_no_body_parts():
+    bare = get_layout(dict(name='bare', joints=['a', 'b', 'c'], parents=[0, 0, 1], hip=0, shoulders=(1, 2)))
+    swap = SwapParts(joints=(10, 15), layout=bare)
+    assert swap.draw(torch.zeros(3, 3, 8, 3, 1), generator())['plan'].single_joints == (0, 1, 2)
+    with pytest.raises(UserError, match='mixing needs body parts'):
+        SwapParts(layout=bare).draw(torch.zeros(3, 3, 8, 3, 1), generator())
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(fill='ones'), "fill is 'ones': choose one of partner, zeros, noise"),
+    (dict(parts=(4, 3)), r'parts is \(4, 3\); it must be a minimum and a maximum'),
+    (dict(cells=(0, 3)), r'cells is \(0, 3\)'), (dict(joints=(10,)), r'joints is \(10,\)')])
+def test_mistakes_in_the_swap_are_named(options, message):
+    with pytest.raises(UserError, match=f'SwapParts: {message}'):
+        SwapParts(**options)

@@ -191,7 +191,7 @@ def test_what_is_built_of_skeattnclr():
     assert (model.backbone.absent, model.key_encoder.final_momentum) == ('encode', 1.0)
     assert model.queue.keys.shape == (32768, 128)
     assert effective(made) == dict(query=WEAK, key=WEAK, mixed=[
-        ('SwapParts', dict(p=1, parts=(3, 4), cells=(4, 7), cell=4))])
+        ('SwapParts', dict(p=1, parts=(3, 4), cells=(4, 7), cell=4, fill='partner', joints=None))])
     assert made.origin == dict(mixed='query')
 
 

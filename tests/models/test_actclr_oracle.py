@@ -226,10 +226,9 @@ def blended(mask, inside, outside):
     return torch.from_numpy(out)
 
 
-@pytest.mark.parametrize('late', [False, True])
-@pytest.mark.parametrize('weight', [0., .7])
-def test_the_whole_step(monkeypatch, late, weight):
-    model, layout, topk = build(topk=5, contrast_weight=weight, temperature=.3, late_epoch=3), get_layout('ntu25'), 5
+def injected(monkeypatch, late=False, **options):
+    """A model whose masks, keys and embeddings are given, and everything that it is given or sees."""
+    model = build(topk=5, temperature=.3, late_epoch=3, **options)
     views = {name: rand(N, 3, FRAMES, V, M, seed=i) - .5 for i, name in enumerate(('normal', 'strong', 'weak', 'key'))}
     masks = dict(zip(('normal', 'weak'), rand(2, N, M, CELLS, V, seed=9), strict=True))
     embeddings, key, queue = unit(3, N, E, seed=4).requires_grad_(), unit(N, E, seed=5), unit(K, E, seed=6)
@@ -260,6 +259,14 @@ def test_the_whole_step(monkeypatch, late, weight):
     monkeypatch.setattr(model.key_encoder, 'update', lambda progress: None)
     monkeypatch.setattr(actclr, 'draw_mix', draw_mix)
     monkeypatch.setattr(actclr, 'draw_shift', lambda n, share: 2)
+    return model, views, masks, embeddings, key, queue, seen, drawn
+
+
+@pytest.mark.parametrize('late', [False, True])
+@pytest.mark.parametrize('weight', [0., .7])
+def test_the_whole_step(monkeypatch, late, weight):
+    model, views, masks, embeddings, key, queue, seen, drawn = injected(monkeypatch, late, contrast_weight=weight)
+    layout, topk = get_layout('ntu25'), 5
     before = {name: view.clone() for name, view in views.items()}
     losses = model.loss(views, {})
 
@@ -286,3 +293,63 @@ def test_the_whole_step(monkeypatch, late, weight):
     sum(losses[name] for name in names).backward()  # the queue has changed in the meantime
     assert (embeddings.grad.abs().sum(2) > 0).all()
     torch.testing.assert_close(model.queue.keys, torch.cat([key, queue[N:]]))  # the clip's own key, not the mixed one
+
+
+def overwritten(weak, shift, layout):
+    """The released transfer of the joint stream: joint by joint from the root, in the memory of the clip itself."""
+    original, bones = weak.clone(), torch.zeros_like(weak)
+    for joint, parent in layout.bones:
+        bones[:, :, :, joint] = original[:, :, :, joint] - original[:, :, :, parent]
+    parents = dict(layout.bones)
+    for joint in sorted(parents, key=lambda joint: depth(joint, parents)):
+        for i in range(N):
+            own, other = (bones[clip, :, :, joint].square().sum(0).add(1e-5).sqrt() for clip in (i, (i + shift) % N))
+            weak[i, :, :, joint] = weak[i, :, :, parents[joint]] + bones[i, :, :, joint] * other / own
+
+
+def depth(joint, parents):
+    return 1 + depth(parents[joint], parents) if joint in parents else 0
+
+
+@pytest.mark.parametrize('options, wanted', [
+    (dict(transfer_in_place=True), ('intra', 'inter', 'mixed')), (dict(motion_adaptive=False), ('all', 'all', 'mixed')),
+    (dict(branches=('inter', 'mixed')), (None, 'inter', 'mixed')),
+    (dict(branches=['mixed', 'intra']), ('intra', None, 'mixed')), (dict(branches='inter'), (None, 'inter', None)),
+    (dict(branches=('intra', 'inter'), motion_adaptive=False), ('all', 'all', None)),
+    (dict(branches=('intra',), contrast_weight=.7), ('intra', None, None))], ids=str)
+def test_variants_of_the_step(monkeypatch, options, wanted):
+    """Each variant against a statement of its inputs, targets and losses. The random draws are the same in all."""
+    model, views, masks, embeddings, key, queue, seen, drawn = injected(monkeypatch, **options)
+    before, layout = {name: view.clone() for name, view in views.items()}, get_layout('ntu25')
+    losses = model.loss(views, {})
+    assert len(drawn) == 2 and all(torch.equal(views[name], before[name]) for name in views)
+
+    styled, plain = views['weak'].clone(), views['weak'].clone()
+    overwritten(styled, 2, layout)
+    if 'transfer_in_place' in options:
+        plain = styled
+    mixed = mix(styled, PLANS[0], layout)
+    inputs = dict(intra=blended(masks['normal'], views['normal'], views['strong']),
+                  inter=blended(masks['weak'], styled, mixed), mixed=mix(plain, PLANS[1], layout))
+    targets = dict(intra=key, inter=key, mixed=mixed_keys(key, masks['weak'], PLANS[1], layout))
+    expected = {}
+    for name, how in zip(('intra', 'inter', 'mixed'), wanted, strict=True):
+        if how:
+            clip = dict(intra=views['strong'], inter=mixed)[name] if how == 'all' else inputs[name]
+            torch.testing.assert_close(seen[len(expected)], clip, rtol=1e-9, atol=1e-9)
+            rows = embeddings[len(expected)].detach()
+            expected[f'loss_{name}'] = sum(kl_to_queue(rows[i], targets[name][i], queue, 5) for i in range(N)) / N
+    if 'contrast_weight' in options:
+        rows = embeddings[0].detach()
+        expected['loss_contrast'] = .7 * sum(cross_entropy_to_key(rows[i], key[i], queue, .3) for i in range(N)) / N
+    assert len(seen) == len([how for how in wanted if how])
+    assert {name: loss.item() for name, loss in losses.items() if 'loss' in name} == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize('options', [dict(mask='zeros'), dict(semantic_pooling=False)], ids=str)
+def test_without_an_actionlet_the_key_is_the_plain_key(options):
+    """Pooling nothing would add the projector's response to zeros to every key."""
+    model, view = build(**options), rand(N, 3, FRAMES, V, M) - .4
+    for p in model.key_encoder.projector.parameters():
+        nn.init.normal_(p, std=.3)
+    assert torch.equal(model.semantic_key(view, None), model.encode_key(view))

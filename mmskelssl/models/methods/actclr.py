@@ -1,4 +1,6 @@
 """ActCLR (Lin et al., CVPR 2023): actionlet-dependent contrast on unlabelled clips."""
+from collections.abc import Sequence
+
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
@@ -7,8 +9,9 @@ from torch.nn import functional as F
 from mmskelssl.augment import blend, draw_mix, draw_shift, mix, transfer_style
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
+from mmskelssl.models.checks import check_choice, check_choices, check_integer, check_number, check_switch
 from mmskelssl.models.losses import contrast_logits, info_nce
-from mmskelssl.models.modules.actionlet import actionlet_mask
+from mmskelssl.models.modules.actionlet import actionlet_mask, random_actionlet
 from mmskelssl.ops.precision import widen
 from mmskelssl.ops.queue_kl import queue_similarity_kl
 from mmskelssl.registry import MODELS
@@ -27,77 +30,141 @@ class ActCLR(MomentumContrast):
     and no input is modified in place.
 
     Args:
-        mask: ``actionlet``, or for ablation ``ones`` (everything is the actionlet) or ``zeros`` (nothing is).
+        mask: ``actionlet``, or for ablation ``ones`` (everything is the actionlet), ``zeros`` (nothing is, so the key
+            is the plain key) or ``random`` (:func:`random_actionlet`).
         threshold: ``published`` or ``relative``, see :func:`actionlet_mask`.
         anchor: ``batch`` uses the embedding of the batch's mean clip as the anchor, ``running`` its running mean.
+        motion_adaptive: Use the actionlet in the transformations of the first two branches. If False, they change the
+            whole body: the first branch sees the strong view, the second one the mixed clip.
+        semantic_pooling: Use the actionlet in the pooling of the key. If False, the key is the plain key.
+        branches: The branches to train, one or more of ``intra``, ``inter`` and ``mixed``.
+        transfer_in_place: Mix the transferred clip in the third branch, as in the released code, whose transfer for the
+            joint stream overwrites its input. If False, the third branch mixes the original clip.
         topk: Number of queue entries to compare, those nearest to the teacher's key. A shorter queue is used in full.
         temperatures: Temperatures of the student and the teacher.
         late_epoch: Epoch from which the second branch pastes smaller regions.
         contrast_weight: Weight of an InfoNCE term between the first two branches and the key. The paper has none (0).
             Its loss is also satisfied when all similarities are equal, and the embedding drifts towards that state
             with a short queue and few clips.
-        temperature, in_batch: Options of the InfoNCE term. Without that term they have no effect, and a warning is
-            logged.
+        temperature, in_batch: Options of the InfoNCE term.
         **kwargs: Arguments of :class:`MomentumContrast`.
+
+    A warning names the options that have no effect in the given combination.
     """
     view_names = ('strong', 'normal', 'weak', 'key')
 
     def __init__(self, *args, mask: str = 'actionlet', threshold: str = 'published', anchor: str = 'batch',
+                 motion_adaptive: bool = True, semantic_pooling: bool = True,
+                 branches: str | Sequence[str] = ('intra', 'inter', 'mixed'), transfer_in_place: bool = False,
                  topk: int = 8192, temperatures: tuple[float, float] = (0.1, 0.04), late_epoch: int = 200,
                  contrast_weight: float = 0., temperature: float | None = None, in_batch: bool = False, **kwargs):
-        if not contrast_weight:
-            self.report_unused('contrast_weight is 0', temperature=temperature, in_batch=in_batch or None)
         if kwargs.get('queue_size') == 0:
             raise UserError('ActCLR: queue_size=0 leaves no similarities to compare: set a queue_size')
         super().__init__(*args, temperature=0.07 if temperature is None else temperature, in_batch=in_batch, **kwargs)
-        for name, value, choices in (('mask', mask, ('actionlet', 'ones', 'zeros')),
-                                     ('anchor', anchor, ('batch', 'running'))):
-            if value not in choices:
-                raise UserError(f'ActCLR: {name} is {value!r}: choose one of {", ".join(choices)}')
-        if mask != 'actionlet':
-            self.report_unused(f'mask is {mask!r}', threshold=None if threshold == 'published' else threshold)
-        if topk < 1:
-            raise UserError(f'ActCLR: topk is {topk}: compare at least 1 queue entry')
+        check_choice('ActCLR: mask', mask, ('actionlet', 'ones', 'zeros', 'random'))
+        check_choice('ActCLR: threshold', threshold, ('published', 'relative'))
+        check_choice('ActCLR: anchor', anchor, ('batch', 'running'))
+        check_integer('ActCLR: topk', topk)
+        check_integer('ActCLR: late_epoch', late_epoch, 0)
+        check_number('ActCLR: contrast_weight', contrast_weight, 0)
+        if not isinstance(temperatures, Sequence) or isinstance(temperatures, str) or len(temperatures) != 2:
+            raise UserError(f'ActCLR: temperatures is {temperatures!r}; give that of the student and of the teacher')
+        for value in temperatures:
+            check_number('ActCLR: each of temperatures', value, above=0)
+        for name, value in (('motion_adaptive', motion_adaptive), ('semantic_pooling', semantic_pooling),
+                            ('transfer_in_place', transfer_in_place)):
+            check_switch(f'ActCLR: {name}', value)
+        self.branches = check_choices('ActCLR: branches', branches, ('intra', 'inter', 'mixed'))
         self.layout, self.stream = self.data_preprocessor.layout, self.data_preprocessor.stream
-        if mask == 'actionlet':
-            self.need_joints('an actionlet', "set mask='ones'")
-        if mask == 'actionlet' and not self.layout.parts:
-            raise UserError(f'ActCLR: layout {self.layout.name!r} has no body parts: give it `parts`')
         self.mask, self.threshold, self.anchor, self.topk = mask, threshold, anchor, topk
+        self.motion_adaptive, self.semantic_pooling = motion_adaptive, semantic_pooling
+        self.transfer_in_place = transfer_in_place and self.stream == 'joint'
         self.temperatures, self.late_epoch, self.contrast_weight = temperatures, late_epoch, contrast_weight
+        self.computes_mask = mask in ('actionlet', 'random')
+        if self.computes_mask:
+            self.need_joints('an actionlet', "set mask='ones'")
+            if not self.layout.parts:
+                raise UserError(f'ActCLR: layout {self.layout.name!r} has no body parts: give it `parts`')
+        self._report(temperature=temperature, in_batch=in_batch or None, transfer_in_place=transfer_in_place or None)
         if anchor == 'running':
             self.register_buffer('running_anchor', torch.zeros(1, self.queue.keys.shape[1]))
+
+    def _report(self, **given) -> None:
+        """Log which options have no effect. Those in ``given`` are not None if they are set."""
+        given.update(mask=None if self.mask == 'actionlet' else self.mask,
+                     threshold=None if self.threshold == 'published' else self.threshold,
+                     anchor=None if self.anchor == 'batch' else self.anchor,
+                     motion_adaptive=None if self.motion_adaptive else False,
+                     semantic_pooling=None if self.semantic_pooling else False,
+                     late_epoch=None if self.late_epoch == 200 else self.late_epoch,
+                     contrast_weight=self.contrast_weight or None)
+
+        def unused(reason: str, *names: str) -> None:
+            self.report_unused(reason, **{name: given.pop(name, None) for name in names})
+        if not {'intra', 'inter'} & set(self.branches):
+            unused('branches has neither intra nor inter', 'motion_adaptive', 'contrast_weight', 'temperature',
+                   'in_batch')
+        if not self.contrast_weight:
+            unused('contrast_weight is 0', 'temperature', 'in_batch')
+        if 'inter' not in self.branches:
+            unused('branches has no inter', 'late_epoch')
+        if 'mixed' not in self.branches:
+            unused('branches has no mixed', 'transfer_in_place')
+        elif self.stream != 'joint':
+            unused(f'the stream is {self.stream}, whose transfer does not overwrite its input', 'transfer_in_place')
+        if not (self.motion_adaptive or self.semantic_pooling or 'mixed' in self.branches):
+            unused('motion_adaptive and semantic_pooling are off and branches has no mixed', 'mask', 'threshold',
+                   'anchor')
+        if not self.computes_mask:
+            names = ('threshold', 'anchor', 'semantic_pooling', 'motion_adaptive')
+            unused(f'mask is {self.mask!r}', *names[:4 if self.mask == 'zeros' else 3])
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         normal, strong, weak, key_view = (views[name] for name in ('normal', 'strong', 'weak', 'key'))
         frames, draw = normal.shape[2], self.data_preprocessor.generator(normal.device)
-        self.key_encoder.update(self.progress.fraction)
-        anchor = self.static_anchor(key_view)
-        k = self.semantic_key(key_view, anchor)
-
-        # Branch 1, intra-instance: keep the actionlet of the normal view, take the rest from the strong view.
-        normal_mask, weak_mask = self.masks(normal, anchor), self.masks(weak, anchor)
-        adapted = blend(normal_mask.flatten(0, 1).unsqueeze(1), normal, strong)
-        # Branch 2, inter-instance: take the style of another body and regions of another clip, keep the actionlet.
         late = self.progress.epoch >= self.late_epoch
-        plan = draw_mix(len(weak), frames, len(self.layout.parts), draw,
-                        parts=(1, 2) if late else (2, 3), cells=(1, 3) if late else (3, 5))
+        # Draw everything first. The draws are then the same when a branch is off or the actionlet is random.
+        kept_plan = draw_mix(len(weak), frames, len(self.layout.parts), draw,
+                             parts=(1, 2) if late else (2, 3), cells=(1, 3) if late else (3, 5))
         lender = draw_shift(len(weak), torch.rand((), generator=draw, device=draw.device).item())
-        styled = transfer_style(weak, lender, self.stream, self.layout)
-        kept = blend(weak_mask.flatten(0, 1).unsqueeze(1), styled, mix(styled, plan, self.layout))
-        # Branch 3, inter-instance, plain: mix the target like the clip, weighted by attention.
-        plan = draw_mix(len(weak), frames, len(self.layout.parts), draw)
-        mixed, k_mixed = mix(weak, plan, self.layout), self.mix_keys(k, weak_mask, plan, frames)
+        mixed_plan = draw_mix(len(weak), frames, len(self.layout.parts), draw)
 
-        queries = [self.embed(self.backbone(view)) for view in (adapted, kept, mixed)]
-        similarity = queue_similarity_kl(queries, (k, k, k_mixed), self.queue.keys.t(), self.topk, self.temperatures)
-        losses = {f'loss_{name}': loss for name, loss in zip(('intra', 'inter', 'mixed'), similarity, strict=True)}
-        if self.contrast_weight:
+        self.key_encoder.update(self.progress.fraction)
+        intra, inter, mixed = (name in self.branches for name in ('intra', 'inter', 'mixed'))
+        uses_mask = self.motion_adaptive or self.semantic_pooling or mixed
+        anchor = self.static_anchor(key_view) if self.computes_mask and uses_mask else None
+        k = self.semantic_key(key_view, anchor)
+        normal_mask = self.masks(normal, anchor) if intra and self.motion_adaptive else None
+        weak_mask = self.masks(weak, anchor) if mixed or (inter and self.motion_adaptive) else None
+
+        clips, keys = [], []
+        if intra:  # keep the actionlet of the normal view, take the rest from the strong view
+            clips.append(self.keep(normal_mask, normal, strong))
+            keys.append(k)
+        styled = transfer_style(weak, lender, self.stream, self.layout)
+        if inter:  # take the style of another body and regions of another clip, keep the actionlet
+            clips.append(self.keep(weak_mask, styled, mix(styled, kept_plan, self.layout)))
+            keys.append(k)
+        if mixed:  # mix the target like the clip, weighted by attention
+            clips.append(mix(styled if self.transfer_in_place else weak, mixed_plan, self.layout))
+            keys.append(self.mix_keys(k, weak_mask, mixed_plan, frames))
+
+        queries = [self.embed(self.backbone(clip)) for clip in clips]
+        similarity = queue_similarity_kl(queries, keys, self.queue.keys.t(), self.topk, self.temperatures)
+        losses = {f'loss_{name}': loss for name, loss in zip(self.branches, similarity, strict=True)}
+        contrasted = queries[:intra + inter]
+        if self.contrast_weight and contrasted:
             negatives = self.queue.negatives()
-            losses['loss_contrast'] = self.contrast_weight * sum(
-                info_nce(contrast_logits(q, k, negatives, self.temperature, self.in_batch)) for q in queries[:2]) / 2
+            losses['loss_contrast'] = self.contrast_weight * sum(info_nce(contrast_logits(
+                q, k, negatives, self.temperature, self.in_batch)) for q in contrasted) / len(contrasted)
         self.queue.enqueue(k)
-        return dict(**losses, mask_mean=normal_mask.mean(), **self.monitors(queries[0], k))
+        mask = weak_mask if normal_mask is None else normal_mask
+        shown = {} if mask is None else dict(mask_mean=mask.mean())
+        return dict(**losses, **shown, **self.monitors(queries[0], keys[0]))
+
+    def keep(self, mask: Tensor | None, clip: Tensor, changed: Tensor) -> Tensor:
+        """Return the changed clip, with the original within the actionlet if the transformation is motion-adaptive."""
+        return blend(mask.flatten(0, 1).unsqueeze(1), clip, changed) if self.motion_adaptive else changed
 
     @torch.no_grad()
     def static_anchor(self, key_view: Tensor) -> Tensor:
@@ -113,21 +180,24 @@ class ActCLR(MomentumContrast):
         return anchor
 
     @torch.no_grad()
-    def mask_of(self, features: Tensor, projector, anchor: Tensor) -> Tensor:
-        """Return the actionlet (N, M, T', V) of a feature map, or the constant mask of an ablation."""
-        if self.mask != 'actionlet':
+    def mask_of(self, features: Tensor, projector, anchor: Tensor | None) -> Tensor:
+        """Return the actionlet (N, M, T', V) of a feature map, or the mask of an ablation."""
+        if not self.computes_mask:
             return self.constant_mask(features)
         pooled = self.pool(widen(features.detach()))
-        return actionlet_mask(features, projector, anchor, self.layout, self.threshold, pooled)
+        mask = actionlet_mask(features, projector, anchor, self.layout, self.threshold, pooled)
+        if self.mask == 'random':
+            mask = random_actionlet(mask, self.layout, self.data_preprocessor.generator(mask.device))
+        return mask
 
     def constant_mask(self, x: Tensor) -> Tensor:
         """Return the constant mask (N, M, T, V) of an ablation for a tensor (N, M, D, T, V)."""
         return x.new_full((*x.shape[:2], *x.shape[3:]), float(self.mask == 'ones'), dtype=torch.float32)
 
     @torch.no_grad()
-    def masks(self, view: Tensor, anchor: Tensor) -> Tensor:
+    def masks(self, view: Tensor, anchor: Tensor | None) -> Tensor:
         """Return the actionlet (N, M, ceil(T / 4), V) of a query view, computed with the query encoder."""
-        if self.mask != 'actionlet':  # the mask is constant: skip the forward pass
+        if not self.computes_mask:  # the mask is constant: skip the forward pass
             return self.constant_mask(view.permute(0, 4, 1, 2, 3)[:, :, :, ::4])
         features, cells = self.backbone(view), -(-view.shape[2] // 4)
         if features.shape[3] != cells:
@@ -141,16 +211,20 @@ class ActCLR(MomentumContrast):
 
         The anchor is the average of these clips only.
         """
-        return self.masks(clips, self.static_anchor(clips))
+        return self.masks(clips, self.static_anchor(clips) if self.computes_mask else None)
 
     @torch.no_grad()
-    def semantic_key(self, key_view: Tensor, anchor: Tensor) -> Tensor:
-        """Return keys (N, E): the mean of the whole clip's and its actionlet's embeddings, L2-normalised."""
+    def semantic_key(self, key_view: Tensor, anchor: Tensor | None) -> Tensor:
+        """Return keys (N, E): the mean of the whole clip's and its actionlet's embeddings, L2-normalised.
+
+        Without semantic pooling, or without any actionlet, the key is the whole clip's embedding.
+        """
         features = self.key_encoder.backbone(key_view)
-        mask = self.mask_of(features, self.key_encoder.projector, anchor)
-        whole, salient = (widen(self.key_encoder.projector(pooled))
-                          for pooled in (self.pool(features), self.pool(features, mask=mask)))
-        return F.normalize((whole + salient) / 2, dim=1)
+        key = widen(self.key_encoder.projector(self.pool(features)))
+        if self.semantic_pooling and self.mask != 'zeros':
+            mask = self.mask_of(features, self.key_encoder.projector, anchor)
+            key = (key + widen(self.key_encoder.projector(self.pool(features, mask=mask)))) / 2
+        return F.normalize(key, dim=1)
 
     @torch.no_grad()
     def mix_keys(self, k: Tensor, mask: Tensor, plan, frames: int) -> Tensor:

@@ -7,6 +7,7 @@ the features of the first encoder (the information fuser). Velocity is the plain
 v[t] = x[t + 1] - x[t]. The method uses no augmentation.
 """
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from mmskelssl.augment import to_stream
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast, SelfSupervisedModel
+from mmskelssl.models.checks import check_choice, check_choices, check_integer, check_number, check_switch
 from mmskelssl.models.losses import contrast_logits, distillation, info_nce, masked_reconstruction
 from mmskelssl.models.modules.decoder import SequenceDecoder
 from mmskelssl.models.modules.heads import Projector
@@ -56,10 +58,8 @@ class CRRLMotion(MomentumContrast):
     def __init__(self, *args, key_head: str = 'fixed', velocity: str = 'difference', **kwargs):
         super().__init__(*args, **kwargs)
         check_sequences(self)
-        for name, value, choices in (('key_head', key_head, ('fixed', 'momentum')),
-                                     ('velocity', velocity, ('difference', 'range'))):
-            if value not in choices:
-                raise UserError(f'CRRLMotion: {name} is {value!r}: choose one of {", ".join(choices)}')
+        check_choice('CRRLMotion: key_head', key_head, ('fixed', 'momentum'))
+        check_choice('CRRLMotion: velocity', velocity, ('difference', 'range'))
         self.velocity = velocity
         if key_head == 'fixed':
             projector = copy.deepcopy(self.projector).requires_grad_(False)
@@ -97,14 +97,18 @@ class CRRLReconstruct(SelfSupervisedModel):
 
     Args:
         decoder_layers: Number of layers of the decoder. The decoder is discarded after training.
+        directions: ``forward`` reconstructs the clip, ``backward`` the reversed clip. The paper trains both.
         **kwargs: Arguments of :class:`SelfSupervisedModel`.
     """
     view_names = ('clip',)
     variable_length = True
 
-    def __init__(self, *args, decoder_layers: int = 2, **kwargs):
+    def __init__(self, *args, decoder_layers: int = 2, directions: str | Sequence[str] = ('forward', 'backward'),
+                 **kwargs):
         super().__init__(*args, **kwargs)
         check_sequences(self)
+        self.directions = check_choices(f'{type(self).__name__}: directions', directions, ('forward', 'backward'))
+        check_integer(f'{type(self).__name__}: decoder_layers', decoder_layers)
         self.decoder = SequenceDecoder(self.backbone.out_channels, self.backbone.frame_channels, decoder_layers)
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -112,15 +116,16 @@ class CRRLReconstruct(SelfSupervisedModel):
         return self.reconstruction(clip, lengths, self.backbone(clip, lengths))
 
     def reconstruction(self, clip: Tensor, lengths: Tensor, features: Tensor) -> dict[str, Tensor]:
-        """Return the losses of both directions from the feature map (N, 1, D, T, 1)."""
+        """Return the losses of the directions from the feature map (N, 1, D, T, 1)."""
         states = features[:, 0, :, :, 0]  # (N, D, T)
         rows, last = torch.arange(len(clip), device=clip.device), lengths - 1
-        # Decode both directions in one pass.
-        ends = torch.cat([states[:, :, 0], states[rows, :, last]])
-        forward, backward = self.decoder(ends, lengths.repeat(2)).chunk(2)
-        frames = self.backbone.frames(clip)[:, :forward.shape[1]]
-        return dict(loss_forward=masked_reconstruction(forward, frames, lengths),
-                    loss_backward=masked_reconstruction(backward, reverse(frames, lengths), lengths))
+        ends = dict(forward=states[:, :, 0], backward=states[rows, :, last])
+        count = len(self.directions)  # decoded in one pass
+        decoded = self.decoder(torch.cat([ends[name] for name in self.directions]), lengths.repeat(count)).chunk(count)
+        frames = self.backbone.frames(clip)[:, :decoded[0].shape[1]]
+        targets = dict(forward=frames, backward=reverse(frames, lengths))
+        return {f'loss_{name}': masked_reconstruction(made, targets[name], lengths)
+                for name, made in zip(self.directions, decoded, strict=True)}
 
 
 @MODELS.register_module()
@@ -133,21 +138,31 @@ class CRRL(CRRLReconstruct):
         distill_weight: Weight lambda of the distillation loss. The total loss is both reconstruction losses
             + lambda * distillation.
         head: Arguments of the projector that predicts the teacher's feature. It is discarded after training.
+        fusion: ``head`` compares the projector's prediction with the teacher's feature, as published. ``direct``
+            compares the student's feature itself and has no projector.
         teacher_dropout: Keep the teacher's dropout active, as in the released code, which never calls ``eval()``.
         **kwargs: Arguments of :class:`CRRLReconstruct`.
     """
     needs = ('teacher.',)  # weights that an earlier stage must provide
 
-    def __init__(self, *args, distill_weight: float = 0.1, head: dict | None = None, teacher_dropout: bool = False,
-                 **kwargs):
+    def __init__(self, *args, distill_weight: float = 0.1, head: dict | None = None, fusion: str = 'head',
+                 teacher_dropout: bool = False, **kwargs):
         super().__init__(*args, **kwargs)
+        check_number('CRRL: distill_weight', distill_weight, 0, instead='; 0 is CRRLReconstruct')
+        check_choice('CRRL: fusion', fusion, ('head', 'direct'))
+        check_switch('CRRL: teacher_dropout', teacher_dropout)
         self.distill_weight, self.teacher_dropout = distill_weight, teacher_dropout
         self.teacher = copy.deepcopy(self.backbone).requires_grad_(False)
-        head = {'hidden_channels': 512, 'out_channels': self.feat_channels, **(head or {})}
-        if head['out_channels'] != self.feat_channels:
-            raise UserError(f'CRRL: head.out_channels is {head["out_channels"]}, but the teacher has '
-                            f'{self.feat_channels}-dimensional features: set it to {self.feat_channels}, or omit it')
-        self.head = Projector(self.feat_channels, **head)
+        if fusion == 'direct':
+            self.report_unused("fusion is 'direct'", head=head)
+            self.head: nn.Module = nn.Identity()
+        else:
+            head = {'hidden_channels': 512, 'out_channels': self.feat_channels, **(head or {})}
+            if head['out_channels'] != self.feat_channels:
+                raise UserError(f'CRRL: head.out_channels is {head["out_channels"]}, but the teacher has '
+                                f'{self.feat_channels}-dimensional features: set it to {self.feat_channels}, or omit '
+                                'it')
+            self.head = Projector(self.feat_channels, **head)
         self.train()  # a new module starts in training mode; this call sets the teacher's mode as well
 
     def train(self, mode: bool = True) -> nn.Module:

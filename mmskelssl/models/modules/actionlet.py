@@ -66,3 +66,32 @@ def pool_parts(x: Tensor, layout: SkeletonLayout) -> Tensor:
         part = torch.tensor(joints, device=x.device)
         pooling[part[:, None], part] = 1 / len(part)
     return x @ pooling
+
+
+def random_actionlet(mask: Tensor, layout: SkeletonLayout, generator: torch.Generator) -> Tensor:
+    """Move each person's actionlet to a random place: the control of an ablation.
+
+    The body parts exchange their values by a random permutation, and the frames are shifted cyclically by a random
+    number of cells. Every person keeps the number of part-frame cells and their values, and a part that was covered
+    for some time remains covered for as long. Only the position is random. The number of covered joints may change
+    slightly, because parts differ in size.
+
+    Args:
+        mask: (N, M, T', V), as returned by :func:`actionlet_mask`.
+        layout: Skeleton layout with body parts.
+        generator: Source of the random numbers.
+
+    Returns:
+        (N, M, T', V).
+    """
+    n, m, t, v = mask.shape
+    parts = list(layout.parts.values())
+    order = torch.rand(n, m, 1, len(parts), generator=generator, device=mask.device).argsort(3).expand(-1, -1, t, -1)
+    start = torch.randint(t, (n, m, 1), generator=generator, device=mask.device)
+    cells = (start + torch.arange(t, device=mask.device)) % t
+    by_part = mask[..., [joints[0] for joints in parts]].gather(3, order)
+    by_part = by_part.gather(2, cells.unsqueeze(3).expand(-1, -1, -1, len(parts)))
+    members = mask.new_zeros(len(parts), v)
+    for part, joints in zip(members, parts, strict=True):
+        part[list(joints)] = 1
+    return by_part @ members
