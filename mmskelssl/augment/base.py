@@ -45,12 +45,16 @@ class BatchAugment:
     Subclasses implement :meth:`draw`, which draws the parameters of each sample, and :meth:`apply`, which is
     deterministic so that tests can inject parameters. Neither modifies its input.
 
+    Clips may have the scores of their joints as last channels. Augmentations change coordinates, so the scores stay as
+    they are. Subclasses that move frames or joints set ``moves``, so that each score stays with its joint.
+
     Args:
         p: Probability of changing a sample.
         layout: Name, dict or :class:`SkeletonLayout`. If it is not given, :meth:`bind` sets the model's layout.
     """
 
     needs_layout = False
+    moves = False
 
     def __init__(self, p: float = 1.0, layout=None):
         if not 0 <= p <= 1:
@@ -74,7 +78,25 @@ class BatchAugment:
         """Apply the augmentation with the given parameters to all samples."""
         raise NotImplementedError
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def apply_scores(self, scores: Tensor, **params: Tensor) -> Tensor:
+        """Return the scores (N, S, T, V, M) that belong to the result of :meth:`apply`."""
+        return self.apply(scores, **params) if self.moves else scores
+
+    def _apply(self, x: Tensor, generator: torch.Generator, scores: int) -> Tensor:
+        if not scores:
+            return self.apply(x, **self.draw(x, generator))
+        coordinates, last = x.split([x.shape[1] - scores, scores], 1)
+        params = self.draw(coordinates, generator)
+        return torch.cat([self.apply(coordinates, **params), self.apply_scores(last, **params)], 1)
+
+    def __call__(self, x: Tensor, generator: torch.Generator, scores: int = 0) -> Tensor:
+        """Augment a batch of clips.
+
+        Args:
+            x: (N, C, T, V, M).
+            generator: Random generator.
+            scores: Number of the last channels that are scores. The draws do not depend on it.
+        """
         if x.ndim != 5:
             raise UserError(f'{type(self).__name__} takes clips (N, C, T, V, M), got shape {tuple(x.shape)}')
         if self.needs_layout and self.layout is None:
@@ -83,15 +105,15 @@ class BatchAugment:
             if self.p == 0 or not x.numel():
                 return x
             if self.p == 1:
-                return self.apply(x, **self.draw(x, generator))
+                return self._apply(x, generator, scores)
             chosen = torch.rand(len(x), generator=generator, device=x.device) < self.p
             if x.is_cuda:  # selecting rows would synchronise with the device
-                return torch.where(chosen.view(-1, 1, 1, 1, 1), self.apply(x, **self.draw(x, generator)), x)
+                return torch.where(chosen.view(-1, 1, 1, 1, 1), self._apply(x, generator, scores), x)
             rows = chosen.nonzero().squeeze(1)
             if not len(rows):
                 return x
             part = x.index_select(0, rows)  # takes half as long as indexing
-            return x.index_copy(0, rows, self.apply(part, **self.draw(part, generator)))
+            return x.index_copy(0, rows, self._apply(part, generator, scores))
 
     def __repr__(self) -> str:
         settings = ', '.join(f'{key}={value!r}' for key, value in vars(self).items() if key != 'layout')

@@ -156,6 +156,7 @@ class SwapParts(BatchAugment):
             released code uses 10 to 15 of 25. Limited by the layout.
     """
     needs_layout = True
+    moves = True
 
     def __init__(self, parts: tuple[int, int] = (3, 4), cells: tuple[int, int] = (4, 7), cell: int = 4,
                  fill: str = 'partner', joints: tuple[int, int] | None = None, p: float = 1.0, layout=None):

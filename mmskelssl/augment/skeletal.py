@@ -9,7 +9,7 @@ from mmskelssl.registry import BATCH_AUGMENTS
 
 @BATCH_AUGMENTS.register_module()
 class SpatialFlip(BatchAugment):
-    """Swap left and right joints.
+    """Swap left and right joints, and their scores.
 
     Args:
         mirror: Also negate x, which makes it a reflection. The published version only swaps the joints
@@ -37,6 +37,9 @@ class SpatialFlip(BatchAugment):
         sign = torch.ones(points.shape[2], device=x.device, dtype=x.dtype)
         sign[:1] = -1
         return (points * sign[:, None]).view(x.shape)
+
+    def apply_scores(self, scores):
+        return take_joints(scores, self.layout.mirror)
 
 
 @BATCH_AUGMENTS.register_module()

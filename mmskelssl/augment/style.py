@@ -3,6 +3,7 @@
 Source: docs/methods.md 1.3, steps 6 and 7. Both functions are pure. The official version for joints overwrites its
 input (1.6, item 4).
 """
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -20,13 +21,17 @@ def _borrow_lengths(bones: Tensor, shift: int) -> Tensor:
     return (points * (length.roll(-shift, 0) / length)).view(bones.shape)
 
 
-def transfer_style(x: Tensor, shift: int, stream: str, layout: SkeletonLayout) -> Tensor:
+def transfer_style(x: Tensor, shift: int, stream: str, layout: SkeletonLayout, scores: int = 0) -> Tensor:
     """Transfer the style of clip (i + shift) mod N to clip i. Clips (N, C, T, V, M) keep their shape.
 
     For ``joint``, every bone takes the partner's length, frame by frame, and the body is rebuilt from its root. For
     ``bone``, the vectors take the partner's lengths. For ``motion``, the mean over the joints and the standard
     deviation over time are replaced with the partner's. With C=6, each group of three channels has its own lengths.
+    The last ``scores`` channels are scores of joints. Style is a matter of coordinates, so each joint keeps its score.
     """
+    if scores:
+        coordinates, last = x.split([x.shape[1] - scores, scores], 1)
+        return torch.cat([transfer_style(coordinates, shift, stream, layout), last], 1)
     if stream == 'joint':
         centre = layout.centre
         return from_bones(_borrow_lengths(to_bones(x, layout), shift), x[:, :, :, centre:centre + 1], layout)

@@ -1,4 +1,4 @@
-"""Augmentations along the time axis."""
+"""Augmentations along the time axis. All of them except the blur move the scores with the frames."""
 import torch
 from torch import Tensor
 
@@ -37,6 +37,8 @@ class TemporalCrop(BatchAugment):
     Source: AimCLR, ActCLR and SkeAttnCLR, docs/methods.md 0.5.
     """
 
+    moves = True
+
     def __init__(self, pad_ratio: int = 6, p: float = 1.0, layout=None):
         super().__init__(p, layout)
         if pad_ratio < 1:
@@ -57,6 +59,8 @@ class TemporalCrop(BatchAugment):
 @BATCH_AUGMENTS.register_module()
 class TimeReverse(BatchAugment):
     """Reverse the order of the frames."""
+
+    moves = True
 
     def __init__(self, p: float = 0.5, layout=None):
         super().__init__(p, layout)
@@ -111,6 +115,8 @@ class Interpolate(BatchAugment):
     factors .5 to 1.5.
     """
 
+    moves = True
+
     def __init__(self, p: float = 0.5, ratio: float = 1.0, layout=None):
         super().__init__(p, layout)
         if ratio < 0:
@@ -132,6 +138,8 @@ class Interpolate(BatchAugment):
 @BATCH_AUGMENTS.register_module()
 class CropResize(BatchAugment):
     """Crop a random window of a share ``scale`` of the clip and resize it to T frames (half-pixel bilinear)."""
+
+    moves = True
 
     def __init__(self, scale: tuple[float, float] = (0.5, 1.0), p: float = 1.0, layout=None):
         super().__init__(p, layout)

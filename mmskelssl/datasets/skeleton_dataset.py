@@ -18,7 +18,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
 
 # Part of the cache key. Increase it when the result of a transform changes.
-PREPROCESSING_VERSION = 3
+PREPROCESSING_VERSION = 4
 
 
 # Also register it in the root: mmengine looks up collate functions only there, regardless of the default scope.
@@ -80,16 +80,19 @@ class SkeletonDataset(Dataset):
             the mapped array. It excludes data workers. Other splits and later evaluation are not affected.
         held_out: Number of clips, evenly spaced over the split, to hold out.
         part: Part of the split in this data set: ``rest`` or ``held_out``.
+        scores: Whether the scores of the joints are the last channel of the clips.
 
     Raises:
         UserError: The store, the split or an argument is invalid.
     """
 
     def __init__(self, store: str, split: str, pipeline: list[dict], cache_dir: str | None = None,
-                 resident: str | None = None, held_out: int = 0, part: str = 'rest'):
+                 resident: str | None = None, held_out: int = 0, part: str = 'rest', scores: bool = False):
         if resident not in (None, 'device'):
             raise UserError(f"data.resident is {resident!r}; it must be 'device' or None")
-        self.store, self.split, self.pipeline, self.cache_dir = SkeletonStore(store), split, pipeline, cache_dir
+        self.store, self.split, self.cache_dir = SkeletonStore(store), split, cache_dir
+        check_scores(self.store, scores)
+        self.pipeline = pipeline = packed_pipeline(pipeline, scores)
         self.positions = _part(self.store.split(split), held_out, part)
         self.labels = self.store.labels[self.positions]
         self.ids = [self.store.ids[i] for i in self.positions]
@@ -133,6 +136,30 @@ class SkeletonDataset(Dataset):
         """Return one sample, as in a batch but without the first axis."""
         batch = self.__getitems__([index])
         return dict(inputs=batch['inputs'][0], data_samples={k: v[0] for k, v in batch['data_samples'].items()})
+
+
+def check_scores(store: SkeletonStore, scores: bool) -> None:
+    """Raise a UserError if ``data.scores`` is set for a store without scores."""
+    if not isinstance(scores, bool):
+        raise UserError(f'data.scores is {scores!r}; it must be True or False')
+    if scores and not store.has_scores:
+        raise UserError(f'data.scores is True, but {store.path} has no scores: import data with scores, or leave out '
+                        'data.scores')
+
+
+def packed_pipeline(pipeline: list[dict], scores: bool) -> list[dict]:
+    """Return a pipeline whose last step, PackSkeleton, appends the scores to the clips if ``scores`` is True."""
+    if any(_packs(step) and 'scores' in step for step in pipeline):
+        raise UserError('data.pipeline: PackSkeleton.scores follows from data.scores: write it there')
+    if not scores:
+        return pipeline
+    if not pipeline or not _packs(pipeline[-1]):
+        raise UserError('data.scores needs a data.pipeline that ends with dict(type="PackSkeleton")')
+    return [*pipeline[:-1], dict(pipeline[-1], scores=True)]
+
+
+def _packs(step: Mapping) -> bool:
+    return str(step['type']).removeprefix('mmskelssl.') == 'PackSkeleton'
 
 
 def _part(positions: np.ndarray, held_out: int, part: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 
-from mmskelssl.datasets.skeleton_dataset import ABOUT, dataset_config, describe_data
+from mmskelssl.datasets.skeleton_dataset import ABOUT, check_scores, dataset_config, describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.config_check import check_config
 from mmskelssl.engine.config_files import read_config
@@ -151,17 +151,32 @@ def check_data(cfg: Config) -> SkeletonStore:
 
 
 def fill_model(cfg: Config, store: SkeletonStore) -> None:
-    """Set the seed of the model, and the layout and channels of the store."""
+    """Set the seed of the model, the layout and channels of the store, and whether the clips have scores."""
     model = cfg.model
     model.data_preprocessor.seed = cfg.randomness.seed
+    scores = _match_scores(cfg, store)
     channels = SkeletonPreprocessor.channels(store.channels, model.data_preprocessor.get('alignment', 'none'),
-                                             model.data_preprocessor.get('velocity', False))
+                                             model.data_preprocessor.get('velocity', False), scores)
     _match_length(cfg)
     for part in (model.data_preprocessor, model.backbone):
         _match_layout(part.setdefault('layout', layout_config(store.layout)), store)
     if model.backbone.setdefault('in_channels', channels) != channels:
         raise UserError(f'model.backbone.in_channels is {model.backbone.in_channels}, but {cfg.data.store} with this '
                         f'alignment gives {channels}')
+
+
+def _match_scores(cfg: Config, store: SkeletonStore) -> bool:
+    """Return ``data.scores`` after checking it, and set it in the preprocessor."""
+    scores, preprocessor = cfg.data.get('scores', False), cfg.model.data_preprocessor
+    check_scores(store, scores)
+    if scores and 'scores' not in preprocessor:
+        method = MODELS.get(cfg.model.type)
+        if hasattr(method, 'check_takes_scores'):
+            method.check_takes_scores()
+        preprocessor.scores = True
+    if preprocessor.get('scores', False) != scores:
+        raise UserError('model.data_preprocessor.scores is not read: data.scores adds the scores as a channel')
+    return scores
 
 
 def complete_randomness(cfg: Config, seed: int | None = None) -> None:

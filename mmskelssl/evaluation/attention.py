@@ -42,4 +42,5 @@ def masks_of(model, dataset, rows) -> tuple[Tensor, Tensor]:
     model.eval()
     batch = model.data_preprocessor(dataset.__getitems__(list(rows)), False)
     raw = dataset.__getitems__(list(rows))['inputs']
+    raw = raw[:, :-1] if getattr(model.data_preprocessor, 'scores', False) else raw
     return model.attention_map(batch['inputs']).float().cpu(), motion_energy(raw)

@@ -84,6 +84,7 @@ def pair_with_data(path: str, model: SkeletonEncoder, info: dict, data: str | No
     if channels != store.channels:
         raise UserError(f'{store.path} has {store.channels} coordinates a joint, but {path} was trained on {channels}; '
                         'choose another store')
+    check_store_scores(model, path, store)
     if not data and about.get('data_hash', store.data_hash) != store.data_hash:
         print(f'note: {store.path} has changed since {path} was trained on it')
     return Encoder(path, model, info, store, name)
@@ -114,13 +115,23 @@ def build_encoder(path: str | os.PathLike, like: str | os.PathLike | None = None
     return model, {**info, 'dataset': dataset}
 
 
+def check_store_scores(model: SkeletonEncoder, path: str, store: SkeletonStore) -> None:
+    """Raise a UserError if a model was trained with the scores of the joints and the store has none."""
+    if getattr(model.data_preprocessor, 'scores', False) and not store.has_scores:
+        raise UserError(f'{store.path} has no scores, but {path} was trained with data.scores=True; choose another '
+                        'store, or import the data with scores')
+
+
 def coordinates(model: nn.Module, path: str) -> int:
-    """Return the number of coordinates per joint that a model was trained on, from the channels of its backbone."""
+    """Return the number of coordinates per joint that a model was trained on, from the channels of its backbone.
+
+    The score of a joint is not a coordinate.
+    """
     given = getattr(model, 'data_preprocessor', None)
     if not isinstance(given, SkeletonPreprocessor):
         raise UserError(f'{path}: its model has no data_preprocessor, which turns clips into what it takes')
     each = SkeletonPreprocessor.channels(1, given.alignment, given.velocity)
-    channels = getattr(getattr(model, 'backbone', None), 'in_channels', 3 * each)
+    channels = getattr(getattr(model, 'backbone', None), 'in_channels', 3 * each + given.scores) - given.scores
     if channels % each or not 0 < channels <= 6 * each:
         raise UserError(f'{path}: its backbone takes {channels} channels, and its preprocessor makes {each} of each '
                         'coordinate')

@@ -108,6 +108,7 @@ class SelfSupervisedModel(SkeletonEncoder):
     """
     view_names: tuple[str, ...] = ()
     variable_length = False  # whether the method uses ``num_frames``; if not, all clips must have the same length
+    takes_scores = False  # whether the clips may have the scores of the joints as an additional channel
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
                  pooling: str = 'mean', init_cfg: dict | None = None):
@@ -116,6 +117,14 @@ class SelfSupervisedModel(SkeletonEncoder):
         if views is not None and set(views) != set(self.view_names):
             raise UserError(f'{type(self).__name__} needs the views {", ".join(self.view_names)}; '
                             f'model.data_preprocessor.views has {", ".join(views) or "none"}')
+        if getattr(self.data_preprocessor, 'scores', False):
+            self.check_takes_scores()
+
+    @classmethod
+    def check_takes_scores(cls) -> None:
+        """Raise a UserError if the method works on coordinates only."""
+        if not cls.takes_scores:
+            raise UserError(f'{cls.__name__} works on coordinates only: leave out data.scores, or use another method')
 
     def need_joints(self, what: str, instead: str) -> None:
         """Raise if the backbone's feature map has no joints, as with a sequence encoder."""
@@ -154,6 +163,7 @@ class JointEmbeddingModel(SelfSupervisedModel):
         projector: Arguments of :class:`Projector`. The defaults are ``hidden_channels=256`` and ``out_channels=128``.
         **kwargs: Arguments of :class:`SelfSupervisedModel`.
     """
+    takes_scores = True
 
     def __init__(self, backbone: dict | nn.Module, projector: dict | None = None, **kwargs):
         super().__init__(backbone, **kwargs)

@@ -33,12 +33,14 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             then continues from the clips of that view. Views are drawn in training only.
         keep_absent: Keep absent persons (all zeros) absent in every view. The published noise gives them a body.
         seed: Base seed of the random draws.
+        scores: The last channel of the clips is the score of the joints. Augmentations keep it with its joint,
+            alignment uses it, and it becomes the last input channel, independent of stream and velocity.
         non_blocking: Copy tensors to the device asynchronously.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, stream: str = 'joint', alignment: str = 'none',
                  velocity: bool = False, views: dict[str, list] | None = None, keep_absent: bool = False,
-                 seed: int = 0, non_blocking: bool = True):
+                 seed: int = 0, non_blocking: bool = True, scores: bool = False):
         super().__init__(non_blocking)
         for name, value, choices in (('stream', stream, ('joint', 'bone', 'motion')),
                                      ('alignment', alignment, ('none', 'frame', 'both'))):
@@ -46,7 +48,7 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
                 raise UserError(f'data_preprocessor.{name} is {value!r}: choose one of {", ".join(choices)}')
         self.layout = get_layout(layout)
         self.stream, self.alignment, self.velocity = stream, alignment, velocity
-        self.keep_absent, self.seed = keep_absent, seed
+        self.keep_absent, self.seed, self.scores = keep_absent, seed, scores
         self.views: dict[str, list[BatchAugment]] = {}
         self.origin: dict[str, str] = {}
         pending = {name: list(ops or []) for name, ops in (views or {}).items()}
@@ -78,23 +80,27 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         return self._generator
 
     @staticmethod
-    def channels(coordinates: int, alignment: str = 'none', velocity: bool = False) -> int:
+    def channels(coordinates: int, alignment: str = 'none', velocity: bool = False, scores: bool = False) -> int:
         """Return the number of input channels of the backbone for clips with ``coordinates`` per joint."""
-        return coordinates * (2 if alignment == 'both' else 1) * (2 if velocity else 1)
+        return coordinates * (2 if alignment == 'both' else 1) * (2 if velocity else 1) + scores
 
     def represent(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """Apply alignment, stream and velocity to clips (N, C, T, V, M) that are already augmented.
 
         Args:
-            x: (N, C, T, V, M).
+            x: (N, C, T, V, M), with the scores as the last channel if ``scores`` is set.
             num_frames: (N,) number of real frames of padded clips. The step from the last real frame to the padding
                 does not count as movement.
         """
+        scores = None
+        if self.scores:
+            x, scores = x.split([x.shape[1] - 1, 1], 1)
         if self.alignment != 'none':
-            local = align_shoulders(centre_frames(x, self.layout), self.layout)
+            local = align_shoulders(centre_frames(x, self.layout, scores=scores), self.layout, scores)
             x = local if self.alignment == 'frame' else torch.cat([x, local], 1)
         x = to_stream(x, self.stream, self.layout, num_frames)
-        return torch.cat([x, to_stream(x, 'motion', self.layout, num_frames)], 1) if self.velocity else x
+        x = torch.cat([x, to_stream(x, 'motion', self.layout, num_frames)], 1) if self.velocity else x
+        return x if scores is None else torch.cat([x, scores], 1)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.
@@ -115,12 +121,12 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         frames = (data.get('data_samples') or {}).get('num_frames')
         if not (training and self.views):
             return {**data, 'inputs': self.represent(x, frames)}
-        generator = self.generator(x.device)
+        generator, scores = self.generator(x.device), (1,) if self.scores else ()
         clips: dict[str, Tensor] = {}
         for name, ops in self.views.items():
             clip = clips[self.origin[name]] if name in self.origin else x
             for index in self.active[name]:
-                clip = ops[index](clip, generator)
+                clip = ops[index](clip, generator, *scores)
             clips[name] = clip
         if self.keep_absent:
             present = (x != 0).any(3, keepdim=True).any(2, keepdim=True).any(1, keepdim=True)

@@ -68,6 +68,8 @@ class ViewSteps:
         keypoints = np.array(self.store.keypoints(i))
         sample = dict(keypoint=keypoints, total_frames=keypoints.shape[1], frame_dir=self.store.ids[i],
                       layout=self.store.layout)
+        if self.store.has_scores:
+            sample['scores'] = np.array(self.store.scores(i))
         panels = [Panel('as stored', keypoints, f'{keypoints.shape[1]} frames')]
         for transform in self.transforms:
             before = sample['keypoint']

@@ -282,3 +282,28 @@ def test_clips_of_another_shape(shape):
 def test_mistakes_are_named(options, message):
     with pytest.raises(UserError, match=message):
         SkeletonPreprocessor(**{'layout': 'ntu25', **options})
+
+
+@pytest.mark.parametrize('velocity', [False, True])
+@pytest.mark.parametrize('alignment', ['none', 'frame', 'both'])
+@pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
+def test_scores_are_the_last_channel_and_stay_as_they_are(stream, alignment, velocity):
+    x = clips()
+    scores = (x != 0).any(1, keepdim=True) * .5
+    both, options = torch.cat([x, scores], 1), dict(stream=stream, alignment=alignment, velocity=velocity)
+    made = SkeletonPreprocessor('ntu25', scores=True, **options)(batch(both))['inputs']
+    assert made.shape[1] == SkeletonPreprocessor.channels(3, alignment, velocity, True)
+    assert torch.equal(made[:, -1:], scores)
+    torch.testing.assert_close(made[:, :-1], SkeletonPreprocessor('ntu25', **options)(batch(x))['inputs'])
+
+
+def test_scores_in_views():
+    """The coordinates of a view are those of the same draws without scores."""
+    x = clips()
+    both = torch.cat([x, torch.rand(x[:, :1].shape).double()], 1)
+    views = dict(a=[dict(type='Shear'), *NOISE], b=['a', dict(type='TimeReverse', p=1.)])
+    made = SkeletonPreprocessor('ntu25', scores=True, views=views)(batch(both), True)['inputs']
+    plain = SkeletonPreprocessor('ntu25', views=views)(batch(x), True)['inputs']
+    for name, scores in (('a', both[:, 3:]), ('b', both[:, 3:].flip(2))):
+        torch.testing.assert_close(made[name][:, :3], plain[name])
+        assert torch.equal(made[name][:, 3:], scores)

@@ -12,10 +12,10 @@ class FillUnseen(BaseTransform):
 
     A joint is present if its score is above ``score`` or, without scores, if it is not at the origin. Before the first
     and after the last frame with the joint, it keeps its position in that frame. Frames without the person, and joints
-    that a person never shows, are not changed. This must be the first transform, because others do not preserve the
-    scores.
+    that a person never shows, are not changed. Put this transform before ResizeFrames, which interpolates between
+    joints that are present and joints that are not. The score of a filled-in joint does not change.
 
-    Required keys: keypoint. Optional: scores (M, T, V), from a store with scores. Modified: keypoint. Removed: scores.
+    Required keys: keypoint. Optional: scores (M, T, V), from a store with scores. Modified: keypoint.
 
     Args:
         score: Highest score of a joint that counts as missing.
@@ -30,7 +30,7 @@ class FillUnseen(BaseTransform):
         self.score = score
 
     def transform(self, results: dict) -> dict:
-        keypoint, scores = results['keypoint'], results.pop('scores', None)
+        keypoint, scores = results['keypoint'], results.get('scores')
         at_origin = ~keypoint.any(-1)
         if scores is None and self.score:
             raise UserError(f'sample {results.get("frame_dir")}: FillUnseen(score={self.score:g}) needs a store with '

@@ -34,10 +34,12 @@ class PreNormalize3D(BaseTransform):
 
     One rigid motion, computed from the first frame, is applied to the whole clip. If there are two persons, the one
     visible in more frames comes first, and only frames with that person are kept. A joint at the origin counts as
-    missing and stays there. This is pyskl's transform of the same name (Duan et al., ACM MM 2022), except that the
-    default up axis is y and pyskl's is z.
+    missing and stays there. If there are scores, the first frame in which all joints that decide the motion have a
+    positive score replaces the first frame. This is pyskl's transform of the same name (Duan et al., ACM MM 2022),
+    except that the default up axis is y and pyskl's is z.
 
-    Required keys: keypoint, of one or two persons. Modified: keypoint, total_frames. Added: num_frames, body_center.
+    Required keys: keypoint, of one or two persons. Optional: scores. Modified: keypoint, scores, total_frames. Added:
+    num_frames, body_center.
 
     Args:
         centre: Joint to move to the origin.
@@ -71,7 +73,10 @@ class PreNormalize3D(BaseTransform):
         main = int(there.sum(1).argmax())
         if main or not there[main].all():
             keypoint = keypoint[::-1 if main else 1, there[main]]
-        first = keypoint[0, 0].astype(np.float64)
+            if 'scores' in results:
+                results['scores'] = results['scores'][::-1 if main else 1, there[main]]
+        known = (results['scores'][0][:, joints] > 0).all(1) if 'scores' in results else [True]
+        first = keypoint[0, int(np.argmax(known))].astype(np.float64)
         centre = first[self.centre].copy() if self.align_centre else np.zeros(3)
         matrix = self._rotation(first - centre * (first != 0).any(1, keepdims=True), results) if self.align_spine \
             else np.eye(3)

@@ -2,7 +2,8 @@
 
     keypoint (M, T, V, C) float32, total_frames (int), frame_dir (sample id), layout (SkeletonLayout),
     num_frames (int): number of real frames, which come first. The first transform that needs it adds it.
-    scores (M, T, V) float32, unchanged from the store; only for stores with scores.
+    scores (M, T, V) float32, only for stores with scores. Transforms that select, reorder or resample persons and
+        frames do the same with the scores. The other transforms do not change them.
 """
 import numpy as np
 import torch
@@ -31,11 +32,27 @@ def _as_keypoint(clip: Tensor) -> np.ndarray:
     return np.ascontiguousarray(clip[0].permute(3, 1, 2, 0).numpy())
 
 
+def _scores_of(results: dict) -> Tensor | None:
+    """Return the scores as a tensor (1, 1, T, V, M), or None if the sample has none.
+
+    Raises:
+        UserError: A transform outside this package changed the shape of the keypoints only.
+    """
+    scores = results.get('scores')
+    if scores is None:
+        return None
+    if scores.shape != results['keypoint'].shape[:3]:
+        raise UserError(f'sample {results.get("frame_dir")}: scores of shape {scores.shape} for keypoints of shape '
+                        f'{results["keypoint"].shape}: a transform of data.pipeline must change results["scores"] '
+                        'together with results["keypoint"]')
+    return _as_clip(scores[..., None])
+
+
 @TRANSFORMS.register_module()
 class SelectPersons(BaseTransform):
     """Keep a fixed number of persons. Missing persons are filled with zeros.
 
-    Required and modified keys: keypoint.
+    Required and modified keys: keypoint. Optional: scores.
 
     Args:
         max_persons: Number of persons M.
@@ -50,14 +67,17 @@ class SelectPersons(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
+        order = np.arange(len(keypoint))
         if self.by == 'energy':
             there = keypoint.any((2, 3))  # (M, T)
             energy = [clip[seen].std(0).sum() if seen.any() else 0 for clip, seen in zip(keypoint, there, strict=True)]
-            keypoint = keypoint[np.argsort(np.negative(energy), kind='stable')]
-        keypoint = keypoint[:self.max_persons]
-        # np.pad is avoided: for such small arrays it takes longer than all other steps of the pipeline.
-        results['keypoint'] = np.zeros((self.max_persons, *keypoint.shape[1:]), keypoint.dtype)
-        results['keypoint'][:len(keypoint)] = keypoint
+            order = np.argsort(np.negative(energy), kind='stable')
+        order = order[:self.max_persons]
+        for key in {'keypoint', 'scores'} & set(results):
+            # np.pad is avoided: for such small arrays it takes longer than all other steps of the pipeline.
+            padded = np.zeros((self.max_persons, *results[key].shape[1:]), results[key].dtype)
+            padded[:len(order)] = results[key][order]
+            results[key] = padded
         return results
 
 
@@ -65,7 +85,7 @@ class SelectPersons(BaseTransform):
 class Center(BaseTransform):
     """Subtract a joint's position in each frame and for each person (:func:`centre_frames`).
 
-    Required keys: keypoint, layout. Modified: keypoint. Added: num_frames.
+    Required keys: keypoint, layout. Optional: scores. Modified: keypoint. Added: num_frames.
 
     Args:
         joint: Joint index. Default: the layout's centre joint.
@@ -76,7 +96,8 @@ class Center(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))  # count first: centring may set joint 0 to zero
-        results['keypoint'] = _as_keypoint(centre_frames(_as_clip(results['keypoint']), results['layout'], self.joint))
+        clip = centre_frames(_as_clip(results['keypoint']), results['layout'], self.joint, _scores_of(results))
+        results['keypoint'] = _as_keypoint(clip)
         return results
 
 
@@ -84,11 +105,12 @@ class Center(BaseTransform):
 class AlignShoulders(BaseTransform):
     """Rotate every frame to the front (:func:`align_shoulders`).
 
-    Required keys: keypoint, layout. Modified: keypoint.
+    Required keys: keypoint, layout. Optional: scores. Modified: keypoint.
     """
 
     def transform(self, results: dict) -> dict:
-        results['keypoint'] = _as_keypoint(align_shoulders(_as_clip(results['keypoint']), results['layout']))
+        clip = align_shoulders(_as_clip(results['keypoint']), results['layout'], _scores_of(results))
+        results['keypoint'] = _as_keypoint(clip)
         return results
 
 
@@ -96,7 +118,7 @@ class AlignShoulders(BaseTransform):
 class AlignSequence(BaseTransform):
     """Translate and rotate the whole clip rigidly (:func:`align_sequence`).
 
-    Required keys: keypoint, layout. Modified: keypoint. Added: num_frames.
+    Required keys: keypoint, layout. Optional: scores. Modified: keypoint. Added: num_frames.
 
     Args:
         turn: Rotate the clip to the front. If False, only translate it.
@@ -108,7 +130,8 @@ class AlignSequence(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))
-        clip = align_sequence(_as_clip(results['keypoint']), results['layout'], self.turn, self.middle)
+        clip = align_sequence(_as_clip(results['keypoint']), results['layout'], self.turn, self.middle,
+                              _scores_of(results))
         results['keypoint'] = _as_keypoint(clip)
         return results
 
@@ -131,7 +154,8 @@ def valid_frames(results: dict) -> int:
 class ResizeFrames(BaseTransform):
     """Resize the valid frames to T by linear interpolation at half-pixel centres (docs/methods.md 0.1 step 4).
 
-    Required keys: keypoint. Modified: keypoint, total_frames, num_frames. All new frames count as real.
+    Required keys: keypoint. Optional: scores. Modified: keypoint, scores, total_frames, num_frames. All new frames
+    count as real.
     """
 
     def __init__(self, frames: int = 50):
@@ -145,6 +169,9 @@ class ResizeFrames(BaseTransform):
         high = np.minimum(low + 1, length - 1)
         weight = (position - low).astype(keypoint.dtype)[None, :, None, None]
         results['keypoint'] = keypoint[:, low] * (1 - weight) + keypoint[:, high] * weight
+        if 'scores' in results:
+            scores, weight = results['scores'], weight[..., 0]
+            results['scores'] = scores[:, low] * (1 - weight) + scores[:, high] * weight
         results['total_frames'] = results['num_frames'] = self.frames
         return results
 
@@ -153,7 +180,8 @@ class ResizeFrames(BaseTransform):
 class PadFrames(BaseTransform):
     """Keep the first T frames and pad shorter clips with zeros, for encoders that use the true length.
 
-    Required keys: keypoint. Modified: keypoint, total_frames, num_frames (up to the last frame with a body).
+    Required keys: keypoint. Optional: scores. Modified: keypoint, scores, total_frames, num_frames (up to the last
+    frame with a body).
     """
 
     def __init__(self, frames: int = 300):
@@ -167,6 +195,8 @@ class PadFrames(BaseTransform):
         results['num_frames'] = int(bodies[-1]) + 1
         missing = self.frames - keypoint.shape[1]
         results['keypoint'] = np.pad(keypoint, ((0, 0), (0, missing), (0, 0), (0, 0)))
+        if 'scores' in results:
+            results['scores'] = np.pad(results['scores'][:, :self.frames], ((0, 0), (0, missing), (0, 0)))
         results['total_frames'] = self.frames
         return results
 
@@ -193,10 +223,21 @@ class FitRange(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackSkeleton(BaseTransform):
-    """End a pipeline. Required keys: keypoint. Added: inputs (C, T, V, M) float32, num_frames."""
+    """End a pipeline. Required keys: keypoint. Added: inputs (C, T, V, M) float32, num_frames.
+
+    Args:
+        scores: Append the scores to the coordinates as a last channel. ``data.scores`` sets it.
+    """
+
+    def __init__(self, scores: bool = False):
+        self.scores = scores
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
+        if self.scores:
+            if _scores_of(results) is None:
+                raise UserError(f'sample {results.get("frame_dir")}: there are no scores, but data.scores is True')
+            keypoint = np.concatenate([keypoint, results['scores'][..., None]], -1)
         frames = results.get('num_frames', keypoint.shape[1])
         inputs = np.ascontiguousarray(keypoint.transpose(3, 1, 2, 0), np.float32)
         return dict(inputs=inputs, num_frames=min(frames, keypoint.shape[1]))

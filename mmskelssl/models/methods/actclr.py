@@ -141,7 +141,7 @@ class ActCLR(MomentumContrast):
         if intra:  # keep the actionlet of the normal view, take the rest from the strong view
             clips.append(self.keep(normal_mask, normal, strong))
             keys.append(k)
-        styled = transfer_style(weak, lender, self.stream, self.layout)
+        styled = transfer_style(weak, lender, self.stream, self.layout, int(self.data_preprocessor.scores))
         if inter:  # take the style of another body and regions of another clip, keep the actionlet
             clips.append(self.keep(weak_mask, styled, mix(styled, kept_plan, self.layout)))
             keys.append(k)

@@ -54,6 +54,7 @@ class CRRLMotion(MomentumContrast):
     """
     view_names = ('query', 'key')
     variable_length = True
+    takes_scores = False  # scores have no velocity
 
     def __init__(self, *args, key_head: str = 'fixed', velocity: str = 'difference', **kwargs):
         super().__init__(*args, **kwargs)

@@ -48,10 +48,10 @@ def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=No
     """Build a method with a suitable encoder."""
     kind = kind or ('BiGRU' if method in SEQUENCES else 'STGCN')
     views = {name: TURN if method in SEQUENCES else VIEWS.get(name, WEAK) for name in MODELS.get(method).view_names}
+    preprocessor = dict(type='SkeletonPreprocessor', layout=layout, stream=stream, views=views)
     return MODELS.build(dict(
         type=method, backbone=encoder(kind, layout, persons, dropout, width),
-        data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, stream=stream, views=views),
-        **{**ENTRIES[method], **options}))
+        **{'data_preprocessor': preprocessor, **ENTRIES[method], **options}))
 
 
 def batch(n, layout='ntu25', persons=2, frames=16, seed=0, lengths=None):
