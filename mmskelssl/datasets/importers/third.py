@@ -8,7 +8,7 @@ from mmskelssl.layouts import SkeletonLayout
 Third = Literal['score', 'depth', 'drop']
 # Layouts of 2D pose estimators.
 FLAT = frozenset(('coco17', 'coco18', 'openpose25', 'halpe26', 'halpe136', 'coco_wholebody133', 'posetrack17',
-                  'animal17', 'face68', 'coco23'))
+                  'animal17', 'face68', 'coco23', 'vitpose25', 'mpii16'))
 PIXELS = 20  # larger coordinates cannot be metres of a body in front of a camera
 BEYOND = 1e9  # larger than any picture or room: numbers of a damaged file
 HIGHEST = 2  # COCO's visibility of an annotated joint; confidences end at about 1

@@ -1,8 +1,8 @@
 """Identifies joints by their names in the file, or by their number and the program that wrote the file."""
-import re
 from collections.abc import Sequence
 from typing import Literal
 
+from mmskelssl.datasets.importers.pose.joint_names import key_of
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
 
 Joints = Literal['body', 'hands', 'whole']
@@ -60,11 +60,11 @@ def _candidates(count: int, known: dict[int, str]) -> list[SkeletonLayout]:
 
 
 def _by_name(names: Sequence[str], layouts: Sequence[SkeletonLayout]) -> tuple[SkeletonLayout, list[int] | None] | None:
-    keys = {_key(name): i for i, name in enumerate(names)}
-    if len(keys) < len(names):
-        return None
     for layout in sorted(layouts, key=lambda layout: -layout.num_joints):
-        order = [keys.get(_key(joint), -1) for joint in layout.joints]
+        keys = {key_of(name, layout.name): i for i, name in enumerate(names)}
+        if len(keys) < len(names):
+            continue
+        order = [keys.get(key_of(joint), -1) for joint in layout.joints]
         whole = layout.num_joints == len(names) or len(layouts) == 1  # less than the file has only if it is asked for
         if min(order) >= 0 and whole:
             return layout, None if order == list(range(len(names))) else order
@@ -74,18 +74,11 @@ def _by_name(names: Sequence[str], layouts: Sequence[SkeletonLayout]) -> tuple[S
 def _mismatch(names: Sequence[str], asked: SkeletonLayout | None) -> str:
     if asked is None:
         return f'its joints are {", ".join(names)}, which match no known layout: name a json file with --layout'
-    own, theirs = {_key(name): name for name in names}, {_key(name): name for name in asked.joints}
+    own = {key_of(name, asked.name): name for name in names}
+    theirs = {key_of(name): name for name in asked.joints}
     odd = [name for key, name in own.items() if key not in theirs]
     lost = [name for key, name in theirs.items() if key not in own]
     fitting = _by_name(names, [layout for layout in map(get_layout, LAYOUTS) if layout.num_joints == len(names)])
     hint = f'; its joints are those of {fitting[0].name}' if fitting else ''
     return (f'the file names its joints, and they are not those of {asked.name}: it has {", ".join(odd) or "no other"} '
             f'and lacks {", ".join(lost) or "none"}{hint}')
-
-
-def _key(name: str) -> tuple[str, ...]:
-    """``left_shoulder``, ``LShoulder``, ``shoulder_l`` and ``leftShoulder`` are the same joint."""
-    words = re.findall(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+', name.strip())
-    words = [dict(l='left', r='right').get(word.lower(), word.lower()) for word in words]
-    return tuple(sorted(word for word in words if word in ('left', 'right'))) + tuple(
-        word for word in words if word not in ('left', 'right'))
