@@ -13,6 +13,7 @@ from mmskelssl.datasets.importers.amass import import_amass
 from mmskelssl.datasets.importers.arrays import import_arrays
 from mmskelssl.datasets.importers.bandai import import_bandai
 from mmskelssl.datasets.importers.cmu import import_cmu
+from mmskelssl.datasets.importers.dhg import import_dhg
 from mmskelssl.datasets.importers.florence import import_florence
 from mmskelssl.datasets.importers.h36m import import_h36m
 from mmskelssl.datasets.importers.markers import import_markers
@@ -30,7 +31,7 @@ from mmskelssl.datasets.importers.utkinect import import_utkinect
 
 IMPORTERS: Catalogue[Callable[..., None]] = Catalogue('importer', dict(
     ntu60=import_ntu60, ntu120=import_ntu120, pkummd=import_pkummd, nwucla=import_nwucla, msr=import_msr,
-    sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, florence=import_florence, cmu=import_cmu,
-    bandai=import_bandai, amass=import_amass, h36m=import_h36m, uavhuman=import_uavhuman,
+    sbu=import_sbu, utd=import_utd, utkinect=import_utkinect, florence=import_florence, dhg=import_dhg,
+    cmu=import_cmu, bandai=import_bandai, amass=import_amass, h36m=import_h36m, uavhuman=import_uavhuman,
     markers=import_markers, pyskl=import_pyskl, official_npy=import_official_npy,
     arrays=import_arrays, pose=import_pose, pose_json=import_pose))

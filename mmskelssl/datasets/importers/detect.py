@@ -32,6 +32,7 @@ _NAMES = (
     (r'joints_s\d+_e\d+\.txt', 'UTKinect-Action3D', 'utkinect'),
     (r'skeleton_pos\.txt', 'SBU Kinect Interaction', 'sbu'),
     (r'[A-Z0-9]+-[LMR]\.txt', 'PKU-MMD', 'pkummd'),
+    (r'skeletons?_world\.txt', 'hand gestures of DHG or SHREC', 'dhg'),
     (r'Florence_dataset_WorldCoordinates\.txt', 'Florence 3D Actions', 'florence'),
     (r'(train|val|test)_(position|data_joint|data|data_joint_pad)\.npy', "arrays of ST-GCN's kin", 'official_npy'),
     (r'.*\.(amc|bvh)', 'motion capture', 'cmu'),
@@ -57,7 +58,7 @@ def detect(path: str) -> Iterator[str]:
     for pattern, what, importer in _NAMES:
         count = sum(bool(re.fullmatch(pattern, name, re.IGNORECASE)) for name in called)
         if count and 2 * count >= sum(not name.lower().endswith(('.md', '.pdf', '.asf')) for name in called) or (
-                count and importer in ('utkinect', 'sbu', 'official_npy', 'pkummd')):
+                count and importer in ('utkinect', 'sbu', 'dhg', 'official_npy', 'pkummd')):
             if importer == 'ntu60' and any(re.fullmatch(_NAMES[1][0], name) and not re.fullmatch(pattern, name)
                                            for name in called):
                 continue
