@@ -10,9 +10,7 @@ Examples:
   python benchmarks/gpu_step.py --batch 8 --rounds 1 --steps 1
 """
 import argparse
-import json
 import os
-import shlex
 import statistics
 import sys
 import tempfile
@@ -26,6 +24,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import results_file
 from benchmarks.cases.actclr import VIEWS, check, config, draws
 from benchmarks.cases.clips import build, clips
 from benchmarks.cases.data_path import PIPELINE, make_dataset
@@ -33,7 +32,6 @@ from benchmarks.cases.data_path import views as published_views
 from benchmarks.cases.steps import progress, sgd
 from benchmarks.measure import count_work, machine
 from benchmarks.reference.actclr import PlainActCLR
-from mmskelssl.atomic import write_atomically
 from mmskelssl.datasets import SkeletonDataset
 from mmskelssl.errors import UserError, one_line_errors
 
@@ -117,10 +115,10 @@ def timed(function, device: str) -> float:
     return start.elapsed_time(end) / 1000
 
 
-def device_peaks(device: str) -> dict[str, float]:
-    """FLOP/s of a large product, bytes/s of a large copy."""
-    size, words = (8192, 1 << 30) if device == 'cuda' else (1024, 1 << 25)
-    made = {}
+def device_peaks(device: str, size: int | None = None) -> dict[str, float]:
+    """FLOP/s of a large product of matrices with edge ``size``, bytes/s of a large copy."""
+    size = size or (8192 if device == 'cuda' else 1024)
+    made, words = {}, size << (17 if device == 'cuda' else 15)
     for name, dtype in (('float32', torch.float32), ('bfloat16', torch.bfloat16)):
         a = torch.randn(size, size, device=device, dtype=dtype)
         made[name] = 2 * size ** 3 / min(timed(lambda a=a: a @ a, device) for _ in range(5))
@@ -161,6 +159,16 @@ def result(kind: str, arm: Arm, times: dict[str, list[float]], work: tuple[float
                 over_roofline=took / roofline)
 
 
+COLUMNS = ('arm', 'ratio', 'ms a step', 'samples/s', 'peak MB', 'TFLOP/s', 'GB/s', 'over the roofline')
+
+
+def row(result: dict) -> list[str]:
+    """Cells of the table."""
+    return [result['arm'], f'{result["ratio"]:.2f}', f'{result["ms"]:.1f}', f'{result["samples_per_s"]:.2f}',
+            f'{result["peak_mb"]:.0f}' if result['peak_mb'] else '', f'{result["tflops"]:.2f}',
+            f'{result["gb_per_s"]:.1f}', f'{result["over_roofline"]:.1f} x']
+
+
 @one_line_errors
 def main() -> None:
     args = parse_args()
@@ -186,19 +194,14 @@ def main() -> None:
     work, peaks = count_work(arms['fp32'].step), device_peaks(args.device)
     times = run(arms, args.rounds, args.steps, args.device)
     results = [result(kind, arm, times, work, peaks) for kind, arm in arms.items()]
-    table = Table('arm', 'ratio', 'ms a step', 'samples/s', 'peak MB', 'TFLOP/s', 'GB/s',
-                  'over the roofline')
-    for r in results:
-        table.add_row(r['arm'], f'{r["ratio"]:.3f}', f'{r["ms"]:.1f}', f'{r["samples_per_s"]:.0f}',
-                      f'{r["peak_mb"]:.0f}' if r['peak_mb'] else '', f'{r["tflops"]:.2f}', f'{r["gb_per_s"]:.1f}',
-                      f'{r["over_roofline"]:.1f} x')
+    table = Table(*COLUMNS)
+    for made in results:
+        table.add_row(*row(made))
     Console().print(table)
     if args.out:
         name = torch.cuda.get_device_name() if args.device == 'cuda' else machine()['cpu']
-        content = dict(results=results, parity=parity, batch=args.batch, device=name, peaks=peaks,
-                       flops_a_step=work[0], bytes_a_step=work[1], torch=torch.__version__,
-                       command=shlex.join(['python', *sys.argv]))
-        write_atomically(args.out, (json.dumps(content, indent=1) + '\n').encode())
+        results_file.write(args.out, results, parity=parity, batch=args.batch, device=name, peaks=peaks,
+                           flops_a_step=work[0], bytes_a_step=work[1], torch=torch.__version__)
 
 
 if __name__ == '__main__':

@@ -142,19 +142,23 @@ _ALLOCATIONS = {torch.ops.aten.empty, torch.ops.aten.empty_like, torch.ops.aten.
                 torch.ops.aten.empty_strided, torch.ops.aten.new_empty_strided}
 
 
-def peaks() -> dict[str, float]:
-    """Best rates of this machine, one thread: FLOP/s of a large product or convolution, bytes/s of a copy."""
-    made = {}
+def peaks(size: int = 1024) -> dict[str, float]:
+    """Best rates of this machine, one thread: FLOP/s of a large product or convolution, bytes/s of a copy.
+
+    Args:
+        size: Edge of the matrices. The convolution and the copy shrink with it.
+    """
+    made, channels = {}, size // 4
     for name, dtype in (('float32', torch.float32), ('bfloat16', torch.bfloat16)):
-        a, b = (torch.randn(1024, 1024).to(dtype) for _ in range(2))
-        x = torch.randn(16, 256, 16, 25).to(dtype).to(memory_format=torch.channels_last)
-        weight = torch.randn(256, 256, 9, 1).to(dtype).to(memory_format=torch.channels_last)
+        a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+        x = torch.randn(16, channels, 16, 25).to(dtype).to(memory_format=torch.channels_last)
+        weight = torch.randn(channels, channels, 9, 1).to(dtype).to(memory_format=torch.channels_last)
         with torch.no_grad():
             product = min(seconds(lambda a=a, b=b: a @ b) for _ in range(8))
             convolution = min(seconds(lambda x=x, w=weight: torch.conv2d(x, w, padding=(4, 0))) for _ in range(8))
-        made[name] = max(2 * 1024 ** 3 / product, 2 * x.numel() * 256 * 9 / convolution)
-    source, target = torch.randn(1 << 25), torch.empty(1 << 25)
-    made['copy'] = 2 * 4 * 2 ** 25 / min(seconds(lambda: target.copy_(source)) for _ in range(5))
+        made[name] = max(2 * size ** 3 / product, 2 * x.numel() * channels * 9 / convolution)
+    source, target = torch.randn(size << 15), torch.empty(size << 15)
+    made['copy'] = 2 * source.nbytes / min(seconds(lambda: target.copy_(source)) for _ in range(5))
     return made
 
 

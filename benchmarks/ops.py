@@ -4,14 +4,12 @@ Examples:
   OMP_NUM_THREADS=1 python benchmarks/ops.py --quick
   OMP_NUM_THREADS=1 python benchmarks/ops.py --only temporal_conv dropout
   OMP_NUM_THREADS=1 python benchmarks/ops.py --out results/performance/ops.json
-  python benchmarks/ops.py --table results/performance/ops.json
 
-Sizes are those of the shipped configs. tests/ops compares values and gradients.
+Sizes are those of the shipped configs. tests/ops compares values and gradients. benchmarks/tables.py writes the table
+of docs/performance.md.
 """
 import argparse
-import json
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -25,10 +23,10 @@ from rich.table import Table
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks import results_file
 from benchmarks.cases.crrl import lengths_like_ntu
 from benchmarks.measure import Case, machine, paired
-from mmskelssl.atomic import write_atomically
-from mmskelssl.errors import UserError, one_line_errors
+from mmskelssl.errors import one_line_errors
 from mmskelssl.ops.absent import encode_persons, plain_encode_persons
 from mmskelssl.ops.batch_norm import conv_norm, plain_conv_norm
 from mmskelssl.ops.dropout import dropout
@@ -163,7 +161,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--pairs', type=int, default=15, help='repetitions of both sides (%(default)s)')
     parser.add_argument('--quick', action='store_true', help='two pairs each, to check that everything runs')
     parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
-    parser.add_argument('--table', metavar='FILE', help='measure nothing; print the Markdown table of a JSON file')
     args = parser.parse_args()
     for name in args.only or ():
         if not chosen([name]):
@@ -190,35 +187,10 @@ def row(result: dict) -> list[str]:
             f'{1000 * result["fast_s"]:.3g}', f'{1000 * result["plain_s"]:.3g}']
 
 
-def markdown(path: str) -> str:
-    """The table of a file that this script wrote, as docs/performance.md holds it."""
-    try:
-        with open(path, encoding='utf-8') as file:
-            rows = [row(result) for result in json.load(file)['results']]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f'{path}: no results of this script in it ({error})') from error
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (COLUMNS, ['---'] * len(COLUMNS), *rows))
-
-
-def write(path: str, results: list[dict]) -> None:
-    """Replace these ids' results in the file, and keep the others' with the command that made them."""
-    made, command = {}, shlex.join(['python', *sys.argv])
-    if os.path.isfile(path):
-        with open(path, encoding='utf-8') as file:
-            made = {result['id']: result for result in json.load(file)['results']}
-    made.update({result['id']: dict(result, command=command) for result in results})
-    content = dict(results=[made[op] for op in OPS if op in made], machine=machine(),
-                   versions=dict(torch=torch.__version__))
-    write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())
-
-
 @one_line_errors
 def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
-    if args.table:
-        print(markdown(args.table))
-        return
     results, console = [], Console()
     table = Table(*COLUMNS)
     for op in chosen(args.only):
@@ -228,7 +200,7 @@ def main() -> None:
         table.add_row(*row(made))
     console.print(table)
     if args.out:
-        write(args.out, results)
+        results_file.update(args.out, results, OPS, machine=machine(), versions=dict(torch=torch.__version__))
 
 
 if __name__ == '__main__':

@@ -4,14 +4,11 @@ Examples:
   OMP_NUM_THREADS=1 python benchmarks/run.py --quick
   OMP_NUM_THREADS=1 python benchmarks/run.py --only B1 B6
   OMP_NUM_THREADS=1 python benchmarks/run.py --out results/performance/cpu.json
-  python benchmarks/run.py --table results/performance/cpu.json
 
-docs/performance.md explains each figure.
+docs/performance.md explains each figure; benchmarks/tables.py writes its tables.
 """
 import argparse
-import json
 import os
-import shlex
 import sys
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is imported
@@ -23,12 +20,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import results_file
 from benchmarks.cases import actclr, crrl, data_path, extraction, loop, losses, preprocess, probes, skeattnclr, store
 from benchmarks.measure import Benchmark, floor_seconds, machine, paired, peaks
-from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError, one_line_errors
 
 MODULES = (actclr, skeattnclr, crrl, extraction, data_path, probes, losses, preprocess, store, loop)
+VERSIONS = dict(python=sys.version.split()[0], torch=torch.__version__, numpy=numpy.__version__,
+                mmengine=mmengine.__version__)
 BENCHMARKS: dict[str, Benchmark] = {name: made for module in MODULES for name, made in module.BENCHMARKS.items()}
 
 
@@ -37,7 +36,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', metavar='ID', help=f'some of {", ".join(BENCHMARKS)}; default all')
     parser.add_argument('--quick', action='store_true', help='two pairs each, to check that everything runs')
     parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
-    parser.add_argument('--table', metavar='FILE', help='measure nothing; print the Markdown table of a JSON file')
     args = parser.parse_args()
     unknown = set(args.only or ()) - set(BENCHMARKS)
     if unknown:
@@ -63,6 +61,9 @@ def measure(name: str, quick: bool) -> dict:
                 floor_ratio=times['ours_s'] / floor if floor else None, peaks=rates, **case.extra)
 
 
+COLUMNS = ('id', 'what', 'ours / plain', 'quartiles', 'goal', 'ours ms', 'plain ms', 'above the floor', 'parity')
+
+
 def row(result: dict) -> list[str]:
     """Cells of the table."""
     low, high = result['spread']
@@ -77,9 +78,6 @@ def row(result: dict) -> list[str]:
 @one_line_errors
 def main() -> None:
     args = parse_args()
-    if args.table:
-        print(markdown(args.table))
-        return
     torch.set_num_threads(1)
     console, results = Console(), []
     for name in args.only or BENCHMARKS:
@@ -87,38 +85,11 @@ def main() -> None:
             results.append(measure(name, args.quick))
         console.print('  '.join(row(results[-1])))
         if args.out:
-            write(args.out, results)
+            results_file.update(args.out, results, BENCHMARKS, machine=machine(), versions=VERSIONS)
     table = Table(*COLUMNS)
     for result in results:
         table.add_row(*row(result))
     console.print(table)
-
-
-COLUMNS = ('id', 'what', 'ours / plain', 'quartiles', 'goal', 'ours ms', 'plain ms', 'above the floor', 'parity')
-
-
-def markdown(path: str) -> str:
-    """The table of a file that this script wrote, as docs/performance.md holds it."""
-    try:
-        with open(path, encoding='utf-8') as file:
-            rows = [row(result) for result in json.load(file)['results']]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f'{path}: no results of this script in it ({error})') from error
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (COLUMNS, ['---'] * len(COLUMNS), *rows))
-
-
-def write(path: str, results: list[dict]) -> None:
-    """Replace these ids' results in the file, and keep the others' with the command that made them."""
-    kept, command = [], shlex.join(['python', *sys.argv])
-    if os.path.isfile(path):
-        with open(path, encoding='utf-8') as file:
-            old = json.load(file)
-        kept = [dict(result, command=result.get('command', old.get('command'))) for result in old['results']]
-    made = {result['id']: result for result in [*kept, *(dict(result, command=command) for result in results)]}
-    content = dict(results=[made[name] for name in BENCHMARKS if name in made], machine=machine(),
-                   versions=dict(python=sys.version.split()[0], torch=torch.__version__, numpy=numpy.__version__,
-                                 mmengine=mmengine.__version__), command=command)
-    write_atomically(path, (json.dumps(content, indent=1) + '\n').encode())
 
 
 if __name__ == '__main__':

@@ -4,7 +4,7 @@ Each way to wait gets its own process, because OpenMP reads the environment when
 change of the machine's load affects all of them. A figure is the median over the rounds.
 
 Examples:
-  python benchmarks/threads.py --out results/performance/threads
+  python benchmarks/threads.py --out results/performance/threads.json
   python benchmarks/threads.py --steps 3 --rounds 1 --only default "10,000 turns"
 """
 import argparse
@@ -18,7 +18,7 @@ import time
 
 sys.path.insert(0, osp.dirname(osp.dirname(osp.abspath(__file__))))
 
-from mmskelssl.atomic import write_atomically
+from benchmarks import results_file
 from mmskelssl.errors import one_line_errors
 
 _ROOT = osp.dirname(osp.dirname(osp.abspath(__file__)))
@@ -76,13 +76,13 @@ def measure(way: str, busy: bool, steps: int, limit: float) -> dict:
             other.wait()
 
 
-def table(rows: list[dict]) -> str:
-    """Markdown table: one row per way, with columns for quiet and busy."""
-    lines = ['| threads wait | quiet | next to a busy process |', '|---|---|---|']
-    for row in rows:
-        cells = (f'{"over " if row[f"{when}_at_least"] else ""}{row[when]:.2f}' for when in ('quiet', 'busy'))
-        lines.append(f'| {row["way"]} | {" | ".join(cells)} |')
-    return '\n'.join(lines)
+COLUMNS = ('threads wait', 'quiet, s', 'next to a busy process, s')
+
+
+def row(result: dict) -> list[str]:
+    """Cells of the table."""
+    return [result['way'], *(f'{"over " if result[f"{when}_at_least"] else ""}{result[when]:.2f}'
+                             for when in ('quiet', 'busy'))]
 
 
 @one_line_errors
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=3, help='processes for each figure (default 3)')
     parser.add_argument('--limit', type=float, default=240, help='seconds after which a process is ended (default 240)')
     parser.add_argument('--only', nargs='+', choices=WAYS, default=list(WAYS), metavar='WAY', help=', '.join(WAYS))
-    parser.add_argument('--out', metavar='DIR', help='write results.json there')
+    parser.add_argument('--out', metavar='FILE', help='write JSON')
     args = parser.parse_args()
     found: dict[tuple, list[dict]] = {}
     load = os.getloadavg()[0]
@@ -103,22 +103,20 @@ def main() -> None:
                 found.setdefault((way, busy), []).append(made)
                 print(f'round {number + 1}, {way}, {"busy" if busy else "quiet"}: '
                       f'{statistics.median(made["seconds"]):.2f} s a step', flush=True)
-    rows = []
+    results = []
     for way in args.only:
-        row = dict(way=way, environment=WAYS[way], threads=found[way, False][0].get('threads'),
-                   digest=found[way, False][0].get('digest'))
+        result = dict(way=way, environment=WAYS[way], threads=found[way, False][0].get('threads'),
+                      digest=found[way, False][0].get('digest'))
         for when, busy in (('quiet', False), ('busy', True)):
             runs = [statistics.median(made['seconds']) for made in found[way, busy]]
-            row.update({when: statistics.median(runs), f'{when}_rounds': runs,
-                        f'{when}_at_least': any(made.get('at_least') for made in found[way, busy])})
-        rows.append(row)
-    print(table(rows))
+            result.update({when: statistics.median(runs), f'{when}_rounds': runs,
+                           f'{when}_at_least': any(made.get('at_least') for made in found[way, busy])})
+        results.append(result)
+    print(results_file.markdown(COLUMNS, map(row, results)), end='')
     if args.out:
         from mmskelssl.provenance import machine, versions
-        content = dict(results=rows, load_at_start=load, cores=len(os.sched_getaffinity(0)), steps=args.steps,
-                       versions=versions(), machine=machine(), date=time.strftime('%Y-%m-%d'),
-                       command=' '.join(['python', *sys.argv]))
-        write_atomically(osp.join(args.out, 'results.json'), (json.dumps(content, indent=1) + '\n').encode())
+        results_file.write(args.out, results, load_at_start=load, cores=len(os.sched_getaffinity(0)), steps=args.steps,
+                           versions=versions(), machine=machine(), date=time.strftime('%Y-%m-%d'))
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -74,6 +73,7 @@ def test_the_runner_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     out.write_text(json.dumps(dict(results=[dict(id='B1', ratio=.4), dict(id='B7', ratio=9.)], command='all')))
     few = replace(run.BENCHMARKS['B7'], make=lambda quick: preprocess.make_normalising(quick, count=20))
     monkeypatch.setitem(run.BENCHMARKS, 'B7', few)
+    monkeypatch.setattr(run, 'peaks', lambda: measure.peaks(256))  # 1024 takes most of a minute
     monkeypatch.setattr(sys, 'argv', ['run.py', '--only', 'B7', '--quick', '--out', str(out)])
     run.main()
     content = json.loads(out.read_text())
@@ -90,16 +90,6 @@ def test_an_unknown_id_is_refused(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         run.parse_args()
     assert 'unknown benchmark B99: choose of B1' in capsys.readouterr().err
-
-
-def test_the_guide_holds_the_table_of_the_committed_results():
-    root = Path(__file__).parents[2]
-    guide = (root / 'docs/performance.md').read_text()
-    assert run.markdown(root / 'results/performance/cpu.json') in guide
-    made = json.loads((root / 'results/performance/steps_cpu.json').read_text())
-    ratio = {row['arm']: f'{row["ratio"]:.2f}' for row in made['results']}
-    assert ('float32 {fp32}, bfloat16 {bf16}, compiled\n{compiled}, with the data path {host}, and {resident} resident'
-            .format(**ratio)) in guide and f'    {made["command"]}\n' in guide.replace('OMP_NUM_THREADS=1 ', '')
 
 
 def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
@@ -123,7 +113,8 @@ def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_gpu_script_runs_small_on_a_cpu(tmp_path, monkeypatch, capsys):
-    out, narrow = tmp_path / 'gpu.json', gpu_step.config
+    out, narrow, peaks = tmp_path / 'gpu.json', gpu_step.config, gpu_step.device_peaks
+    monkeypatch.setattr(gpu_step, 'device_peaks', lambda device: peaks(device, 256))
     monkeypatch.setattr(gpu_step, 'config', lambda: narrow(hidden=4, out_channels=16, queue=64, topk=24))
     monkeypatch.setattr(gpu_step, 'check', lambda: actclr.check(batch=2, frames=8, hidden=4, out_channels=16))
     monkeypatch.setattr(sys, 'argv', ['gpu_step.py', '--device', 'cpu', '--batch', '4', '--out', str(out)])
