@@ -168,7 +168,8 @@ def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None
     keys = list(lines)
     for i, key in enumerate(keys):
         last_of_encoder = i + 1 < len(keys) and keys[i + 1][0] != key[0]
-        table.add_row(*key, *(_cell(lines[key].get(column)) for column in columns), end_section=last_of_encoder)
+        cells = (number_text(lines[key].get(column)) or '-' for column in columns)
+        table.add_row(*key, *cells, end_section=last_of_encoder)
     if console is None:
         # Print the full table regardless of the window's width, so that no number is cut off.
         wide = Console(width=10_000)
@@ -198,10 +199,11 @@ def _legend(rows: Sequence[Mapping]) -> list[str]:
     return lines
 
 
-def _cell(row: Mapping | None) -> str:
+def number_text(row: Mapping | None) -> str:
+    """Return the main number of a row, with its 95 % interval or its deviation over seeds; '' for no row."""
     if row is None:
-        return '-'
+        return ''
     value, interval = main_number(row)
     if row.get('seeds'):
-        return f'{value:.1f} ±{row["std"]:.1f}'
+        return f'{value:.1f} ± {row["std"]:.1f}'
     return f'{value:.1f}' + (f' ({interval[0]:.1f}–{interval[1]:.1f})' if interval else '')

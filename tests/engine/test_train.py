@@ -1,12 +1,12 @@
 """tools/train.py end to end, in this process: stages, resume, checkpoints, one-line errors."""
 import json
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tool_calls import fails, run
 
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.toy.store import write_toy_store
@@ -18,20 +18,6 @@ from tools import prepare_data as prepare_tool
 from tools import train as train_tool
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(monkeypatch, tool, *args):
-    monkeypatch.setattr(sys, 'argv', ['tool', *map(str, args)])
-    tool.main()
-
-
-def fails(monkeypatch, capsys, tool, *args):
-    """Return the one line of the error."""
-    with pytest.raises(SystemExit) as error:
-        run(monkeypatch, tool, *args)
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert error.value.code == 2
-    return [line for line in lines if line.startswith('error: ')][-1]
 
 
 SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=16', 'model.backbone.hidden_channels=4',

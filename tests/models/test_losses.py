@@ -3,23 +3,9 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F
+from loss_oracles import dot, softmax, unit
 
 from mmskelssl.models import losses
-
-
-def unit(*shape, seed=0):
-    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
-
-
-def softmax(values):
-    top = max(values)
-    exp = [math.exp(v - top) for v in values]
-    return [e / sum(exp) for e in exp]
-
-
-def dot(a, b):
-    return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
 
 
 @pytest.mark.parametrize('with_extra', [False, True])

@@ -3,23 +3,9 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F
+from loss_oracles import dot, softmax, unit
 
 from mmskelssl.ops.queue_kl import plain_queue_similarity_kl, queue_similarity_kl, select_teacher, similarity_kl
-
-
-def unit(*shape, seed=0):
-    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
-
-
-def softmax(values):
-    top = max(values)
-    exp = [math.exp(v - top) for v in values]
-    return [e / sum(exp) for e in exp]
-
-
-def dot(a, b):
-    return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
 
 
 @pytest.mark.parametrize('topk', [3, 9, 100])

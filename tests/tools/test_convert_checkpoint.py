@@ -1,9 +1,9 @@
 """tools/analysis/convert_checkpoint.py with checkpoints that have official names and shapes (docs/methods.md 1.7)."""
-import sys
 
 import numpy as np
 import pytest
 import torch
+from tool_calls import fails, run
 from torch import nn
 
 from mmskelssl.apis import FeatureExtractor
@@ -14,19 +14,6 @@ from mmskelssl.models.backbones import STGCN
 from tools import extract_features as embed_tool
 from tools import train as train_tool
 from tools.analysis import convert_checkpoint as convert_tool
-
-
-def run(monkeypatch, tool, *args):
-    monkeypatch.setattr(sys, 'argv', ['tool', *map(str, args)])
-    tool.main()
-
-
-def fails(monkeypatch, capsys, tool, *args):
-    with pytest.raises(SystemExit) as error:
-        run(monkeypatch, tool, *args)
-    assert error.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    return next(line for line in reversed(lines) if line.startswith('error: '))
 
 
 def network(layout='ntu25'):

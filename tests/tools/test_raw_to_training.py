@@ -1,7 +1,7 @@
 """From raw files to a trained encoder: toy motions are written as NTU and PKU-MMD files, imported and trained on."""
-import sys
 
 import pytest
+from tool_calls import run
 
 from mmskelssl.datasets import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint
@@ -12,11 +12,6 @@ pytestmark = pytest.mark.slow
 SHORT = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=8', 'train_dataloader.num_workers=0',
          'train_dataloader.persistent_workers=False', 'model.backbone.hidden_channels=4',
          'model.backbone.out_channels=16', 'model.queue_size=32']
-
-
-def run(monkeypatch, tool, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments)])
-    tool.main()
 
 
 def test_ntu_files_to_actclr(tmp_path, monkeypatch, capsys):

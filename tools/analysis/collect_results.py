@@ -17,7 +17,7 @@ import re
 import sys
 
 from mmskelssl.errors import UserError, one_line_errors
-from mmskelssl.evaluation.results import column_of, data_name, encoder_name, main_number, row_title, shown
+from mmskelssl.evaluation.results import column_of, data_name, encoder_name, number_text, row_title, shown
 
 _BLOCK = re.compile(r'(<!-- results (\S+)((?: \w+=\S+)*) -->\n).*?(<!-- end -->)', re.S)
 _OPTIONS = ('splits', 'recipes', 'across')
@@ -68,7 +68,7 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', across: str = '
     cells = {(encoder(row), column(row)): row for row in rows}
     grid = [['encoder', *(_title(row, data) for row in columns.values())]]
     for name in dict.fromkeys(encoder(row) for row in rows):
-        grid.append([name, *(_cell(cells.get((name, key))) for key in columns)])
+        grid.append([name, *(number_text(cells.get((name, key))) for key in columns)])
     if across == 'encoders':
         grid = [list(line) for line in zip(*grid, strict=True)]
         grid[0][0] = ''
@@ -81,15 +81,6 @@ def _title(row: dict, data: bool) -> str:
     plain = row['protocol'] == 'knn' or (row['protocol'] == 'linear' and row['recipe'] in ('logreg', 'paper'))
     recipe = row['recipe'] if plain else row_title(row) + (' mAP' if row['protocol'] == 'retrieval' else '')
     return f'{data_name(row)} ' * data + f'{row["split"]}, {recipe}'
-
-
-def _cell(row: dict | None) -> str:
-    if row is None:
-        return ''
-    value, interval = main_number(row)
-    if row.get('seeds'):
-        return f'{value:.1f} ± {row["std"]:.1f}'
-    return f'{value:.1f}' + (f' ({interval[0]:.1f}–{interval[1]:.1f})' if interval else '')
 
 
 def masks_table(rows: list[dict]) -> str:
