@@ -58,7 +58,7 @@ def track_persons(frames: Iterable[np.ndarray], persons: int, scores: bool,
         notes += [f'{crowded} detections dropped in frames with more than {MOST} persons'] * bool(crowded)
     tracks = [track for track in tracks if track]
     if not tracks:
-        raise ValueError('nobody is seen in any frame')
+        raise ValueError('no frame shows a person')
     tracks.sort(key=lambda track: -sum(float(_weight(joints[None], scores)[0]) for _, joints in track))
     joined = np.zeros((min(persons, len(tracks)), len(frames), *tracks[0][0][1].shape), np.float32)
     for person, track in zip(joined, tracks, strict=False):

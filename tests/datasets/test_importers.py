@@ -202,7 +202,7 @@ def test_bad_annotations_are_listed_with_a_reason(tmp_path):
     assert set(reasons) == {'joints', 'nan', 'none', 'good', 'ragged', 'label', '7', 'ghost'}
     assert "needs (M, T, 20, 3)" in reasons['joints'] and 'NaN' in reasons['nan'] and 'twice' in reasons['good']
     assert reasons['none'] == "no key 'keypoint'" and 'integers' in reasons['label']
-    assert reasons['ghost'] == 'split train names it, but there is no annotation of it'
+    assert reasons['ghost'] == 'split train names it, but it has no annotation'
 
 
 @pytest.mark.parametrize('content', [[], dict(split={}), dict(annotations={}), dict(annotations=[], split=['train'])])

@@ -99,5 +99,5 @@ def test_greedy_takes_the_nearest_pair_first():
 
 def test_nobody_at_all():
     for frames in ([], [np.zeros((0, 17, 3))] * 3, [np.zeros((2, 17, 3))]):
-        with pytest.raises(ValueError, match='nobody is seen'):
+        with pytest.raises(ValueError, match='no frame shows a person'):
             track_persons(frames, 2, scores=True)

@@ -82,7 +82,7 @@ def test_labels_and_bad_videos(tmp_path):
     videos = [*good, dark, *(str(tmp_path / 'bow' / name) for name in ('text.mp4', 'empty.mp4', 'cut.avi', 'none.mp4'))]
     store, skipped = run(tmp_path, videos, labels='folders')
     assert store.ids == ['a', 'b'] and store.classes == ['bow', 'wave'] and store.labels.tolist() == [1, 0]
-    assert skipped.pop('none') == 'no such file' and skipped.pop('dark') == 'nobody is seen in any frame'
+    assert skipped.pop('none') == 'no such file' and skipped.pop('dark') == 'no frame shows a person'
     assert sorted(skipped) == ['cut', 'empty', 'text'] and all('OpenCV' in reason for reason in skipped.values())
 
 

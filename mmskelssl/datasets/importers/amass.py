@@ -19,7 +19,7 @@ BODY = 22  # body joints shared by SMPL, SMPL-H and SMPL-X
 # Rotates AMASS's z-up coordinates to y up.
 UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
 Model = Annotated[str | None, (
-    'SMPL, SMPL-H or SMPL-X body model, .npz, from its authors (smpl.is.tue.mpg.de): it says where the joints are')]
+    'SMPL, SMPL-H or SMPL-X body model, .npz, from its authors (smpl.is.tue.mpg.de): its file defines the joints')]
 
 
 def import_amass(path: str, writer: StoreWriter, *, model: Model = None,
@@ -35,7 +35,7 @@ def import_amass(path: str, writer: StoreWriter, *, model: Model = None,
     if not 0 <= fps <= 1000:
         raise UserError(f'--fps {fps:g} is outside 0..1000')
     if model is None:
-        raise UserError(f'{path}: AMASS holds rotations, and joints need the body model: download SMPL-H '
+        raise UserError(f'{path}: AMASS contains rotations, and the body model computes the joints: download SMPL-H '
                         '(mano.is.tue.mpg.de) or SMPL-X (smpl-x.is.tue.mpg.de) and give --model MODEL.npz')
     _model(model)  # reports faults of the model once
     source = Source(path)
@@ -74,14 +74,14 @@ def joints_of(poses: np.ndarray, trans: np.ndarray, betas: np.ndarray, template:
     """(T, 22, 3) metres, y up.
 
     Args:
-        poses: (T, 3 * J) axis angles, J of 22 and more.
+        poses: (T, 3 * J) axis angles, with J >= 22.
         trans: (T, 3) of the root.
-        betas: Shape; further ones than the model has are left out.
+        betas: Shape. Values beyond those of the model are ignored.
         template, shapes, parents: Of :func:`_model`.
     """
     poses, trans = np.asarray(poses, np.float64), np.asarray(trans, np.float64)
     if poses.ndim != 2 or poses.shape[1] < 3 * BODY or trans.shape != (len(poses), 3):
-        raise ValueError(f'poses {poses.shape} and trans {trans.shape}, expected (T, 66 and more) and (T, 3)')
+        raise ValueError(f'poses {poses.shape} and trans {trans.shape}, expected (T, at least 66) and (T, 3)')
     if not np.isfinite(poses).all():
         raise ValueError('a rotation is NaN or Inf')
     count = min(len(betas), shapes.shape[2])

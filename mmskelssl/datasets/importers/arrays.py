@@ -64,8 +64,8 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
         units_of(seen[1]) if channels == 2 else 'm' if metres else 'unknown'), scored,
                     said(read.meaning) if points.shape[-1] == 3 else 'none')
     if points.shape[-1] == 3:
-        print(f'{path}: the third number of a joint is taken for its {read.meaning} (--third)'.replace(
-            'taken for its drop', 'left out'))
+        print(f'{path}: the third number of a joint is read as its {read.meaning} (--third)'.replace(
+            'read as its drop', 'dropped'))
     import_files(source, files, read, writer, jobs)
     about.report_lost(writer)
     name_classes(writer)
@@ -119,7 +119,7 @@ class _Clips:
             apart = about.pop('scores', None)
             keypoints, scores = self._coordinates(clip)
             scores = apart if scores is None else scores
-            left = '' if scores is None or self.scored else f'its scores are left out, as {self.first} has none'
+            left = '' if scores is None or self.scored else f'its scores are dropped, because {self.first} has none'
             note = '; '.join(filter(None, [known.pop('note', ''), about.pop('note', ''), left]))
             if self.labels == 'none':
                 about = {what: value for what, value in about.items() if what not in ('label', 'action')}
@@ -135,17 +135,17 @@ class _Clips:
         if count == 3 and self.channels == 2:
             third = self._meaning(clip)
             if third == 'depth':
-                raise ValueError(f'its third number is a depth, the joints of {self.first} have none: import them '
-                                 'apart, or say --third')
+                raise ValueError(f'its third number is a depth, which the joints of {self.first} do not have: import '
+                                 'them separately, or set --third')
             if third == 'score':
                 clip, scores = np.where(clip[..., 2:] > 0, clip, 0), clip[..., 2]
             clip = clip[..., :2]
         if clip.shape[-1] != self.channels:
-            raise ValueError(f'{count} numbers of a joint, those of {self.first} are {self.channels}: import them '
-                             'apart')
+            raise ValueError(f'{count} numbers per joint, but {self.first} has {self.channels}: import them '
+                             'separately')
         if count == 3 and self.channels == 3 and self._meaning(clip) == 'score':
-            raise ValueError(f'its third number is a score, that of {self.first} a depth: import them apart, or say '
-                             '--third')
+            raise ValueError(f'its third number is a score, but that of {self.first} is a depth: import them '
+                             'separately, or set --third')
         if self.like is not None:
             check_size(clip, self.like[..., :self.channels], self.first)
         return clip, scores
@@ -187,7 +187,7 @@ def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
         people = [person for frame in clip.frames for person in frame]
         tracks = list(dict.fromkeys(person.track for person in people))
         if any(len({person.track for person in frame}) < len(frame) for frame in clip.frames):
-            raise ValueError('several persons in a frame and no column that says which is which: read it with `pose`')
+            raise ValueError('several persons in a frame, but no column that identifies them: read it with `pose`')
         keypoints = np.zeros((len(tracks), len(clip.frames), *people[0].points.shape))
         scores = np.zeros(keypoints.shape[:3]) if people[0].scores is not None else None
         for t, frame in enumerate(clip.frames):
@@ -202,7 +202,7 @@ def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
             keypoints = np.concatenate([keypoints, scores[..., None]], -1)
         elif scores is not None:
             about['scores'] = scores
-        if rest := [what for what in lost if what != 'joints without a number']:
+        if rest := [what for what in lost if what != 'joints without numbers']:
             about['note'] = '; '.join(rest)
         made.append((clip.name, keypoints, about))
     return made

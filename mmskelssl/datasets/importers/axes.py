@@ -11,7 +11,7 @@ def check_axes(axes: str | None) -> None:
     """Raise a ValueError for an invalid order of axes."""
     if axes and not (re.fullmatch('[NMTVC]+', axes) and len(set(axes)) == len(axes) and set('TVC') <= set(axes)):
         raise ValueError(f'--axes {axes}: the letters T (frames), V (joints), C (coordinates), perhaps M (persons) and '
-                         'N (clips), each once, in the order of the array')
+                         'N (clips), each once, in the order of the axes')
 
 
 def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str = '') -> list[np.ndarray]:
@@ -24,10 +24,10 @@ def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str 
         array: Of numbers.
         joints: V.
         axes: Order of the axes, such as ``NTVC``.
-        what: What the array is, for messages.
+        what: Description of the array, for messages.
 
     Raises:
-        ValueError: Its shape is none of these; the message names what it could be, and the option that says it.
+        ValueError: Its shape is none of these. The message lists the candidates and the option that selects one.
     """
     array = np.asarray(array)
     if array.dtype.kind not in 'fiu':
@@ -47,7 +47,7 @@ def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str 
             1, array.shape[1]):
         order = 'MTVC'
     elif fitting and array.ndim > 3:
-        raise ValueError(f'{what}shape {array.shape} could be {_said(array.shape, fitting)}: say it with --axes '
+        raise ValueError(f'{what}shape {array.shape} could be {_said(array.shape, fitting)}: choose with --axes '
                          f'{" or ".join(fitting)} (N clips, M persons, T frames, V joints, C coordinates)')
     else:
         if flat:

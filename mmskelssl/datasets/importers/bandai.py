@@ -1,9 +1,9 @@
 """Bandai-Namco-Research-Motiondataset-2: motion capture of 10 actions in 7 styles (CC BY-NC 4.0).
 
 The published files are .bvh in centimetres, ``dataset-2_ACTION_STYLE_NNN.bvh``. An .npz holds the same in less space:
-``step_mm`` (frames, 21, 3) int16 millimetres, y up, the first frame of each clip as it is and the others as differences
-from the frame before; ``frames`` (clips,) their lengths; ``ids``, ``action``, ``style`` (clips,); the names ``actions``
-and ``styles``; ``joints``; ``fps``.
+``step_mm`` (frames, 21, 3) int16 millimetres, y up, the first frame of each clip in full and the others as differences
+from the previous frame; ``frames`` (clips,) their lengths; ``ids``, ``action``, ``style`` (clips,); the names
+``actions`` and ``styles``; ``joints``; ``fps``.
 """
 import re
 import zipfile
@@ -37,7 +37,7 @@ _NAME = re.compile(rf'(?:dataset-2_)?(({"|".join(ACTIONS)})_({"|".join(STYLES)})
 
 def import_bandai(
         path: str, writer: StoreWriter, *,
-        labels: Annotated[Literal['action', 'style'], 'What a clip is labelled by'] = 'action',
+        labels: Annotated[Literal['action', 'style'], 'Class of a clip: its action or its style'] = 'action',
         jobs: Jobs = None) -> None:
     """Bandai-Namco-Research-Motiondataset-2, a folder or zip of its .bvh files, or an .npz; splits style and action.
 
@@ -76,7 +76,7 @@ def read_motion(labels: str, name: str, data: bytes) -> list[dict]:
         raise ValueError(f'no joint {lost[0]!r}' + (f' and {len(lost) - 1} others' if lost[1:] else ''))
     positions = motion.positions[:, [place[joint] for joint in JOINTS]] / 100
     if motion.rate is None:
-        raise ValueError('it does not say its frame rate')
+        raise ValueError('it does not state its frame rate')
     return [dict(keypoints=resample(positions, motion.rate, FPS)[None], **about)]
 
 
@@ -112,7 +112,7 @@ def _read_npz(data: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
     steps, frames, ids, joints = (arrays[key] for key in ('step_mm', 'frames', 'ids', 'joints'))
     fps = float(arrays['fps'])
     if list(joints.tolist()) != JOINTS:
-        raise ValueError('its joints are others')
+        raise ValueError('its joints are not those of the data set')
     if fps != FPS:
         raise ValueError(f'{fps:g} frames per second, expected {FPS:g}')
     if steps.dtype.kind != 'i' or steps.ndim != 3 or steps.shape[1:] != (len(JOINTS), 3):

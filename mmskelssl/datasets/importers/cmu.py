@@ -46,12 +46,12 @@ MotionLayout = Annotated[str | None, (
     "Skeleton to import: a layout's name or a json file, whose joints are named as in the files; default cmu31 (the "
     "far end of each bone) for CMU's skeleton, and for other BVH files one that is read from the joints' names")]
 Scale = Annotated[float | None, (
-    'Metres of one unit of the files; default for asf/amc what the .asf file says (CMU: 0.0254 / 0.45); BVH files do '
-    'not say it and stay in their own unit')]
+    'Length of one unit of the files in metres; default for asf/amc the value in the .asf file (CMU: 0.0254 / 0.45); '
+    'BVH files do not state it and keep their own unit')]
 MotionLabels = Annotated[str, (
     '"folders" (the folder of each file), "none", or a csv file with a header and the columns name, label, subject, '
-    'split, of which only name is required; "auto" takes labels.csv among the files, else, for .bvh files only, '
-    "folders where there are several (CMU's are subjects)")]
+    'split, of which only name is required; "auto" uses labels.csv among the files, or else, for .bvh files only, '
+    "the folders if there are several (CMU's are subjects)")]
 
 
 def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
@@ -68,14 +68,15 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
     if not 1 <= fps <= 1000:
         raise UserError(f'--fps {fps:g} is outside 1..1000')
     if scale is not None and not 0 < scale < 1e6:
-        raise UserError(f'--scale {scale:g}: metres of one unit, above 0')
+        raise UserError(f'--scale {scale:g}: the length of one unit in metres must be above 0')
     source = Source(path)
     files = source.files('.amc', '.bvh')
     if not files:
         raise UserError(f'{path}: no .amc or .bvh files in it')
     kinds = {_is_bvh(source, name) for name in files}
     if scale is None and len(kinds) > 1:
-        raise UserError(f'{path} holds .amc and .bvh files, in different units: give --scale, metres of one unit')
+        raise UserError(f'{path} holds .amc and .bvh files, in different units: set --scale, the length of one unit '
+                        'in metres')
     if labels == 'auto' and not source.files('labels.csv') and False in kinds:
         labels = 'none'
     about = Labels(source, files, labels)
@@ -135,10 +136,10 @@ def _skeleton(path: str, asf: str) -> Acclaim:
 def _asf_of(name: str, files: Sequence[str]) -> str:
     beside = [asf for asf in files if PurePosixPath(asf).parent == PurePosixPath(name).parent]
     if not beside:
-        raise ValueError('no .asf file beside it')
+        raise ValueError('no .asf file in its folder')
     fitting = [asf for asf in beside if stem(name).startswith(stem(asf))]
     if not fitting and len(beside) > 1:
-        raise ValueError('its name begins with that of no .asf file beside it')
+        raise ValueError('its name does not begin with the name of an .asf file in its folder')
     return max(fitting or beside, key=lambda asf: len(stem(asf)))
 
 

@@ -34,7 +34,8 @@ _NAMES = (
     (r'[A-Z0-9]+-[LMR]\.txt', 'PKU-MMD', 'pkummd'),
     (r'skeletons?_world\.txt', 'hand gestures of DHG or SHREC', 'dhg'),
     (r'Florence_dataset_WorldCoordinates\.txt', 'Florence 3D Actions', 'florence'),
-    (r'(train|val|test)_(position|data_joint|data|data_joint_pad)\.npy', "arrays of ST-GCN's kin", 'official_npy'),
+    (r'(train|val|test)_(position|data_joint|data|data_joint_pad)\.npy', 'arrays of ST-GCN and related methods',
+     'official_npy'),
     (r'.*\.(amc|bvh)', 'motion capture', 'cmu'),
     (r'.*\.(trc|c3d)', 'tracks of markers', 'markers'))
 LOOKS = 20
@@ -66,7 +67,7 @@ def detect(path: str) -> Iterator[str]:
             folders = {PurePosixPath(name).parent.as_posix() for name, own in zip(names, called, strict=True)
                        if re.fullmatch(pattern, own, re.IGNORECASE)}
             more = ('--layout', 'LAYOUT.json') if importer == 'markers' else ()
-            for folder in sorted(folders) if importer == 'official_npy' else ['.']:  # which takes one folder
+            for folder in sorted(folders) if importer == 'official_npy' else ['.']:  # the importer takes one folder
                 yield _command(importer, path if folder == '.' else osp.join(path, folder), *more)
             return
     endings = Counter(PurePosixPath(name).suffix.lower() for name in called)
@@ -76,8 +77,8 @@ def detect(path: str) -> Iterator[str]:
         if found:
             yield from look(source, found)
             return
-    told = ', '.join(f'{count} {ending or "without an ending"}' for ending, count in endings.most_common(5))
-    raise UserError(f'{path}: no files that an importer reads; it holds {told or "nothing"}')
+    found_endings = ', '.join(f'{count} {ending or "without an ending"}' for ending, count in endings.most_common(5))
+    raise UserError(f'{path}: no files that an importer reads; it holds {found_endings or "nothing"}')
 
 
 def _command(importer: str, path: str, *options: str) -> str:
@@ -102,7 +103,7 @@ def _pose(source: Source, files: list[str]) -> Iterator[str]:
             layout, options = layout_for(count, clip.joints, found.layouts, None)[0].name, []
         except (UserError, ValueError):
             named = _layouts((count, 3))
-            layout = f'not known, perhaps {" or ".join(named[:4])}' if named else 'not known'
+            layout = f'unknown, perhaps {" or ".join(named[:4])}' if named else 'unknown'
             options = ['--layout', named[0] if named else 'LAYOUT.json']
         yield (f'{source.path}: looks like {found.what}, {count} joints: layout {layout}; {len(files)} files, the '
                f'first one with {len(found.clips)} clip{"s" * (len(found.clips) > 1)} of {len(clip.frames)} frames')
@@ -110,11 +111,14 @@ def _pose(source: Source, files: list[str]) -> Iterator[str]:
             options += ['--files', 'pictures|clips']
         yield _command('pose', source.path, *options)
         return
-    raise UserError(f'{source.path}: {len(files)} files of no known program; {error or "they show nobody"}')
+    raise UserError(f'{source.path}: {len(files)} files of an unknown program; {error or "they show no person"}')
 
 
 def _layouts(shape: tuple[int, ...]) -> list[str]:
-    """Layouts whose joints are an axis of an array, the last axis but one first; of these the most common first."""
+    """Return the layouts with as many joints as an axis of the array.
+
+    Those that match the last axis but one come first, and the most common first among them.
+    """
     common = ('ntu25', 'kinect20', 'coco17', 'halpe26', 'smpl22')
     ordered = sorted(LAYOUTS, key=lambda name: (name not in common, name))
     sizes = dict.fromkeys((*shape[::-1][1:], shape[-1]))
@@ -135,8 +139,8 @@ def _arrays(source: Source, files: list[str]) -> Iterator[str]:
                     width = next(shape[-1] for key, shape in shapes.items() if key.startswith('x_train'))
                     persons = _layouts((0, 0, width // 2)) + _layouts((0, 0, width))
                     fitting = [name for name in persons if width % (3 * LAYOUTS[name].num_joints) == 0]
-                    yield (f'{source.path}: looks like the arrays of CTR-GCN and its kin; the joints could be '
-                           f'{" or ".join(fitting[:4]) or "of no known layout"}')
+                    yield (f'{source.path}: looks like the arrays of CTR-GCN and related methods; the joints could be '
+                           f'{" or ".join(fitting[:4]) or "of an unknown layout"}')
                     yield _command('arrays', source.path, '--layout', fitting[0] if fitting else 'LAYOUT.json')
                     return
                 shape = max(shapes.values(), key=len)
@@ -170,7 +174,7 @@ def _pickle(source: Source, files: list[str]) -> Iterator[str]:
     annotations = annotations if isinstance(annotations, list) else []
     sample = next((one for one in annotations if isinstance(one, dict) and 'keypoint' in one), None)
     if sample is None:
-        raise UserError(f'{path}: a pickle, but no annotations of pyskl or mmaction2')
+        raise UserError(f'{path}: a pickle, but not annotations of pyskl or mmaction2')
     shape = np.shape(sample['keypoint'])
     layouts = _layouts(shape[-2:]) if len(shape) in (3, 4) else []
     yield (f'{path}: looks like annotations of pyskl or mmaction2, {len(annotations)} samples, keypoints of shape '

@@ -12,7 +12,7 @@ from mmskelssl.datasets.importers.source import MAX_BYTES, Source
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
-# Of Human3.6M's 32 joints, those that move: layout h36m17.
+# The joints that move among Human3.6M's 32: layout h36m17.
 MOVING = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
 TRAINING, TEST = (1, 5, 6, 7, 8), (9, 11)
 MEMBERS = ('positions_3d', 'positions_2d')
@@ -21,9 +21,9 @@ MEMBERS = ('positions_3d', 'positions_2d')
 def import_h36m(path: str, writer: StoreWriter) -> None:
     """Human3.6M as VideoPose3D keeps it, data_3d_h36m.npz or data_2d_h36m_*.npz; splits xsub.
 
-    3D positions are metres, turned so that y is up; of the 32 joints the 17 that move are kept. 2D ones are pixels, a
-    clip for each camera. Classes are the actions without their number. Subjects 1, 5, 6, 7 and 8 train, 9 and 11 test;
-    others are in no split.
+    3D positions are in metres and rotated to y up. Of the 32 joints, the 17 that move are kept. 2D positions are in
+    pixels, with one clip per camera. Classes are the actions without their number. Subjects 1, 5, 6, 7 and 8 train, 9
+    and 11 test. Others are in no split.
     """
     source = Source(path)
     files = source.files('.npz')
@@ -62,13 +62,13 @@ def _read(data: bytes) -> tuple[str, object, str]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > 4 * MAX_BYTES:
-                raise ValueError('it would unpack to more than this program reads')
-            there = [name.removesuffix('.npy') for name in archive.namelist()]
-            member = next((name for name in MEMBERS if name in there), None)
+                raise ValueError('it would unpack to more than the allowed size')
+            members = [name.removesuffix('.npy') for name in archive.namelist()]
+            member = next((name for name in MEMBERS if name in members), None)
             if member is None:
-                raise ValueError(f'no {" or ".join(MEMBERS)} in it; it holds {", ".join(there)[:100] or "nothing"}')
+                raise ValueError(f'no {" or ".join(MEMBERS)} in it; it holds {", ".join(members)[:100] or "nothing"}')
             content = load_container(archive.read(f'{member}.npy'))
-            about = load_container(archive.read('metadata.npy')) if 'metadata' in there else {}
+            about = load_container(archive.read('metadata.npy')) if 'metadata' in members else {}
     except (NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:  # the others: odd compression or locks
         raise ValueError(f'not an .npz file ({error})') from None
     coco = isinstance(about, dict) and about.get('layout_name') == 'coco'
@@ -78,7 +78,7 @@ def _read(data: bytes) -> tuple[str, object, str]:
 def _clips(content) -> Iterator[tuple[str, str, int, np.ndarray]]:
     """Return (subject, action, camera, array) from a dict subject -> action -> array or list of arrays by camera."""
     if not isinstance(content, dict) or not content or not all(isinstance(part, dict) for part in content.values()):
-        raise ValueError('it holds no dict of subjects, each a dict of actions')
+        raise ValueError('it does not contain a dict of subjects, each a dict of actions')
     for subject, actions in content.items():
         for action, value in actions.items():
             arrays = value if isinstance(value, list | tuple) else [value]

@@ -77,13 +77,13 @@ def _from_folders(files: Sequence[str], asked: bool) -> dict[str, dict]:
 
     Args:
         files: Clips.
-        asked: Whether the user requested folders as classes. The innermost folder that is no split is then the class.
+        asked: Whether the user requested folders as classes. The innermost folder that is not a split is the class.
     """
     levels = dict(enumerate(zip(*(PurePosixPath(name).parts[:-1] for name in files), strict=False)))
     depths = {len(PurePosixPath(name).parts) for name in files}
     if len(depths) > 1 and not asked:
-        print('note: clips lie in folders of different depth, so these are not taken for classes; --labels folders '
-              'takes the folder of each clip')
+        print('note: clips lie in folders of different depth, so they are not used as classes; --labels folders '
+              'uses the folder of each clip')
         return {}
     parts = [i for i, names in levels.items() if {name.lower() for name in names} <= _PARTS.keys()]
     table = {name: dict(split=_PARTS[levels[parts[-1]][n].lower()]) if parts else {} for n, name in enumerate(files)}
@@ -108,14 +108,14 @@ def _class_level(levels: dict[int, tuple[str, ...]]) -> int | None:
     while several and len(set(zip(*several.values(), strict=True))) == len(next(iter(several.values()))):
         several.popitem()
     if not several:
-        print('note: each folder holds a single clip, so folders are not taken for classes; --labels folders does')
+        print('note: each folder holds a single clip, so folders are not used as classes; --labels folders does so')
         return None
     named = [i for i, names in several.items() if len(several) == 1 or not _numbered_alike(set(names))]
     if len(named) == 1:
         return named[0]
-    said = ' or '.join(', '.join(sorted(set(names), key=natural)[:3]) for names in several.values())
-    print(f'note: the folders could be classes at several levels ({said}), so none are taken for classes; --labels '
-          'folders takes the innermost, --labels FILE.csv names the class of each clip')
+    candidates = ' or '.join(', '.join(sorted(set(names), key=natural)[:3]) for names in several.values())
+    print(f'note: the folders could be classes at several levels ({candidates}), so none are used as classes; '
+          '--labels folders uses the innermost, --labels FILE.csv names the class of each clip')
     return None
 
 
@@ -150,8 +150,8 @@ def name_classes(writer: StoreWriter) -> None:
     if named:
         if any(sample['label'] is not None and sample['label'] >= len(writer.classes)
                for sample in writer.samples):
-            raise UserError('the labels of some clips are names, those of others numbers: import them apart, or name '
-                            'all in a table (--labels FILE)')
+            raise UserError('the labels of some clips are names, and those of others are numbers: import them '
+                            'separately, or name all in a table (--labels FILE)')
         names = sorted({*writer.classes, *(sample['action'] for sample in named)}, key=natural)
         place = {name: i for i, name in enumerate(names)}
         for sample in writer.samples:
@@ -229,7 +229,7 @@ class Labels:
         known = {key for file in self.names for key in self._keys(file)} | {s['id'] for s in writer.samples}
         known |= {PurePosixPath(s['id']).name for s in writer.samples}
         for row in [row for row in self.table if row not in known]:
-            writer.skip(row, 'the table of labels names it, but there is no clip of it')
+            writer.skip(row, 'the table of labels names it, but there is no such clip')
 
     def _keys(self, file: str) -> tuple[str, ...]:
         path = PurePosixPath(file)

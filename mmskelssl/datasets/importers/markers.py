@@ -35,11 +35,11 @@ class Tracks(NamedTuple):
 
 
 def import_markers(path: str, writer: StoreWriter, *, layout: Layout,
-                   up: Annotated[Literal['y', 'z'], 'The axis of the files that leads up'] = 'y',
+                   up: Annotated[Literal['y', 'z'], 'Axis of the files that points up'] = 'y',
                    fps: Annotated[float, 'Frames per second to resample to; 0 keeps those of the files'] = 30.,
                    labels: LabelSource = 'auto', test_share: TestShare = None, seed: SplitSeed = 0, jobs: Jobs = None
                    ) -> None:
-    """Folder or zip of .trc or .c3d files; the joints of the layout are named as the markers.
+    """Folder or zip of .trc or .c3d files; the joints of the layout have the names of the markers.
 
     C3D needs ezc3d (pip install ezc3d).
     """
@@ -87,8 +87,8 @@ class _Clips:
             points = resample(points, tracks.rate, self.fps)
         known = self.about.of(name)
         rest = len(tracks.names) - self.layout.num_joints
-        notes = [known.pop('note', ''), f'{rest} markers that are not in the layout left out' if rest else '',
-                 'its frame rate is not known, all frames are kept' if self.fps and not tracks.rate else '']
+        notes = [known.pop('note', ''), f'{rest} markers dropped that are not in the layout' if rest else '',
+                 'its frame rate is unknown, so all frames are kept' if self.fps and not tracks.rate else '']
         return [dict(name=self.about.names[name], keypoints=points[None], note='; '.join(filter(None, notes))) | known]
 
 
@@ -123,10 +123,10 @@ def read_trc(text: str) -> Tracks:
         except ValueError as error:
             raise ValueError(f'line {number}: {error}') from None
     if not frames:
-        raise ValueError('no frame in it')
-    said = head.get('NumFrames', '')
-    if said.isdigit() and int(said) != len(frames):
-        raise ValueError(f'{len(frames)} frames, but its header says {said}')
+        raise ValueError('it has no frames')
+    stated = head.get('NumFrames', '')
+    if stated.isdigit() and int(stated) != len(frames):
+        raise ValueError(f'{len(frames)} frames, but its header states {stated}')
     return Tracks(names, np.reshape(frames, (len(frames), len(names), 3)) * METRES[unit], rate)
 
 
@@ -140,9 +140,9 @@ def read_c3d(data: bytes) -> Tracks:
             done = subprocess.run([sys.executable, '-c', _READ_C3D, limit], cwd=folder, capture_output=True, text=True,
                                   timeout=30 + len(data) / 200_000)
         except subprocess.TimeoutExpired as error:
-            raise ValueError(f'ezc3d does not finish reading it in {error.timeout:.0f} s') from None
+            raise ValueError(f'ezc3d did not finish reading it in {error.timeout:.0f} s') from None
         if done.returncode:
-            reason = (done.stderr.strip().splitlines() or [f'it ends with {done.returncode}'])[-1]
+            reason = (done.stderr.strip().splitlines() or [f'it ended with status {done.returncode}'])[-1]
             raise ValueError(f'ezc3d cannot read it: {reason[:200]}')
         with np.load(osp.join(folder, 'out.npz'), allow_pickle=False) as arrays:
             points, labels, units, rate = (arrays[key] for key in ('points', 'labels', 'units', 'rate'))

@@ -35,13 +35,14 @@ class Matrix:
     _order: str
 
     def numbers(self) -> np.ndarray:
-        """Return the values, of :attr:`shape`; ValueError if the file holds another number of them."""
+        """Return the values with :attr:`shape`. Raises a ValueError if the file has another number of values."""
         kind, content, _ = _element(self._content, self._position, self._order)
         if not self.numeric or kind not in _NUMBERS:
             raise ValueError(f'{self.name} is not an array of real numbers')
         dtype = np.dtype(self._order + _NUMBERS[kind])
         if len(content) != math.prod(self.shape) * dtype.itemsize:
-            raise ValueError(f'{self.name} of shape {self.shape} has {len(content)} bytes of {dtype.itemsize} each')
+            raise ValueError(f'{self.name} of shape {self.shape} has {len(content)} bytes at {dtype.itemsize} '
+                             'per value')
         return np.frombuffer(content, dtype).reshape(self.shape, order='F')
 
 
@@ -53,7 +54,7 @@ def read_matrices(data: bytes, most: int) -> Iterator[Matrix]:
         most: Bytes that its compressed variables may unpack to.
 
     Raises:
-        ValueError: It is not such a file, is damaged, or unpacks to more.
+        ValueError: It is not such a file, is damaged, or would unpack to more.
     """
     order = {b'IM': '<', b'MI': '>'}.get(data[126:128])
     if order is None:
@@ -80,7 +81,7 @@ def _unpacked(content: bytes, most: int) -> bytes:
 
 
 def _element(data: bytes, position: int, order: str, aligned: bool = True) -> tuple[int, bytes, int]:
-    """(type, content, position of the next element); the content of a small element lies in its tag."""
+    """Return (type, content, position of the next element). A small element has its content in its tag."""
     if position + 8 > len(data):
         raise ValueError('no readable .mat file (it ends too early)')
     kind, size = struct.unpack_from(f'{order}II', data, position)

@@ -20,8 +20,8 @@ SUBSETS = dict(as1=(2, 3, 5, 6, 10, 13, 18, 20), as2=(1, 4, 7, 8, 9, 11, 12, 14)
 _NAME = re.compile(r'(a(\d+)_s(\d+)_e(\d+)).*')
 
 
-Exclude = Annotated[str | None, 'Text file of names such as a07_s04_e01 that stay out of every split but "all": the '
-                                "data set's authors name ten damaged sequences; default none"]
+Exclude = Annotated[str | None, 'Text file of names such as a07_s04_e01 to leave out of every split except "all": '
+                                "the data set's authors list ten damaged sequences; default none"]
 
 
 def import_msr(path: str, writer: StoreWriter, *, exclude: Exclude = None, jobs: Jobs = None) -> None:
@@ -60,13 +60,13 @@ def read_text(name: str, data: bytes) -> list[dict]:
             try:
                 x, y, z, _ = map(float, line.split())
             except ValueError:
-                raise ValueError(f'line {number}: {line[:40]!r} where x y z confidence should be') from None
+                raise ValueError(f'line {number}: {line[:40]!r} is not x y z confidence') from None
             rows.append((x, y, z))
     if not rows or len(rows) % 20:
-        raise ValueError(f'{len(rows)} rows, not 20 a frame')
+        raise ValueError(f'{len(rows)} rows, not 20 per frame')
     frames = np.array(rows).reshape(-1, 20, 3)[:, JOINTS]
     seen = np.asarray(frames.any((1, 2)))
     if not seen.any():
         raise ValueError('the skeleton is lost in every frame')
-    note = dict(note=f'{(~seen).sum()} of {len(seen)} frames without a body left out') if not seen.all() else {}
+    note = dict(note=f'{(~seen).sum()} of {len(seen)} frames without a body dropped') if not seen.all() else {}
     return [dict(name=identifier, keypoints=frames[None, seen], label=int(action) - 1, subject=int(subject), **note)]

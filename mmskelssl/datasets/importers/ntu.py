@@ -23,13 +23,13 @@ TRAIN_SUBJECTS = frozenset((
     97, 98, 100, 103))
 NAME = re.compile(r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})')
 JOINTS = 25
-# Bodies in fewer frames, or wider than this share of their height in most frames, are furniture and not persons.
+# Bodies in fewer frames, or wider than this share of their height in most frames, are furniture, not persons.
 SHORT, WIDE, MOSTLY = 12, 0.8, 0.7
 
 
 Persons = Annotated[Literal['file-order', 'energy'], (
     'Which two of several bodies: file-order takes the first two of each frame, as AimCLR and ActCLR do; energy '
-    'follows bodies by their id, leaves out spurious ones, and takes the two that move most')]
+    'tracks bodies by their id, drops spurious ones, and takes the two that move most')]
 Missing = Annotated[str | None, (
     "The data set's list of samples with missing skeletons, one name per line; default every file named "
     '*missing_skeletons.txt in the folder or zip, or next to it')]
@@ -62,7 +62,7 @@ def _import(path, writer, classes, persons, missing, jobs):
     writer.index['classes'] = NTU_CLASSES[:classes]
     excluded = _missing_list(source, missing)
     for name in (name for name in names if stem(name) in excluded):
-        writer.skip(stem(name), 'it is in the list of missing skeletons')
+        writer.skip(stem(name), 'it is on the list of missing skeletons')
     wanted = [name for name in names if stem(name) not in excluded]
     import_files(source, wanted, partial(read_skeleton, classes=classes, persons=persons), writer, jobs)
     if not excluded:
@@ -112,7 +112,7 @@ def parse_skeleton(text: str, count_of_joints: int = JOINTS) -> list[list[tuple[
         try:
             return kind(line)
         except (IndexError, ValueError):
-            raise ValueError(f'line {number}: {line[:40]!r} where {_EXPECTED[kind]} should be') from None
+            raise ValueError(f'line {number}: {line[:40]!r} is not {_EXPECTED[kind]}') from None
 
     count = take()
     if count < 1:
@@ -129,7 +129,7 @@ def parse_skeleton(text: str, count_of_joints: int = JOINTS) -> list[list[tuple[
         frames.append(bodies)
     stray = next((number for number, line in lines if line.strip()), None)
     if stray:
-        raise ValueError(f'line {stray}: more lines than the {count} frames that the first line names')
+        raise ValueError(f'line {stray}: more lines than the {count} frames stated in the first line')
     return frames
 
 

@@ -1,4 +1,4 @@
-"""Arrays (N, 3, T, V, M) with ``train_label.pkl`` beside, same for val: what the tools of ST-GCN and its kin write.
+"""Arrays (N, 3, T, V, M) next to ``train_label.pkl``, and the same for val, as written by the tools of ST-GCN.
 
 ``train_data.npy`` (ST-GCN), ``train_data_joint.npy`` (2s-AGCN, MS-G3D), ``train_position.npy`` (CrosSCLR, AimCLR,
 ActCLR). V is 25 for NTU RGB+D, 18 for Kinetics-skeleton, whose third channel is the score.
@@ -29,7 +29,7 @@ def import_official_npy(
     NAME is position, data_joint or data. The clips of position.npy are already centred, resized and rotated. A pipeline
     of SelectPersons, ResizeFrames and PackSkeleton does not change them.
     """
-    from rich.progress import track  # only here: help texts do without it
+    from rich.progress import track  # imported here: help texts do not need it
     parts = []
     for prefix, part in (('train', 'train'), ('val', 'test'), ('test', 'test')):
         found = [file for name in _NAMES if osp.isfile(file := osp.join(path, f'{prefix}_{name}.npy'))]
@@ -44,12 +44,12 @@ def import_official_npy(
     names_of = [set(_load(positions, labels)[1]) for _, positions, labels in parts]
     shared = len(set().union(*names_of)) < sum(map(len, names_of))
     if shared:
-        print(f'{path}: some names are those of clips of several parts, so all are called PART/NAME')
+        print(f'{path}: some names occur in several parts, so all clips are named PART/NAME')
     for part, positions, labels in parts:
         clips, names, classes = _load(positions, labels)
         subjects = [subject_of(name) for name in names]
         names = [f'{part}/{name}' for name in names] if shared else names
-        padded = not positions.endswith('position.npy')  # with frames of zeros, up to 300
+        padded = not positions.endswith('position.npy')  # with zero frames, to 300
         clips_of = zip(names, classes, subjects, clips, strict=True)
         for name, label, subject, clip in track(clips_of, f'importing {part}', total=len(names),
                                                 disable=len(names) < 5000):
@@ -60,7 +60,7 @@ def import_official_npy(
                 keypoints = drop_padding(keypoints) if keypoints.size else keypoints
             else:
                 seen = keypoints.any((1, 2, 3))
-                seen[0] = True  # where nobody is seen, verify shall find the sample
+                seen[0] = True  # a clip without persons is kept for verify to report
                 keypoints = keypoints[seen]
             scores = keypoints[..., 2] if flat else None
             add_or_skip(writer, name, keypoints=keypoints[..., :2] if flat else keypoints, scores=scores, label=label,

@@ -26,18 +26,18 @@ class AtLeast:
 # Options shared by several importers.
 Jobs = Annotated[int | None, 'Number of processes; default one per core', AtLeast(1)]
 TestShare = Annotated[float | None, (
-    'Share of each class in the test split where no split is given; the rest is train (default 0.2, and 0 for clips '
+    'Share of each class in the test split if no split is given; the rest is train (default 0.2, and 0 for clips '
     'without a label)')]
 SplitSeed = Annotated[int, 'Seed of the choice of test samples', AtLeast(0)]
 ThirdNumber = Annotated[Third | None, (
-    'What the third number of a joint is: its score, its depth, or nothing to keep; default a score in 2D layouts and '
-    'where x and y are pixels')]
+    'Meaning of the third number of a joint: its score, its depth, or a number to drop; default a score in 2D layouts '
+    'and where x and y are pixels')]
 Layout = Annotated[str, "Skeleton of the data: a layout's name, or a json file with name, joints, parents, hip, "
                         'shoulders']
 LabelSource = Annotated[str, (
-    'Where labels are: "folders" (the folder of each clip), "none", or a csv file with a header and the columns name, '
-    'label, subject, split, of which only name is required; "auto" takes labels.csv among the files, else folders '
-    'where there are several')]
+    'Source of labels: "folders" (the folder of each clip), "none", or a csv file with a header and the columns name, '
+    'label, subject, split, of which only name is required; "auto" uses labels.csv among the files, or else folders '
+    'if there are several')]
 
 
 def add_options(parser: argparse.ArgumentParser, importer: Callable) -> None:
@@ -90,8 +90,8 @@ def _read(annotation: Any, where: str) -> tuple[Any, str, int | None]:
                  or (get_origin(kind) is Literal and all(isinstance(value, str) for value in get_args(kind)))
                  or (get_origin(kind) is Sequence and get_args(kind) in ((int,), (float,))))
     if not supported:
-        raise UserError(f'{where} has the type {kind}, which the command line cannot give: take str, int, float, bool, '
-                        'a Literal of strings, or a Sequence of int or float')
+        raise UserError(f'{where} has the type {kind}, which the command line does not support: use str, int, float, '
+                        'bool, a Literal of strings, or a Sequence of int or float')
     return kind, text, next((extra.least for extra in extras if isinstance(extra, AtLeast)), None)
 
 

@@ -41,7 +41,7 @@ def import_pkummd(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     writer.index['classes'] = CLASSES
     import_files(source, recordings, _Recording(source, labels), writer, jobs)
     for recording in sorted(labels.keys() - {stem(name) for name in recordings}):
-        writer.skip(recording, 'there is a label file of it, but no skeleton file')
+        writer.skip(recording, 'it has a label file, but no skeleton file')
     for wish, split in (('subject', 'xsub'), ('view', 'xview')):
         files = [name for name in texts if 'split' in _folder(name) and wish in stem(name).lower()]
         if not files:
@@ -64,7 +64,7 @@ class _Recording:
     def __call__(self, name: str, data: bytes) -> list[dict]:
         recording = stem(name)
         if recording not in self.labels:
-            raise ValueError(f'there is no label file {recording}.txt')
+            raise ValueError(f'it has no label file {recording}.txt')
         return cut(recording, read_frames(plain_nan(text_of(data))), text_of(self.source.read(self.labels[recording])))
 
 
@@ -124,9 +124,9 @@ def _fault(label: int, start: int, end: int, frames: np.ndarray) -> str:
     if end <= start:
         return f'the interval {start}..{end} is {"empty" if end == start else "reversed"}'
     if start < 0 or end > frames.shape[1]:
-        return f'the interval {start}..{end} leaves the recording of {frames.shape[1]} frames'
+        return f'the interval {start}..{end} exceeds the recording of {frames.shape[1]} frames'
     if not frames[:, start:end].any():
-        return f'nobody is seen in {start}..{end}'
+        return f'no person is visible in {start}..{end}'
     return ''
 
 

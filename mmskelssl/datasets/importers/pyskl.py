@@ -58,7 +58,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     flat = first is not None and (first.shape[-1] == 2 or first.shape[-1] == 3 and meaning != 'depth')
     if first is not None and first.shape[-1] == 3:
         print(f'{path}: the third number of a joint is ' + dict(score='its score', depth='its depth',
-                                                                drop='left out')[meaning] + ' (--third)')
+                                                                drop='dropped')[meaning] + ' (--third)')
     width = 3 if first is None else first.shape[-1]
     meaning = 'drop' if width < 3 else meaning
     scored = meaning == 'score' or any(isinstance(sample, dict) and sample.get('keypoint_score') is not None
@@ -82,7 +82,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                 score = _in_order(np.asarray(score, np.float32)[..., None], sample, axes)[..., 0]
             if flat and keypoint.shape[-1] == 3:
                 if _third(keypoint, skeleton, third, name) == 'depth':
-                    raise ValueError('its third number is a depth, that of the first sample a score: --third')
+                    raise ValueError('its third number is a depth, but that of the first sample is a score: set '
+                                     '--third')
                 own, keypoint = keypoint[..., 2], keypoint[..., :2]
                 if meaning != 'drop':
                     score = own
@@ -96,7 +97,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
             label = sample.get('label')
             if isinstance(label, str) and label not in classes:
                 raise ValueError(f'label {label[:40]!r} is ' + ("none of the file's classes" if classes else
-                                                                'a name, those of other samples are integers'))
+                                                                'a name, but those of other samples are integers'))
             label = classes.index(label) if isinstance(label, str) else label
             writer.add(name, keypoint, label, subject_of(name), score)
         except KeyError as error:
@@ -108,7 +109,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         names = [str(name) for name in names]
         for name in names:
             if name not in there and name not in skipped:
-                writer.skip(name, f'split {split} names it, but there is no annotation of it')
+                writer.skip(name, f'split {split} names it, but it has no annotation')
                 skipped.add(name)
         writer.set_split(_split_name(split, splits), [name for name in names if name in there])
     if not splits:
@@ -146,15 +147,15 @@ def _metres(keypoint: np.ndarray | None) -> bool:
 def _in_order(keypoint: np.ndarray, sample: dict, axes: str) -> np.ndarray:
     """Return (M, T, V, C), based on the sample's frame count. Some tools store (T, M, V, C)."""
     if keypoint.ndim != 4:
-        return keypoint[None] if keypoint.ndim == 3 else keypoint  # of one person
+        return keypoint[None] if keypoint.ndim == 3 else keypoint  # one person
     persons, frames = keypoint.shape[:2]
-    said = sample.get('total_frames')
-    if axes == 'auto' and isinstance(said, int | np.integer) and said in (persons, frames):
-        axes = 'MTVC' if said == frames else 'TMVC'
+    stated = sample.get('total_frames')
+    if axes == 'auto' and isinstance(stated, int | np.integer) and stated in (persons, frames):
+        axes = 'MTVC' if stated == frames else 'TMVC'
     if axes == 'auto' and (persons > MOST_PERSONS and persons > frames or persons > 10):
         raise ValueError(f'shape {keypoint.shape} would be {persons} persons of {frames} frames'
-                         + (f', but total_frames is {said}' if said is not None else '')
-                         + ': say which axis is which with --axes MTVC or TMVC')
+                         + (f', but total_frames is {stated}' if stated is not None else '')
+                         + ': choose with --axes MTVC or TMVC')
     return keypoint.swapaxes(0, 1) if axes == 'TMVC' else keypoint
 
 

@@ -16,8 +16,8 @@ CLASSES = ['approaching', 'departing', 'kicking', 'pushing', 'shaking hands', 'h
 FOLDS = (('s01s02', 's03s04', 's05s02', 's06s04'), ('s02s03', 's02s07', 's03s05', 's05s03'),
          ('s01s03', 's01s07', 's07s01', 's07s03'), ('s02s01', 's02s06', 's03s02', 's03s06'),
          ('s04s02', 's04s03', 's04s06', 's06s02', 's06s03'))
-# The data set's x' = (1280 - x) / 2560, y' = (960 - y) / 1920, z' = z / 1280, millimetres, but for a shift: whoever is
-# not seen is all zeros, and stays so.
+# The data set's x' = (1280 - x) / 2560, y' = (960 - y) / 1920, z' = z / 1280, millimetres, apart from a shift. Persons
+# who are not detected are all zeros, and stay zero.
 METRES = (-2.56, -1.92, 1.28)
 _NAME = re.compile(r'(?:.*/)?(s\d\ds\d\d)/(\d+)/(\d+)/skeleton_pos\.txt')
 
@@ -31,7 +31,7 @@ def import_sbu(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     source = Source(path)
     files = [name for name in source.files('.txt') if _NAME.fullmatch(name)]
     if not files:
-        raise UserError(f'{path}: no files named s01s02/01/001/skeleton_pos.txt and so on in it')
+        raise UserError(f'{path}: no files named like s01s02/01/001/skeleton_pos.txt in it')
     writer.describe('sbu15')
     writer.index['classes'] = CLASSES
     import_files(source, files, read_positions, writer, jobs)
@@ -44,7 +44,7 @@ def read_positions(name: str, data: bytes) -> list[dict]:
     """Return the sample of a file with lines ``frame, 90 numbers``. Repeated frames count once."""
     match = _NAME.fullmatch(name)
     if not match:
-        raise ValueError('its name is not one of SBU')
+        raise ValueError('its name is not that of an SBU file')
     pair, action, take = match.groups()
     if not 1 <= int(action) <= len(CLASSES):
         raise ValueError(f'action {action} is outside 1..{len(CLASSES)}')

@@ -36,9 +36,9 @@ class Table(NamedTuple):
     """A table of text.
 
     Args:
-        names: Of the columns, in lower case; none without a header.
-        rows: Cells.
-        lines: Number of each row's line.
+        names: Names of the columns in lower case. Empty without a header.
+        rows: Cells of each row.
+        lines: Line number of each row.
         comma: Whether the decimal sign may be a comma.
     """
     names: tuple[str, ...]
@@ -64,13 +64,13 @@ def read_table(text: str, joints: int = 0) -> Table:
     """Split a text into cells.
 
     Args:
-        text: With or without a header; lines that begin with ``#`` are comments.
-        joints: Joints of the layout, to tell ``1,5 2,5`` (decimal commas) from pairs; 0 if not known.
+        text: With or without a header. Lines that begin with ``#`` are comments.
+        joints: Joints of the layout, which distinguish ``1,5 2,5`` (decimal commas) from pairs. 0 if unknown.
     """
     kept = [(i, line) for i, line in enumerate(plain_nan(text).splitlines(), 1)
             if line.strip() and not line.startswith('#')]
     if not kept:
-        raise ValueError('no line in it')
+        raise ValueError('it has no lines')
     if len(kept) > 50 * MAX_FRAMES:
         raise ValueError(f'{len(kept)} lines')
     lines, texts = [i for i, _ in kept], [line for _, line in kept]
@@ -94,7 +94,7 @@ def read_table(text: str, joints: int = 0) -> Table:
                   for cell, name in zip(original, names, strict=True))
     rows, lines = (rows[1:], lines[1:]) if header else (rows, lines)
     if not rows:
-        raise ValueError('a header and no line of numbers')
+        raise ValueError('a header, but no line of numbers')
     if len(names) == 1 < len(rows[0]):
         names = ()  # a title rather than column names
     elif names and {len(row) for row in rows} == {len(names) + 1}:
@@ -107,13 +107,13 @@ def read_table(text: str, joints: int = 0) -> Table:
 
 
 def _deeplabcut(rows: list[list[str]], lines: list[int]) -> tuple[list[list[str]], list[int]]:
-    """Merge DeepLabCut's lines ``scorer``, ``bodyparts`` and ``coords`` into one; leave other tables unchanged."""
-    said = [row[0].strip().lower() if row else '' for row in rows[:4]]
-    if said[:1] != ['scorer'] or 'coords' not in said:
+    """Merge DeepLabCut's lines ``scorer``, ``bodyparts`` and ``coords`` into one. Leave other tables unchanged."""
+    levels = [row[0].strip().lower() if row else '' for row in rows[:4]]
+    if levels[:1] != ['scorer'] or 'coords' not in levels:
         return rows, lines
-    if said[1:3] != ['bodyparts', 'coords'] or not len(rows[1]) == len(rows[2]):
-        raise ValueError(f'DeepLabCut\'s lines {", ".join(said)}: only scorer, bodyparts, coords of one individual are '
-                         'read; write a file for each individual')
+    if levels[1:3] != ['bodyparts', 'coords'] or not len(rows[1]) == len(rows[2]):
+        raise ValueError(f'DeepLabCut\'s lines {", ".join(levels)}: only scorer, bodyparts, coords of one individual '
+                         'are read; write one file per individual')
     names = ['frame', *(f'{part.strip()}_{axis.strip()}' for part, axis in zip(rows[1][1:], rows[2][1:], strict=True))]
     return [names, *rows[3:]], lines[2:]
 
@@ -152,9 +152,9 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
     """Return the clips of a table.
 
     Args:
-        table: As read.
-        joints: V of the layout; 0 if not known, which a table without a header needs.
-        lost: Counts what is left out.
+        table: Table as read.
+        joints: V of the layout, which a table without a header needs. 0 if unknown.
+        lost: Counts what is dropped.
     """
     if not table.names:
         return [_plain(table, joints)]
@@ -176,7 +176,7 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
         raise ValueError(f'columns {", ".join(table.names)[:100]}: no columns JOINT_x and JOINT_y, nor joint, x, y')
     rest = [name for i, name in enumerate(table.names) if i not in own.values() and i not in places.values()]
     if rest:
-        lost[f'columns that are no coordinates ({", ".join(rest)[:60]})'] += 1
+        lost[f'columns that are not coordinates ({", ".join(rest)[:60]})'] += 1
     axes = 'xyz' if all((joint, 'z') in places for joint in names) else 'xy'
     points = np.stack([np.stack([table.numbers(places[joint, axis]) for axis in axes], 1) for joint in names], 1)
     scores = None
@@ -186,7 +186,7 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
 
 
 def _check_joints(names: Sequence[str]) -> None:
-    """Refuse more joints than a layout may have: an array of every frame and joint would take any amount of memory."""
+    """Refuse more joints than a layout may have: an array of all frames and joints could take any amount of memory."""
     if len(names) > MAX_JOINTS:
         raise ValueError(f'{len(names)} joints; at most {MAX_JOINTS} are read')
 
@@ -227,18 +227,18 @@ def _plain(table: Table, joints: int) -> Clip:
         values = values[:, 1:]
     width = values.shape[1] // joints
     if values.shape[1] % joints or not 2 <= width <= 4:
-        raise ValueError(f'{values.shape[1]} numbers a line, which is not 2, 3 or 4 for each of the {joints} joints')
+        raise ValueError(f'{values.shape[1]} numbers per line, which is not 2, 3 or 4 for each of the {joints} joints')
     if width == 4 and all('.' not in cell and 'e' not in cell.lower() for row in table.rows for cell in row):
-        raise ValueError('whole numbers only, 4 for each joint: are they decimal commas? Write decimal points')
+        raise ValueError('only whole numbers, 4 for each joint: are the commas decimal signs? Write decimal points')
     return Clip([[Person(frame)] for frame in values.reshape(len(values), joints, width)])
 
 
 def _long(table: Table, own: dict, places: dict, joints: int):
-    """Return points, scores and names (R',V,C) from one row per joint; ``own`` points to each frame's first row."""
+    """Return points, scores and names (R',V,C) from one row per joint. ``own`` points to each frame's first row."""
     column = [row[own['joint']].strip() for row in table.rows]
     names = _joint_order(list(dict.fromkeys(column)))
     if own['frame'] is None and own['time'] is None:
-        raise ValueError('one row a joint, but no column with the number of the frame')
+        raise ValueError('one row per joint, but no column with the frame number')
     keys = [tuple(row[own[what]] for what in ('clip', 'track', 'frame', 'time') if own[what] is not None)
             for row in table.rows]
     rows: dict = {key: i for i, key in enumerate(dict.fromkeys(keys))}
@@ -249,7 +249,7 @@ def _long(table: Table, own: dict, places: dict, joints: int):
     place = {name: i for i, name in enumerate(names)}
     at = (np.array([rows[key] for key in keys]), np.array([place[name] for name in column]))
     if len(set(zip(*at, strict=True))) < len(keys):
-        raise ValueError('a joint appears twice in a frame: is a column with the person missing?')
+        raise ValueError('a joint appears twice in a frame: is a column that identifies the person missing?')
     for i, axis in enumerate(axes):
         points[at[0], at[1], i] = table.numbers(places['', axis])
     if scores is not None:
@@ -274,7 +274,7 @@ def _times(table: Table, column: int | None, lost: Lost) -> np.ndarray | None:
     try:
         return table.numbers(column)
     except ValueError:
-        lost[f'column of times that are no numbers ({table.names[column]}), so rows are taken in their order'] += 1
+        lost[f'column of times that are not numbers ({table.names[column]}), so rows are read in their order'] += 1
         place: dict[str, float] = {}
         return np.array([place.setdefault(row[column].strip(), len(place)) for row in table.rows], float)
 
@@ -283,7 +283,7 @@ def _build(table: Table, own: dict, points: np.ndarray, scores: np.ndarray | Non
            ) -> list[Clip]:
     """Return clips of frames of persons from one row per person and frame."""
     if (bad := ~np.isfinite(points).all(2)).any():
-        lost['joints without a number'] += int(bad.sum())
+        lost['joints without numbers'] += int(bad.sum())
     frame = None if own['frame'] is None else table.numbers(own['frame'])
     whole = frame is not None and (np.isfinite(frame) & (frame == np.floor(frame))).all() and np.abs(frame).max() < 1e15
     order = frame if frame is not None else _times(table, own['time'], lost)
@@ -305,8 +305,8 @@ def _build(table: Table, own: dict, points: np.ndarray, scores: np.ndarray | Non
             frames = [by_time[at] for at in sorted(by_time)]
         labels = {table.rows[i][own['label']].strip() for i, _ in rows} if own['label'] is not None else set()
         if len(labels) > 1:
-            raise ValueError(f'the class changes within the clip ({", ".join(sorted(labels)[:3])}): one file a clip, '
-                             'or a column "clip"')
+            raise ValueError(f'the class changes within the clip ({", ".join(sorted(labels)[:3])}): use one file '
+                             'per clip, or a column "clip"')
         joints = () if all(re.fullmatch(r'\D*\d+', joint) for joint in names) else names
         made.append(Clip(frames, name if len(clips) > 1 else '', joints, next(iter(labels), None) or None))
     return made

@@ -20,12 +20,12 @@ def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None
     In 2D layouts, and where x and y are pixels, it is a score, if it can be one: 0 to 2. Elsewhere it is the depth.
 
     Args:
-        points: (..., 3); NaN, all-zero joints and numbers beyond 10^9 do not count.
-        layout: Of the joints.
-        asked: The user's own answer (``--third``), which is taken.
+        points: (..., 3). NaN, all-zero joints and numbers beyond 10^9 are ignored.
+        layout: Layout of the joints.
+        asked: The user's choice (``--third``), which is returned.
 
     Raises:
-        ValueError: It should be a score and can't be one.
+        ValueError: It should be a score, but cannot be one.
     """
     if asked:
         return asked
@@ -37,8 +37,8 @@ def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None
     score = 0 <= low and high <= HIGHEST
     pixels = np.abs(joints[:, :2]).max() > PIXELS
     if layout.name in FLAT and not score:
-        raise ValueError(f'the third number of a joint lies in {low:.4g}..{high:.4g}, which is no score of the 2D '
-                         f'layout {layout.name}: say what it is with --third depth, score or drop')
+        raise ValueError(f'the third number of a joint lies in {low:.4g}..{high:.4g}, which cannot be a score in the '
+                         f'2D layout {layout.name}: choose with --third depth, score or drop')
     return 'score' if score and (pixels or layout.name in FLAT) else 'depth'
 
 
@@ -57,20 +57,20 @@ def check_size(points: np.ndarray, first: np.ndarray, name: str) -> None:
     """Refuse a clip whose bodies differ so much in size from those of the first clip that its units must differ.
 
     Args:
-        points: (M, T, V, C) coordinates, no scores; zeros and NaN are not seen.
-        first: Those of the first clip.
-        name: Of the first clip's file.
+        points: (M, T, V, C) coordinates without scores. Zeros and NaN are ignored.
+        first: Coordinates of the first clip.
+        name: Name of the first clip's file.
 
     Raises:
-        ValueError: The sizes differ 30-fold in 3D, or 10-fold in 2D and one is in shares of the picture.
+        ValueError: The sizes differ 30-fold in 3D, or 10-fold in 2D if one is relative to the picture.
     """
     sizes = _size(points), _size(first)
     if not min(sizes) > 0:
         return
     ratio = max(sizes) / min(sizes)
     if ratio > 30 if points.shape[-1] > 2 else ratio > 10 and units_of(_seen(points)) != units_of(_seen(first)):
-        raise ValueError(f'its bodies are {sizes[0]:.3g} in size, those of {name} {sizes[1]:.3g}: their units differ; '
-                         'import them apart')
+        raise ValueError(f'its bodies are {sizes[0]:.3g} in size, but those of {name} {sizes[1]:.3g}: their units '
+                         'differ; import them separately')
 
 
 def _seen(points: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def _seen(points: np.ndarray) -> np.ndarray:
 
 
 def _size(points: np.ndarray) -> float:
-    """Return the median over frames of the diagonal of a body's bounding box; 0 without a body."""
+    """Return the median over frames of the diagonal of a body's bounding box, or 0 without a body."""
     axes = points[..., :3]
     seen = (np.abs(axes) < BEYOND).all(-1) & (axes != 0).any(-1)
     shown = seen.sum(-1) > 1

@@ -22,12 +22,12 @@ TEST = dict(
 def import_uavhuman(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of UAV-Human's text files (P000S00G10..A000R0_08241716.txt); splits csv1 and csv2.
 
-    The 17 joints are those of COCO, in the units of the files. Of each frame the first two bodies are kept.
+    The 17 joints are those of COCO, in the units of the files. The first two bodies of each frame are kept.
     """
     source = Source(path)
     names = [name for name in source.files('.txt') if NAME.fullmatch(stem(name))]
     if not names:
-        raise UserError(f'{path}: no text files named as P000S00G10B10H10UC022000LC021000A000R0_08241716.txt')
+        raise UserError(f'{path}: no text files named like P000S00G10B10H10UC022000LC021000A000R0_08241716.txt')
     writer.describe('coco17', 3, 'unknown', third='depth')
     writer.index['classes'] = [f'A{action:03d}' for action in range(CLASSES)]
     import_files(source, names, read_file, writer, jobs)
@@ -41,7 +41,7 @@ def read_file(name: str, data: bytes) -> list[dict]:
     """Return the sample of a file. The ValueError for a damaged file names the line."""
     match = NAME.fullmatch(stem(name))
     if not match:
-        raise ValueError('its name is not one of UAV-Human')
+        raise ValueError('its name is not that of a UAV-Human file')
     subject, action, replication = map(int, match.groups())
     if action >= CLASSES or subject >= SUBJECTS:
         raise ValueError(f'subject {subject} and action {action}, expected 0..{SUBJECTS - 1} and 0..{CLASSES - 1}')

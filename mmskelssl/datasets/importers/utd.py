@@ -24,7 +24,7 @@ _NAME = re.compile(r'a(\d{1,2})_s(\d{1,2})_t(\d{1,2})_skeleton')
 def import_utd(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """Folder or zip of UTD-MHAD's skeleton .mat files; splits standard (train, test) and xsub, which are the same.
 
-    Odd subjects train, even ones test, the protocol of the data set's authors.
+    Odd subjects train and even ones test, as in the protocol of the data set's authors.
     """
     source = Source(path)
     files = source.files('.mat')

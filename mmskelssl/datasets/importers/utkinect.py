@@ -1,7 +1,7 @@
 """UTKinect-Action3D: ``joints_s01_e01.txt``, rows of a frame number and 20 joints, and ranges in ``actionLabel.txt``.
 
-What stands in the published files and is met here: a frame can stand twice (the last one counts), frames are missing,
-a range is ``NaN NaN``, ranges end before they begin or lie outside of the recording.
+The published files have faults that are handled here: repeated frames (the last one counts), missing frames, a range
+``NaN NaN``, and ranges that end before they begin or lie outside the recording.
 """
 import re
 from functools import partial
@@ -42,7 +42,7 @@ def import_utkinect(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> Non
         writer.skip(name, reason)
     for recording in sorted(set(segments) - {_recording(name) for name in files}):
         for action in segments[recording]:
-            writer.skip(f'{recording}_{action}', 'actionLabel.txt names it, but there are no joints of it')
+            writer.skip(f'{recording}_{action}', 'actionLabel.txt names it, but it has no joints')
     for split in ('', 'xsub'):
         split_by(writer, split, lambda sample: sample['subject'] <= 5)
 
@@ -88,7 +88,7 @@ def read_labels(text: str) -> tuple[dict[str, dict[str, tuple[int, int]]], dict[
             continue
         action, ends = action.strip(), span.split()
         if recording is None:
-            raise ValueError(f'{line[:40]!r} stands before the first recording')
+            raise ValueError(f'{line[:40]!r} comes before the first recording')
         name = f'{recording}_{action[:20]}'
         if action not in CLASSES:
             unusable[name] = f'{action[:20]!r} is none of the actions'
@@ -97,7 +97,7 @@ def read_labels(text: str) -> tuple[dict[str, dict[str, tuple[int, int]]], dict[
         elif int(ends[0]) > int(ends[1]):
             unusable[name] = f'its range {" ".join(ends)} ends before it begins'
         elif action in segments[recording]:
-            unusable[name] = 'it has a second range; the first is taken'
+            unusable[name] = 'it has a second range; the first is used'
         else:
             segments[recording][action] = int(ends[0]), int(ends[1])
     return segments, unusable
@@ -116,8 +116,8 @@ def _joints(text: str) -> tuple[np.ndarray, np.ndarray]:
             except ValueError as error:
                 raise ValueError(f'line {i}: {str(error)[:80]}') from None
     if not rows:
-        raise ValueError('no frame in it')
+        raise ValueError('it has no frames')
     if max(map(abs, rows)) > 10**9:
-        raise ValueError('a frame number makes no sense')
+        raise ValueError('a frame number is out of range')
     number = np.array(sorted(rows))
     return number, np.array([rows[n] for n in sorted(rows)]).reshape(-1, 20, 3)

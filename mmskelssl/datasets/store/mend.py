@@ -47,7 +47,7 @@ def drop_empty(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
     persons, frames = bodies(keypoints)
     if not frames.any():
         return None, 'every coordinate is zero, there is no body in it'
-    done = [f'{count} of {len(there)} {what} without a body left out' for what, there in
+    done = [f'{count} of {len(there)} {what} without a body dropped' for what, there in
             (('frames', frames), ('persons', persons)) if (count := int((~there).sum()))]
     return keypoints[persons][:, frames], '; '.join(done)
 

@@ -74,7 +74,7 @@ def test_two_dimensions_scores_and_persons(tmp_path):
                         tmp_path / 's', units='px')
     assert store.channels == 2 and store.ids == ['c'] and store.head['units'] == 'px'
     np.testing.assert_array_equal(store.keypoints(0), pixels)
-    assert 'its third number is a depth, the joints of c.npy have none' in reasons(store)['d.npy']
+    assert 'its third number is a depth, which the joints of c.npy do not have' in reasons(store)['d.npy']
 
 
 def test_one_npz_with_everything(tmp_path):
@@ -145,7 +145,7 @@ def test_rows_without_a_clip_are_counted(tmp_path):
                                    'labels.csv': 'name,label\na,walk\nghost,sit\nbroken,sit\n'})
     store = import_from(raw, tmp_path / 's')
     assert store.ids == ['a', 'mylabels'] and set(reasons(store)) == {'ghost', 'broken.npy'}
-    assert reasons(store)['ghost'] == 'the table of labels names it, but there is no clip of it'
+    assert reasons(store)['ghost'] == 'the table of labels names it, but there is no such clip'
 
 
 @pytest.mark.parametrize('table, message', [

@@ -104,7 +104,7 @@ def test_bvh_files_as_published(tmp_path):
     (dict(frames=np.array([6, 7, 8, 8])), 'not the lengths of clips with 30 frames'),
     (dict(frames=np.array([0, 13, 8, 9])), 'not the lengths'),
     (dict(frames=np.array([6, 2**62, 2**62, 2**62])), 'not the lengths'),
-    (dict(fps=30), '30 frames per second'), (dict(joints=np.array(['a'] * 21)), 'joints are others'),
+    (dict(fps=30), '30 frames per second'), (dict(joints=np.array(['a'] * 21)), 'joints are not those'),
     (dict(ids=np.arange(4)), 'names of 4 clips'), (dict(step_mm=np.zeros((30, 20, 3), np.int16)), r'\(30, 20, 3\)'),
     (dict(step_mm=np.zeros((30, 21, 3))), 'float64'), (dict(ids=np.array([{}] * 4)), 'npz of this data set')])
 def test_damaged_npz_files(tmp_path, change, words):

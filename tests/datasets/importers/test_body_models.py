@@ -59,7 +59,7 @@ def test_amass(tmp_path, model):
 
 
 def test_amass_without_a_body_model_says_where_to_get_one(tmp_path):
-    with pytest.raises(UserError, match='joints need the body model: download .* --model MODEL.npz'):
+    with pytest.raises(UserError, match='the body model computes the joints: download .* --model MODEL.npz'):
         load(tmp_path, 'amass', {'a.npz': npz(poses=np.zeros((3, 156)), trans=np.zeros((3, 3)))})
     with pytest.raises(UserError, match='not a body model; it needs v_template'):
         IMPORTERS['amass'](str(tmp_path / 'raw'), None, model=str(tmp_path / 'raw' / 'a.npz'))

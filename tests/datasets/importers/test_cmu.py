@@ -103,7 +103,7 @@ def test_labels_from_folders_a_table_or_none(recordings, tmp_path):
     assert store.classes == ['9', '10'] and store.labels.tolist() == [1, 0, -1, -1, -1, -1]
     assert [sample['subject'] for sample in store.samples] == [4, 7, 7, 7, 7, 7]
     assert store.splits == dict(a=['run/07_01'], b=['run/07_02'])
-    assert skipped == dict(ghost='the table of labels names it, but there is no clip of it')
+    assert skipped == dict(ghost='the table of labels names it, but there is no such clip')
     noted = store.index['provenance']['noted']
     assert noted[0] == dict(id='run/07_03', reason='the table of labels does not name it') and len(noted) == 4
     store, skipped = load(raw, tmp_path / 'u')
@@ -164,10 +164,10 @@ def test_which_asf_belongs_to_a_recording(recordings, tmp_path):
     store, skipped = load(raw, tmp_path / 'two')
     assert store.ids == ['HDM_bd_clap_001_120'] and store.samples[0]['subject'] is None
     assert skipped['07_01.amc'] == '07_0.asf: not an asf file: section :bonedata is missing'
-    assert skipped['08_01.amc'] == 'its name begins with that of no .asf file beside it'
+    assert skipped['08_01.amc'] == 'its name does not begin with the name of an .asf file in its folder'
     for file in raw.glob('*.asf'):
         file.unlink()
-    with pytest.raises(UserError, match='no .asf file beside it'):
+    with pytest.raises(UserError, match='no .asf file in its folder'):
         load(raw, tmp_path / 'three')
 
 
@@ -280,7 +280,7 @@ def test_cmus_own_bvh_maps_to_cmu31(tmp_path):
 def test_both_kinds_in_one_folder_need_a_scale(recordings, tmp_path):
     raw = copy(recordings, tmp_path / 'raw')
     (raw / 'b.bvh').write_text('broken')
-    with pytest.raises(UserError, match='in different units: give --scale'):
+    with pytest.raises(UserError, match='in different units: set --scale'):
         load(raw, tmp_path / 's')
     store, skipped = load(raw, tmp_path / 's', scale=1.)
     assert len(store) == 3 and skipped == {'b.bvh': 'not a bvh file: it needs HIERARCHY and MOTION'}

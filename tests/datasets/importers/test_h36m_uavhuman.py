@@ -97,7 +97,7 @@ def test_containers_and_nothing_else(tmp_path):
 @pytest.mark.parametrize('write, reason', [
     (lambda file: np.savez(file, keypoints=np.zeros(3)), 'no positions_3d or positions_2d in it; it holds keypoints'),
     (lambda file: np.savez(file, positions_3d=np.zeros(3)), 'not a pickled container'),
-    (lambda file: np.savez(file, positions_3d={'S1': 3}), 'no dict of subjects'),
+    (lambda file: np.savez(file, positions_3d={'S1': 3}), 'not contain a dict of subjects'),
     (lambda file: np.savez(file, positions_3d={'S1': {'a': 3}}), 'neither an array nor a list of arrays'),
     (lambda file: np.savez(file, positions_3d={'S1': {'a': np.zeros((4, 15, 3))}}), r'shape \(4, 15, 3\), expected'),
     (lambda file: file.write_bytes(b'x' * 99), 'not an .npz file')],

@@ -47,7 +47,7 @@ def test_hands_of_openpose(tmp_path, person_id):
 
 def test_hands_that_are_not_there(tmp_path):
     files = {'a.json': '[{"people": [{"pose_keypoints_2d": [' + ', '.join(['1.5'] * 75) + ']}]}]'}
-    with pytest.raises(UserError, match='nobody is seen in the first ones'):
+    with pytest.raises(UserError, match='none of the first files shows a person'):
         load(tmp_path, 'pose', files, joints='hands')
 
 

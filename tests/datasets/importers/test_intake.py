@@ -51,7 +51,7 @@ def test_a_share_of_clips_without_labels(tmp_path):
 def test_folders_of_different_depth_are_no_classes(tmp_path, capsys):
     store = load(tmp_path, 'arrays', {'a.npy': data(clip()), 'b.npy': data(clip()), 'more/c.npy': data(clip())},
                  layout='kinect20')
-    assert not store.classes and 'not taken for classes' in capsys.readouterr().out
+    assert not store.classes and 'not used as classes' in capsys.readouterr().out
     parts = load(tmp_path / 'p', 'arrays', {'train/a.npy': data(clip()), 'val/b.npy': data(clip())}, layout='kinect20')
     assert not parts.classes and parts.splits == dict(train=['train/a'], test=['val/b'])
 
@@ -106,7 +106,7 @@ def test_scores_are_no_depth(tmp_path, capsys):
     assert store.ids == ['a', 'b'] and store.channels == 2 and store.head['units'] == 'px'
     np.testing.assert_allclose(store.keypoints(1)[0], scored[..., :2], rtol=1e-6)
     assert not store.has_scores and store.index['provenance']['noted'] == [
-        dict(id='b', reason='its scores are left out, as a.npy has none')]
+        dict(id='b', reason='its scores are dropped, because a.npy has none')]
     store = load(tmp_path / 's', 'arrays', {'a.npy': data(scored), 'b.npy': data(flat)}, layout='coco17')
     assert store.head['third'] == 'score' and (store.scores(0) == .5).all() and (store.scores(1) == 1).all()
     table = 'frame,' + ','.join(f'j{i}_{axis}' for i in range(20) for axis in ('x', 'y', 'z', 'score')) + ''.join(
@@ -115,7 +115,7 @@ def test_scores_are_no_depth(tmp_path, capsys):
     assert store.channels == 3 and store.head['third'] == 'depth'
     np.testing.assert_allclose(store.scores(0)[0], np.add.outer(range(3), range(20)) / 40, rtol=1e-6)
     store = load(tmp_path / 'k', 'arrays', {'b.npy': data(np.tile(scored, (1, 2, 1))[:, :20])}, layout='kinect20')
-    assert store.channels == 2 and 'taken for its score' in capsys.readouterr().out  # pixels in a layout of 3D joints
+    assert store.channels == 2 and 'read as its score' in capsys.readouterr().out  # pixels in a layout of 3D joints
     assert load(tmp_path / 'k', 'arrays', {}, layout='kinect20', third='depth').channels == 3
     store = load(tmp_path / 'r', 'arrays', {'b.npy': data(scored / (1000, 1000, 1))}, layout='coco17')
     assert store.head['units'] == 'relative'
@@ -127,11 +127,11 @@ def annotations(keypoint, **more):
 
 def test_a_number_that_is_no_score_of_a_flat_layout_is_asked_about(tmp_path):
     odd = np.concatenate([clip(4, 17, 2) * 100, np.full((4, 17, 1), 7)], -1)
-    with pytest.raises(UserError, match='a.npy: the third number of a joint lies in 7..7, which is no score'):
+    with pytest.raises(UserError, match='a.npy: the third number of a joint lies in 7..7, which cannot be a score'):
         load(tmp_path / 'x', 'arrays', {'a.npy': data(odd)}, layout='coco17')
     scored = np.concatenate([clip(4, 20, 2) * 100, np.full((4, 20, 1), .5)], -1)
     store = load(tmp_path / 'y', 'arrays', {'a.npy': data(clip()), 'b.npy': data(scored)}, layout='kinect20')
-    assert store.ids == ['a'] and 'its third number is a score, that of a.npy a depth' in reasons(store)['b.npy']
+    assert store.ids == ['a'] and 'its third number is a score, but that of a.npy is a depth' in reasons(store)['b.npy']
 
 
 @pytest.mark.parametrize('size', [1e300, 1e20])
@@ -176,7 +176,7 @@ def test_two_persons_are_said(tmp_path, capsys):
 def test_names_and_numbers_as_labels_are_not_mixed(tmp_path):
     files = {'a.npz': data(keypoints=clip(1, 4, 20, 3), labels=['run']), 'b.npz': data(keypoints=clip(1, 4, 20, 3),
                                                                                        labels=[0])}
-    with pytest.raises(UserError, match='the labels of some clips are names, those of others numbers'):
+    with pytest.raises(UserError, match='the labels of some clips are names, and those of others are numbers'):
         load(tmp_path, 'arrays', files, layout='kinect20')
 
 
@@ -206,7 +206,7 @@ def test_pickles_of_others(tmp_path, capsys):
     turned = clip(9, 2, 20, 3)
     store = load(tmp_path / 't', 'pyskl', {'a.pkl': annotations(turned, total_frames=9)}, 'a.pkl', layout='kinect20')
     np.testing.assert_array_equal(store.keypoints(0), turned.swapaxes(0, 1))
-    with pytest.raises(UserError, match='9 persons of 2 frames: say which axis is which with --axes MTVC or TMVC'):
+    with pytest.raises(UserError, match='9 persons of 2 frames: choose with --axes MTVC or TMVC'):
         load(tmp_path / 'q', 'pyskl', {'a.pkl': annotations(turned)}, 'a.pkl', layout='kinect20')
     store = load(tmp_path / 'q', 'pyskl', {}, 'a.pkl', layout='kinect20', axes='TMVC')
     np.testing.assert_array_equal(store.keypoints(0), turned.swapaxes(0, 1))

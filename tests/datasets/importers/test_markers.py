@@ -46,7 +46,7 @@ def test_trc(tmp_path):
     assert store.layout.name == 'torso' and store.head['units'] == 'm' and store.head['third'] == 'depth'
     np.testing.assert_allclose(store.keypoints(0)[0], POINTS[:, 1:] / 1000, rtol=1e-6)
     np.testing.assert_allclose(store.keypoints(1)[0], POINTS[:, 1:], rtol=1e-6)
-    assert entries(store, 'noted')['a'] == '1 markers that are not in the layout left out'
+    assert entries(store, 'noted')['a'] == '1 markers dropped that are not in the layout'
     half = load(tmp_path, {}, up='z')  # 60 frames a second to 30
     expected = POINTS[::2, 1:] / 1000
     np.testing.assert_allclose(half.keypoints(0)[0], expected[..., [0, 2, 1]] * (1, 1, -1), rtol=1e-6)
@@ -66,7 +66,7 @@ def test_gaps_are_filled_and_reach_no_neighbour(tmp_path):
 @pytest.mark.parametrize('text, reason', [
     ('hello', 'does not begin with PathFileType'), (trc(units='feet'), "line 3: units 'feet'"),
     (trc(names=['A', 'A', 'LSHO', 'RSHO']), 'line 4: 4 names of markers, 3 different'),
-    (trc() + '7\t0.1\tx\n', 'line 13: could not convert'), (trc() + '7\t0.1\t1\n', '7 frames, but its header says 6'),
+    (trc() + '7\t0.1\tx\n', 'line 13: could not convert'), (trc() + '7\t0.1\t1\n', '7 frames, but its header states 6'),
     (trc() + '7\t0.1' + '\t1' * 13 + '\n', 'line 13: 13 coordinates, expected 12'),
     (trc(names=['RKNE', 'X', 'LSHO', 'RSHO']), 'no marker C7; it has RKNE, X, LSHO, RSHO'),
     (trc().replace('60\t60', 'x\t60', 1), "frame rate 'x' is not a number")],
@@ -98,7 +98,7 @@ def test_a_c3d_file_that_ezc3d_does_not_finish_is_given_up(monkeypatch):
     monkeypatch.setattr(markers, '_READ_C3D', 'import time; time.sleep(60)')
     run = subprocess.run
     monkeypatch.setattr(subprocess, 'run', lambda *args, timeout, **rest: run(*args, timeout=timeout / 100, **rest))
-    with pytest.raises(ValueError, match='ezc3d does not finish reading it'):
+    with pytest.raises(ValueError, match='ezc3d did not finish reading it'):
         markers.read_c3d(b'x')
 
 

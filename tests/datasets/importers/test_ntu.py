@@ -186,21 +186,21 @@ def replaced(number, line):
 
 FAULTS = [
     ('', 'line 1: the file ends in the middle'),
-    ('\n\n', "line 1: '' where a count"),
+    ('\n\n', "line 1: '' is not a count"),
     ('0\n', 'line 1: 0 frames'),
     ('-3\n', 'line 1: -3 frames'),
     ('3\n0\n0\n0\n', 'no frame has a body'),
     (replaced(1, ['2']), 'line 58: more lines than the 2 frames'),
     (replaced(1, ['4']), 'line 86: the file ends in the middle'),
     (replaced(1, ['99999999999999999999']), 'line 86: the file ends in the middle'),
-    (replaced(30, ['2']), "line 58: '1' where a body (10 values)"),
-    (replaced(30, ['0']), "line 31: '1 0 1 1 1 1 0 0 0 2' where a number of bodies"),
-    (replaced(30, ['-1']), "line 30: '-1' where a number of bodies"),
+    (replaced(30, ['2']), "line 58: '1' is not a body (10 values)"),
+    (replaced(30, ['0']), "line 31: '1 0 1 1 1 1 0 0 0 2' is not a number of bodies"),
+    (replaced(30, ['-1']), "line 30: '-1' is not a number of bodies"),
     (replaced(32, ['20']), 'line 32: 20 joints, expected 25'),
-    (replaced(40, ['oops']), "line 40: 'oops' where a joint (12 values)"),
-    (replaced(40, ['1 2 3']), "line 40: '1 2 3' where a joint"),
-    (replaced(40, ['a b c 1 2 3 4 0 0 0 0 2']), 'where a joint'),
-    (replaced(40, []), "line 57: '1' where a joint"),
+    (replaced(40, ['oops']), "line 40: 'oops' is not a joint (12 values)"),
+    (replaced(40, ['1 2 3']), "line 40: '1 2 3' is not a joint"),
+    (replaced(40, ['a b c 1 2 3 4 0 0 0 0 2']), 'is not a joint'),
+    (replaced(40, []), "line 57: '1' is not a joint"),
     (replaced(85, ['1 2 3 4 5 6 7 8 9 10 11 12', '', 'the end']), 'line 87: more lines than the 3 frames'),
     ('\n'.join(replaced(1, ['3']).splitlines()[:70]), 'line 71: the file ends in the middle'),
     (text([[('1', body())]])[:-30], 'line 29: '),  # cut off in the middle of a line
@@ -294,7 +294,7 @@ def test_the_list_of_missing_skeletons(tmp_path, capsys, where):
     listing.write_bytes(b'names of samples\r\n' + names[1].encode() + b'.skeleton\r\n')
     store = import_ntu(path, tmp_path / 's', missing=str(listing) if where == 'given' else None)
     assert store.ids == [names[0], names[2]]
-    assert reasons(store) == {names[1]: 'it is in the list of missing skeletons'}
+    assert reasons(store) == {names[1]: 'it is on the list of missing skeletons'}
     assert 'without the list' not in capsys.readouterr().out
 
 

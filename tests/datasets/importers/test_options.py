@@ -88,9 +88,9 @@ def test_optional(annotation):
 
 @pytest.mark.parametrize('annotation, reason', [
     (int, 'has no help text'), (None, 'has no help text'), (Annotated[int, AtLeast(1)], 'has no help text'),
-    (Annotated[dict, 'Text'], "the type <class 'dict'>, which the command line cannot give"),
-    (Annotated[int | str, 'Text'], 'cannot give'), (Annotated[Sequence[str], 'Text'], 'cannot give'),
-    (Annotated[Literal[1, 2], 'Text'], 'cannot give')])
+    (Annotated[dict, 'Text'], "the type <class 'dict'>, which the command line does not support"),
+    (Annotated[int | str, 'Text'], 'does not support'), (Annotated[Sequence[str], 'Text'], 'does not support'),
+    (Annotated[Literal[1, 2], 'Text'], 'does not support')])
 def test_an_option_that_cannot_be_offered_names_importer_and_option(annotation, reason):
     def mine(path, writer, *, count=1): ...
     mine.__annotations__ = {} if annotation is None else dict(count=annotation)

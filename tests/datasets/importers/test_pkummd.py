@@ -65,10 +65,10 @@ def test_intervals_that_are_wrong(tmp_path):
     wrong = 'is not label,start,end,confidence'
     assert {int(name[-3:]): reason for name, reason in reasons(store).items()} == {
         2: 'label line 2: the interval 10..10 is empty', 3: 'label line 3: the interval 12..8 is reversed',
-        4: 'label line 4: the interval 25..31 leaves the recording of 30 frames',
-        5: 'label line 5: the interval -1..4 leaves the recording of 30 frames',
+        4: 'label line 4: the interval 25..31 exceeds the recording of 30 frames',
+        5: 'label line 5: the interval -1..4 exceeds the recording of 30 frames',
         6: 'label line 6: label 52 is outside 1..51', 7: 'label line 7: label 0 is outside 1..51',
-        8: 'label line 8: nobody is seen in 20..25', 9: f"label line 9 {wrong}: 'what'",
+        8: 'label line 8: no person is visible in 20..25', 9: f"label line 9 {wrong}: 'what'",
         11: f"label line 11 {wrong}: '8,nan,4,2'", 12: f"label line 12 {wrong}: '9,1e999,4,2'",
         13: f"label line 13 {wrong}: '10'"}
 
@@ -91,8 +91,8 @@ def test_damaged_recordings(tmp_path, content, reason):
     store = import_from(folder, tmp_path / 's')
     assert store.ids == ['0002-L-001']
     got = reasons(store)
-    assert got.pop('PKU_Skeleton_Renew/0004-L.txt') == 'there is no label file 0004-L.txt'
-    assert got.pop('0005-L') == 'there is a label file of it, but no skeleton file'
+    assert got.pop('PKU_Skeleton_Renew/0004-L.txt') == 'it has no label file 0004-L.txt'
+    assert got.pop('0005-L') == 'it has a label file, but no skeleton file'
     (name, text), = got.items()
     assert name == 'PKU_Skeleton_Renew/0003-L.txt' and text.startswith(reason)
 

@@ -91,17 +91,18 @@ def test_a_joint_without_a_score_is_zero(tmp_path):
 
 
 @pytest.mark.parametrize('data, reason', [
-    ('', 'nobody is seen'), ('{"frames": [', 'no JSON'), ('\0\1', 'not text'), ('[' * 100000, 'nested too deeply'),
-    ('[]', 'nobody is seen'), ('{}', 'nobody is seen'), ('7', "int '7': no format that is known"),
-    ('[[], null]', 'nobody is seen'), ('[[[1, 2, 3, 4]]]', 'persons? of|4 joints|4 numbers|1 joints'),
-    ('[["a"]]', "such as 'a': no format"), ('["abc"]', "such as 'abc': no format"),
-    ('[[{"keypoints": [[1, 2], [3]]}]]', 'not numbers'), ('[{"people": {"a": 1}}]', 'nearest: OpenPose'),
-    (json.dumps([[np.full(51, np.nan).tolist()]]), 'nobody is seen'), (json.dumps([[[1e300] * 51]]), 'nobody is seen'),
-    (json.dumps([[[10**400] * 51]]), 'not numbers|beyond'), (json.dumps([[[0] * 51]]), 'nobody is seen'),
-    (json.dumps([dict(image_id='x', keypoints=[1] * 51)]), 'without a number'),
+    ('', 'shows a person'), ('{"frames": [', 'not valid JSON'), ('\0\1', 'not text'),
+    ('[' * 100000, 'nested too deeply'), ('[]', 'shows a person'), ('{}', 'shows a person'),
+    ('7', "int '7': not a known format"),
+    ('[[], null]', 'shows a person'), ('[[[1, 2, 3, 4]]]', 'persons? of|4 joints|4 numbers|1 joints'),
+    ('[["a"]]', "such as 'a': not a known format"), ('["abc"]', "such as 'abc': not a known format"),
+    ('[[{"keypoints": [[1, 2], [3]]}]]', 'not numbers'), ('[{"people": {"a": 1}}]', 'most similar: OpenPose'),
+    (json.dumps([[np.full(51, np.nan).tolist()]]), 'shows a person'), (json.dumps([[[1e300] * 51]]), 'shows a person'),
+    (json.dumps([[[10**400] * 51]]), 'not numbers|beyond'), (json.dumps([[[0] * 51]]), 'shows a person'),
+    (json.dumps([dict(image_id='x', keypoints=[1] * 51)]), 'does not contain a frame number'),
     (json.dumps([dict(image_id=i * 10**9, keypoints=[1] * 51) for i in range(2)]), 'too far apart'),
     (json.dumps([dict(image_id=1, keypoints=[1] * 51), dict(keypoints=[1] * 51)]), 'without an image_id'),
-    (json.dumps(dict(images=[dict(id=1)], annotations=[dict(image_id=2, keypoints=[1] * 51)])), 'none of the images'),
+    (json.dumps(dict(images=[dict(id=1)], annotations=[dict(image_id=2, keypoints=[1] * 51)])), 'not in the list'),
     (json.dumps([[dict(keypoints=dict(x=[1] * 17, y=[1] * 16))]]), 'not numbers'),
 ])
 def test_bad_coco_is_skipped_with_a_reason(tmp_path, data, reason):
@@ -152,13 +153,14 @@ def test_bad_openpose(tmp_path):
     (raw / 'nobody' / 'video_000000000001_keypoints.json').unlink()
     store, skipped = load(raw, tmp_path / 's', 'openpose25')
     skipped = {name.removesuffix('/video_000000000000_keypoints.json'): reason for name, reason in skipped.items()}
-    assert store.ids == ['cut', 'good'] and 'nobody' in skipped['nobody'] and set(skipped) == {'nobody', 'eighteen'}
+    assert store.ids == ['cut', 'good'] and set(skipped) == {'nobody', 'eighteen'}
+    assert 'shows a person' in skipped['nobody']
     assert skipped['eighteen'] == 'persons of 18 and 25 joints in one clip'
     assert not store.keypoints(0)[:, 2].any() and store.index['provenance']['noted'] == [dict(
-        id='cut', reason='1 files that cannot be read, taken for frames without anybody')]
+        id='cut', reason='1 unreadable files, imported as frames without persons')]
     _, skipped = load(raw, tmp_path / 'strict', 'openpose25', max_gap=0)
-    assert 'video_000000000002_keypoints.json: no JSON' in skipped['cut/video_000000000000_keypoints.json']
-    with pytest.raises(UserError, match='nobody is seen'):
+    assert 'video_000000000002_keypoints.json: not valid JSON' in skipped['cut/video_000000000000_keypoints.json']
+    with pytest.raises(UserError, match='shows a person'):
         load(one_file(tmp_path / 'raw' / 'other', {}), tmp_path / 't', 'openpose25')
 
 
@@ -196,9 +198,9 @@ def test_mediapipes_image_landmarks_and_empty_frames(tmp_path):
 
 
 @pytest.mark.parametrize('data, reason', [
-    ([[1, 2, 3]] * 3, '3 numbers of a person'), ([marks(MEDIA[0])[:20]], 'a person of 20 landmarks'),
+    ([[1, 2, 3]] * 3, '3 numbers for a person'), ([marks(MEDIA[0])[:20]], 'a person with 20 landmarks'),
     ([[[1, 2]] * 33], 'need x, y and z'), ([[dict(x=1, y=2)] * 33], 'need x, y and z'),
-    ([['a'] * 33], 'no format that is known'), ([7], 'no format that is known'),
+    ([['a'] * 33], 'not a known format'), ([7], 'not a known format'),
     ([[[[1, 2, 3]] * 32]], '32 joints, but the layout mediapipe33 has 33'),
     ([[dict(x='a', y=2, z=3)] * 33], 'not numbers')])
 def test_bad_mediapipe(tmp_path, data, reason):

@@ -208,7 +208,7 @@ def test_the_names_of_joints_in_a_file_decide(tmp_path, capsys):
 
 
 def test_one_picture_alone_is_asked_about(tmp_path):
-    with pytest.raises(UserError, match='6 persons: is it one picture .* --files pictures or clips'):
+    with pytest.raises(UserError, match='6 persons: is it one picture .* --files to pictures or clips'):
         load(tmp_path, {'v.json': MMPOSE})
     store = load(tmp_path, {'v.json': MMPOSE}, files='clips')
     np.testing.assert_allclose(store.keypoints(0), P17[None], rtol=1e-5)
@@ -237,19 +237,19 @@ def test_one_bad_joint_does_not_lose_a_clip(tmp_path):
     frames[2][0]['keypoints'][5] = [float('nan'), 1e300]
     store = load(tmp_path, {'v.json': frames})
     assert not store.keypoints(0)[0, 1, 4].any() and not store.keypoints(0)[0, 2, 5].any()
-    assert '2 joints without a number' in notes(store)['v'] and np.count_nonzero(store.keypoints(0)) == T * 34 - 4
+    assert '2 joints without numbers' in notes(store)['v'] and np.count_nonzero(store.keypoints(0)) == T * 34 - 4
 
 
 def test_third_numbers(tmp_path, capsys):
     lifted = [dict(frame_id=i, instances=[dict(keypoints=np.concatenate([P17[i], P17[i][:, :1] - 150], 1).tolist(),
                                                keypoint_scores=S17[i].tolist())]) for i in range(T)]
-    with pytest.raises(UserError, match='17 joints in 3D, which do not say .*h36m17'):
+    with pytest.raises(UserError, match='17 joints in 3D, which the file does not name.*h36m17'):
         load(tmp_path, {'v.json': lifted})
     store = load(tmp_path, {'v.json': lifted}, layout='h36m17')
     assert store.channels == 3 and store.head['third'] == 'depth' and np.allclose(store.scores(0)[0], S17)
     assert 'the third number a depth' in capsys.readouterr().out
     plain = [[np.concatenate([P17[i], P17[i][:, :1] - 150], 1).tolist()] for i in range(T)]
-    with pytest.raises(UserError, match='third number of a joint lies in .* say what it is with --third'):
+    with pytest.raises(UserError, match='third number of a joint lies in .* choose with --third'):
         load(tmp_path, {'v.json': plain})
     store = load(tmp_path, {'v.json': plain}, third='drop')
     assert store.channels == 2 and store.head['third'] == 'none' and not store.has_scores
@@ -275,12 +275,12 @@ def test_files_with_and_without_scores(tmp_path):
     assert np.allclose(store.scores(0)[0], S17) and (store.scores(1) == 1).all()
     assert notes(store) == {'b': 'no scores: joints away from the origin get 1'}
     store = load(tmp_path / 'n', {'a.json': bare, 'b.json': [[found] for found in MMPOSE]})
-    assert not store.has_scores and notes(store) == {'b': 'its scores are left out, as a.json has none'}
+    assert not store.has_scores and notes(store) == {'b': 'its scores are dropped, because a.json has none'}
 
 
 def test_what_is_not_known_is_described(tmp_path):
-    with pytest.raises(UserError, match=r'a list of 1, with a dict with the keys people: no format that is known; the '
-                                        r'nearest: OpenPose \(people\)'):
+    with pytest.raises(UserError, match=r'a list of 1, with a dict with the keys people: not a known format; the '
+                                        r'most similar: OpenPose \(people\)'):
         load(tmp_path, {'v.json': [dict(people={})]})
     with pytest.raises(UserError, match='no files that end in .json'):
         load(tmp_path / 'none', {'v.xml': ''})
@@ -289,8 +289,8 @@ def test_what_is_not_known_is_described(tmp_path):
 def test_other_layouts_and_units_in_one_folder_are_not_mixed(tmp_path):
     store = load(tmp_path, {'a.json': [[found] for found in MMPOSE], 'b.json': alphapose(26),
                             'c.json': [[dict(keypoints=(P17[i] / 1000).tolist())] for i in range(T)]})
-    assert store.ids == ['a'] and 'halpe26, that of a.json coco17' in notes(store, 'skipped')['b']
-    assert 'its numbers are relative, those of a.json px' in notes(store, 'skipped')['c']
+    assert store.ids == ['a'] and 'halpe26, but that of a.json is coco17' in notes(store, 'skipped')['b']
+    assert 'its units are relative, but those of a.json are px' in notes(store, 'skipped')['c']
 
 
 # --- files of a picture each, and frames by number -------------------------------------------------------------------
@@ -317,7 +317,7 @@ def test_frames_under_their_numbers(tmp_path):
     assert store.keypoints(0)[0].any((1, 2)).tolist() == [True, True, True, False, True]
     np.testing.assert_allclose(store.keypoints(0)[0, 2], P17[2], rtol=1e-5)
     tracks = {'1': [MMPOSE[i % T] for i in range(12)], '2': [MMPOSE[i % T] for i in range(12)]}
-    with pytest.raises(UserError, match='no format that is known'):
+    with pytest.raises(UserError, match='not a known format'):
         load(tmp_path / 'x', {'v.json': tracks})  # persons under their identities are no frames
 
 
@@ -356,7 +356,7 @@ def test_tables_of_mediapipe_are_turned_as_its_json_is(tmp_path, columns):
 
 def test_landmarks_of_many_persons_in_one_frame_are_asked_about(tmp_path):
     content = {'v.json': dict(landmarks=P33.tolist())}
-    with pytest.raises(UserError, match='6 persons: is it one picture .* --files pictures or clips'):
+    with pytest.raises(UserError, match='6 persons: is it one picture .* --files to pictures or clips'):
         load(tmp_path, content)
     np.testing.assert_allclose(load(tmp_path, content, files='clips').keypoints(0)[0], P33 * UP, rtol=1e-5)
 
@@ -365,7 +365,7 @@ def test_hands_of_a_holistic_result_are_counted(tmp_path):
     landmarks = [[dict(zip('xyz', row, strict=True)) for row in P33[i].tolist()] for i in range(T)]
     frames = [dict(pose_landmarks=landmarks[i], left_hand_landmarks=landmarks[i][:21], face_landmarks=None)
               for i in range(T)]
-    assert '6 landmarks of a hand or a face left out' in notes(load(tmp_path, {'v.json': frames}))['v']
+    assert '6 landmarks of a hand or a face dropped' in notes(load(tmp_path, {'v.json': frames}))['v']
 
 
 # --- nested lists ----------------------------------------------------------------------------------------------------
@@ -395,9 +395,9 @@ def test_tables_without_names_are_told_which_layouts_fit(tmp_path):
 # --- one bad value does not lose a clip ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('bad, said', [
-    ([None], None), ([dict(keypoints=P17[0][:16].tolist())], '1 persons of 16 joints left out'),
+    ([None], None), ([dict(keypoints=P17[0][:16].tolist())], '1 persons of 16 joints dropped'),
     ([dict(keypoints=[[1], *P17[0][1:].tolist()])], '1 persons that cannot be read: not numbers, or rows of different'),
-    ([dict(keypoints=P17[0].tolist(), keypoint_scores=[1] * 16)], '1 persons that cannot be read: 16 scores of 17')])
+    ([dict(keypoints=P17[0].tolist(), keypoint_scores=[1] * 16)], '1 persons that cannot be read: 16 scores for 17')])
 def test_one_person_that_cannot_be_read(tmp_path, bad, said):
     frames = [[found] for found in MMPOSE]
     frames[2] = bad
@@ -414,7 +414,7 @@ def test_a_landmark_list_that_is_cut_short(tmp_path):
     frames = [[[dict(zip('xyz', row, strict=True)) for row in points]] for points in P33.tolist()]
     frames[1] = [frames[1][0][:20]]
     store = load(tmp_path, {'v.json': frames})
-    assert not store.keypoints(0)[0, 1].any() and '1 persons that cannot be read: a person of 20' in notes(store)['v']
+    assert not store.keypoints(0)[0, 1].any() and '1 persons that cannot be read: a person with 20' in notes(store)['v']
 
 
 def test_a_folder_of_flat_and_deep_files(tmp_path):

@@ -57,12 +57,12 @@ def test_msr_leaves_out_frames_without_a_body(tmp_path):
     frames[[0, 3]] = 0
     sample, = read_text('x/a01_s01_e01_skeleton3D.txt', msr_text(frames).replace('\n', '\r\n').encode())
     np.testing.assert_allclose(sample['keypoints'][0], frames[[1, 2, 4, 5]][:, JOINTS])
-    assert sample['note'] == '2 of 6 frames without a body left out' and sample['name'] == 'a01_s01_e01'
+    assert sample['note'] == '2 of 6 frames without a body dropped' and sample['name'] == 'a01_s01_e01'
 
 
 @pytest.mark.parametrize('content, reason', [
-    ('', '0 rows, not 20 a frame'), ('1 2 3 4\n' * 19, '19 rows'), ('0 0 0 0\n' * 40, 'lost in every frame'),
-    ('1 2 3 4\n1 2 3\n', "line 2: '1 2 3' where x y z confidence"), ('a b c d\n', 'line 1'), ('\0', 'not text')])
+    ('', '0 rows, not 20 per frame'), ('1 2 3 4\n' * 19, '19 rows'), ('0 0 0 0\n' * 40, 'lost in every frame'),
+    ('1 2 3 4\n1 2 3\n', "line 2: '1 2 3' is not x y z confidence"), ('a b c d\n', 'line 1'), ('\0', 'not text')])
 def test_msrs_faults(tmp_path, content, reason):
     with pytest.raises(ValueError, match=reason):
         read_text('a01_s01_e01.txt', content.encode())
@@ -124,7 +124,7 @@ def test_sbus_faults(tmp_path, content, reason):
         read_positions('s01s02/01/001/skeleton_pos.txt', content.encode())
     with pytest.raises(ValueError, match='action 09 is outside'):
         read_positions('s01s02/09/001/skeleton_pos.txt', content.encode())
-    with pytest.raises(UserError, match='no files named s01s02/01/001'):
+    with pytest.raises(UserError, match='no files named like s01s02/01/001'):
         import_with('sbu', tmp_path, tmp_path / 's')
 
 

@@ -47,7 +47,7 @@ def test_decimal_commas_are_no_further_columns():
     """1,5;2,5 is two numbers, 1,5 2,5 of one joint is a pair with a comma in between, and 1,5,2,5 is asked about."""
     np.testing.assert_array_equal(points(clips('1,5 2,5', 1)[0]), [[[1.5, 2.5]]])
     np.testing.assert_array_equal(points(clips('1,5 2,5', 2)[0]), [[[1, 5], [2, 5]]])
-    with pytest.raises(ValueError, match='decimal commas'):
+    with pytest.raises(ValueError, match='decimal signs'):
         clips('1,5,2,5\n3,5,4,5', 1)
     with pytest.raises(ValueError, match='are the commas decimal signs'):
         clips('1,5 2,5', 0)
@@ -58,16 +58,16 @@ def test_empty_cells_are_joints_that_are_not_seen():
     one, = clips('nose_x,nose_y,nose_score\n1,2,.5\n,,\nNaN,-1.#IND,\n3,4,1', 1, lost)
     np.testing.assert_array_equal(points(one), [[[1, 2]], [[np.nan] * 2], [[np.nan] * 2], [[3, 4]]])
     assert [frame[0].scores.tolist() for frame in one.frames] == [[.5], [0], [0], [1]] and lost == {
-        'joints without a number': 2}
+        'joints without numbers': 2}
 
 
 @pytest.mark.parametrize('text, reason', [
     ('nose_x,nose_y\n1,b', "line 2, column 'nose_y': 'b' is not a number"),
     ('1,2\n3', 'line 2 has 1 columns, the first'),
-    ('', 'no line in it'), ('a,b\n1,2', 'no columns JOINT_x and JOINT_y'), ('nose_x,nose_y', 'a header and no line'),
+    ('', 'it has no lines'), ('a,b\n1,2', 'no columns JOINT_x and JOINT_y'), ('nose_x,nose_y', 'a header, but no line'),
     ('nose_x,nose_x,nose_y\n1,2,3', "the column 'nose_x' appears twice"),
     ('1_0,2', 'no line of numbers|no number|head'),
-    ('joint,x,y\nnose,1,2', 'no column with the number of the frame'),
+    ('joint,x,y\nnose,1,2', 'no column with the frame number'),
     ('frame,joint,x,y\n1,nose,1,2\n1,nose,1,2', 'a joint appears twice in a frame'),
     ('label,nose_x,nose_y\na,1,2\nb,1,2', 'the class changes within the clip')])
 def test_what_is_no_table_is_refused(text, reason):
@@ -92,7 +92,7 @@ def test_columns_that_are_no_coordinates():
     text = '\n'.join([','.join(header)] + [f'{v},{i},run,7,' + ','.join(map(str, row)) for v in 'ab' for i, row in
                                             enumerate(CLIP.reshape(4, 6).tolist())])
     a, b = clips(text, 3, lost)
-    assert (a.name, b.name, a.label) == ('a', 'b', 'run') and lost == {'columns that are no coordinates (speed)': 1}
+    assert (a.name, b.name, a.label) == ('a', 'b', 'run') and lost == {'columns that are not coordinates (speed)': 1}
     np.testing.assert_array_equal(points(b), CLIP)
     unnamed = ',' + ','.join(HEADERS['0_x']) + '\n' + '\n'.join(f'{i * 33},' + ','.join(map(str, row)) for i, row in
                                                              enumerate(CLIP.reshape(4, 6).tolist()))
@@ -135,7 +135,7 @@ def test_times_that_are_dates():
     rows = [f'2024-01-01 10:00:{10 - i},' + ','.join(map(str, row)) for i, row in enumerate(ROWS)]
     one, = clips('\n'.join(['timestamp,' + ','.join(HEADERS['nose_x']), *rows]), 3, lost)
     np.testing.assert_array_equal(points(one), CLIP)
-    assert [*lost] == ['column of times that are no numbers (timestamp), so rows are taken in their order']
+    assert [*lost] == ['column of times that are not numbers (timestamp), so rows are read in their order']
 
 
 def test_numbers_and_encodings():

@@ -64,15 +64,15 @@ def test_segments_and_traps(tmp_path):
         's01_e01_pickUp': 'its range 24 22 ends before it begins',
         's01_e01_carry': 'no frame in 900..950; the recording has 10..24',
         's01_e01_dance': "'dance' is none of the actions", 's01_e01_push': "its range '10' is not two frame numbers",
-        's09_e01_walk': 'actionLabel.txt names it, but there are no joints of it'}
+        's09_e01_walk': 'actionLabel.txt names it, but it has no joints'}
 
 
 def test_bad_recordings_are_listed(tmp_path):
     raw = write(tmp_path / 'raw')
     first = raw / 'joints' / 'joints_s01_e01.txt'
-    for content, reason in ((first.read_text()[:300], 'line 1 has'), ('', 'no frame in it'), ('\0\n', 'it is not text'),
+    for content, reason in ((first.read_text()[:300], 'line 1 has'), ('', 'has no frames'), ('\0\n', 'it is not text'),
                             (rows([10]).replace(str(joints(10)[3]), 'x'), "line 1: .*'x'"),
-                            (rows([10]).replace('10 ', '9' * 30, 1), 'makes no sense')):
+                            (rows([10]).replace('10 ', '9' * 30, 1), 'out of range')):
         first.write_text(content)
         (raw / 'joints' / 'joints_extra.txt').write_text('')
         with StoreWriter(tmp_path / 's', overwrite=True) as writer:

@@ -65,7 +65,7 @@ def test_empty_frames_and_persons():
     clip[1] = 0
     mended, text = drop_empty(clip)
     np.testing.assert_array_equal(mended, clip[[0, 2]][:, [0, 1, 3, 4]])
-    assert text == '1 of 5 frames without a body left out; 1 of 3 persons without a body left out'
+    assert text == '1 of 5 frames without a body dropped; 1 of 3 persons without a body dropped'
     whole, text = drop_empty(clip[2:, :2])
     assert text == '' and whole.shape == (1, 2, 2, 3)
     assert drop_empty(clip[1:2]) == (None, 'every coordinate is zero, there is no body in it')

@@ -48,8 +48,8 @@ def test_everything_at_once(damaged, tmp_path):
     assert 'joint 4 is never seen' in about['skipped']['clip001'] and 'no body' in about['skipped']['clip003']
     assert about['skipped']['clip006'] == 'the id appears twice'
     assert set(about['repaired']) == {'clip000', 'clip002', 'clip004', 'clip005'}
-    assert 'frames without a body left out' in about['repaired']['clip002']
-    assert '1 of 2 persons without a body left out' in about['repaired']['clip004']
+    assert 'frames without a body dropped' in about['repaired']['clip002']
+    assert '1 of 2 persons without a body dropped' in about['repaired']['clip004']
     assert about['repaired']['clip005'] == 'label 99 is outside 0..2 and was removed'
     assert about['noted'] == {'clip005': "is in 'train' and was left out of 'test'"}
     assert new.splits == dict(train=['clip000', 'clip005'], test=['clip008'])

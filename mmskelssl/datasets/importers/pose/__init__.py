@@ -1,1 +1,1 @@
-"""Files of pose estimators, a module a family: each reads a file into persons (P, V, C) a frame."""
+"""Readers of pose estimators' files, one module per family. Each converts a file to persons (P, V, C) per frame."""

@@ -34,7 +34,7 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
 
 
 def _panoptic(bodies: list, lost: Lost) -> list:
-    """Rows x, y, z, confidence in centimetres, y down; a confidence of -1 marks a missing joint."""
+    """Read rows x, y, z, confidence in centimetres, y down. A confidence of -1 marks a missing joint."""
     people = []
     for body in bodies:
         rows = body.get('joints19') if isinstance(body, dict) else None
@@ -46,7 +46,7 @@ def _panoptic(bodies: list, lost: Lost) -> list:
 
 
 def _azure(frame, what: str, lost: Lost) -> list:
-    """Millimetres, y down; the confidence levels 0 to 3 become 0 to 1."""
+    """Read millimetres, y down. The confidence levels 0 to 3 become 0 to 1."""
     people = []
     for body in frame.get('bodies') or [] if isinstance(frame, dict) else []:
         body = body if isinstance(body, dict) else {}
@@ -59,7 +59,7 @@ def _azure(frame, what: str, lost: Lost) -> list:
 
 
 def _smarthome(frame, what: str, lost: Lost) -> list:
-    """13 joints per person, all x, then all y, then all z; in Smarthome's own units."""
+    """Read 13 joints per person: all x, then all y, then all z, in Smarthome's units."""
     people = []
     for one in frame if isinstance(frame, list) else []:
         rows = one.get('pose3d') if isinstance(one, dict) else None

@@ -1,7 +1,7 @@
-"""COCO results and annotations (also PoseTrack, AlphaPose and PoseFlow): persons with the picture that they are in.
+"""COCO results and annotations (also PoseTrack, AlphaPose and PoseFlow): persons with the picture that shows them.
 
-One file may hold several videos: they are told apart by ``video_id`` or ``vid_id``, or by the folder and the name
-before the number in ``image_id`` or ``file_name``.
+One file may hold several videos. They are distinguished by ``video_id`` or ``vid_id``, or else by the folder and the
+name before the number in ``image_id`` or ``file_name``.
 """
 from collections import defaultdict
 from pathlib import PurePosixPath
@@ -38,7 +38,7 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
             raise ValueError('annotations without an image_id')
         clip, number = _place(found.get('video_id', found.get('vid_id')), str(found['image_id']))
         if number is None:
-            raise ValueError(f'image_id {found["image_id"]!r:.40} without a number: which frame is it?')
+            raise ValueError(f'image_id {found["image_id"]!r:.40} does not contain a frame number')
         one = person_of(found, f'image_id {str(found["image_id"])[:40]}', lost, options.joints)
         clips[clip].append((number, [one] if one else []))
     return [Clip(in_order(frames), name if len(clips) > 1 else '') for name, frames in sorted(clips.items())]
@@ -56,7 +56,7 @@ def _annotations(content: dict, options: Options, lost: Lost) -> list[Clip]:
         if not isinstance(image, int | str):
             raise ValueError('annotations without an image_id')
         if image not in known:
-            raise ValueError(f'image_id {str(image)[:40]!r} is none of the images')
+            raise ValueError(f'image_id {str(image)[:40]!r} is not in the list of images')
         if one := person_of(found, f'image_id {str(image)[:40]}', lost, options.joints):
             people[image].append(one)
     for image in images:

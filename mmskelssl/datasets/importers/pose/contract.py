@@ -2,11 +2,12 @@
 
 A reader is a module with
 
-- ``PROGRAM``: who writes such files, for messages;
+- ``PROGRAM``: the program that writes such files, for messages;
 - ``LAYOUTS``: number of joints -> layout, for files that do not name their joints;
-- ``detects(content) -> str | None``: what the content is, judged by its own fields; None if it is something else;
-- ``read(content, options, lost) -> list[Clip]``: the clips. What a file has and a clip can't take is counted in
-  ``lost``; a ValueError says why nothing can be read.
+- ``detects(content) -> str | None``: description of the content, judged by its fields; None if it is
+  something else;
+- ``read(content, options, lost) -> list[Clip]``: the clips. What is dropped from a file is counted in ``lost``. A
+  ValueError says why nothing can be read.
 """
 from collections import Counter
 from typing import Literal, NamedTuple
@@ -21,8 +22,8 @@ class Person(NamedTuple):
 
     Args:
         points: (V, C), C 2 to 4, NaN where a joint is not seen.
-        scores: (V,) confidences; None if the file has none, or has them as third number of ``points``.
-        track: Identity over time; None if the file gives none.
+        scores: (V,) confidences. None if the file has none, or has them as the third number of ``points``.
+        track: Identity over time. None if the file does not state it.
     """
     points: np.ndarray
     scores: np.ndarray | None = None
@@ -35,9 +36,9 @@ class Clip(NamedTuple):
     Args:
         frames: Persons of each frame.
         name: Name within the file; empty for the only clip of a file.
-        joints: Names that the file gives to the joints.
-        label: Class name, if the file says it.
-        units: Of the coordinates, if the format says it.
+        joints: Names of the joints in the file.
+        label: Class name, if the file states it.
+        units: Units of the coordinates, if the format defines them.
     """
     frames: list[list[Person]]
     name: str = ''
@@ -50,10 +51,10 @@ class Options(NamedTuple):
     """Options of the user for reading.
 
     Args:
-        landmarks: Of MediaPipe and TensorFlow.js: in the world, or in the picture.
-        files: Whether a list of persons is one picture or one frame each; ``auto``: a picture.
-        joints: Joints that are expected, to tell x, y from x, y, score in flat lists; 0 if not known.
-        hands: Whether the hands are wanted, where a file has them apart from the body.
+        landmarks: World or picture coordinates, for MediaPipe and TensorFlow.js.
+        files: Whether a list of persons is one picture, or each person is a frame. ``auto`` means a picture.
+        joints: Expected number of joints, which distinguishes x, y from x, y, score in flat lists. 0 if unknown.
+        hands: Whether to read the hands if a file separates them from the body.
     """
     landmarks: Literal['world', 'image'] | None = None
     files: Literal['auto', 'clips', 'pictures'] = 'auto'

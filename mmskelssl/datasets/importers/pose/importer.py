@@ -23,20 +23,20 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
 
 PoseLayout = Annotated[str | None, (
-    "Skeleton of the files: a layout's name, or a json file; default what the files say, or their number of joints and "
-    'the program that wrote them')]
-Persons = Annotated[int, 'Persons kept, those who show most', AtLeast(1)]
+    "Skeleton of the files: a layout's name, or a json file; default as stated in the files, or derived from "
+    'the number of joints and the program that wrote them')]
+Persons = Annotated[int, 'Number of persons to keep: those who are visible most', AtLeast(1)]
 Landmarks = Annotated[Literal['world', 'image'] | None, (
     'MediaPipe and TensorFlow.js only: world (metres from the middle of the hips) or image (of the picture); default '
-    'world where the files have them')]
+    'world if the files have them')]
 Files = Annotated[Literal['auto', 'clips', 'pictures'], (
-    'Whether a file is a clip, or a picture of the clip that its folder or the name before its number is; "auto" tells '
-    'it from the first file that shows somebody')]
-MaxGap = Annotated[int, 'Files of pictures in a row that may be unreadable; they are frames without anybody',
+    'Whether a file is a clip, or a picture of a clip that consists of a folder or of names that differ in a number; '
+    '"auto" decides from the first file with a person')]
+MaxGap = Annotated[int, 'Number of consecutive pictures that may be unreadable; they become frames without persons',
                    AtLeast(0)]
 Group = Annotated[Joints | None, (
     'Joints of a whole body (133 of COCO-WholeBody, 136 of Halpe, OpenPose with hands): body, hands (each hand a '
-    'person), or whole; default whole (of OpenPose the body), or what the layout asks for')]
+    'person), or whole; default whole (body for OpenPose), or as the layout requires')]
 LOOKS = 50  # number of clips to try until one can be read
 
 
@@ -77,12 +77,12 @@ class Kind:
     """Common properties of all clips of a store.
 
     Args:
-        what: What the first readable file is, in words.
-        first: That file.
-        layout: Of the joints.
-        third: What the third number of a joint is, where it has no scores apart.
+        what: Description of the first readable file.
+        first: Name of that file.
+        layout: Layout of the joints.
+        third: Meaning of the third number of a joint, if the scores are not separate.
         coordinates: 2 or 3.
-        units: Of the coordinates.
+        units: Units of the coordinates.
         scores: Whether the first file has scores.
     """
     what: str
@@ -132,7 +132,7 @@ def _kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayou
                     return _kind(name, found, asked, joints, third)
             except Exception as error:  # noqa: BLE001  a damaged file can raise anything; its import reports it
                 first = first or f'{name}: {error}'
-    reason = first or 'nobody is seen in the first ones'
+    reason = first or 'none of the first files shows a person'
     raise UserError(f'{source.path}: no sample could be imported: no file can be used; {reason}')
 
 
@@ -156,10 +156,10 @@ def _kind(name: str, found: Found, asked: SkeletonLayout | None, joints: Joints 
         meaning = third
     coordinates = 3 if meaning == 'depth' or width == 4 else 2
     if coordinates == 3 and layout.name in FLAT and asked is None and not clip.joints:
-        raise ValueError(f'{count} joints in 3D, which do not say which joints they are: name their --layout ('
+        raise ValueError(f'{count} joints in 3D, which the file does not name: set --layout ('
                          f'{"h36m17 for what MMPose lifts to 3D, " if count == 17 else ""}{layout.name})')
     units = units_of(points[:, :2]) if coordinates == 2 else clip.units or ('m' if _metres(points) else 'unknown')
-    what = f'{found.what}, {count} joints' + (f' of which {layout.num_joints} are taken' if group else '')
+    what = f'{found.what}, {count} joints' + (f' of which {layout.num_joints} are used' if group else '')
     if meaning == 'score' or coordinates == 3 and width > 2:
         what += f', the third number a {meaning}'
     meaning = 'depth' if coordinates == 3 else meaning  # of four numbers, the fourth is the score
@@ -185,10 +185,10 @@ class _Clips:
         found = self._pictures(files) if len(files) > 1 else recognise(_called(self.source, name), data, self.options)
         if not found.sure and self.options.files == 'auto' and len(files) == 1:
             raise ValueError(f'{found.what} and {len(found.clips[0].frames[0])} persons: is it one picture (a clip has '
-                             'a numbered file for each), or is each person a frame of its own? --files pictures or '
-                             'clips')
+                             'a numbered file for each), or is each person a separate frame? Set --files to '
+                             'pictures or clips')
         if re.search(r'\bpicture\b', found.what) and self.options.files == 'auto' and len(files) == 1:
-            raise ValueError(f'{found.what}, and no other file whose name differs from its own in a number only: '
+            raise ValueError(f'{found.what}, and no other file whose name differs only in a number: '
                              '--files pictures joins the files of a folder to a clip, in the order of their names, '
                              '--files clips makes a clip of one frame')
         if not found.sure and found.what.startswith('nested') and len(self.grouping.clips()) > 1:
@@ -205,7 +205,7 @@ class _Clips:
             try:
                 found = recognise(file, self.source.read(file), self.options)
                 if len(found.clips) != 1 or len(found.clips[0].frames) != 1:
-                    raise ValueError(f'{sum(len(clip.frames) for clip in found.clips)} frames in it, where the first '
+                    raise ValueError(f'{sum(len(clip.frames) for clip in found.clips)} frames in it, but the first '
                                      'files are pictures')
                 frames.append(found.clips[0].frames[0])
                 lost += found.lost
@@ -216,9 +216,9 @@ class _Clips:
                 if run > self.max_gap:
                     raise ValueError(f'{PurePosixPath(file).name}: {error} ({run} files in a row: --max-gap)') from None
                 frames.append([])
-                lost['files that cannot be read, taken for frames without anybody'] += 1
+                lost['unreadable files, imported as frames without persons'] += 1
         if last is None:
-            raise ValueError('no file of it can be read')
+            raise ValueError('none of its files can be read')
         return Found(last.what, [Clip(numbered(files, frames), joints=names, label=label)], last.layouts, lost)
 
     def _sample(self, file: str, clip: Clip, found: Found) -> dict:
@@ -238,13 +238,13 @@ class _Clips:
         """Return coordinates (M, T, V, C), scores (M, T, V) if the store has scores, and what was dropped."""
         people = [person for frame in clip.frames for person in frame]
         if not people:
-            raise ValueError('nobody is seen in any frame')
+            raise ValueError('no frame shows a person')
         counts = Counter(len(person.points) for person in people)
         count, most = counts.most_common(1)[0]
         odd = {*counts} - {count}
         if odd and (2 * most <= len(people) or odd & set(found.layouts)):
             raise ValueError(f'persons of {" and ".join(map(str, sorted(counts)))} joints in one clip')
-        left = [f'{counts[other]} persons of {other} joints left out' for other in sorted(odd)]
+        left = [f'{counts[other]} persons of {other} joints dropped' for other in sorted(odd)]
         clip = clip._replace(frames=[[person for person in frame if len(person.points) == count]
                                      for frame in clip.frames])
         people = [person for frame in clip.frames for person in frame]
@@ -253,18 +253,18 @@ class _Clips:
         if group is None:
             layout, order = layout_for(count, clip.joints, found.layouts, self.asked)
             if layout != self.kind.layout:
-                raise ValueError(f'its layout is {layout.name}, that of {self.kind.first} {self.kind.layout.name}: '
-                                 'import them apart')
+                raise ValueError(f'its layout is {layout.name}, but that of {self.kind.first} is '
+                                 f'{self.kind.layout.name}: import them separately')
         arrays = [np.stack([self._array(person, third) for person in frame]) if frame else np.zeros(
             (0, count, self.kind.coordinates + 1)) for frame in clip.frames]
         if clip.units and self.kind.coordinates == 3 and clip.units != self.kind.units:
-            raise ValueError(f'its units are {clip.units}, those of {self.kind.first} {self.kind.units}: import them '
-                             'apart')
+            raise ValueError(f'its units are {clip.units}, but those of {self.kind.first} are {self.kind.units}: '
+                             'import them separately')
         if self.kind.units in ('px', 'relative'):
             units = units_of(np.where(np.concatenate(arrays)[..., -1:] > 0, np.concatenate(arrays)[..., :2], np.nan))
             if units != self.kind.units:
-                raise ValueError(f'its numbers are {units}, those of {self.kind.first} {self.kind.units}: import them '
-                                 'apart')
+                raise ValueError(f'its units are {units}, but those of {self.kind.first} are {self.kind.units}: '
+                                 'import them separately')
         known = [[person.track for person in frame if person.track is not None] for frame in clip.frames]
         ids = known if sum(map(len, known)) == len(people) else None
         keypoints, notes = track_persons(arrays, self.persons, scores=True, ids=ids)
@@ -273,12 +273,12 @@ class _Clips:
             keypoints = np.concatenate([keypoints[:, :, list(part)] for part in group[1]])
             keypoints = keypoints[keypoints.any((1, 2, 3))]
             if not len(keypoints):
-                raise ValueError('nobody is seen in any frame')
+                raise ValueError('no frame shows a person')
         if order:
             keypoints = keypoints[:, :, order]
         scored = any(self._is_scored(person) for person in people)
         if scored and not self.kind.scores:
-            notes.append(f'its scores are left out, as {self.kind.first} has none')
+            notes.append(f'its scores are dropped, because {self.kind.first} has none')
         return keypoints[..., :-1], keypoints[..., -1] if scored and self.kind.scores else None, notes
 
     def _is_scored(self, person: Person) -> bool:
@@ -293,8 +293,8 @@ class _Clips:
         third: Third = 'depth' if any(person.scores is not None for person in people) else third_number(
             np.concatenate([person.points for person in people if person.points.shape[1] == 3]), self.kind.layout)
         if third == 'depth':
-            raise ValueError(f'a depth of each joint, which those of {self.kind.first} do not have: import them apart, '
-                             'or --third drop')
+            raise ValueError(f'each joint has a depth, but not in {self.kind.first}: import them separately, or set '
+                             '--third drop')
         return third
 
     def _array(self, person: Person, third: Third) -> np.ndarray:
@@ -306,11 +306,11 @@ class _Clips:
         else:
             seen = np.isfinite(points).all(1)
         if points.shape[1] < wanted:
-            raise ValueError(f'{points.shape[1]} coordinates of a joint, those of {self.kind.first} are {wanted}: '
-                             'import them apart')
+            raise ValueError(f'{points.shape[1]} coordinates per joint, but {self.kind.first} has {wanted}: '
+                             'import them separately')
         if points.shape[1] > wanted and third == 'score' and person.scores is not None:
-            raise ValueError(f'a depth and a score of each joint, {self.kind.first} has a score only: import them '
-                             'apart, or --third drop')
+            raise ValueError(f'each joint has a depth and a score, but {self.kind.first} has only a score: import them '
+                             'separately, or set --third drop')
         scores = np.ones(len(points)) if scores is None else np.clip(np.nan_to_num(scores), 1e-6, None)
         points = points[:, :wanted]
         seen &= (points != 0).any(1)

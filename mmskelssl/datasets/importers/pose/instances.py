@@ -62,7 +62,7 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
 
 
 def _frames_of_numbers(content):
-    """``{"keypoints": [frame][joint][x, y], "scores": [frame][joint]}`` as a list of frames; others unchanged."""
+    """``{"keypoints": [frame][joint][x, y], "scores": [frame][joint]}`` as a list of frames. Others unchanged."""
     frames = content.get('keypoints') if isinstance(content, dict) else None
     depth = _depth(content) if isinstance(frames, list) and len(frames) > 1 else 0
     if depth < 3:
@@ -87,7 +87,7 @@ def _people(frame, what: str, read_person: Callable) -> list[Person]:
     if isinstance(frame, dict):
         frame = next((frame[key] for key in PEOPLE_KEYS if key in frame), [frame] if 'keypoints' in frame else frame)
     if not isinstance(frame, list | None):
-        raise ValueError(f'{what} is not a list of persons, nor holds one under {", ".join(PEOPLE_KEYS)}')
+        raise ValueError(f'{what} is not a list of persons, and does not contain one under {", ".join(PEOPLE_KEYS)}')
     if isinstance(frame, list) and all(one is None for one in frame):
         frame = []
     if frame and (is_numbers(frame) or all(is_numbers(point) and len(point) < 5 or point is None for point in frame)):
@@ -117,7 +117,7 @@ def _a_person(content, depth: int = 0) -> dict | None:
 
 
 def _depth(content) -> int:
-    """Return the nesting depth of lists of numbers; 0 for anything else."""
+    """Return the nesting depth of lists of numbers, or 0 for anything else."""
     if isinstance(content, dict):
         content = next((content[key] for key in ('frames', 'keypoints') if key in content), None)
     depth = 0
@@ -141,7 +141,7 @@ def _is_vitpose(content) -> bool:
 
 
 def _vitpose(content: dict, lost: Lost) -> list[Clip]:
-    """easy_ViTPose: a frame is a dict of identity -> rows y, x, score; ``skeleton`` names the joints."""
+    """Read easy_ViTPose: a frame is a dict of identity -> rows y, x, score. ``skeleton`` names the joints."""
     frames = []
     for i, frame in enumerate(frame_list(content, 'keypoints')):
         people = []

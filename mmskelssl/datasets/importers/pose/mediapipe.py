@@ -139,7 +139,7 @@ def _people(frame, what: str, wanted: str, lost: Lost) -> Iterator[tuple[Person 
     if isinstance(frame, dict) and frame and 'landmark' not in frame:
         keys = [key for key in KEYS[wanted] if key in frame]
         if rest := [key for key in frame if _OTHERS.match(key) and frame[key]]:
-            lost['landmarks of a hand or a face left out, as bodies are read'] += len(rest)
+            lost['landmarks of a hand or a face dropped, because bodies are read'] += len(rest)
         if not keys:
             if any(key in frame for key in (*KEYS['world'], *KEYS['image'])) or frame_number(frame) is None:
                 raise ValueError(f'{what} has no {wanted} landmarks ({", ".join(KEYS[wanted])})')
@@ -181,7 +181,7 @@ def _landmarks(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str,
     if is_numbers(points):
         width = 4 if len(points) % 33 == 0 and len(points) // 33 == 4 else 3
         if len(points) not in (99, 132):
-            raise ValueError(f'{what}: {len(points)} numbers of a person, expected 33 times x, y, z[, visibility]')
+            raise ValueError(f'{what}: {len(points)} numbers for a person, expected 33 times x, y, z[, visibility]')
         points = [points[i:i + width] for i in range(0, len(points), width)]
     if any(isinstance(point, dict) for point in points):
         points = [point if point is not None else {} for point in points]
@@ -191,7 +191,7 @@ def _landmarks(points, what: str, lost: Lost) -> tuple[Person | None, tuple[str,
         scores = [point[3] if is_numbers(point) else None for point in points]
         points = [point[:3] if is_numbers(point) else point for point in points]
     if len(points) not in LAYOUTS:
-        raise ValueError(f'{what}: a person of {len(points)} landmarks, expected 33, or 21 of a hand')
+        raise ValueError(f'{what}: a person with {len(points)} landmarks, expected 33, or 21 for a hand')
     if len(points) == 33 and any(point is not None and len(point) < 3 for point in points):
         raise ValueError(f'{what}: landmarks need x, y and z')
     one = person(points, what, lost, scores, hide=len(points) == 17)

@@ -31,7 +31,7 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
             for key in _HANDS if options.hands else [next((key for key in _POINTS if key in found), '')]:
                 points = found.get(key)
                 if isinstance(points, list) and not any(points):
-                    points = None  # OpenPose writes zeros, or an empty list, for a body or a hand that it does not find
+                    points = None  # OpenPose writes zeros or an empty list for bodies and hands that it does not detect
                 name = f'{track} {key.split("_")[1]}' if options.hands and track is not None else track
                 people.append(person(points, what, lost, track=name, joints=21 if options.hands else options.joints))
         frames.append([one for one in people if one])

@@ -69,7 +69,7 @@ def recognise(name: str, data: bytes, options: Options) -> Found:
             isinstance(value, list | dict) and value for value in content.values()) and set(content) & {
             'people', 'instances', 'predictions', 'annotations', 'landmarks'}:
         return Found('an empty file', [Clip([[]])], {}, lost)
-    raise ValueError(f'{outline(content)}: no format that is known{_nearest(content)}')
+    raise ValueError(f'{outline(content)}: not a known format{_nearest(content)}')
 
 
 def _readable(clips: list[Clip], lost: Lost) -> list[Clip]:
@@ -81,7 +81,7 @@ def _readable(clips: list[Clip], lost: Lost) -> list[Clip]:
 
 
 def by_number(content):
-    """Frames under their numbers (``{"0": ..., "1": ...}``, ``frame_0``) as an ordered list; others unchanged."""
+    """Frames under their numbers (``{"0": ..., "1": ...}``, ``frame_0``) as an ordered list. Others unchanged."""
     if not isinstance(content, dict) or len(content) < 2:
         return content
     matches = [re.fullmatch(r'(|frame|image|img|f)[ _-]?(\d{1,15})', str(key), re.IGNORECASE) for key in content]
@@ -96,7 +96,7 @@ def by_number(content):
 
 
 def _is_crowd(value) -> bool:
-    """Return whether a list has more entries than persons in a usual frame, so these are frames of one person."""
+    """Return whether a list has more entries than a usual frame has persons, so that they are frames of one person."""
     first = value[0] if isinstance(value, list) and len(value) > CROWD else None
     return isinstance(first, dict) and 'keypoints' in first or isinstance(first, list) and bool(first) and isinstance(
         first[0], list)
@@ -117,7 +117,7 @@ def _nearest(content) -> str:
     keys = set(_keys(content))
     near = sorted(_FIELDS, key=lambda name: -len(_FIELDS[name] & keys))
     near = [f'{name} ({", ".join(sorted(_FIELDS[name] & keys))})' for name in near[:2] if _FIELDS[name] & keys]
-    return f'; the nearest: {" and ".join(near)}' if near else f'; known are {", ".join(_FIELDS)}'
+    return f'; the most similar: {" and ".join(near)}' if near else f'; known are {", ".join(_FIELDS)}'
 
 
 def _keys(content, depth: int = 0) -> Iterator[str]:

@@ -20,7 +20,7 @@ def group_of(count: int, wanted: Joints | None, asked: SkeletonLayout | None) ->
         return None
     if wanted:
         if wanted not in groups:
-            raise ValueError(f'--joints {wanted}: the file has {count} joints, which are not those of a whole body '
+            raise ValueError(f'--joints {wanted}: the file has {count} joints, which is not a whole body '
                              f'({", ".join(map(str, GROUPS))})')
         return groups[wanted]
     return next((group for group in groups.values() if asked and group[0] == asked.name), None)
@@ -46,7 +46,7 @@ def layout_for(count: int, names: Sequence[str], known: dict[int, str], asked: S
         raise ValueError(_mismatch(names, asked))
     if asked is None:
         if count not in known:
-            raise ValueError(f'{count} joints, which no known program writes in this form: name their --layout')
+            raise ValueError(f'{count} joints, which no known program writes in this form: set --layout')
         return get_layout(known[count]), None
     if asked.num_joints != count:
         hint = f'; these look like {known[count]}' if count in known else ''
@@ -65,7 +65,7 @@ def _by_name(names: Sequence[str], layouts: Sequence[SkeletonLayout]) -> tuple[S
         if len(keys) < len(names):
             continue
         order = [keys.get(key_of(joint), -1) for joint in layout.joints]
-        whole = layout.num_joints == len(names) or len(layouts) == 1  # less than the file has only if it is asked for
+        whole = layout.num_joints == len(names) or len(layouts) == 1  # fewer than the file has only on request
         if min(order) >= 0 and whole:
             return layout, None if order == list(range(len(names))) else order
     return None
@@ -73,12 +73,12 @@ def _by_name(names: Sequence[str], layouts: Sequence[SkeletonLayout]) -> tuple[S
 
 def _mismatch(names: Sequence[str], asked: SkeletonLayout | None) -> str:
     if asked is None:
-        return f'its joints are {", ".join(names)}, which match no known layout: name a json file with --layout'
+        return f'its joints are {", ".join(names)}, which match no known layout: set --layout to a json file'
     own = {key_of(name, asked.name): name for name in names}
     theirs = {key_of(name): name for name in asked.joints}
     odd = [name for key, name in own.items() if key not in theirs]
     lost = [name for key, name in theirs.items() if key not in own]
     fitting = _by_name(names, [layout for layout in map(get_layout, LAYOUTS) if layout.num_joints == len(names)])
     hint = f'; its joints are those of {fitting[0].name}' if fitting else ''
-    return (f'the file names its joints, and they are not those of {asked.name}: it has {", ".join(odd) or "no other"} '
+    return (f'the joints of the file are not those of {asked.name}: it has {", ".join(odd) or "no other"} '
             f'and lacks {", ".join(lost) or "none"}{hint}')

@@ -29,17 +29,17 @@ def parse(data: bytes):
     except json.JSONDecodeError as error:
         lines = [line for line in text.splitlines() if line.strip()]
         if error.msg != 'Extra data' or len(lines) < 2:
-            raise ValueError(f'no JSON: {error}') from None
+            raise ValueError(f'not valid JSON: {error}') from None
     except ValueError as error:  # an integer of thousands of digits
-        raise ValueError(f'no JSON: {str(error)[:80]}') from None
+        raise ValueError(f'not valid JSON: {str(error)[:80]}') from None
     try:
         return [json.loads(line) for line in lines]
     except (RecursionError, ValueError) as error:
-        raise ValueError(f'no JSON, nor one JSON value a line: {str(error)[:80]}') from None
+        raise ValueError(f'not valid JSON, nor one JSON value per line: {str(error)[:80]}') from None
 
 
 def numbers(values, what: str) -> np.ndarray:
-    """Convert to a float64 array. None, NaN, Inf and numbers beyond any picture become NaN; None rows are NaN rows."""
+    """Convert to a float64 array. None, NaN, Inf and numbers beyond any picture become NaN, also whole rows."""
     if isinstance(values, list) and any(value is None for value in values):
         width = next((len(value) for value in values if isinstance(value, list)), 0)
         values = [[None] * width if value is None and width else value for value in values]
@@ -48,7 +48,7 @@ def numbers(values, what: str) -> np.ndarray:
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f'{what}: not numbers, or rows of different lengths') from None
     if not array.ndim:
-        raise ValueError(f'{what}: no list of numbers')
+        raise ValueError(f'{what}: not a list of numbers')
     return np.where(np.abs(array) < 1e9, array, np.nan)
 
 
@@ -88,10 +88,10 @@ def _person(values, what: str, lost: Lost, scores, track, joints: int, hide: boo
     if points.ndim != 2 or not 2 <= points.shape[1] <= 4:
         raise ValueError(f'{what}: a person of shape {points.shape}, expected V rows of x, y[, z][, score]')
     if scores is not None and len(scores) != len(points):
-        raise ValueError(f'{what}: {len(scores)} scores of {len(points)} joints')
+        raise ValueError(f'{what}: {len(scores)} scores for {len(points)} joints')
     seen = np.isfinite(points).all(1)
     if not seen.all():
-        lost['joints without a number'] += int((~seen).sum())
+        lost['joints without numbers'] += int((~seen).sum())
         points = np.where(seen[:, None], points, np.nan)
     if scores is not None:
         scores = np.where(np.isfinite(scores), scores, 0)
@@ -108,7 +108,7 @@ def _width(count: int, joints: int, what: str) -> int:
         return count // joints
     fitting = [width for width in (3, 2) if count % width == 0 and count // width in COUNTS]
     if not fitting:
-        raise ValueError(f'{what}: {count} numbers of a person, expected V times x, y, score')
+        raise ValueError(f'{what}: {count} numbers for a person, expected V times x, y, score')
     return fitting[0]
 
 
@@ -152,7 +152,7 @@ def frame_list(content, *keys: str) -> list:
     if isinstance(content, dict):
         content = next((content[key] for key in keys if key in content), None)
     if not isinstance(content, list) or not 0 < len(content) <= MAX_FRAMES:
-        raise ValueError(f'no list of 1 to {MAX_FRAMES} frames, nor one under {" or ".join(keys)}')
+        raise ValueError(f'neither a list of 1 to {MAX_FRAMES} frames, nor one under {" or ".join(keys)}')
     return content
 
 
@@ -182,7 +182,7 @@ def in_order(frames: Sequence[tuple[int, list]]) -> list[list]:
     step = step if step <= 1000 else 1
     count = (max(number for number, _ in frames) - first) // step + 1
     if count > min(MAX_FRAMES, 10 * len(frames) + 100):
-        raise ValueError('the numbers are not those of frames: they lie too far apart')
+        raise ValueError('the numbers cannot be frame numbers: they are too far apart')
     ordered: list[list] = [[] for _ in range(count)]
     for number, people in frames:
         ordered[(number - first) // step] += people
@@ -193,7 +193,7 @@ _SUFFIX = r'(?:[_.-](?:keypoints|keypoints2d|poses?|results?|predictions?|labels
 
 
 def last_number(name: str) -> tuple[str, int | None]:
-    """``video_000012_keypoints.json`` -> (``video``, 12): the name before the final number, and the number."""
+    """``video_000012_keypoints.json`` -> (``video``, 12): the name before the last number, and the number."""
     if len(name) > 1000:  # the expressions below take time that grows with the square
         raise ValueError(f'a name of {len(name)} characters')
     stem = re.sub(r'(\.[A-Za-z]\w{0,19})+$', '', name)
