@@ -5,12 +5,12 @@ import numpy as np
 
 from mmskelssl.datasets.mocap.motion import resample
 from mmskelssl.datasets.store.convert import joined
+from mmskelssl.datasets.store.schema import MAX_FPS, is_rate
 from mmskelssl.errors import UserError
 from mmskelssl.inference.clips import ClipSet, Keypoints
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.layouts.convert import conversion, targets_of
 
-MAX_FPS = 1000.
 _SAME = .01  # relative difference of frame rates that counts as equal, such as 29.97 and 30
 
 
@@ -22,8 +22,8 @@ def check_fps(fps, what: str) -> float | None:
     """
     if fps is None:
         return None
-    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps <= MAX_FPS:
-        raise UserError(f'{what} is {fps!r}: expected frames per second, above 0 and up to {MAX_FPS:g}')
+    if not is_rate(fps):
+        raise UserError(f'{what} is {fps!r}: expected frames per second, above 0 and up to {MAX_FPS}')
     return float(fps)
 
 

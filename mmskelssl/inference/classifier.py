@@ -12,7 +12,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.clips import ClipSet, clips_in_memory
 from mmskelssl.inference.extractor import FeatureExtractor
-from mmskelssl.inference.saved import Member, find_folder, push_folder, read_folder, write_folder
+from mmskelssl.inference.saved import Member, find_folder, push_folder, read_card, read_folder, write_folder
 
 UNKNOWN = 'unknown'
 
@@ -67,6 +67,7 @@ class SkeletonClassifier:
         members: Its networks, each a :class:`~mmskelssl.models.SkeletonClassifier`.
         device: Device, such as ``cuda``. By default, the GPU if there is one.
         batch_size: Number of clips to encode at once.
+        card: Text of its ``README.md``.
 
     Attributes:
         classes: K class names.
@@ -78,7 +79,8 @@ class SkeletonClassifier:
     """
 
     def __init__(self, name: str, config: dict, members: Sequence[Member],
-                 device: str | torch.device | None = None, batch_size: int = 256):
+                 device: str | torch.device | None = None, batch_size: int = 256, card: str = ''):
+        self.card = card
         self.config, self.members = {**config, 'members': None}, list(members)
         self.classes, self.temperature = list(config['classes']), float(config['temperature'])
         self.threshold, self.weights = float(config['threshold']), [float(weight) for weight in config['weights']]
@@ -96,8 +98,9 @@ class SkeletonClassifier:
                         imports: Sequence[str] = (), revision: str | None = None) -> 'SkeletonClassifier':
         """Load a saved classifier. Arguments are those of :meth:`FeatureExtractor.from_pretrained`."""
         import_plugins(imports)
-        config, members = read_folder(find_folder(source, revision), 'classifier')
-        return cls(os.fspath(source), config, members, device, batch_size)
+        folder = find_folder(source, revision)
+        config, members = read_folder(folder, 'classifier')
+        return cls(os.fspath(source), config, members, device, batch_size, read_card(folder))
 
     def __call__(self, clips, fps: float | None = None, convert: bool = False) -> Predictions:
         """Classify clips. Arguments are those of :meth:`FeatureExtractor.__call__`."""
@@ -116,19 +119,17 @@ class SkeletonClassifier:
                                + layer.bias.detach().cpu().double().numpy())
         return total
 
-    def save_pretrained(self, folder: str | PathLike, card: str = '', half: bool = False,
-                        overwrite: bool = False) -> None:
+    def save_pretrained(self, folder: str | PathLike, half: bool = False, overwrite: bool = False) -> None:
         """Save the classifier to a folder with ``config.json``, ``model.safetensors`` and ``README.md``.
 
         Args:
             folder: Folder to create.
-            card: Text of ``README.md``.
             half: Store the weights as float16, in half the space.
             overwrite: Replace a saved model.
         """
         about = {key: value for key, value in self.config.items()
                  if key not in ('format', 'version', 'kind', 'written_by', 'members')}
-        write_folder(folder, 'classifier', self.members, card, half, overwrite, **about)
+        write_folder(folder, 'classifier', self.members, self.card, half, overwrite, **about)
 
     def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None, **options) -> str:
         """Save the classifier and upload it, see :meth:`FeatureExtractor.push_to_hub`."""

@@ -16,7 +16,15 @@ from mmskelssl.inference.card import encoder_card
 from mmskelssl.inference.change import change_for, check_fps
 from mmskelssl.inference.clips import ClipSet, PreparedClips, clips_in_memory
 from mmskelssl.inference.encoder import build_encoder, coordinates, move_to
-from mmskelssl.inference.saved import find_folder, member_of, push_folder, read_folder, write_folder
+from mmskelssl.inference.saved import (
+    find_folder,
+    member_of,
+    push_folder,
+    read_card,
+    read_folder,
+    training_store,
+    write_folder,
+)
 from mmskelssl.layouts import get_layout
 from mmskelssl.models.base import SkeletonEncoder
 
@@ -68,8 +76,11 @@ class FeatureExtractor:
         """
         import_plugins(imports)
         _check_batch_size(batch_size)
-        config, (member,) = read_folder(find_folder(source, revision), 'encoder')
-        return cls._of(os.fspath(source), member.model, member.info, device, batch_size, config['fps'])
+        folder = find_folder(source, revision)
+        config, (member,) = read_folder(folder, 'encoder')
+        made = cls._of(os.fspath(source), member.model, member.info, device, batch_size, config['fps'])
+        made._card = read_card(folder)
+        return made
 
     @classmethod
     def _of(cls, name: str, model: SkeletonEncoder, info: dict, device=None, batch_size: int = 256,
@@ -79,12 +90,13 @@ class FeatureExtractor:
         return made
 
     def _set(self, name: str, model: SkeletonEncoder, info: dict, device, batch_size: int, fps) -> None:
-        self.checkpoint, self.batch_size, self.info = name, batch_size, info
+        self.checkpoint, self.batch_size, self.info, self._card = name, batch_size, info, ''
         about = about_data(info['dataset'])
         self.store = info['dataset'].get('store')
         self.layout = get_layout(about['layout'])
         self.channels = coordinates(model, name)
-        self.fps = check_fps(fps or about.get('fps'), f'{name}: fps')
+        known = training_store(info['dataset'])
+        self.fps = check_fps(fps or about.get('fps') or (known and known.head.get('fps')), f'{name}: fps')
         self._transform = build_pipeline(info['dataset']['pipeline'], name)
         self.model = move_to(model, device)
 
@@ -150,10 +162,11 @@ class FeatureExtractor:
             half: Store the weights as float16, in half the space.
             overwrite: Replace a saved model.
             data_licence: Licence of the training data, for the card.
-            results: Rows of a results.json about this encoder, for the card.
+            results: Rows of a results.json about this encoder, for the card. An encoder that was loaded from a folder
+                keeps its card.
         """
         member = member_of(self.model, self.info)
-        card = encoder_card(member.info, self.fps, data_licence, results, half)
+        card = self._card or encoder_card(member.info, self.channels, self.fps, data_licence, results, half)
         write_folder(folder, 'encoder', [member], card, half, overwrite, fps=self.fps)
 
     def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None, **options) -> str:

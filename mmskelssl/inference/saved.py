@@ -19,6 +19,7 @@ import torch
 from mmskelssl import __version__
 from mmskelssl.atomic import write_atomically
 from mmskelssl.datasets.skeleton_dataset import about_data, describe_data
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.schema import is_name
 from mmskelssl.engine.checkpoint import load_whole
 from mmskelssl.engine.checkpoint_schema import check_description, check_fields, decode_object
@@ -83,11 +84,22 @@ def member_of(model: SkeletonEncoder, info: dict, kind: str = 'FrozenEncoder', *
     made = build_model(config, info.get('method') or kind)
     made.backbone.load_state_dict(model.backbone.state_dict())
     dataset, about = info['dataset'], about_data(info['dataset'])
-    if name := about.get('name') or (dataset.get('store') and osp.basename(osp.abspath(dataset['store']))):
-        about['name'] = name
+    if dataset.get('store'):
+        about.setdefault('name', osp.basename(osp.abspath(dataset['store'])))
+    if (store := training_store(dataset)) and store.head.get('units'):
+        about.setdefault('units', store.head['units'])
     kept = {key: info[key] for key in _KEPT if info.get(key) is not None}
     return Member(made.eval(), dict(kept, model=config, dataset=describe_data(dict(pipeline=dataset['pipeline']),
                                                                               **about)))
+
+
+def training_store(dataset: dict) -> SkeletonStore | None:
+    """Return the store that a description names, if it is there and has not changed since."""
+    try:
+        store = SkeletonStore(dataset['store'])
+    except (KeyError, UserError):
+        return None
+    return store if store.data_hash == about_data(dataset).get('data_hash') else None
 
 
 def write_folder(folder: str | os.PathLike, kind: str, members: list[Member], card: str, half: bool = False,
@@ -273,6 +285,12 @@ def read_config(folder: str) -> dict:
     if config['kind'] == 'classifier':
         _check_classifier(config, path)
     return config
+
+
+def read_card(folder: str) -> str:
+    """Return the text of the card, or an empty one if there is none."""
+    path = osp.join(folder, CARD)
+    return _read(path, MAX_CONFIG).decode(errors='replace') if osp.isfile(path) else ''
 
 
 def _check_classifier(config: dict, path: str) -> None:

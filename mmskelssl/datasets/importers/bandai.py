@@ -52,7 +52,7 @@ def import_bandai(
         raise UserError(f'{path}: no .bvh files, and no .npz')
     if len(files) > 1 and any(name.lower().endswith('.npz') for name in files):
         raise UserError(f'{path}: it holds .npz files among others; name one file, or a folder of .bvh files')
-    writer.describe('bandai21')
+    writer.describe('bandai21', fps=FPS)
     writer.index['classes'] = list(ACTIONS if labels == 'action' else STYLES)
     if (source.path if files == ['.'] else files[0]).lower().endswith('.npz'):
         _import_npz(source, files[0], writer, labels)

@@ -82,7 +82,8 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
     about = Labels(source, files, labels)
     writer.index['classes'] = about.classes
     skeleton = read_layout(layout) if layout else _layout_of(source, files)
-    writer.describe(skeleton, 3, 'unit of the BVH files' if kinds == {True} and scale is None else 'm')
+    writer.describe(skeleton, 3, 'unit of the BVH files' if kinds == {True} and scale is None else 'm',
+                    fps=fps)
     import_files(source, files, _Recordings(source, skeleton, fps, scale, about), writer, jobs)
     about.report_lost(writer)
     if not given_splits(writer):

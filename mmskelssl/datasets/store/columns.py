@@ -12,12 +12,12 @@ import zipfile
 import numpy as np
 
 from mmskelssl.atomic import file_hash
-from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name
+from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name, is_rate
 from mmskelssl.layouts import get_layout
 
 # Per-sample integers that are needed first; -1 stands for no value.
 COLUMNS = ('offset', 'persons', 'frames', 'label', 'subject')
-_HEAD = ('version', 'layout', 'channels', 'units', 'classes', 'sha256', 'scores_sha256', 'third')
+_HEAD = ('version', 'layout', 'channels', 'units', 'classes', 'sha256', 'scores_sha256', 'third', 'fps')
 
 
 def index_columns(index: dict) -> dict:
@@ -97,6 +97,7 @@ def _fit(columns: dict, splits: dict, head: dict, rows: int) -> bool:
                 and all(map(is_name, [*splits, *head['classes'], head['data_hash']]))
                 and head['channels'] in (2, 3, 4) and head.get('third', 'none') in THIRD
                 and all(isinstance(head.get(key, ''), str) for key in ('sha256', 'scores_sha256', 'units'))
+                and is_rate(head.get('fps', 1))
                 and head.get('version', 1) in range(1, VERSION + 1))
 
 

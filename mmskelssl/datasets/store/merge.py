@@ -53,7 +53,11 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
                                 'import one of them again to match the other')
     options = dict(data_hashes={name: store.data_hash for name, store in stores.items()}, **how)
     thirds = {store.head.get('third', '') for store in stores.values()}
-    kind = kind_of(first) | dict(scores=any(store.has_scores for store in stores.values()),
+    rates = {store.head.get('fps') for store in stores.values()}
+    if len(rates) > 1:
+        print('note: the stores have different frame rates, or some do not state theirs; the new one states none')
+    kind = kind_of(first) | dict(fps=rates.pop() if len(rates) == 1 else None,
+                                 scores=any(store.has_scores for store in stores.values()),
                                  third=thirds.pop() if len(thirds) == 1 else '')
     for store in stores.values():
         if kind['scores'] and not store.has_scores:

@@ -12,6 +12,7 @@ VERSION = 2
 # A million samples take about 150 MB. Reading needs at most 30 times the file's size, regardless of its content.
 MAX_BYTES = 1 << 28
 LABELS = 1 << 31  # upper bound of labels and subjects
+MAX_FPS = 1000
 THIRD = ('score', 'depth', 'none')  # meaning of a joint's third number in the source
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 
@@ -72,6 +73,11 @@ def is_name(value) -> bool:
     return isinstance(value, str) and bool(value) and not _CONTROL.search(value)
 
 
+def is_rate(value) -> bool:
+    """Return whether a value is a number of frames per second."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= MAX_FPS
+
+
 def _refuse(text: str):
     raise ValueError(f'{text} is not a number')
 
@@ -104,6 +110,8 @@ def _check(index) -> None:
             raise ValueError(f'{key} {_shown(index[key])} is not text')
     if index.get('third', 'none') not in THIRD:
         raise ValueError(f'third {_shown(index["third"])}: expected {", ".join(THIRD)}')
+    if 'fps' in index and not is_rate(index['fps']):
+        raise ValueError(f'fps {_shown(index["fps"])}: expected frames per second, above 0 and up to {MAX_FPS}')
     _check_samples(index['samples'])
     _check_masks(index, layout.num_joints)
     if not isinstance(index['splits'], dict):

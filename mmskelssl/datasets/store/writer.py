@@ -39,6 +39,7 @@ class StoreWriter:
         units: Unit of the coordinates, such as ``m``.
         scores: Whether samples have a confidence for each joint, to be written to ``scores.npy``.
         third: Meaning of a joint's third number in the source: ``score``, ``depth`` or ``none``; '' if unknown.
+        fps: Frames per second of all samples, if known.
         classes: Class names.
         source, options: Provenance: the source of the import and its options.
         overwrite: Replace an existing store. Folders that are not stores are never replaced.
@@ -49,7 +50,7 @@ class StoreWriter:
     def __init__(self, path: str | os.PathLike, layout: str | dict | SkeletonLayout | None = None,
                  channels: int = 3, units: str = 'm', classes: list[str] | None = None, source: str = '',
                  options: dict | None = None, overwrite: bool = False, resume: bool = False, scores: bool = False,
-                 third: str = ''):
+                 third: str = '', fps: float | None = None):
         self.path, self.overwrite, self.resume = os.fspath(path), overwrite, resume
         self._check_place()
         self.samples: list[dict] = []
@@ -66,10 +67,10 @@ class StoreWriter:
         self.layout: SkeletonLayout | None = None
         self.scored = False
         if layout is not None:
-            self.describe(layout, channels, units, scores, third)
+            self.describe(layout, channels, units, scores, third, fps)
 
     def describe(self, layout: str | dict | SkeletonLayout, channels: int = 3, units: str = 'm',
-                 scores: bool = False, third: str = '') -> None:
+                 scores: bool = False, third: str = '', fps: float | None = None) -> None:
         """Set the format of samples before the first one, for importers that read it from the files."""
         layout = get_layout(layout)
         if not 2 <= channels <= 4:
@@ -82,7 +83,7 @@ class StoreWriter:
         self.layout, self.channels, self.scored = layout, channels, scores
         known = LAYOUTS.get(layout.name) == layout and LAYOUTS[layout.name].named == layout.named
         self.index.update(layout=layout.name if known else layout.fields(), channels=channels, units=units,
-                          **(dict(third=third) if third else {}))
+                          **(dict(third=third) if third else {}), **({} if fps is None else dict(fps=fps)))
 
     @property
     def classes(self) -> list[str]:
@@ -318,7 +319,7 @@ class StoreWriter:
 def kind_of(store: SkeletonStore) -> dict:
     """Return arguments of :class:`StoreWriter` for samples like those of a store, except layout and classes."""
     return dict(channels=store.channels, units=store.head.get('units', ''), scores=store.has_scores,
-                third=store.head.get('third', ''))
+                third=store.head.get('third', ''), fps=store.head.get('fps'))
 
 
 def _checked_scores(name: str, scores: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.datasets.toy.actions import PAIR, SOLO, pair_gap
-from mmskelssl.datasets.toy.actor import Actor
+from mmskelssl.datasets.toy.actor import FPS, Actor
 from mmskelssl.datasets.toy.body import LAYOUT, Body, body_joints, rotation
 from mmskelssl.errors import UserError
 
@@ -115,7 +115,7 @@ def write_toy_store(path: str | os.PathLike, num_samples: int = 1600, seed: int 
     splits: dict[str, list[str]] = {
         name: [] for name in ('train', 'test', 'xsub_train', 'xsub_test', 'xview_train', 'xview_test')}
     taken: dict[tuple, int] = {}
-    with StoreWriter(path, layout='ntu25', channels=3, units='m', classes=list(ACTIONS), source='toy',
+    with StoreWriter(path, layout='ntu25', channels=3, units='m', fps=FPS, classes=list(ACTIONS), source='toy',
                      options=dict(num_samples=num_samples, seed=seed, subjects=subjects, noise=noise, clutter=clutter),
                      overwrite=overwrite) as writer:
         for index in range(num_samples):
