@@ -26,6 +26,7 @@ COMMANDS = {
     'merge': 'merge several stores',
     'browse': 'draw the clips of a store, and the views of a config',
     'embed': "write the features of a store's clips",
+    'fit': 'fit a classifier on a labelled store, and keep it',
     'save': 'save an encoder to a folder, with a model card',
     'attention': "draw and measure a method's masks",
     'curves': "draw a run's curves",

@@ -59,9 +59,12 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
                         'are needed')
     classes = max(num_classes or 0, int(labels.max()) + 1)
     if isinstance(settings, SGDRecipe):
-        score = _sgd(settings, train, labels, seed, classes)
+        weight, bias = _sgd(settings, train, labels, seed, classes)
+
+        def score(test: np.ndarray) -> np.ndarray:
+            return F.linear(torch.from_numpy(test), weight, bias).numpy()
     else:
-        score = _logreg(settings, train, labels, seed, classes)
+        score = _logreg(settings, train, labels, classes)
 
     def checked(test: np.ndarray) -> np.ndarray:
         with np.errstate(over='ignore'):
@@ -75,7 +78,36 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
     return checked
 
 
-def _sgd(recipe: SGDRecipe, train, labels, seed: int, classes: int) -> Callable:
+def fit_layer(train, train_labels, recipe: str = 'logreg', seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the classifier of :func:`linear_probe` and return it as a layer on the features as they are.
+
+    Args:
+        train, train_labels, recipe, seed: As in :func:`linear_probe`. All classes from 0 to the highest label occur.
+
+    Returns:
+        Weights (classes, D) and biases (classes,), float64.
+    """
+    settings, labels = LINEAR[recipe], label_array(train_labels, 'linear layer')
+    train = feature_tensor(train, 'linear layer: train').numpy()
+    classes = len(np.unique(labels))
+    if len(train) != len(labels) or classes < 2 or labels.max() != classes - 1:
+        raise UserError(f'linear layer: {len(train)} clips with labels of {classes} classes; at least two classes are '
+                        'needed, numbered without gaps')
+    if isinstance(settings, SGDRecipe):
+        weight, bias = (value.double().numpy() for value in _sgd(settings, train, labels, seed, classes))
+    else:
+        model, mean, std = _fit_logreg(settings, train, labels, classes)
+        weight, bias = model.coef_, model.intercept_
+        if classes == 2:
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        weight = weight / std
+        bias = bias - weight @ mean
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise UserError(f'linear layer: recipe {recipe!r} has diverged; check the encoder, or use logreg')
+    return weight, bias
+
+
+def _sgd(recipe: SGDRecipe, train, labels, seed: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.from_numpy(train), torch.from_numpy(labels)
     bound, weight, bias = x.shape[1] ** -0.5, torch.empty(classes, x.shape[1]), torch.zeros(classes)
@@ -94,7 +126,7 @@ def _sgd(recipe: SGDRecipe, train, labels, seed: int, classes: int) -> Callable:
                 F.cross_entropy(F.linear(x[rows], weight, bias), y[rows]).backward()
                 optimizer.step()
             schedule.step()
-    return lambda test: F.linear(torch.from_numpy(test), weight, bias).detach().numpy()
+    return weight.detach(), bias.detach()
 
 
 @contextmanager
@@ -111,13 +143,17 @@ def _one_thread():
         torch.set_num_threads(before)
 
 
-def _logreg(recipe: LogRegRecipe, train, labels, seed: int, classes: int) -> Callable:
+def _fit_logreg(recipe: LogRegRecipe, train, labels, classes: int):
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
     mean, std = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
     std[std < 1e-8] = 1
     with threadpool_limits(1 if train.size * classes < 5e7 else None):
-        model = LogisticRegression(C=recipe.C, max_iter=recipe.max_iter).fit((train - mean) / std, labels)
+        return LogisticRegression(C=recipe.C, max_iter=recipe.max_iter).fit((train - mean) / std, labels), mean, std
+
+
+def _logreg(recipe: LogRegRecipe, train, labels, classes: int) -> Callable:
+    model, mean, std = _fit_logreg(recipe, train, labels, classes)
 
     def score(test: np.ndarray) -> np.ndarray:
         decision = model.decision_function((test - mean) / std)

@@ -9,6 +9,7 @@ import torch
 
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.calibration import softmax
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.clips import ClipSet, clips_in_memory
 from mmskelssl.inference.extractor import FeatureExtractor
@@ -106,8 +107,8 @@ class SkeletonClassifier:
         """Classify clips. Arguments are those of :meth:`FeatureExtractor.__call__`."""
         if not isinstance(clips, ClipSet):
             clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'))
-        return Predictions(list(clips.ids), self.classes, probabilities(self.scores(clips, convert), self.temperature),
-                           self.threshold)
+        chances = softmax(self.scores(clips, convert), self.temperature).astype(np.float32)
+        return Predictions(list(clips.ids), self.classes, chances, self.threshold)
 
     def scores(self, clips: ClipSet, convert: bool = False) -> np.ndarray:
         """Return the scores (N, K) of clips before calibration: the weighted sum of the members' logits."""
@@ -135,9 +136,3 @@ class SkeletonClassifier:
         """Save the classifier and upload it, see :meth:`FeatureExtractor.push_to_hub`."""
         return push_folder(lambda folder: self.save_pretrained(folder, **options), repo_id, private, token)
 
-
-def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """Return the softmax of scores (N, K), divided by the temperature, as float32."""
-    scaled = scores.astype(np.float64) / temperature
-    scaled = np.exp(scaled - scaled.max(1, keepdims=True))
-    return (scaled / scaled.sum(1, keepdims=True)).astype(np.float32)

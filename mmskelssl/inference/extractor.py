@@ -10,14 +10,16 @@ from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_dataset, build_pipeline
+from mmskelssl.engine.work_dir import last_checkpoint
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import Features, extract_features
 from mmskelssl.inference.card import encoder_card
 from mmskelssl.inference.change import change_for, check_fps
-from mmskelssl.inference.clips import ClipSet, PreparedClips, clips_in_memory
+from mmskelssl.inference.clips import ClipSet, PreparedClips, clips_in_memory, clips_of_store
 from mmskelssl.inference.encoder import build_encoder, coordinates, move_to
 from mmskelssl.inference.saved import (
     find_folder,
+    is_saved,
     member_of,
     push_folder,
     read_card,
@@ -141,6 +143,8 @@ class FeatureExtractor:
     def dataset(self, store: str | PathLike | None = None, split: str = 'all'):
         """Return the data set of a split of a store, with the preprocessing of the encoder.
 
+        Clips of a known frame rate that differs from that of the encoder are resampled.
+
         Raises:
             UserError: If no store is known, or it has another layout or number of coordinates.
         """
@@ -151,6 +155,9 @@ class FeatureExtractor:
             raise UserError(f'{source.path} has layout {source.layout.name!r} with {source.channels} coordinates per '
                             f'joint, but {self.checkpoint} was trained on {self.layout.name!r} with {self.channels}; '
                             'choose another store')
+        clips = clips_of_store(source, split)
+        if change_for(clips, self.layout, self.channels, self.fps, self.checkpoint):
+            return self.prepared(clips)
         return build_dataset({**self.info['dataset'], 'store': source.path}, split, self.checkpoint)
 
     def save_pretrained(self, folder: str | PathLike, half: bool = False, overwrite: bool = False,
@@ -182,6 +189,21 @@ class FeatureExtractor:
             The address of the upload.
         """
         return push_folder(lambda folder: self.save_pretrained(folder, **options), repo_id, private, token)
+
+
+def open_encoder(source: str, device=None, batch_size: int = 256, imports: Sequence[str] = (),
+                 like: str | None = None, fps: float | None = None) -> FeatureExtractor:
+    """Open an encoder named on a command line.
+
+    Args:
+        source: A checkpoint, a work_dir to use its last checkpoint, the folder of a saved encoder, or ``zoo/NAME``.
+        device, batch_size, imports, like, fps: As for :class:`FeatureExtractor`.
+    """
+    if is_saved(source):
+        if like:
+            raise UserError(f'{source} describes its own preprocessing: leave out --like {like}')
+        return FeatureExtractor.from_pretrained(source, device, batch_size, imports)
+    return FeatureExtractor(last_checkpoint(source), device, batch_size, imports, like, fps)
 
 
 def _check_batch_size(batch_size: int) -> None:

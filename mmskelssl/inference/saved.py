@@ -120,11 +120,7 @@ def write_folder(folder: str | os.PathLike, kind: str, members: list[Member], ca
     """
     save = _safetensors().save
     path = os.fspath(folder)
-    if osp.lexists(path) and not (osp.isdir(path) and not os.listdir(path)):
-        if not osp.isfile(osp.join(path, CONFIG)):
-            raise UserError(f'{path} exists and is not a saved model: choose another folder')
-        if not overwrite:
-            raise UserError(f'{path} exists: choose another folder, or add --overwrite')
+    check_place(path, overwrite)
     tensors = {f'{i}.{name}': _stored(name, value, half) for i, member in enumerate(members)
                for name, value in member.model.state_dict().items()}
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
@@ -140,6 +136,15 @@ def write_folder(folder: str | os.PathLike, kind: str, members: list[Member], ca
         write_atomically(osp.join(path, CONFIG), text.encode())
     except OSError as error:
         raise UserError(f'{path} cannot be written: {error.strerror or error}; choose another folder') from error
+
+
+def check_place(path: str, overwrite: bool) -> None:
+    """Refuse to save a model where something else is, or another model without ``overwrite``."""
+    if osp.lexists(path) and not (osp.isdir(path) and not os.listdir(path)):
+        if not osp.isfile(osp.join(path, CONFIG)):
+            raise UserError(f'{path} exists and is not a saved model: choose another folder')
+        if not overwrite:
+            raise UserError(f'{path} exists: choose another folder, or add --overwrite')
 
 
 def _plain_member(member: Member) -> dict:
@@ -177,6 +182,11 @@ def find_folder(source: str | os.PathLike, revision: str | None = None) -> str:
     except Exception as error:  # noqa: BLE001  the hub's errors are of many kinds
         raise UserError(f'{name}: no such folder, and the hub does not provide it: '
                         f'{" ".join(str(error).split())[:200]}') from error
+
+
+def is_saved(source: str) -> bool:
+    """Return whether a name on a command line is that of a saved model on this machine."""
+    return osp.isfile(osp.join(source, CONFIG)) or (source.startswith('zoo/') and not osp.exists(source))
 
 
 def zoo_names() -> list[str]:

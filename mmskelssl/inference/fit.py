@@ -1,0 +1,268 @@
+"""Fit a classifier on a labelled store: linear layers on one or several encoders, or fine-tuned encoders.
+
+The probabilities are calibrated on clips that were held out of the training, in five parts in turn (one part for
+fine-tuning, which takes long). The classifier is then fitted on all training clips.
+"""
+import os.path as osp
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.calibration import calibration_error, fit_temperature, reject_threshold, softmax
+from mmskelssl.evaluation.finetuning import classify, finetune
+from mmskelssl.evaluation.linear import fit_layer
+from mmskelssl.evaluation.metrics import accuracies
+from mmskelssl.evaluation.recipes import FINETUNE, LINEAR
+from mmskelssl.evaluation.splits import default_pairs
+from mmskelssl.inference.card import classifier_card
+from mmskelssl.inference.change import check_fps
+from mmskelssl.inference.classifier import UNKNOWN, SkeletonClassifier
+from mmskelssl.inference.extractor import FeatureExtractor
+from mmskelssl.inference.saved import Member, member_of
+
+FOLDS = 5
+MAX_LEFT_OUT = 20  # classes that are left out in turn to measure unknown movements
+_TUNE = 'finetune:'
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A member fitted on some clips: ``score(split, rows)`` -> logits, and its layer and encoder."""
+    score: Callable[[str, np.ndarray], np.ndarray]
+    member: Callable[[], Member]
+
+
+class _Clips:
+    """The clips of a store's splits for one encoder, with features that are extracted once."""
+
+    def __init__(self, extractor: FeatureExtractor, store: SkeletonStore):
+        self.extractor, self.store = extractor, store
+        self._datasets: dict = {}
+        self._feats: dict[str, np.ndarray] = {}
+
+    def dataset(self, split: str):
+        if split not in self._datasets:
+            self._datasets[split] = self.extractor.dataset(self.store.path, split)
+        return self._datasets[split]
+
+    def feats(self, split: str) -> np.ndarray:
+        if split not in self._feats:
+            self._feats[split] = self.extractor.of_store(self.store.path, split).feats
+        return self._feats[split]
+
+
+def _fit(clips: _Clips, split: str, rows: np.ndarray, labels: np.ndarray, recipe: str, seed: int) -> _Fitted:
+    """Fit one member on rows of a split, whose classes are numbered without gaps."""
+    extractor, classes = clips.extractor, int(labels.max()) + 1
+    if recipe.startswith(_TUNE):
+        name = recipe.removeprefix(_TUNE)
+        network = finetune(extractor.model, clips.dataset(split), rows, labels, FINETUNE[name], classes, seed,
+                           f'finetune {name}')
+
+        def score(split: str, rows: np.ndarray) -> np.ndarray:
+            return classify(network, clips.dataset(split), rows, extractor.batch_size)
+
+        return _Fitted(score, lambda: _member(network, extractor.info, network.head.weight, network.head.bias))
+    weight, bias = fit_layer(clips.feats(split)[rows], labels, recipe, seed)
+    return _Fitted(lambda split, rows: clips.feats(split)[rows].astype(np.float64) @ weight.T + bias,
+                   lambda: _member(extractor.model, extractor.info, torch.from_numpy(weight), torch.from_numpy(bias)))
+
+
+def _member(model, info: dict, weight: torch.Tensor, bias: torch.Tensor) -> Member:
+    made = member_of(model, info, 'SkeletonClassifier', num_classes=len(bias))
+    made.model.head.load_state_dict(dict(weight=weight, bias=bias))
+    return made
+
+
+def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: str = 'logreg',
+                   train_split: str = 'train', test_splits: Sequence[str] | None = None, reject: float | None = None,
+                   left_out: int | None = None, seed: int = 0, fps: float | None = None,
+                   data_licence: str | None = None) -> SkeletonClassifier:
+    """Fit a classifier.
+
+    Args:
+        extractors: Encoders, such as the streams of one method. Their scores are averaged.
+        store: Folder of the labelled store.
+        recipe: A linear recipe, such as ``logreg``, or ``finetune:`` and a fine-tuning recipe.
+        train_split: Split to fit on, or ``all``.
+        test_splits: Splits to measure on. By default, those that belong to the training split.
+        reject: Share of held-out clips that may be refused as unknown. By default, no clip is refused.
+        left_out: Number of classes that are left out in turn to measure unknown movements. By default, up to
+            :data:`MAX_LEFT_OUT` for linear recipes, and none for fine-tuning.
+        seed: Seed of the parts, and of recipes that draw.
+        fps: Frames per second of the clips, if neither the store nor the encoders say it.
+        data_licence: Licence of the data, for the card.
+
+    Returns:
+        The classifier, with its card. Its config contains the measurements under ``report``.
+
+    Raises:
+        UserError: If encoders, store, splits and options do not match, or a clip has no label.
+    """
+    _check_recipe(recipe)
+    if reject is not None and not 0 <= reject < 1:
+        raise UserError(f'--reject {reject}: expected a share of clips from 0 up to, but not including, 1')
+    source = SkeletonStore(store)
+    tests = list(test_splits) if test_splits is not None else _tests_of(source, train_split)
+    labels, classes, missing = _classes(source, train_split)
+    if reject is not None and UNKNOWN in classes:
+        raise UserError(f'--reject: the store has a class {UNKNOWN!r}, which could not be told from the answer '
+                        f'{UNKNOWN!r}; rename it')
+    for test in tests:
+        _check_test(source, train_split, test)
+    rates = sorted({extractor.fps for extractor in extractors if extractor.fps})
+    if len(rates) > 1:
+        raise UserError(f'the encoders were trained on different frame rates, {rates}')
+    rate = check_fps(rates[0] if rates else source.head.get('fps') or fps, '--fps')
+    clips = [_Clips(extractor, source) for extractor in extractors]
+    parts = _parts(labels, seed)
+    used = parts[:1] if recipe.startswith(_TUNE) else parts
+
+    def fit(rows: np.ndarray, numbers: np.ndarray) -> Callable[[str, np.ndarray], np.ndarray]:
+        fitted = [_fit(each, train_split, rows, numbers, recipe, seed) for each in clips]
+        return lambda split, rows: sum(one.score(split, rows) for one in fitted) / len(fitted)
+
+    held_scores = [fit(_others(labels, part), labels[_others(labels, part)])(train_split, part) for part in used]
+    scores, held = np.concatenate(held_scores), np.concatenate(used)
+    temperature = fit_temperature(scores, labels[held])
+    threshold = 0. if reject is None else reject_threshold(softmax(scores, temperature), reject)
+    unknown = _unknown(fit, train_split, labels, classes, parts, temperature,
+                       (0 if recipe.startswith(_TUNE) else MAX_LEFT_OUT) if left_out is None else left_out)
+    everything = np.arange(len(labels))
+    final = [_fit(each, train_split, everything, labels, recipe, seed) for each in clips]
+    members = [one.member() for one in final]
+
+    def report_on(split: str, scores: np.ndarray, labels: np.ndarray, **more) -> dict:
+        return dict(split=split, **_measure(scores, labels, temperature, threshold), **more)
+
+    measured = []
+    for test in tests:
+        own = _numbers(source, test, classes)
+        total = sum(one.score(test, np.arange(len(own))) for one in final) / len(final)
+        measured.append(report_on(test, np.asarray(total), own))
+    report = dict(
+        data=osp.basename(osp.abspath(source.path)), data_hash=source.data_hash, train_split=train_split,
+        num_train=len(labels), recipe=recipe, seed=seed, classes=classes, left_out=missing, temperature=temperature,
+        threshold=threshold, reject=reject, tests=measured, unknown=unknown,
+        held_out=report_on(f'held out of {train_split}', scores, labels[held], folds=len(used)))
+    card = classifier_card([member.info for member in members], extractors[0].channels, rate, data_licence, report)
+    first = extractors[0]
+    return SkeletonClassifier(
+        osp.basename(first.checkpoint), dict(fps=rate, classes=classes, weights=[1 / len(members)] * len(members),
+                                             temperature=temperature, threshold=threshold, report=report),
+        members, next(first.model.parameters()).device, first.batch_size, card)
+
+
+def _check_recipe(recipe: str) -> None:
+    if recipe.startswith(_TUNE):
+        FINETUNE[recipe.removeprefix(_TUNE)]  # raises for an unknown name
+    elif recipe not in LINEAR:
+        raise UserError(f'--recipe {recipe}: choose one of '
+                        f'{", ".join([*LINEAR, *(f"{_TUNE}{name}" for name in FINETUNE)])}')
+
+
+def _tests_of(store: SkeletonStore, train_split: str) -> list[str]:
+    try:
+        return [pair.test for pair in default_pairs(store.splits) if pair.train == train_split]
+    except UserError:  # no pair: the card says that there is no test split
+        return []
+
+
+def _classes(store: SkeletonStore, split: str) -> tuple[np.ndarray, list[str], list[str]]:
+    """Return class numbers of the clips without gaps, the names of these classes, and those without clips."""
+    rows = store.split(split)
+    labels = store.labels[rows]
+    bare = np.flatnonzero(labels < 0)
+    if len(bare):
+        raise UserError(f'sample {store.ids[rows[bare[0]]]} of split {split!r} has no label ({len(bare)} of '
+                        f'{len(labels)} have none); a classifier needs labels')
+    names = store.classes or [str(i) for i in range(int(labels.max()) + 1)]
+    if labels.max() >= len(names):
+        raise UserError(f'{store.path}: a label is outside its {len(names)} classes: repair the store first')
+    there, numbers = np.unique(labels, return_inverse=True)
+    if len(there) < 2:
+        raise UserError(f'all {len(labels)} clips of split {split!r} have the class {names[there[0]]!r}; at least two '
+                        'are needed')
+    kept = [names[label] for label in there]
+    if len(set(kept)) < len(kept):
+        raise UserError(f'{store.path}: two classes have the same name')
+    return numbers, kept, [name for label, name in enumerate(names) if label not in set(there.tolist())]
+
+
+def _numbers(store: SkeletonStore, split: str, classes: list[str]) -> np.ndarray:
+    """Return the class numbers of a test split; K for a class that the classifier does not have."""
+    names = store.classes or [str(i) for i in range(int(store.labels.max()) + 1)]
+    place = {name: i for i, name in enumerate(classes)}
+    return np.array([place.get(names[label], len(classes)) for label in store.labels[store.split(split)]])
+
+
+def _check_test(store: SkeletonStore, train: str, test: str) -> None:
+    rows = store.split(test)
+    if (store.labels[rows] < 0).any():
+        raise UserError(f'split {test!r} has clips without a label; choose another with --test-splits')
+    shared = set(rows.tolist()) & set(store.split(train).tolist())
+    if shared:
+        raise UserError(f'sample {store.ids[min(shared)]} is in the splits {train!r} and {test!r} ({len(shared)} are '
+                        'in both); choose others with --train-split and --test-splits')
+
+
+def _parts(labels: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Deal the clips of each class to parts. A single clip of a class is never held out."""
+    parts: list[list[int]] = [[] for _ in range(FOLDS)]
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        if len(rows) > 1:
+            order = np.random.default_rng((seed, int(label))).permutation(rows)
+            for i, part in enumerate(parts):
+                part += order[(i + label) % FOLDS::FOLDS].tolist()
+    made = [np.sort(np.array(part, int)) for part in parts if part]
+    if not made:
+        raise UserError(f'{len(labels)} clips, each of a class of its own: a classifier needs several clips of a class')
+    return made
+
+
+def _others(labels: np.ndarray, part: np.ndarray) -> np.ndarray:
+    return np.setdiff1d(np.arange(len(labels)), part)
+
+
+def _measure(scores: np.ndarray, labels: np.ndarray, temperature: float, threshold: float) -> dict:
+    before, after = softmax(scores), softmax(scores, temperature)
+    found = accuracies(labels, scores.argmax(1))
+    refused = after.max(1).astype(np.float32) < np.float32(threshold)
+    return dict(top1=found['top1'], ci95=found['ci95'], mean_class=found['mean_class'], num_test=len(labels),
+                ece_before=calibration_error(before, labels), ece=calibration_error(after, labels),
+                rejected=100 * float(refused.mean()))
+
+
+def _unknown(fit, split: str, labels: np.ndarray, classes: list[str], parts: list[np.ndarray], temperature: float,
+             most: int) -> dict:
+    """Measure how well the highest probability separates known classes from one that was left out."""
+    held = parts[0]
+    possible = [label for label in range(len(classes)) if (labels[held] != label).any()]
+    if len(classes) < 3 or most < 1 or not possible:
+        reason = 'fewer than three classes' if len(classes) < 3 else 'no class was left out of the training'
+        return dict(auroc=None, reason=reason)
+    chosen = [possible[i] for i in np.unique(np.linspace(0, len(possible) - 1, min(most, len(possible))).round())
+              .astype(int)]
+    found = {classes[label]: area for label, area in _areas(fit, split, labels, held, chosen, temperature)}
+    worst = min(found, key=lambda name: found[name])
+    return dict(auroc=float(np.mean([*found.values()])), worst=found[worst], worst_class=worst, classes=len(found))
+
+
+def _areas(fit, split: str, labels: np.ndarray, held: np.ndarray, chosen: Sequence[int],
+           temperature: float) -> Iterator[tuple[int, float]]:
+    from sklearn.metrics import roc_auc_score
+    for label in chosen:
+        rows = _others(labels, held)
+        rows = rows[labels[rows] != label]
+        score = fit(rows, np.unique(labels[rows], return_inverse=True)[1])
+        known, unknown = held[labels[held] != label], np.flatnonzero(labels == label)
+        confidence = [softmax(score(split, some), temperature).max(1) for some in (known, unknown)]
+        truth = np.repeat([1, 0], [len(known), len(unknown)])
+        yield label, float(roc_auc_score(truth, np.concatenate(confidence)))
+
+
