@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 import torch
-
 from mmskelssl.commands.encoder import build_encoder, coordinates, pair_with_data
+
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine.checkpoint import load_checkpoint
