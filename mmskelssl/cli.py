@@ -18,6 +18,7 @@ COMMANDS = {
     'test': 'measure a checkpoint with the model and the data of a config',
     'evaluate': 'measure encoders under the protocols of the papers',
     'benchmark': 'pre-train and measure a config over splits, streams and seeds',
+    'doctor': 'check this machine, a run or a store',
     'detect': 'detect the format of a folder, and show how to import it',
     'prepare': 'turn a data set into a store',
     'verify': 'find every fault of a store',

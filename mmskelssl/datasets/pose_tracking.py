@@ -69,6 +69,16 @@ def track_persons(frames: Iterable[np.ndarray], persons: int, scores: bool,
     return Tracked(joined, notes)
 
 
+def count_tracks(clip: np.ndarray) -> int:
+    """Return the number of persons that matching by distance alone finds in a clip (M, T, V, C) without scores.
+
+    It is smaller than M if the clip shows one person as several.
+    """
+    seen = clip.any((2, 3))
+    frames = [clip[there, t] for t, there in enumerate(seen.T)]
+    return len(_by_distance(frames, [np.ones(len(people), bool) for people in frames], False)[0])
+
+
 def _by_identity(frames: list, seen: list, ids: Sequence) -> list:
     tracks: dict = {}
     for i, (detections, there, names) in enumerate(zip(frames, seen, ids, strict=True)):

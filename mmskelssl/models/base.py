@@ -201,11 +201,22 @@ class ContrastiveModel(JointEmbeddingModel):
     Args:
         temperature: Temperature of InfoNCE.
         **kwargs: Arguments of :class:`JointEmbeddingModel`.
+
+    Attributes:
+        contrast_loss: Key of the InfoNCE loss, unweighted, among the scalars of a step. None if there is none.
     """
+    contrast_loss: str | None = None
 
     def __init__(self, *args, temperature: float = 0.07, **kwargs):
         super().__init__(*args, **kwargs)
         self.temperature = temperature
+
+    def candidates(self, batch_size: int) -> int:
+        """Return K, the number of embeddings among which a clip must find its own. At chance, InfoNCE is log K.
+
+        Methods with a :attr:`contrast_loss` define it.
+        """
+        raise NotImplementedError
 
 
 class MomentumModel(JointEmbeddingModel):
@@ -265,3 +276,6 @@ class MomentumContrast(MomentumModel, ContrastiveModel):
             raise UserError('queue_size=0 leaves no negatives: set a queue_size, or in_batch=True')
         self.queue = FeatureQueue(self.embedding_channels, queue_size)
         self.in_batch = in_batch
+
+    def candidates(self, batch_size: int) -> int:
+        return 1 + len(self.queue) + (batch_size - 1 if self.in_batch else 0)

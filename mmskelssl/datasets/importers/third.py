@@ -64,7 +64,7 @@ def check_size(points: np.ndarray, first: np.ndarray, name: str) -> None:
     Raises:
         ValueError: The sizes differ 30-fold in 3D, or 10-fold in 2D if one is relative to the picture.
     """
-    sizes = _size(points), _size(first)
+    sizes = body_size(points), body_size(first)
     if not min(sizes) > 0:
         return
     ratio = max(sizes) / min(sizes)
@@ -77,8 +77,8 @@ def _seen(points: np.ndarray) -> np.ndarray:
     return np.where((points != 0).any(-1, keepdims=True), points, np.nan)
 
 
-def _size(points: np.ndarray) -> float:
-    """Return the median over frames of the diagonal of a body's bounding box, or 0 without a body."""
+def body_size(points: np.ndarray) -> float:
+    """Return the median over frames of the diagonal of a body's bounding box; 0 without a body."""
     axes = points[..., :3]
     seen = (np.abs(axes) < BEYOND).all(-1) & (axes != 0).any(-1)
     shown = seen.sum(-1) > 1

@@ -2,7 +2,7 @@
 import hashlib
 import os.path as osp
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from rich.progress import track
@@ -13,6 +13,13 @@ from mmskelssl.datasets.store.near import LIMIT, near_duplicates
 from mmskelssl.datasets.store.reader import ARRAYS, SkeletonStore
 from mmskelssl.errors import UserError
 
+_AGAIN = 'import the data again'
+_REPAIR = 'mmskelssl repair STORE --out FIXED mends the clips or leaves them out'
+_RELABEL = 'mmskelssl prepare relabel corrects labels'
+_SPLIT = 'mmskelssl prepare split STORE --share 0.2 --by subject draws new splits'
+_APART = 'keep them in the same split (mmskelssl prepare split --by subject)'
+_TWINS = 'leave them out of the test split, or state their share with every result'
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -22,10 +29,12 @@ class Fault:
         what: Description of the fault.
         samples: Ids of the affected samples, near duplicates with the other sample; empty for the whole store.
         fatal: Whether the fault would invalidate a training or an evaluation.
+        cure: What to do about it.
     """
     what: str
     samples: tuple[str, ...] = ()
     fatal: bool = True
+    cure: str = field(default='', compare=False)
 
 
 def verify(path: str, near: float | None = None) -> list[Fault]:
@@ -43,16 +52,18 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     try:
         store = SkeletonStore(path)
     except UserError as error:  # the store is unreadable: missing, truncated or of unexpected shape
-        return [Fault(str(error))]
+        return [Fault(str(error), cure=_AGAIN)]
     faults = []
     for what, name in (('frames', 'keypoints.npy'), ('scores', 'scores.npy')):
         if (name == 'keypoints.npy' or store.has_scores) and file_hash(osp.join(path, name)) != store.head.get(
                 ARRAYS[name]):
-            faults.append(Fault(f'the {what} have changed since they were written (another sha256)'))
+            faults.append(Fault(f'the {what} have changed since they were written (another sha256)', cure=_AGAIN))
     if not store.columns_are_sound():
-        faults.append(Fault('index.npz differs from index.json, which takes precedence: remove index.npz'))
+        faults.append(Fault('index.npz differs from index.json, which takes precedence: remove index.npz',
+                            cure='remove index.npz; it is computed again'))
     faults += [Fault(f'{file}, computed from this store, has changed since it was written. It was removed; results '
-                     'obtained with it may be wrong') for file in check_caches(path, store.data_hash)]
+                     'obtained with it may be wrong', cure='repeat the runs and measurements of this store')
+               for file in check_caches(path, store.data_hash)]
     contents: list[bytes] = []
     by_fault: dict[tuple[str, bool], list[str]] = {}
     for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
@@ -60,12 +71,12 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
         contents.append(hashlib.sha256(np.ascontiguousarray(keypoints).data).digest())
         for fault in _faults_of(keypoints, store.scores(i)):
             by_fault.setdefault(fault, []).append(store.ids[i])
-    faults += [Fault(what, tuple(ids), fatal) for (what, fatal), ids in by_fault.items()]
+    faults += [Fault(what, tuple(ids), fatal, _REPAIR) for (what, fatal), ids in by_fault.items()]
     most = len(store.classes) or 1 << 31
     wrong = tuple(store.ids[i] for i in np.flatnonzero((store.labels >= most) | (store.labels < -1)))
-    faults += [Fault(f'label outside 0..{most - 1}', wrong)] * bool(wrong)
+    faults += [Fault(f'label outside 0..{most - 1}', wrong, cure=_RELABEL)] * bool(wrong)
     twice = _repeated(store.ids)
-    faults += [Fault('the id appears twice', twice)] * bool(twice)
+    faults += [Fault('the id appears twice', twice, cure=_AGAIN)] * bool(twice)
     faults += _split_faults(store, contents)
     return faults if near is None else faults + list(_near_faults(store, near))
 
@@ -102,22 +113,24 @@ def _split_faults(store: SkeletonStore, contents: list[bytes]) -> list[Fault]:
     known, faults = dict(zip(store.ids, contents, strict=True)), []
     for name, ids in store.splits.items():
         unknown = [sample for sample in ids if sample not in known]
-        faults += [Fault(f'split {name!r} names unknown samples', tuple(unknown))] * bool(unknown)
+        faults += [Fault(f'split {name!r} names unknown samples', tuple(unknown), cure=_SPLIT)] * bool(unknown)
         twice = _repeated(ids)
-        faults += [Fault(f'split {name!r} names a sample twice', twice)] * bool(twice)
-        faults += [Fault(f'split {name!r} is empty')] * (not ids)
+        faults += [Fault(f'split {name!r} names a sample twice', twice, cure=_SPLIT)] * bool(twice)
+        faults += [Fault(f'split {name!r} is empty', cure=_SPLIT)] * (not ids)
     for train, test in split_pairs(store.splits):
         shared = [sample for sample in store.splits[test] if sample in set(store.splits[train])]
-        faults += [Fault(f'samples of {test!r} are also in {train!r}', tuple(shared))] * bool(shared)
+        faults += [Fault(f'samples of {test!r} are also in {train!r}', tuple(shared),
+                         cure=_SPLIT)] * bool(shared)
         twins = twins_of(store, train, test, known)
         share = f'{len(twins)} of {len(store.splits[test])}'
         faults += [Fault(f'exact duplicates across splits: {share} samples of {test!r} have the coordinates of one of '
-                         f'{train!r}', tuple(twins), fatal=False)] * bool(twins)
+                         f'{train!r}', tuple(twins), False, _TWINS)] * bool(twins)
     counts = {content: 0 for content in contents}
     for content in contents:
         counts[content] += 1
     same = tuple(sample for sample in store.ids if counts[known[sample]] > 1)
-    faults += [Fault('the same coordinates appear more than once in the store', same, fatal=False)] * bool(same)
+    faults += [Fault('the same coordinates appear more than once in the store', same, False,
+                     'leave out all but one of them (mmskelssl prepare subset)')] * bool(same)
     return faults
 
 
@@ -138,7 +151,7 @@ def _near_faults(store: SkeletonStore, limit: float) -> Iterable[Fault]:
         what = f'samples of {test!r} move like one of {train!r}' if pairs else 'samples move like another one'
         if near:
             yield Fault(f'near duplicates {where}: {share} {what} (distance up to {limit:g})', tuple(near.values()),
-                        fatal=False)
+                        False, _TWINS if pairs else _APART)
 
 
 def _is_sound(store: SkeletonStore, split: str) -> bool:

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from mmskelssl.datasets.skeleton_dataset import dataset_config
+from mmskelssl.engine.collapse import MAX_COSINE, MIN_STD, features_alike, views_lost
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import FeatureBank, Features, extract_features
 from mmskelssl.evaluation.knn import knn_scores
@@ -51,7 +52,8 @@ class KNNHook(Hook):
 
     def __init__(self, evaluation: dict | None = None, interval: int = 10, by_epoch: bool = True,
                  k: int | Sequence[int] = (1, 20), temperature: float = 0.1, batch_size: int = 256,
-                 max_bank: int | None = None, max_cosine: float = 0.98, min_std: float = 0.05, patience: int = 3):
+                 max_bank: int | None = None, max_cosine: float = MAX_COSINE, min_std: float = MIN_STD,
+                 patience: int = 3):
         self.k, self.temperature = [k] if isinstance(k, int) else list(k), temperature
         if interval < 1:
             raise UserError(f'KNNHook: interval is {interval}; it must be at least 1')
@@ -143,22 +145,17 @@ class KNNHook(Hook):
     def _alarm(self, runner, curves: dict[str, float]) -> None:
         if self.measured_at == 0:
             return  # the features of an untrained encoder may well be alike
-        cosine, std = curves.get('val/mean_cosine', 0.0), curves.get('val/feature_std', 1.0)
-        alike = cosine > self.max_cosine or std < self.min_std
-        self._strike(runner, 'features', alike,
-                     f'different clips look alike to the encoder (mean cosine {cosine:.3f}, feature std {std:.3f})')
+        self._strike(runner, 'features', features_alike(curves, self.max_cosine, self.min_std))
         scalars = runner.message_hub.log_scalars
         if 'train/batch_top1' not in scalars:
             return
         top1 = float(scalars['train/batch_top1'].mean(20))
         cosine = float(scalars['train/batch_cosine'].mean(20)) if 'train/batch_cosine' in scalars else 0.0
-        chance = 100 / max(runner.train_dataloader.batch_size or 1, 1)
-        self._strike(runner, 'contrast', top1 < min(2 * chance, 50) or cosine > self.max_cosine,
-                     f'views do not find their own clip in the batch (top-1 {top1:.1f} %, chance {chance:.1f} %; '
-                     f'mean cosine between different clips {cosine:.3f})')
+        self._strike(runner, 'contrast',
+                     views_lost(top1, cosine, runner.train_dataloader.batch_size or 1, self.max_cosine))
 
-    def _strike(self, runner, kind: str, bad: bool, what: str) -> None:
-        self.strikes[kind] = self.strikes[kind] + 1 if bad else 0
+    def _strike(self, runner, kind: str, what: str | None) -> None:
+        self.strikes[kind] = self.strikes[kind] + 1 if what else 0
         runner.message_hub.update_info('collapse_strikes', dict(self.strikes))
         if self.strikes[kind] >= self.patience:
             runner.logger.warning(f'COLLAPSE ALARM: {what}, {self.strikes[kind]} measurements in a row. The loss does '

@@ -50,6 +50,7 @@ class AimCLR(MomentumContrast):
         **kwargs: Arguments of :class:`MomentumContrast`.
     """
     view_names = ('extreme', 'query', 'key')
+    contrast_loss = 'loss_contrast'
 
     def __init__(self, *args, ddm_weight: float = 0.5, mining_epoch: int | None = 150, mined: int = 1,
                  drop_keep: float | None = 0.7, **kwargs):

@@ -53,6 +53,7 @@ class CRRLMotion(MomentumContrast):
         **kwargs: Arguments of :class:`MomentumContrast`. The published queue is short: 64 keys, two batches.
     """
     view_names = ('query', 'key')
+    contrast_loss = 'loss'
     variable_length = True
     takes_scores = False  # scores have no velocity
 

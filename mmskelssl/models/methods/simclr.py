@@ -14,6 +14,10 @@ class SimCLR(ContrastiveModel):
     its own batch. Takes the arguments of :class:`ContrastiveModel`.
     """
     view_names = ('first', 'second')
+    contrast_loss = 'loss'
+
+    def candidates(self, batch_size: int) -> int:
+        return 2 * batch_size - 1
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         first, second = (self.embed(self.backbone(views[name])) for name in self.view_names)

@@ -35,6 +35,7 @@ class SkeAttnCLR(MomentumContrast):
             which is equivalent.
     """
     view_names = ('query', 'key', 'mixed')
+    contrast_loss = 'loss_global'
 
     def __init__(self, *args, local_weight: float = 0.5, attention: dict | None = None, mask: str = 'attention',
                  predictor_channels: int | None = 256, **kwargs):

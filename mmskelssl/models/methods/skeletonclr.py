@@ -13,6 +13,7 @@ class SkeletonCLR(MomentumContrast):
     Takes the arguments of :class:`MomentumContrast`.
     """
     view_names = ('query', 'key')
+    contrast_loss = 'loss'
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         self.key_encoder.update(self.progress.fraction)
