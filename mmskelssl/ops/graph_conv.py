@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.ops.batch_norm import fold
+from mmskelssl.ops.tracing import exporting
 
 
 def plain_graph_conv(x: Tensor, adjacency: Tensor, weight: Tensor, bias: Tensor,
@@ -30,6 +31,8 @@ def graph_conv(x: Tensor, adjacency: Tensor, weight: Tensor, bias: Tensor, norm:
     The order does not change the result. It moves only a third as much data as the published order, because every
     block keeps or increases the width of its input.
     """
+    if exporting():  # the strides below would become conditions on the length
+        return plain_graph_conv(x, adjacency, weight, bias, norm)
     (b, c, t, v), k = x.shape, len(adjacency)
     gather = adjacency.permute(2, 0, 1).reshape(v * k, v)  # row (w, k), column v
     nodes = x.permute(0, 2, 3, 1).reshape(b * t, v, c)

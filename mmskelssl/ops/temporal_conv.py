@@ -42,9 +42,9 @@ def temporal_conv(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padd
     The result differs from the plain one by rounding. The frequency domain is used in float32 and float64 on a CPU if
     it needs sufficiently few multiplications.
     """
-    if (x.device.type == 'cpu' and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64) and len(x)
-            and not (torch.is_autocast_enabled('cpu') or torch.compiler.is_compiling())
-            and _pays(x.shape, weight.shape, stride, padding)):
+    if (not torch.compiler.is_compiling()  # first, because len() would fix the size of the batch in a trace
+            and x.device.type == 'cpu' and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
+            and len(x) and not torch.is_autocast_enabled('cpu') and _pays(x.shape, weight.shape, stride, padding)):
         return _FrequencyConv.apply(x, weight, bias, stride, padding)
     return plain_temporal_conv(x, weight, bias, stride, padding)
 

@@ -5,8 +5,10 @@ from torch import Tensor, nn
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.sequence import SequenceEncoder
+from mmskelssl.ops.exported_gru import run_gru
 from mmskelssl.ops.grouped_gru import bidirectional_gru
 from mmskelssl.ops.precision import without_autocast
+from mmskelssl.ops.tracing import exporting
 from mmskelssl.registry import MODELS
 
 
@@ -45,6 +47,9 @@ class BiGRU(SequenceEncoder):
             UserError: If ``num_frames`` is outside 1 to T.
         """
         frames = self.frames(x).to(self.gru.weight_ih_l0.dtype)  # type: ignore[arg-type]  # nn.GRU does not declare it
+        if exporting():
+            lengths = frames.new_full((len(x),), x.shape[2], dtype=torch.long) if num_frames is None else num_frames
+            return run_gru(self.gru, frames, lengths).transpose(1, 2).unsqueeze(1).unsqueeze(4)
         lengths = None if num_frames is None else num_frames.cpu()  # packing and grouping need the lengths on the host
         if lengths is not None and (lengths.min() < 1 or lengths.max() > x.shape[2]):
             worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())

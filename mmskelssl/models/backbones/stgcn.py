@@ -16,6 +16,7 @@ from mmskelssl.ops.batch_norm import can_fold, conv_norm
 from mmskelssl.ops.dropout import Dropout
 from mmskelssl.ops.graph_conv import graph_conv
 from mmskelssl.ops.temporal_conv import TemporalConv, temporal_conv
+from mmskelssl.ops.tracing import exporting
 from mmskelssl.registry import MODELS
 
 
@@ -83,7 +84,7 @@ class STGCNBlock(nn.Module):
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
-        if self.foldable and not (self.training or torch.is_grad_enabled()):
+        if self.foldable and not (self.training or torch.is_grad_enabled() or exporting()):
             return self.folded(x, adjacency)
         out = self.tcn(self.gcn(x, adjacency))
         return F.relu_(out if self.residual is None else out.add_(self.residual(x)))
@@ -156,7 +157,11 @@ class STGCN(SkeletonBackbone):
         if not n:
             raise UserError('the batch contains no clips')
         persons = x.permute(0, 4, 2, 3, 1).reshape(n * m, t, v * c)
-        if m == 1 or (self.absent == 'encode' and (self.training or torch.is_grad_enabled())):
+        if exporting():  # encodes everybody, because a trace cannot follow who is present
+            features = self.encode(persons)
+            if self.absent == 'skip':
+                features = features * (persons != 0).flatten(1).any(1).view(-1, 1, 1, 1)
+        elif m == 1 or (self.absent == 'encode' and (self.training or torch.is_grad_enabled())):
             features = self.encode(persons)
         elif self.absent == 'encode':
             features = encode_persons(self.encode, persons)
@@ -172,6 +177,8 @@ class STGCN(SkeletonBackbone):
         p, t, vc = persons.shape
         x = self.data_bn(persons.reshape(p * t, vc)).view(p, t, self.layout.num_joints, -1)
         x = x.permute(0, 3, 1, 2)  # channels last in memory
+        if exporting():  # strides would become conditions on the length
+            x = x.contiguous()
         for block, importance in zip(self.blocks, self.edge_importance, strict=True):
             x = block(x, self.A * importance)
         return x
