@@ -19,6 +19,7 @@ COMMANDS = {
     'evaluate': 'measure encoders under the protocols of the papers',
     'benchmark': 'pre-train and measure a config over splits, streams and seeds',
     'doctor': 'check this machine, a run or a store',
+    'reproduce': 'reproduce a table or a figure of a paper',
     'detect': 'detect the format of a folder, and show how to import it',
     'prepare': 'turn a data set into a store',
     'verify': 'find every fault of a store',

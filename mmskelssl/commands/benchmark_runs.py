@@ -1,7 +1,7 @@
 """Pre-trains and measures a config over splits, streams and seeds: pools folds, fuses streams and averages seeds."""
 import json
 import os.path as osp
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmskelssl.commands.benchmark_rows import FILES, average_seeds, join_streams, pool_folds
@@ -23,7 +23,8 @@ Recipes = Sequence[str] | Mapping[str, Sequence[str]]  # names for all streams, 
 def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequence[str] = ('joint',),
               seeds: Sequence[int] = (0,), protocols: Sequence[str] = ('knn', 'linear'), recipes: Recipes | None = None,
               weights: str = 'equal', cfg_options: dict | None = None, imports: Sequence[str] = (),
-              data: str | None = None, baselines: bool = True) -> list[dict]:
+              data: str | None = None, stage: str | None = None,
+              init_from: Callable[[str], str | None] | None = None, show: bool = True) -> list[dict]:
     """Train and evaluate every combination, with a separate evaluation of each stage. Finished parts are skipped.
 
     Args:
@@ -37,7 +38,9 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
         weights: Weights of the streams: a name, or numbers in the order of ``streams``
             (:func:`~mmskelssl.evaluation.ensemble.parse_weights`).
         data: Store to measure on. Default: the one of the pre-training.
-        baselines: Also measure the untrained encoder and the earlier stages of a recipe.
+        stage: Measure only this stage of a recipe: a name, or ``last``. Default: every stage and the untrained encoder.
+        init_from: Maps the name of a run (:func:`run_name`) to a checkpoint that replaces its earlier stages.
+        show: Whether to print the table.
 
     Returns:
         The rows of this call.
@@ -51,7 +54,7 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
             for split in splits or (None,):
                 name = run_name(split, stream, seed)
                 place, found = _run(config, osp.join(out, name), split, stream, seed, chosen[stream], cfg_options or {},
-                                    imports, hashes, data, baselines)
+                                    imports, hashes, data, stage, init_from(name) if init_from else None)
                 below = osp.relpath(place, out)
                 rows += [{**row, **{key: f'{below}/{row[key]}' for key in FILES if row.get(key)}} for row in found]
     rows += join_streams(rows, out, streams, weights, chosen) if len(streams) > 1 else []
@@ -61,8 +64,9 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
     config_hash, data_hash = (values.pop() if len(values) == 1 else None
                               for values in ({h for h, _ in hashes}, {h for _, h in hashes}))
     kept, _ = add_results(out, rows, config_hash, data_hash)
-    print_table(rows)
-    print(osp.join(out, 'results.json') + f': {len(rows)} rows' + f', {kept} earlier rows kept' * bool(kept))
+    if show:
+        print_table(rows)
+        print(osp.join(out, 'results.json') + f': {len(rows)} rows' + f', {kept} earlier rows kept' * bool(kept))
     return rows
 
 
@@ -96,17 +100,16 @@ def _check_weights(weights: str, streams: Sequence[str]) -> str:
     return weights
 
 
-def _run(config, folder, split, stream, seed, chosen, options, imports, hashes, data,
-         baselines) -> tuple[str, list[dict]]:
+def _run(config, folder, split, stream, seed, chosen, options, imports, hashes, data, stage,
+         init_from) -> tuple[str, list[dict]]:
     """Train and measure one run. Returns the folder of its results.json, and the rows of the chosen recipes."""
     options = {**options, 'model.data_preprocessor.stream': stream, **({'data.split': split} if split else {})}
     # If the run is finished, this trains nothing but refuses a run of another config or of other data.
-    train(config, folder, resume='auto', seed=seed, cfg_options=options)
+    train(config, folder, resume='auto', init_from=init_from, seed=seed, cfg_options=options)
     stages = load_config(config, options)
-    ends = [checkpoints(osp.join(folder, name) if len(stages) > 1 else folder)[-1] for name, _ in stages]
-    ends = ends if baselines else ends[-1:]
+    ends = [checkpoints(stage_folder(folder, stages, name))[-1] for name in _measured_stages(stages, stage, init_from)]
     known = _Known(folder, {end: load_checkpoint(end)['meta']['mmskelssl']['config_hash'] for end in ends},
-                   SkeletonStore(data or stages[-1][1].data.store).data_hash, baselines)
+                   SkeletonStore(data or stages[-1][1].data.store).data_hash, stage is None)
     place = osp.join(folder, f'on_{osp.basename(osp.abspath(data))}') if data else folder
     file = osp.join(place, 'results.json')
     content = _read(file) if osp.isfile(file) else dict(results=[])
@@ -114,11 +117,25 @@ def _run(config, folder, split, stream, seed, chosen, options, imports, hashes, 
         missing = [recipe for recipe in recipes if not known.complete(content['results'], protocol, recipe)]
         if missing:  # one protocol at a time, so that an interruption loses only one
             evaluate_checkpoints(ends, [protocol], place, imports=imports, recipes=missing, data=data, seed=seed,
-                                 pairs=[':'.join(split_pair(split))] if split else None, untrained=baselines)
+                                 pairs=[':'.join(split_pair(split))] if split else None, untrained=stage is None)
             content = _read(file)
     hashes.add((content['config_hash'], content['data_hash']))
     return place, [row for protocol, recipes in chosen.items() for recipe in recipes
                    for row in known.rows(content['results'], protocol, recipe)]
+
+
+def stage_folder(folder: str, stages: Sequence[tuple], name: str) -> str:
+    """Return the folder of a stage in the folder of a run."""
+    return osp.join(folder, name) if len(stages) > 1 else folder
+
+
+def _measured_stages(stages: Sequence[tuple], stage: str | None, init_from: str | None) -> list[str]:
+    names = [name for name, _ in stages][-1 if init_from else 0:]
+    if stage is None:
+        return names
+    if stage != 'last' and stage not in names:
+        raise UserError(f'stage {stage!r}: there are {", ".join(names)}')
+    return [names[-1] if stage == 'last' else stage]
 
 
 @dataclass(frozen=True)

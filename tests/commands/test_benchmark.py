@@ -104,7 +104,7 @@ def test_rows_are_added_and_never_lost(tiny_kinect_store, tmp_path, monkeypatch)
 
     # Another recipe for one stream: only what is missing is measured, and the fused row names both.
     recipes = dict(joint=['paper:epochs=2'], bone=['paper:epochs=3'])
-    third = benchmark(**call, **two, recipes=recipes, baselines=False)
+    third = benchmark(**call, **two, recipes=recipes, stage='last')
     assert measured[1:] == [(str(tmp_path / 'bone_seed0'), ['paper:epochs=3'])]
     assert [(row['stream'], row['recipe']) for row in third] == [
         ('joint', 'paper:epochs=2'), ('bone', 'paper:epochs=3'), ('2s', 'paper:epochs=2+paper:epochs=3')]
@@ -119,7 +119,7 @@ def test_rows_are_added_and_never_lost(tiny_kinect_store, tmp_path, monkeypatch)
 
 def test_rows_of_another_run_in_the_same_folder_are_not_taken(tiny_kinect_store, tmp_path):
     """The checkpoints were deleted and the config changed; the old rows stay, but under their own hash."""
-    call = dict(config='configs/simclr_msr.py', out=str(tmp_path), protocols=['knn'], recipes=['1nn'], baselines=False)
+    call = dict(config='configs/simclr_msr.py', out=str(tmp_path), protocols=['knn'], recipes=['1nn'], stage='last')
     options = {'data.store': tiny_kinect_store, 'train_cfg.max_epochs': 1, 'model.backbone.channels': (4, 4, 8, 8),
                'train_dataloader.batch_size': 8}
     old, = benchmark(**call, cfg_options=options)
