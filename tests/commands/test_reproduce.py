@@ -1,4 +1,6 @@
 """The tables of the papers as one command, on toy stores of the data sets' shapes."""
+import copy
+import functools
 import json
 import os.path as osp
 import re
@@ -14,6 +16,7 @@ from mmskelssl.commands.papers import DATASETS, LAYOUTS, PAPERS, entries
 from mmskelssl.commands.reproduce_plan import Plan, describe, duration, make_plan
 from mmskelssl.commands.reproduce_runs import reproduce
 from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.engine import config as config_module
 from mmskelssl.engine import train as engine
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.ensemble import fixed_weights
@@ -25,7 +28,7 @@ from tests.conftest import random_clip
 ENTRIES = [(paper, entry) for paper in PAPERS for entry in entries(paper)]
 NARROW = {'train_cfg.max_epochs': 1, 'model.backbone.hidden_channels': 4, 'train_dataloader.batch_size': 8,
           'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False, 'default_hooks.knn': None,
-          'model.queue_size': 64, 'model.topk': 16}
+          'model.queue_size': 64, 'model.topk': 16, 'data.pipeline.2.frames': 24}
 
 
 def write_store(path, layout, persons=2):
@@ -64,6 +67,13 @@ def find(paper, name):
 
 
 @pytest.fixture
+def configs_read_once(monkeypatch):
+    """Reading the same config for each run of a plan takes longer than the rest."""
+    read = functools.cache(config_module.read_config)
+    monkeypatch.setattr(config_module, 'read_config', lambda path: copy.deepcopy(read(path)))
+
+
+@pytest.fixture
 def drawings(monkeypatch):
     """Drawing a confusion matrix for each row takes longer than the rest."""
     monkeypatch.setattr('mmskelssl.commands.output.draw_errors', lambda *_: None)
@@ -96,7 +106,7 @@ def test_the_registry_names_what_exists(paper, entry):
 
 
 @pytest.mark.parametrize('paper, entry', ENTRIES, ids=[f'{paper}-{entry.name}' for paper, entry in ENTRIES])
-def test_every_entry_can_be_planned(paper, entry, stores, tmp_path):
+def test_every_entry_can_be_planned(paper, entry, stores, tmp_path, configs_read_once):
     """Configs, options, stores and splits are checked, and nothing is written."""
     plan = make_plan(entry, needed(entry, stores), str(tmp_path / 'out'))
     text = describe(plan, costs=False)
@@ -161,7 +171,8 @@ def test_figures_are_drawn_from_finished_runs(name, count, trained, stores, monk
 
 def test_it_continues_where_it_stopped(stores, tmp_path, monkeypatch, drawings):
     """Stopped after the first stage, then while measuring. Neither is repeated, and the table keeps what is done."""
-    options = {key: value for key, value in NARROW.items() if key != 'model.topk'} | {'model.head.out_channels': 8}
+    options = {**NARROW, 'model.head.out_channels': 8}
+    del options['model.topk'], options['data.pipeline.2.frames']
     plan = make_plan(find('crrl', 'table7'), [stores['ntu60']], str(tmp_path), options=options,
                      columns=['NTU60 x-sub'], rows=['motion learner', 'CRRL'])
     run_stage, trained = engine.run_stage, []
