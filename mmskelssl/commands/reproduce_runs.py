@@ -73,20 +73,19 @@ def table_text(paper: str, plan: Plan, cells: Mapping[tuple[str, str], Mapping])
     columns = [column.name for column in entry.columns]
     lines = [f'# {PAPERS[paper]}, {entry.name}: {entry.title}', '',
              '| |' + ''.join(f' {name} | published |' for name in columns), '|---|' + '---|---|' * len(columns)]
-    for row in entry.rows:
-        line = f'| {row.name} |'
-        for name in columns:
-            given = entry.published.get((row.name, name))
-            line += f' {_number(cells.get((row.name, name)))} | {given[0] if given else ""} |'
-        lines.append(line)
+    names = [row.name for row in entry.rows]
+    for row in names:
+        values = [(_number(cells.get((row, column))), entry.published.get((row, column), ('',))[0])
+                  for column in columns]
+        lines.append(f'| {row} |' + ''.join(f' {ours} | {theirs} |' for ours, theirs in values))
     recipes = dict.fromkeys(f'{made["protocol"]} {made["recipe"]}' for made in cells.values())
     sources: dict[str, list[str]] = {}
     for (row, column), (_, source) in entry.published.items():
-        if column in columns and row in {each.name for each in entry.rows}:
+        if column in columns and row in names:
             sources.setdefault(source, []).append(f'{row} on {column}')
     lines += ['', HOW, '', 'Recipes: ' + '; '.join(recipes) + '.']
-    given = '; '.join(f'{source}: {", ".join(which)}' for source, which in sources.items())
-    lines += ['', f'Published numbers: {given}.' if given else 'No published number of this table could be verified.']
+    which = '; '.join(f'{source}: {", ".join(where)}' for source, where in sources.items())
+    lines += ['', f'Published numbers: {which}.' if which else 'No published number of this table could be verified.']
     lines += [text for note in (entry.note, *plan.notes) if note for text in ('', note)]
     return '\n'.join(lines) + '\n'
 

@@ -24,7 +24,7 @@ def draw_scatter(path: str, points: np.ndarray, labels: np.ndarray, classes: Seq
     for i, label in enumerate(np.unique(labels)):
         chosen = points[labels == label]
         name = _plain(classes[label]) if label >= 0 else 'no label'
-        axis.scatter(*chosen.T, s=9, color=f'C{i % 10}', label=f'{name} ({len(chosen)})')
+        axis.scatter(chosen[:, 0], chosen[:, 1], s=9, color=f'C{i % 10}', label=f'{name} ({len(chosen)})')
     axis.set(title=_plain(title), xticks=[], yticks=[])
     figure.legend(loc='outside right upper', fontsize='small')
     data = io.BytesIO()

@@ -210,19 +210,24 @@ def test_it_continues_where_it_stopped(stores, tmp_path, monkeypatch, drawings):
 @pytest.mark.slow
 def test_streams_seeds_and_transfer(stores, tmp_path, monkeypatch, drawings):
     """Fine-tuning with a recipe of its own for each stream, fused and averaged, and measuring on another store."""
-    for name in ('paper-actclr', 'paper-actclr-ntu60-xsub-bone', 'paper-actclr-ntu60-xsub-motion'):
+    for name in ('paper-skeattnclr', 'paper-skeattnclr-ntu60-bone', 'paper-skeattnclr-ntu60-motion'):
         monkeypatch.setitem(FINETUNE._entries, name, FinetuneRecipe(lr=.01, epochs=1, batch_size=16))
+    options = {**NARROW, 'data.pipeline.2.frames': 32}
+    del options['model.topk']
     data = [f'{name}={stores[name]}' for name in ('ntu60', 'pkummd2')]
-    plan = make_plan(find('actclr', 'table4'), data[:1], str(tmp_path), [0, 1], NARROW, columns=['NTU60 x-sub'])
-    lines = open(reproduce('actclr', plan)).read().splitlines()
-    assert len([line for line in lines if re.match(r'\| .* \| \d+\.\d ±\d+\.\d \(2 seeds\) \|', line)]) == 4
-    assert '| three streams |' in '\n'.join(lines) and '| 88.2 |' in '\n'.join(lines)
+    table = dict(entry=find('skeattnclr', 'table3'), given=data[:1], out=str(tmp_path), options=options,
+                 columns=['NTU60 x-sub'])
+    text = open(reproduce('skeattnclr', make_plan(**table))).read()
+    assert 'paper-skeattnclr+paper-skeattnclr-ntu60-bone+paper-skeattnclr-ntu60-motion' in text
+    fused = json.loads((tmp_path / 'skeattnclr_table3.json').read_text())['cells'][3]['result']
+    assert (fused['stream'], fused['weights']) == ('3s', [.5, .5, .4])
+    text = open(reproduce('skeattnclr', make_plan(**table, seeds=[0, 1], rows=['joint']))).read()
+    assert re.search(r'\| joint \| \d+\.\d ±\d+\.\d \(2 seeds\) \|', text)
+
     monkeypatch.setattr(engine, 'run_stage', lambda *_, **__: pytest.fail('trained again'))
-    plan = make_plan(find('actclr', 'table6'), data, str(tmp_path), options=NARROW,
-                     columns=['NTU60 to PKU-MMD II x-sub'])
-    reproduce('actclr', plan)
-    row = json.loads((tmp_path / 'actclr_table6.json').read_text())['cells'][0]['result']
-    assert row['protocol'] == 'finetune' and row['scores'].startswith('xsub_joint_seed0/on_ntu25/')
+    reproduce('skeattnclr', make_plan(find('skeattnclr', 'table5'), data, str(tmp_path), options=options))
+    row = json.loads((tmp_path / 'skeattnclr_table5.json').read_text())['cells'][0]['result']
+    assert row['protocol'] == 'linear' and row['scores'].startswith('xsub_joint_seed0/on_ntu25/')
 
 
 @pytest.mark.parametrize('arguments, message', [

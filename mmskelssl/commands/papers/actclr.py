@@ -1,4 +1,6 @@
 """Tables and figures of ActCLR (Lin et al., CVPR 2023); docs/methods.md 1."""
+from collections.abc import Mapping
+
 from mmskelssl.commands.papers import Column, Entry, Row, published, streams_and_fusion
 
 README, LIST = "README of the authors' code", 'Awesome-Self-supervised-Skeleton (list)'
@@ -11,7 +13,7 @@ _CELLS = {  # weights of the streams
     ('pkummd2', 'xsub'): 'paper-aimclr-pkummd2-xsub', ('pkummd2', 'xview'): 'paper-aimclr-pkummd2-xview',
 }
 _LATE = dict(joint='paper-actclr', bone='paper-actclr-ntu60-xsub-bone', motion='paper-actclr-ntu60-xsub-motion')
-_FINETUNE = {
+_FINETUNE: dict[tuple[str, str], str | Mapping[str, str]] = {
     ('ntu60', 'xsub'): _LATE, ('ntu120', 'xsub'): 'paper-actclr-ntu120',
     ('ntu120', 'xset'): {**dict.fromkeys(('bone', 'motion'), 'paper-actclr-ntu120'),
                          'joint': 'paper-actclr-ntu120-xset-joint'},
@@ -28,7 +30,6 @@ def _other(protocol: str, recipe: str, number: str = 'top1', note: str = '') -> 
 
 
 _JOINT = _linear('ntu60')
-_ARM = dict(shared='aimclr')
 
 ENTRIES = (
     Entry('table1', 'linear evaluation, joint stream', 'actclr', (Row('AimCLR', stage='aimclr'), Row('ActCLR')),
@@ -64,16 +65,18 @@ ENTRIES = (
            *_other('retrieval', 'cosine', 'map', 'mAP')),
           note="The curve of the authors' log is a different measure: k = 10, on embeddings of augmented clips."),
     Entry('table8', 'ablation: the actionlet', 'actclr', (
-        Row('actionlet'), Row('whole body', options={'model.mask': 'ones'}, **_ARM),
-        Row('no actionlet', options={'model.mask': 'zeros'}, **_ARM),
-        Row('random actionlet', options={'model.mask': 'random'}, **_ARM)), _JOINT),
+        Row('actionlet'), Row('whole body', options={'model.mask': 'ones'}, shared='aimclr'),
+        Row('no actionlet', options={'model.mask': 'zeros'}, shared='aimclr'),
+        Row('random actionlet', options={'model.mask': 'random'}, shared='aimclr')), _JOINT),
     Entry('table9', 'ablation: where the actionlet is used', 'actclr', (
-        Row('both'), Row('no motion-adaptive transformation', options={'model.motion_adaptive': False}, **_ARM),
-        Row('no semantic-aware pooling', options={'model.semantic_pooling': False}, **_ARM),
-        Row('neither', options={'model.motion_adaptive': False, 'model.semantic_pooling': False}, **_ARM)), _JOINT),
+        Row('both'),
+        Row('no motion-adaptive transformation', options={'model.motion_adaptive': False}, shared='aimclr'),
+        Row('no semantic-aware pooling', options={'model.semantic_pooling': False}, shared='aimclr'),
+        Row('neither', options={'model.motion_adaptive': False, 'model.semantic_pooling': False}, shared='aimclr')),
+        _JOINT),
     Entry('table10', 'ablation: branches', 'actclr', (
         Row('all'), *(Row(f'without {name}', options={'model.branches': tuple(
-            other for other in ('intra', 'inter', 'mixed') if other != name)}, **_ARM)
+            other for other in ('intra', 'inter', 'mixed') if other != name)}, shared='aimclr')
             for name in ('intra', 'inter', 'mixed'))), _JOINT),
     Entry('figure1', 'actionlets on a clip', 'actclr', (Row('ActCLR'),), (Column('ntu60', 'xview'),), figure='masks'),
     Entry('figure2', 't-SNE of test clips', 'actclr', (Row('AimCLR', stage='aimclr'), Row('ActCLR')),

@@ -6,7 +6,6 @@ from mmskelssl.commands.papers import Column, Entry, Row
 
 _NTU = (('ntu60', 'xsub'), ('ntu60', 'xview'), ('ntu120', 'xsub'), ('ntu120', 'xset'))
 _STAGES = (Row('motion learner', stage='crrlmotion'), Row('reconstructor', 'crrlreconstruct'), Row('CRRL'))
-_ARM = dict(shared='crrlmotion')
 
 
 def _columns(protocol: str, recipe: str, *cells: tuple[str, str], **about) -> tuple[Column, ...]:
@@ -33,10 +32,10 @@ ENTRIES = (
         'finetune', 'paper-crrl', ('ntu60', 'xsub'), ('pkummd1', 'xsub'), on='pkummd2')),
     Entry('table7', 'ablation: stages', 'crrl', _STAGES, _JOINT),
     Entry('table8', 'ablation: directions of the reconstruction', 'crrl', (
-        Row('both'), *(Row(f'{name} only', options={'model.directions': name}, **_ARM)
+        Row('both'), *(Row(f'{name} only', options={'model.directions': name}, shared='crrlmotion')
                        for name in ('forward', 'backward'))), _JOINT),
     Entry('table9', 'ablation: fusion', 'crrl', (
-        Row('head'), Row('direct', options={'model.fusion': 'direct'}, **_ARM),
+        Row('head'), Row('direct', options={'model.fusion': 'direct'}, shared='crrlmotion'),
         Row('none', 'crrlreconstruct')), _JOINT),
     Entry('figure1', 't-SNE of test clips', 'crrl', _STAGES, (Column('ntu60', 'xsub'),), figure='tsne'),
 )

@@ -1,4 +1,6 @@
 """Tables and figures of SkeAttnCLR (Hua et al., IJCAI 2023); docs/methods.md 2."""
+from collections.abc import Mapping
+
 from mmskelssl.commands.papers import Column, Entry, Row, published, streams_and_fusion
 
 LIST = 'Awesome-Self-supervised-Skeleton (list)'
@@ -8,7 +10,7 @@ _CELLS = {
     ('ntu120', 'xsub'): 'equal', ('ntu120', 'xset'): 'equal', ('pkummd2', 'xsub'): 'equal',
 }
 _OTHER_STREAMS = dict(bone='paper-skeattnclr-ntu60-bone', motion='paper-skeattnclr-ntu60-motion')
-_FINETUNE = {
+_FINETUNE: dict[tuple[str, str], str | Mapping[str, str]] = {
     ('ntu60', 'xsub'): dict(joint='paper-skeattnclr', **_OTHER_STREAMS),
     ('ntu60', 'xview'): dict(joint='paper-skeattnclr-ntu60-xview', **_OTHER_STREAMS),
     ('ntu120', 'xsub'): 'paper-skeattnclr-ntu120', ('ntu120', 'xset'): 'paper-skeattnclr-ntu120',
