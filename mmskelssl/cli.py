@@ -29,6 +29,7 @@ COMMANDS = {
     'browse': 'draw the clips of a store, and the views of a config',
     'embed': "write the features of a store's clips",
     'fit': 'fit a classifier on a labelled store, and keep it',
+    'predict': 'classify clips with a classifier that fit has kept',
     'save': 'save an encoder to a folder, with a model card',
     'attention': "draw and measure a method's masks",
     'curves': "draw a run's curves",

@@ -91,16 +91,21 @@ def run(args: argparse.Namespace) -> int | None:
         from mmskelssl.datasets.toy.store import write_toy_store
         write_toy_store(args.out, num_samples=args.samples, seed=args.seed, overwrite=args.overwrite)
     else:
-        from mmskelssl.datasets.importers import IMPORTERS
-        from mmskelssl.datasets.importers.options import options_of
-        from mmskelssl.datasets.store.writer import StoreWriter
-        importer = IMPORTERS[args.command]
-        options = options_of(importer, args)
-        plain = {key: value for key, value in options.items() if key != 'jobs'}
-        with StoreWriter(args.out, source=f'{args.command} {osp.abspath(args.path)}', options=plain,
-                         overwrite=args.overwrite, resume=True) as writer:
-            importer(args.path, writer, **options)
+        import_source(args)
     return report(args.out, args.strict)
+
+
+def import_source(args: argparse.Namespace) -> None:
+    """Import a data set with the importer ``args.command``."""
+    from mmskelssl.datasets.importers import IMPORTERS
+    from mmskelssl.datasets.importers.options import options_of
+    from mmskelssl.datasets.store.writer import StoreWriter
+    importer = IMPORTERS[args.command]
+    options = options_of(importer, args)
+    plain = {key: value for key, value in options.items() if key != 'jobs'}
+    with StoreWriter(args.out, source=f'{args.command} {osp.abspath(args.path)}', options=plain,
+                     overwrite=args.overwrite, resume=True) as writer:
+        importer(args.path, writer, **options)
 
 
 def report(path: str, strict: bool) -> int:

@@ -9,7 +9,7 @@ from mmskelssl.datasets.store.schema import MAX_FPS, is_rate
 from mmskelssl.errors import UserError
 from mmskelssl.inference.clips import ClipSet, Keypoints
 from mmskelssl.layouts import SkeletonLayout
-from mmskelssl.layouts.convert import conversion, targets_of
+from mmskelssl.layouts.convert import conversion
 
 _SAME = .01  # relative difference of frame rates that counts as equal, such as 29.97 and 30
 
@@ -48,12 +48,13 @@ def change_for(clips: ClipSet, layout: SkeletonLayout, channels: int, fps: float
         raise UserError(f'the clips have {clips.channels} coordinates a joint, but {model} was trained on {channels}')
     steps: list[Callable[[Keypoints], Keypoints]] = []
     if clips.layout != layout:
+        what = f'the clips have layout {clips.layout.name!r}, but {model} was trained on {layout.name!r}'
+        try:
+            plan = conversion(clips.layout, layout)
+        except UserError as error:
+            raise UserError(f'{what}: {error}, with mmskelssl prepare convert') from error
         if not convert:
-            possible = layout.name in targets_of(clips.layout)
-            hint = 'add --convert (convert=True in Python) to convert them' if possible else 'they cannot be converted'
-            raise UserError(f'the clips have layout {clips.layout.name!r}, but {model} was trained on {layout.name!r}: '
-                            + hint)
-        plan = conversion(clips.layout, layout)
+            raise UserError(f'{what}: add --convert (convert=True in Python) to convert them')
         steps.append(lambda pair: (np.asarray(plan(pair[0]), np.float32), joined(plan, pair[1])))
     if fps and clips.fps and abs(clips.fps / fps - 1) > _SAME:
         rate = clips.fps

@@ -39,6 +39,7 @@ _NAMES = (
     (r'.*\.(amc|bvh)', 'motion capture', 'cmu'),
     (r'.*\.(trc|c3d)', 'tracks of markers', 'markers'))
 LOOKS = 20
+_PREPARE = 'mmskelssl prepare'
 
 
 def detect(path: str) -> Iterator[str]:
@@ -81,9 +82,17 @@ def detect(path: str) -> Iterator[str]:
     raise UserError(f'{path}: no files that an importer reads; it holds {found_endings or "nothing"}')
 
 
+def suggestions(path: str) -> list[list[str]]:
+    """Return the arguments of ``mmskelssl prepare`` that :func:`detect` suggests, none for a store.
+
+    An option whose value cannot be detected has a placeholder: ``LAYOUT``, ``LAYOUT.json`` or ``pictures|clips``.
+    """
+    return [shlex.split(line)[2:] for line in detect(path) if line.startswith(_PREPARE)]
+
+
 def _command(importer: str, path: str, *options: str) -> str:
     name = re.sub(r'\W+', '_', PurePosixPath(path.rstrip('/')).name.split('.')[0]).strip('_').lower() or 'store'
-    return ' '.join(['mmskelssl prepare', importer, shlex.quote(path), *options, '--out', f'data/{name}'])
+    return ' '.join([_PREPARE, importer, shlex.quote(path), *options, '--out', f'data/{name}'])
 
 
 def _pose(source: Source, files: list[str]) -> Iterator[str]:

@@ -1,0 +1,164 @@
+"""Reads the clips that a command names: stores, files of any format that ``prepare`` imports, or JSON lines."""
+import argparse
+import contextlib
+import json
+import os.path as osp
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from mmskelssl.commands import prepare
+from mmskelssl.datasets.importers.detect import suggestions
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.errors import UserError, printable
+from mmskelssl.inference.change import check_fps
+from mmskelssl.inference.clips import ClipSet, clips_in_memory, clips_of_store
+from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
+
+MAX_LINE = 1 << 26  # characters of a JSON line
+_UNKNOWN = ('LAYOUT', 'LAYOUT.json')
+
+
+def say(text: str) -> None:
+    """Print a note to stderr, because stdout is for the results."""
+    print(f'note: {printable(text)}', file=sys.stderr)
+
+
+def read_clips(paths: Sequence[str], model, folder: str, split: str = 'all', layout: str | None = None,
+               fps: float | None = None) -> list[ClipSet]:
+    """Return the clips of all paths, in order.
+
+    Args:
+        paths: Stores; files, folders and archives that ``mmskelssl detect`` recognises; or ``-`` for JSON lines on
+            standard input.
+        model: The model, with ``layout``, ``channels`` and ``fps``.
+        folder: Folder for temporary stores. It has to exist as long as the clips are used.
+        split: Split of the stores among the paths.
+        layout: Layout of files that do not state theirs. By default, that of the model if the number of joints fits.
+        fps: Frames per second of clips that do not state theirs.
+
+    Raises:
+        UserError: If a path cannot be read. What is skipped or changed in a file is printed.
+    """
+    check_fps(fps, '--fps')
+    sets: list[ClipSet] = []
+    for number, path in enumerate(paths):
+        if path == '-':
+            sets += json_lines(sys.stdin, model, fps)
+        elif osp.isfile(osp.join(path, 'index.json')):
+            store = SkeletonStore(path)
+            sets.append(_named(clips_of_store(store, split, fps), path, len(paths) > 1))
+        else:
+            stores = _import(path, model, osp.join(folder, str(number)), layout)
+            sets += [_named(clips_of_store(store, 'all', fps), path, len(paths) > 1) for store in stores]
+    if model.fps and any(clips.fps is None for clips in sets):
+        say(f'the frame rate of the clips is not known: {model.fps:g} frames per second are assumed, as in training '
+            '(--fps)')
+    return sets
+
+
+def _named(clips: ClipSet, path: str, several: bool) -> ClipSet:
+    """A single clip of a file is named after the file; with several paths, ids begin with the path."""
+    if osp.isfile(path) and len(clips) == 1:
+        return replace(clips, ids=[path])
+    return replace(clips, ids=[f'{path.rstrip("/")}/{name}' for name in clips.ids]) if several else clips
+
+
+def _import(path: str, model, folder: str, layout: str | None) -> list[SkeletonStore]:
+    stores = []
+    for number, argv in enumerate(suggestions(path)):
+        out = f'{folder}-{number}'
+        argv = _with_layout(argv, path, model, out, layout)
+        argv[argv.index('--out') + 1] = out
+        if 'pictures|clips' in argv:
+            raise UserError(f'{path}: are its files the pictures of one clip, or a clip each? Import '
+                            'it with mmskelssl prepare pose, and give the store')
+        parser = argparse.ArgumentParser(allow_abbrev=False)
+        prepare.add_arguments(parser)
+        with contextlib.redirect_stdout(sys.stderr):
+            prepare.import_source(parser.parse_args(argv))
+        store = SkeletonStore(out)
+        for what in ('skipped', 'repaired', 'noted'):
+            for entry in store.index['provenance'][what]:
+                say(f'{path}: {what} {entry["id"]}: {entry["reason"]}')
+        stores.append(store)
+    return stores
+
+
+def _with_layout(argv: list[str], path: str, model, out: str, layout: str | None) -> list[str]:
+    """Return the suggested arguments with the layout that was given, or that of the model if it may be."""
+    argv = list(argv)
+    if '--layout' not in argv:
+        return argv + (['--layout', layout] if layout and argv[0] in ('pose', 'arrays', 'pyskl') else [])
+    place = argv.index('--layout') + 1
+    guess = argv[place]
+    if layout:
+        argv[place] = layout
+    elif guess in _UNKNOWN or get_layout(guess).num_joints == model.layout.num_joints:
+        say(f'{path}: its joints are taken for those of layout {model.layout.name!r}, as in training (--layout)')
+        argv[place] = _layout_name(model.layout, out)
+    return argv
+
+
+def _layout_name(layout: SkeletonLayout, out: str) -> str:
+    """Return the name of a layout, or a file that describes it."""
+    if LAYOUTS.get(layout.name) == layout:
+        return layout.name
+    file = f'{out}.layout.json'
+    with open(file, 'w', encoding='utf-8') as stream:
+        json.dump(layout.fields(), stream)
+    return file
+
+
+def json_lines(lines: Iterable[str], model, fps: float | None = None) -> list[ClipSet]:
+    """Read clips from JSON lines.
+
+    A line is an object with ``keypoints``, (T, V, C) or (M, T, V, C), and optionally ``id``, ``fps`` and ``layout``;
+    or the keypoints alone. Without ``layout``, the joints are those of the model.
+
+    Raises:
+        UserError: If a line is invalid. The message contains its number.
+    """
+    made: list[tuple[tuple, str, object]] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            kind, name, keypoints = _json_clip(line, number, model, fps)
+            made.append((kind, name, keypoints))
+    if not made:
+        raise UserError('standard input: no clips; expected a line of JSON for each')
+    sets: list[ClipSet] = []
+    start = 0
+    for i in range(1, len(made) + 1):  # consecutive clips of one kind form a set
+        if i == len(made) or made[i][0] != made[start][0]:
+            layout, rate = made[start][0]
+            part = made[start:i]
+            sets.append(clips_in_memory([clip for *_, clip in part], layout, model.channels, rate,
+                                        [name for _, name, _ in part]))
+            start = i
+    return sets
+
+
+def _json_clip(line: str, number: int, model, fps: float | None) -> tuple[tuple, str, object]:
+    where = f'standard input, line {number}'
+    if len(line) > MAX_LINE:
+        raise UserError(f'{where}: longer than {MAX_LINE >> 20} MiB')
+    try:
+        given = json.loads(line)
+    except (RecursionError, ValueError) as error:
+        raise UserError(f'{where}: not JSON ({" ".join(str(error).split())[:100]})') from error
+    given = given if isinstance(given, dict) else dict(keypoints=given)
+    if unknown := set(given) - {'id', 'keypoints', 'fps', 'layout'}:
+        raise UserError(f'{where}: unknown key {min(unknown)!r}; expected id, keypoints, fps and layout')
+    if 'keypoints' not in given:
+        raise UserError(f'{where}: no keypoints')
+    name = given.get('id', f'line {number}')
+    if not isinstance(name, (str, int)):
+        raise UserError(f'{where}: its id is not text')
+    layout = model.layout
+    if given.get('layout') is not None:
+        if not isinstance(given['layout'], (str, dict)):
+            raise UserError(f'{where}: its layout is neither a name nor an object')
+        layout = get_layout(given['layout'])
+    return (layout, check_fps(given.get('fps'), f'{where}: fps') or fps), str(name), given['keypoints']
+
+
