@@ -7,6 +7,11 @@ Examples:
   mmskelssl embed work_dirs/aimclr_toy/epoch_16.pth --out features.npz
   mmskelssl embed CKPT --data data/nwucla --split test --out nwucla_test.npz --device cuda
   mmskelssl embed work_dirs/official/actclr.pth --like actclr_ntu60 --data data/ntu60
+  mmskelssl embed models/nwucla --data my_clips/ --fps 30 --out features.npz
+  mmskelssl embed CKPT --data day.npy --window 2 --stride 0.5 --fps 30 --out day.npz
+
+--data also takes files, folders and archives in any format that mmskelssl detect recognises, and - for JSON lines on
+standard input, as mmskelssl predict does. With --window, the file also has recording, person, start and end (seconds).
 """
 import argparse
 import os.path as osp
@@ -16,8 +21,9 @@ from mmskelssl.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, or a work_dir to use its last one')
-    parser.add_argument('--data', metavar='STORE', help='default: the store that it was trained on')
+    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint, a work_dir to use its last one, the folder of '
+                        'a saved encoder, or zoo/NAME')
+    parser.add_argument('--data', metavar='STORE', help='store, or files; default: the store that it was trained on')
     parser.add_argument('--like', metavar='CONFIG',
                         help='preprocess as this config does; for a checkpoint that does not describe its own '
                              'preprocessing, such as a converted one')
@@ -26,10 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'DIR_OF_CKPT/NAME_OF_CKPT_features_STORE_SPLIT.npz')
     parser.add_argument('--batch-size', type=int, default=256, help='clips per batch (default 256)')
     parser.add_argument('--device', help='such as cuda; default: the GPU if there is one')
+    parser.add_argument('--layout', help='layout of files that do not state theirs: a name, or a json file')
+    parser.add_argument('--convert', action='store_true', help='convert clips of another layout, if each joint of the '
+                        'model has a counterpart')
+    parser.add_argument('--fps', type=float, help='frames per second of clips that do not state theirs')
+    parser.add_argument('--window', type=float, metavar='SECONDS', help='features of windows of this duration')
+    parser.add_argument('--stride', type=float, metavar='SECONDS', help='from one window to the next (default 0.5)')
+    parser.add_argument('--persons', choices=['each', 'together'], help='windows of each person (the default), or of '
+                        'all together')
     add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> None:
+    if _of_clips(args):
+        return run_on_clips(args)
     from mmskelssl.engine.plugins import import_plugins
     from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.features import extract_features
@@ -45,8 +61,52 @@ def run(args: argparse.Namespace) -> None:
     print(f'{out}: features {features.feats.shape} of split {args.split!r}')
 
 
-def save_features(path: str, features, classes: list[str]) -> None:
-    """Write ``features``, ``labels``, ``ids`` and ``classes`` atomically to an npz.
+def _of_clips(args: argparse.Namespace) -> bool:
+    """Return whether the clips are read one by one: not from a store as it is, or for a saved encoder."""
+    from mmskelssl.inference.saved import is_saved
+    plain = args.data is None or osp.isfile(osp.join(args.data, 'index.json'))
+    options = (args.window, args.stride, args.persons, args.layout, args.fps)
+    return args.convert or any(value is not None for value in options) or not plain or is_saved(args.checkpoint)
+
+
+def run_on_clips(args: argparse.Namespace) -> None:
+    """Extract the features of clips from any source, or of the windows of recordings."""
+    import tempfile
+
+    import numpy as np
+
+    from mmskelssl.commands.clip_sources import read_clips
+    from mmskelssl.evaluation.features import Features
+    from mmskelssl.inference.extractor import open_encoder
+    from mmskelssl.inference.windows import columns, cut
+    if not (args.data and args.out):
+        raise UserError('--data CLIPS and --out FILE are needed for a saved encoder, for files and for windows')
+    if args.window is None and (args.stride is not None or args.persons):
+        raise UserError('--stride and --persons are for long recordings: add --window SECONDS')
+    extractor = open_encoder(args.checkpoint, args.device, args.batch_size, args.imports, args.like)
+    parts, extra, classes = [], {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        for clips in read_clips([args.data], extractor, folder, args.split, args.layout, args.fps):
+            classes = classes or list(clips.classes)
+            if args.window is not None:
+                rate = clips.fps or extractor.fps
+                if rate is None:
+                    raise UserError('the frame rate of the recordings is not known: add --fps')
+                stride = .5 if args.stride is None else args.stride
+                recordings = clips
+                clips, windows = cut(clips, args.window, stride, rate, args.persons != 'together')
+                for key, values in columns(recordings.ids, windows).items():
+                    extra[key] = [*extra.get(key, []), *values]
+            parts.append(extractor.of_clips(clips, args.convert))
+    features = Features(np.concatenate([part.feats for part in parts]), np.concatenate([part.labels for part in parts]),
+                        [name for part in parts for name in part.ids])
+    save_features(args.out, features, classes, {key: np.array([-1 if value is None else value for value in values])
+                                                for key, values in extra.items()})
+    print(f'{args.out}: features {features.feats.shape}')
+
+
+def save_features(path: str, features, classes: list[str], more: dict | None = None) -> None:
+    """Write ``features``, ``labels``, ``ids``, ``classes`` and further arrays atomically to an npz.
 
     Raises:
         UserError: If the file cannot be written.
@@ -58,7 +118,7 @@ def save_features(path: str, features, classes: list[str]) -> None:
     from mmskelssl.atomic import write_atomically
     data = io.BytesIO()
     np.savez(data, features=features.feats, labels=features.labels, ids=np.array(features.ids, dtype=str),
-             classes=np.array(classes, dtype=str))
+             classes=np.array(classes, dtype=str), **(more or {}))
     try:
         write_atomically(path, data.getvalue())
     except OSError as error:

@@ -110,6 +110,22 @@ class SkeletonClassifier:
         chances = softmax(self.scores(clips, convert), self.temperature).astype(np.float32)
         return Predictions(list(clips.ids), self.classes, chances, self.threshold)
 
+    def over_time(self, clips, window: float = 2., stride: float = .5, fps: float | None = None,
+                  persons: str | None = None, convert: bool = False):
+        """Classify long recordings window by window. Returns a :class:`~mmskelssl.inference.timeline.Timeline`.
+
+            for segment in classifier.over_time([recording], fps=30).segments():
+                print(segment.start, segment.end, segment.label, segment.probability)
+
+        Args:
+            clips: Recordings, as for calling the classifier.
+            window, stride, fps, persons, convert: See :func:`~mmskelssl.inference.timeline.over_time`.
+        """
+        from mmskelssl.inference.timeline import over_time
+        if not isinstance(clips, ClipSet):
+            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'))
+        return over_time(self, clips, window, stride, fps, persons, convert)
+
     def scores(self, clips: ClipSet, convert: bool = False) -> np.ndarray:
         """Return the scores (N, K) of clips before calibration: the weighted sum of the members' logits."""
         total = np.zeros((len(clips), len(self.classes)))

@@ -25,6 +25,7 @@ class ClipSet:
         channels: Number of coordinates of a joint, C.
         fps: Frames per second, or None if unknown.
         labels: (N,) classes, -1 if unknown.
+        classes: Names of the labels, if known.
     """
     ids: Sequence[str]
     read: Callable[[int], Keypoints]
@@ -32,6 +33,7 @@ class ClipSet:
     channels: int
     fps: float | None = None
     labels: np.ndarray | None = None
+    classes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,7 +75,7 @@ def clips_of_store(store: SkeletonStore, split: str = 'all', fps: float | None =
         return store.keypoints(row), store.scores(row)
 
     return ClipSet([store.ids[row] for row in rows], read, store.layout, store.channels, store.head.get('fps') or fps,
-                   store.labels[rows])
+                   store.labels[rows], store.classes)
 
 
 def check_clip(clip, layout: SkeletonLayout, channels: int, name: str) -> np.ndarray:

@@ -3,7 +3,7 @@ import csv
 import io
 import json
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,23 +24,25 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
                        np.concatenate([part.probabilities for part in parts]), first.threshold)
 
 
-def header(top: int) -> list[str]:
-    """Return the columns of a table: id, class, and the best classes with their probabilities."""
-    ranks = [_RANKS[i] if i < len(_RANKS) else f'rank{i + 1}' for i in range(top)]
-    return ['id', 'class', *(f'{rank}{what}' for rank in ranks for what in ('', '_probability'))]
-
-
-def table(predictions: Predictions, top: int) -> list[list[str]]:
-    """Return a line for each clip, see :func:`header`. ``class`` is the best class, or ``unknown``."""
+def header(predictions: Predictions, top: int, more: Mapping[str, Sequence] | None = None) -> list[str]:
+    """Return the columns of a table: id, further columns, class, and the best classes with their probabilities."""
     top = min(top, len(predictions.classes))
-    return [[name, answer, *(text for label, chance in best for text in (label, f'{chance:.4f}'))]
-            for name, answer, best in zip(predictions.ids, predictions.names, predictions.top(top), strict=True)]
+    ranks = [_RANKS[i] if i < len(_RANKS) else f'rank{i + 1}' for i in range(top)]
+    return ['id', *(more or {}), 'class', *(f'{rank}{what}' for rank in ranks for what in ('', '_probability'))]
 
 
-def print_table(predictions: Predictions, top: int) -> None:
-    """Print the table with aligned columns."""
-    lines = [header(min(top, len(predictions.classes))),
-             *([printable(cell) for cell in line] for line in table(predictions, top))]
+def table(predictions: Predictions, top: int, more: Mapping[str, Sequence] | None = None) -> list[list[str]]:
+    """Return a line for each clip, see :func:`header`. ``class`` is the best class, or ``unknown``."""
+    extra = list(zip(*(more or {}).values(), strict=True)) or [()] * len(predictions)
+    return [[name, *('' if value is None else str(value) for value in values), answer,
+             *(text for label, chance in best for text in (label, f'{chance:.4f}'))]
+            for name, values, answer, best in zip(predictions.ids, extra, predictions.names, predictions.top(top),
+                                                  strict=True)]
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table with aligned columns."""
+    lines = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print('  '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -52,39 +54,48 @@ def check_output(path: str) -> None:
         raise UserError(f'{path}: the suffix must be {", ".join(SUFFIXES)}')
 
 
-def write_predictions(path: str, predictions: Predictions, top: int) -> None:
+def write_predictions(path: str, predictions: Predictions, top: int,
+                      more: Mapping[str, Sequence] | None = None) -> None:
     """Write predictions atomically.
 
     A ``.csv`` holds the columns of :func:`header`. A ``.json`` holds ``classes``, ``threshold`` and ``clips``, each
     with ``id``, ``class``, ``unknown`` and the ``top`` classes. An ``.npz`` holds ``ids``, ``classes``,
-    ``probabilities`` (N, K) and ``unknown`` (N,).
+    ``probabilities`` (N, K) and ``unknown`` (N,). All of them hold the columns ``more`` as well, (N,) each.
     """
     check_output(path)
     suffix = osp.splitext(path)[1].lower()
     if suffix == '.csv':
-        text = io.StringIO()
-        lines = csv.writer(text, lineterminator='\n')
-        lines.writerow(header(min(top, len(predictions.classes))))
-        lines.writerows(table(predictions, top))
-        data = text.getvalue().encode('utf-8', 'surrogateescape')
+        write_table(path, header(predictions, top, more), table(predictions, top, more))
     elif suffix == '.json':
-        data = (json.dumps(_plain(predictions, top), indent=1) + '\n').encode()
+        write_table(path, (json.dumps(_plain(predictions, top, more or {}), indent=1) + '\n').encode())
     else:
         file = io.BytesIO()
         np.savez(file, ids=np.array(predictions.ids, dtype=str), classes=np.array(predictions.classes, dtype=str),
-                 probabilities=predictions.probabilities, unknown=predictions.unknown)
-        data = file.getvalue()
+                 probabilities=predictions.probabilities, unknown=predictions.unknown,
+                 **{key: np.array([-1 if value is None else value for value in values])
+                    for key, values in (more or {}).items()})
+        write_table(path, file.getvalue())
+
+
+def write_table(path: str, data: bytes | Sequence[str], lines: Sequence[Sequence[str]] = ()) -> None:
+    """Write bytes, or a header and lines as csv, atomically."""
+    if not isinstance(data, bytes):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator='\n')
+        writer.writerow(data)
+        writer.writerows(lines)
+        data = text.getvalue().encode('utf-8', 'surrogateescape')
     try:
         write_atomically(path, data)
     except OSError as error:
         raise UserError(f'{path} cannot be written: {error.strerror or error}; choose another place') from error
 
 
-def _plain(predictions: Predictions, top: int) -> dict:
-    clips = [{'id': name, 'class': answer, 'unknown': bool(unknown),
+def _plain(predictions: Predictions, top: int, more: Mapping[str, Sequence]) -> dict:
+    clips = [{'id': name, **{key: values[i] for key, values in more.items()}, 'class': answer, 'unknown': bool(unknown),
               'top': [{'class': label, 'probability': round(chance, 6)} for label, chance in best]}
-             for name, answer, unknown, best in zip(predictions.ids, predictions.names, predictions.unknown,
-                                                    predictions.top(top), strict=True)]
+             for i, (name, answer, unknown, best) in enumerate(zip(
+                 predictions.ids, predictions.names, predictions.unknown, predictions.top(top), strict=True))]
     return dict(classes=predictions.classes, threshold=predictions.threshold, clips=clips)
 
 
