@@ -84,7 +84,9 @@ def run_on_clips(args: argparse.Namespace) -> None:
     if args.window is None and (args.stride is not None or args.persons):
         raise UserError('--stride and --persons are for long recordings: add --window SECONDS')
     extractor = open_encoder(args.checkpoint, args.device, args.batch_size, args.imports, args.like)
-    parts, extra, classes = [], {}, []
+    parts: list[Features] = []
+    extra: dict[str, list] = {}
+    classes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for clips in read_clips([args.data], extractor, folder, args.split, args.layout, args.fps):
             classes = classes or list(clips.classes)

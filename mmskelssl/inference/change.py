@@ -91,7 +91,7 @@ def resampled(keypoints: np.ndarray, scores: np.ndarray | None, rate: float, fps
     low = np.floor(place + 1e-9).astype(int)
     high, near = np.minimum(low + 1, frames - 1), np.minimum(np.floor(place + .5).astype(int), frames - 1)
     share = (place - low).astype(np.float32)[None, :, None, None]
-    seen = keypoints.any(-1)
+    seen = np.asarray(keypoints.any(-1))
     both = (seen[:, low] & seen[:, high])[..., None]
     made = np.where(both, keypoints[:, low] * (1 - share) + keypoints[:, high] * share, keypoints[:, near])
     return np.asarray(made, np.float32), None if scores is None else scores[:, near]

@@ -60,16 +60,20 @@ def _fit(clips: _Clips, split: str, rows: np.ndarray, labels: np.ndarray, recipe
     extractor, classes = clips.extractor, int(labels.max()) + 1
     if recipe.startswith(_TUNE):
         name = recipe.removeprefix(_TUNE)
-        network = finetune(extractor.model, clips.dataset(split), rows, labels, FINETUNE[name], classes, seed,
+        network = finetune(extractor.model, clips.dataset(split), rows.tolist(), labels, FINETUNE[name], classes, seed,
                            f'finetune {name}')
 
         def score(split: str, rows: np.ndarray) -> np.ndarray:
-            return classify(network, clips.dataset(split), rows, extractor.batch_size)
+            return classify(network, clips.dataset(split), rows.tolist(), extractor.batch_size)
 
         return _Fitted(score, lambda: _member(network, extractor.info, network.head.weight, network.head.bias))
     weight, bias = fit_layer(clips.feats(split)[rows], labels, recipe, seed)
     return _Fitted(lambda split, rows: clips.feats(split)[rows].astype(np.float64) @ weight.T + bias,
                    lambda: _member(extractor.model, extractor.info, torch.from_numpy(weight), torch.from_numpy(bias)))
+
+
+def _mean(fitted: Sequence[_Fitted], split: str, rows: np.ndarray) -> np.ndarray:
+    return np.mean([one.score(split, rows) for one in fitted], axis=0)
 
 
 def _member(model, info: dict, weight: torch.Tensor, bias: torch.Tensor) -> Member:
@@ -124,7 +128,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
 
     def fit(rows: np.ndarray, numbers: np.ndarray) -> Callable[[str, np.ndarray], np.ndarray]:
         fitted = [_fit(each, train_split, rows, numbers, recipe, seed) for each in clips]
-        return lambda split, rows: sum(one.score(split, rows) for one in fitted) / len(fitted)
+        return lambda split, rows: _mean(fitted, split, rows)
 
     held_scores = [fit(_others(labels, part), labels[_others(labels, part)])(train_split, part) for part in used]
     scores, held = np.concatenate(held_scores), np.concatenate(used)
@@ -142,8 +146,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     measured = []
     for test in tests:
         own = _numbers(source, test, classes)
-        total = sum(one.score(test, np.arange(len(own))) for one in final) / len(final)
-        measured.append(report_on(test, np.asarray(total), own))
+        measured.append(report_on(test, _mean(final, test, np.arange(len(own))), own))
     report = dict(
         data=osp.basename(osp.abspath(source.path)), data_hash=source.data_hash, train_split=train_split,
         num_train=len(labels), recipe=recipe, seed=seed, classes=classes, left_out=missing, temperature=temperature,

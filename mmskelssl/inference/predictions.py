@@ -4,6 +4,7 @@ import io
 import json
 import os.path as osp
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,10 +71,10 @@ def write_predictions(path: str, predictions: Predictions, top: int,
         write_table(path, (json.dumps(_plain(predictions, top, more or {}), indent=1) + '\n').encode())
     else:
         file = io.BytesIO()
+        arrays: dict[str, Any] = {key: np.array([-1 if value is None else value for value in values])
+                                  for key, values in (more or {}).items()}
         np.savez(file, ids=np.array(predictions.ids, dtype=str), classes=np.array(predictions.classes, dtype=str),
-                 probabilities=predictions.probabilities, unknown=predictions.unknown,
-                 **{key: np.array([-1 if value is None else value for value in values])
-                    for key, values in (more or {}).items()})
+                 probabilities=predictions.probabilities, unknown=predictions.unknown, **arrays)
         write_table(path, file.getvalue())
 
 

@@ -20,7 +20,7 @@ class Segment:
         person: Number of the person, or None if the windows show all persons.
         start, end: Seconds from the start of the recording.
         label: Class, or ``unknown``.
-        probability: Mean probability of the class over the windows.
+        probability: Mean probability of the class over the windows; for ``unknown``, that of the best classes.
     """
     id: str
     person: int | None

@@ -81,9 +81,9 @@ def cut(clips: ClipSet, window: float, stride: float, fps: float, per_person: bo
     made: list[Window] = []
     for i in range(len(clips)):
         keypoints, _ = clips.read(i)
-        seen = keypoints.any((2, 3))  # (M, T)
+        seen = np.asarray(keypoints.any((2, 3)))  # (M, T)
         for person in range(len(seen)) if per_person else [None]:
-            there = seen[person] if person is not None else seen.any(0)
+            there = np.asarray(seen[person] if person is not None else seen.any(0))
             counts = np.concatenate([[0], np.cumsum(there)])
             for first in starts(len(there), length, step):
                 frames = min(length, len(there) - first)

@@ -47,7 +47,7 @@ def draw_timeline(tracks: Sequence[Track], classes: Sequence[str], layout: Skele
     FigureCanvasAgg(figure)
     axes = figure.subplots(2 * len(shown), 1, squeeze=False, height_ratios=[1.2, 1] * len(shown))[:, 0]
     for track, above, below in zip(shown, axes[::2], axes[1::2], strict=True):
-        above.imshow(strip(track.keypoints, layout, 12, 150, width=110)[..., ::-1], aspect='auto')
+        above.imshow(strip(track.keypoints, layout, 12, 150, width=110, follow=True)[..., ::-1], aspect='auto')
         above.set_title(track.title.replace('$', r'\$'), fontsize=9, loc='left')
         above.axis('off')
         for label in chosen:

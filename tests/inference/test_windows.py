@@ -180,7 +180,8 @@ def test_the_command(saved, classifier, recorded, recording, tmp_path, capsys):
     (['--segments', 'a.csv'], '--segments is for long recordings: add --window'),
     (['--stride', '1'], '--stride is for long recordings'), (['--window', '2', '--draw', 'a.mp4'], 'use --timeline'),
     (['--window', '0'], '--window is 0.0: expected seconds'), (['--window', '2', '--segments', 'a.txt'], 'suffix must'),
-    (['--window', '2', '--enter', '.2'], 'expected 0 <= leave'), (['--window', '2', '--timeline', 'a.mp4'], 'suffix must be .png')])
+    (['--window', '2', '--enter', '.2'], 'expected 0 <= leave'),
+    (['--window', '2', '--timeline', 'a.mp4'], 'suffix must be .png')])
 def test_bad_arguments(saved, recorded, arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
