@@ -27,6 +27,8 @@ Axes = Annotated[str | None, (
     'Order of the axes of arrays: N clips, M persons, T frames, V joints, C coordinates, such as NTVC; default TVC, '
     'and MTVC for one or two persons')]
 
+SCORES = ('scores', 'keypoint_scores', 'keypoint_score', 'confidence')  # arrays of an npz, by preference
+
 
 def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes = None, third: ThirdNumber = None,
                   units: Annotated[str | None, 'Units of the coordinates; default m, in 2D px, or relative for numbers '
@@ -38,8 +40,8 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
     A table (csv, tsv) has a line per frame, or per frame and joint, and a header that names the columns (nose_x,
     nose_y, ...; or frame, joint, x, y). Without a header it has V * C numbers per line. A json file has nested
     lists or a dict with "keypoints". An npz file holds one clip per key, or "keypoints" (N, [M,] T, V, C) with
-    "labels", "subjects", "ids" if known, or "x_train", "y_train", "x_test", "y_test" as for CTR-GCN and similar
-    (NTU60_CS.npz).
+    "scores" (N, [M,] T, V), "labels", "subjects", "ids" if known, or "x_train", "y_train", "x_test", "y_test" as for
+    CTR-GCN and similar (NTU60_CS.npz).
     """
     check_share(test_share)
     try:
@@ -84,17 +86,23 @@ class _Clips:
         self.like: np.ndarray | None = None  # the first clip
 
     def look(self, files: list[str]) -> tuple[str, Third, np.ndarray]:
-        """Return the first readable file, the meaning of the third number, and a clip, or zeros (T,V,3) if none is."""
-        error = ''
+        """Return the first file with a body, the meaning of the third number, and a clip.
+
+        If no clip shows a body, they are those of the first readable file, or '' and zeros (T,V,3).
+        """
+        blank: tuple[str, np.ndarray] | None = None
         for name in files[:200]:
             try:
                 clips = clips_in(self._called(name), self.source.read(name), self.layout.num_joints, self.axes)
                 with np.errstate(over='ignore'):  # overflow counts as missing
-                    clip, self.apart = np.asarray(clips[0][1], np.float32), 'scores' in clips[0][2]
-            except Exception as found:  # noqa: BLE001  its import reports the reason
-                error = error or f'{name}: {found}'
+                    _, clip, known = next((one for one in clips if np.any(one[1])), clips[0])
+                    clip = np.asarray(clip, np.float32)
+            except Exception:  # noqa: BLE001, S112  its import reports the reason
                 continue
-            self.like = clip
+            if not clip.any():
+                blank = blank or (name, clip)
+                continue
+            self.like, self.apart = clip, 'scores' in known
             if len(clip) == 2 and not self.axes and name.lower().endswith(('.npy', '.json')):
                 print(f'{name}: shape {clip.shape} is read as 2 persons of {clip.shape[1]} frames (--axes NTVC: 2 '
                       'clips)')
@@ -102,7 +110,8 @@ class _Clips:
                 return name, self._meaning(clip), clip
             except ValueError as found:
                 raise UserError(f'{self.source.path}: {name}: {found}') from None
-        return '', 'depth', np.zeros((1, self.layout.num_joints, 3))
+        name, clip = blank or ('', np.zeros((1, self.layout.num_joints, 3)))
+        return name, 'depth', clip
 
     def _meaning(self, clip: np.ndarray) -> Third:
         return third_number(clip, self.layout, self.third) if clip.shape[-1] == 3 else self.third or 'depth'
@@ -251,8 +260,12 @@ def _stacked(arrays: dict[str, np.ndarray], joints: int, axes: str | None) -> li
                              f'{what.rstrip("s")}s')
     if clips.ndim not in (4, 5) or axes and axes[0] != 'N':
         raise ValueError(f'keypoints have shape {clips.shape}, expected (N, [M,] T, {joints}, C)')
+    scores = next((key for key in SCORES if key in arrays), None)
+    expected = tuple(np.delete(clips.shape, axes.index('C') if axes else -1).tolist())
+    if scores and arrays[scores].shape != expected:
+        raise ValueError(f'{scores} have shape {arrays[scores].shape}, expected {expected}, one for each joint')
     made: list = []
-    rest = sorted(set(arrays) - {'keypoints', 'labels', 'subjects', 'ids'})
+    rest = sorted(set(arrays) - {'keypoints', 'labels', 'subjects', 'ids', scores})
     for i, clip in enumerate(clips):
         known = {key: values[i] for key, values in about.items()}
         if isinstance(known.get('label'), str):
@@ -261,5 +274,12 @@ def _stacked(arrays: dict[str, np.ndarray], joints: int, axes: str | None) -> li
             known[key] = _label(known[key], f'{key}s')
         if rest and not made:
             known['note'] = f'keys of the file that are not read: {", ".join(rest)[:80]}'
-        made.append((ids[i], clips_of(clip, joints, axes and axes[1:])[0], known))
+        keypoints = clips_of(clip, joints, axes and axes[1:])[0]
+        if scores:  # a joint with the score 0 is missing
+            score = arrays[scores][i]
+            score = clips_of(np.stack([score, score], axes.index('C') - 1 if axes else -1), joints,
+                             axes and axes[1:])[0][..., 0]
+            known['scores'] = score
+            keypoints = np.where(score[..., None] > 0, keypoints, 0) if keypoints.shape[-1] == 2 else keypoints
+        made.append((ids[i], keypoints, known))
     return made

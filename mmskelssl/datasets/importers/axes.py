@@ -4,7 +4,7 @@ import re
 import numpy as np
 
 MOST_PERSONS = 2  # more persons need --axes, because several clips have the same shape
-_ORDERS = ('TVC', 'MTVC', 'NTVC', 'TMVC', 'NMTVC', 'NTMVC', 'NCTVM', 'NCTV', 'CTVM', 'CTV', 'VTC')
+_ORDERS = ('TVC', 'MTVC', 'NTVC', 'TMVC', 'NMTVC', 'NTMVC', 'NCTVM', 'NCTV', 'CTVM', 'CTV', 'TCV', 'VTC')
 
 
 def check_axes(axes: str | None) -> None:

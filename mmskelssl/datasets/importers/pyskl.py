@@ -80,6 +80,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
             score = sample.get('keypoint_score')
             if score is not None:
                 score = _in_order(np.asarray(score, np.float32)[..., None], sample, axes)[..., 0]
+                if score.shape != keypoint.shape[:-1]:
+                    raise ValueError(f'keypoint_score of shape {score.shape} for keypoint of shape {keypoint.shape}')
             if flat and keypoint.shape[-1] == 3:
                 if _third(keypoint, skeleton, third, name) == 'depth':
                     raise ValueError('its third number is a depth, but that of the first sample is a score: set '
@@ -121,11 +123,11 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
 
 
 def _first(annotations: list) -> np.ndarray | None:
-    """Return the keypoints of the first valid sample."""
+    """Return the keypoints of the first valid sample that shows a body."""
     for sample in annotations:
         keypoint = sample.get('keypoint') if isinstance(sample, dict) else None
-        if isinstance(keypoint, np.ndarray) and keypoint.ndim in (3, 4) and keypoint.size and (
-                keypoint.dtype.kind in 'fiu'):
+        if isinstance(keypoint, np.ndarray) and keypoint.ndim in (3, 4) and keypoint.dtype.kind in 'fiu' and (
+                keypoint.any()):
             return np.asarray(keypoint if keypoint.ndim == 4 else keypoint[None], np.float32)
     return None
 

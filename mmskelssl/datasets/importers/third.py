@@ -79,7 +79,7 @@ def _seen(points: np.ndarray) -> np.ndarray:
 
 def body_size(points: np.ndarray) -> float:
     """Return the median over frames of the diagonal of a body's bounding box; 0 without a body."""
-    axes = points[..., :3]
+    axes = np.asarray(points[..., :3], np.float64)  # in half precision, BEYOND would be infinite
     seen = (np.abs(axes) < BEYOND).all(-1) & (axes != 0).any(-1)
     shown = seen.sum(-1) > 1
     if not shown.any() or 2 * seen.sum() < (axes != 0).any(-1).sum():  # the rest of a damaged clip is not informative

@@ -123,16 +123,18 @@ def _called(source: Source, name: str) -> str:
 def _kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayout | None, joints: Joints | None,
              third: Third | None) -> Kind:
     """Read clips until one shows a person."""
-    first = ''
+    first, lost = '', Counter[str]()
     for _, files in list(clips.values())[:LOOKS]:
         for name in files[:LOOKS]:
             try:
                 found = recognise(_called(source, name), source.read(name), options)
                 if any(_shows(person) for clip in found.clips for frame in clip.frames for person in frame):
                     return _kind(name, found, asked, joints, third)
+                lost += found.lost
             except Exception as error:  # noqa: BLE001  a damaged file can raise anything; its import reports it
                 first = first or f'{name}: {error}'
-    reason = first or 'none of the first files shows a person'
+    reason = first or 'none of the first files shows a person' + ''.join(
+        f'; {count} {what}' for what, count in lost.most_common(2))
     raise UserError(f'{source.path}: no sample could be imported: no file can be used; {reason}')
 
 

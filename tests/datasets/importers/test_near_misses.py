@@ -1,0 +1,101 @@
+"""Inputs that are nearly like those that are read: what they lack or have too much decides nothing in silence."""
+import json
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.errors import UserError
+
+
+def body(seed=0, frames=8, joints=17):
+    rng = np.random.default_rng(seed)
+    return rng.normal((320, 240), 50, (joints, 2)) + rng.normal(0, 1, (frames, joints, 2)).cumsum(0)
+
+
+def imported(importer, path, out, **options):
+    with StoreWriter(out, source='test') as writer:
+        IMPORTERS[importer](str(path), writer, layout='coco17', **options)
+    return SkeletonStore(out)
+
+
+def skipped(store):
+    return {entry['id']: entry['reason'] for entry in store.index['provenance']['skipped']}
+
+
+@pytest.mark.parametrize('key', ['scores', 'keypoint_scores', 'confidence'])
+@pytest.mark.parametrize('axes', [None, 'NTVC', 'NCTV'])
+def test_scores_of_an_npz(tmp_path, key, axes):
+    clips, scores = np.stack([body(i) for i in range(3)]), np.random.default_rng(1).uniform(.1, 1, (3, 8, 17))
+    scores[1, 2, 5] = 0
+    stored = np.moveaxis(clips, -1, 1) if axes == 'NCTV' else clips
+    np.savez(tmp_path / 'x.npz', keypoints=stored, labels=np.array(['a', 'b', 'a']), **{key: scores})
+    store = imported('arrays', tmp_path / 'x.npz', tmp_path / 's', axes=axes)
+    np.testing.assert_allclose([store.scores(i)[0] for i in range(3)], scores, rtol=1e-6)
+    np.testing.assert_allclose(store.keypoints(0)[0], clips[0], rtol=1e-6)
+    assert not store.keypoints(1)[0, 2, 5].any() and not store.index['provenance']['noted']
+
+
+def test_scores_of_two_persons_and_of_another_shape(tmp_path):
+    clips, scores = np.stack([body(0), body(1)])[None], np.full((1, 2, 8, 17), .5)
+    np.savez(tmp_path / 'x.npz', keypoints=clips, scores=scores)
+    assert imported('arrays', tmp_path / 'x.npz', tmp_path / 's').scores(0).shape == (2, 8, 17)
+    np.savez(tmp_path / 'y.npz', keypoints=clips, scores=scores[:, 0])
+    with pytest.raises(UserError, match=r'scores have shape \(1, 8, 17\), expected \(1, 2, 8, 17\), one for each'):
+        imported('arrays', tmp_path / 'y.npz', tmp_path / 't')
+
+
+@pytest.mark.parametrize('importer', ['arrays', 'pyskl'])
+def test_units_are_those_of_the_first_clip_that_shows_somebody(tmp_path, importer):
+    if importer == 'arrays':
+        path = tmp_path / 'clips'
+        path.mkdir()
+        np.save(path / 'a.npy', 0 * body())
+        np.save(path / 'b.npy', body())
+    else:
+        path = tmp_path / 'a.pkl'
+        path.write_bytes(pickle.dumps([dict(frame_dir=name, label=0, total_frames=8, keypoint=clip[None]) for name, clip
+                                       in (('a', 0 * body()), ('b', body()))]))
+    store = imported(importer, path, tmp_path / 's')
+    assert store.head['units'] == 'px' and 'b' in store.ids
+
+
+def test_a_folder_without_any_body(tmp_path):
+    (tmp_path / 'clips').mkdir()
+    np.save(tmp_path / 'clips' / 'a.npy', 0 * body())
+    assert imported('arrays', tmp_path / 'clips', tmp_path / 's').channels == 2  # kept for verify to report
+
+
+def test_half_precision(tmp_path):
+    (tmp_path / 'clips').mkdir()
+    for name in 'ab':
+        np.save(tmp_path / 'clips' / f'{name}.npy', body().astype(np.float16))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert len(imported('arrays', tmp_path / 'clips', tmp_path / 's')) == 2
+
+
+def test_axes_that_are_not_the_usual_ones_are_named(tmp_path):
+    np.save(tmp_path / 'a.npy', body().transpose(0, 2, 1))
+    with pytest.raises(UserError, match='or --axes TCV'):
+        imported('arrays', tmp_path / 'a.npy', tmp_path / 's')
+    store = imported('arrays', tmp_path / 'a.npy', tmp_path / 't', axes='TCV')
+    np.testing.assert_allclose(store.keypoints(0)[0], body(), rtol=1e-6)
+
+
+def test_pyskl_scores_that_do_not_fit(tmp_path):
+    sample = dict(label=0, total_frames=8, keypoint=body()[None], keypoint_score=np.ones((1, 8, 17)))
+    (tmp_path / 'a.pkl').write_bytes(pickle.dumps([
+        dict(sample, frame_dir='a'), dict(sample, frame_dir='b', keypoint_score=np.ones((2, 8, 17)))]))
+    store = imported('pyskl', tmp_path / 'a.pkl', tmp_path / 's')
+    assert skipped(store) == {'b': 'keypoint_score of shape (2, 8, 17) for keypoint of shape (1, 8, 17, 2)'}
+
+
+def test_detections_without_keypoints_are_named(tmp_path):
+    (tmp_path / 'c.json').write_text(json.dumps([dict(image_id=i, pred_keypoints=[1]) for i in range(9)]))
+    with pytest.raises(UserError, match='none of the first files shows a person; 9 detections of something else'):
+        imported('pose', tmp_path / 'c.json', tmp_path / 's')
