@@ -99,3 +99,26 @@ def test_detections_without_keypoints_are_named(tmp_path):
     (tmp_path / 'c.json').write_text(json.dumps([dict(image_id=i, pred_keypoints=[1]) for i in range(9)]))
     with pytest.raises(UserError, match='none of the first files shows a person; 9 detections of something else'):
         imported('pose', tmp_path / 'c.json', tmp_path / 's')
+
+
+def test_movenet_gives_y_before_x(tmp_path):
+    clip = np.dstack([body() / (640, 480), np.full((8, 17), .7)]).round(5)
+    tensors = [[[frame[:, [1, 0, 2]].tolist()]] for frame in clip]
+    tensors[3] = []
+    (tmp_path / 'c.json').write_text(json.dumps(tensors))
+    store = imported('pose', tmp_path / 'c.json', tmp_path / 's')
+    clip[3] = 0
+    np.testing.assert_allclose(store.keypoints(0)[0], clip[..., :2], rtol=1e-6)
+    np.testing.assert_allclose(store.scores(0)[0], clip[..., 2], rtol=1e-6)
+    (tmp_path / 'd.json').write_text(json.dumps([frame.tolist() for frame in clip]))  # without the tensor's axes
+    np.testing.assert_allclose(imported('pose', tmp_path / 'd.json', tmp_path / 't').keypoints(0)[0], clip[..., :2],
+                               rtol=1e-6)
+
+
+def test_empty_world_landmarks_give_way_to_those_of_the_picture(tmp_path):
+    points = [dict(x=.3 + i / 100, y=.2 + i / 100, z=.1, visibility=.9) for i in range(33)]
+    (tmp_path / 'c.json').write_text(json.dumps(
+        [dict(pose_landmarks=[points], pose_world_landmarks=[]) for _ in range(5)]))
+    with StoreWriter(tmp_path / 's', source='test') as writer:
+        IMPORTERS['pose'](str(tmp_path / 'c.json'), writer)
+    assert SkeletonStore(tmp_path / 's').head['units'] == 'image'

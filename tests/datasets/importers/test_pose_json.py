@@ -193,8 +193,12 @@ def test_mediapipes_image_landmarks_and_empty_frames(tmp_path):
     store, _ = load(one_file(tmp_path, frames), tmp_path / 's', 'mediapipe33', landmarks='image')
     assert store.keypoints(0).any((2, 3)).tolist() == [[True, *[False] * 4, True], [*[False] * 5, True]]
     assert store.index['units'] == 'image'
+    plain, _ = load(tmp_path / 'raw', tmp_path / 't', 'mediapipe33')  # there are no world landmarks to prefer
+    assert plain.index['units'] == 'image' and plain.index['sha256'] == store.index['sha256']
+    frames[0]['pose_world_landmarks'] = marks(MEDIA[0])
+    (tmp_path / 'raw').rename(tmp_path / 'old')
     with pytest.raises(UserError, match=r'frame 4 has no world landmarks \(pose_world_landmarks'):
-        load(tmp_path / 'raw', tmp_path / 't', 'mediapipe33')
+        load(one_file(tmp_path, frames), tmp_path / 'u', 'mediapipe33')
 
 
 @pytest.mark.parametrize('data, reason', [

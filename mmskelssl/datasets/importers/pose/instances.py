@@ -23,6 +23,8 @@ def detects(content) -> str | None:
     content = _frames_of_numbers(content)
     if _is_vitpose(content):
         return 'ViTPose results'
+    if _is_movenet(content):
+        return 'output tensors of MoveNet (y before x)'
     found = _a_person(content)
     if found is None:
         return 'nested lists of numbers' if _depth(content) else None
@@ -41,6 +43,8 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
         return _vitpose(content, lost)
 
     content = _frames_of_numbers(content)
+    if _is_movenet(content):
+        content = [[[[x, y, score] for y, x, score in frame[0][0]]] if frame else None for frame in content]
 
     def read_person(found, what: str) -> Person | None:
         return person_of(found, what, lost, options.joints)
@@ -133,6 +137,20 @@ def _names(content) -> tuple[str, ...]:
     if isinstance(names, dict) and all(key.isdecimal() and len(key) < 5 for key in names):
         return tuple(str(names[key]) for key in sorted(names, key=int))
     return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _is_movenet(content) -> bool:
+    """Return whether each frame is a tensor (1, 1, 17, 3) of y, x, score in shares of the picture."""
+    frames = [frame for frame in content if frame] if isinstance(content, list) else []
+    for frame in frames:
+        for size in (1, 1, 17):
+            if not isinstance(frame, list) or len(frame) != size:
+                return False
+            rows, frame = frame, frame[0]
+        if not all(is_numbers(row) and len(row) == 3 and all(value is not None and -.5 < value < 1.5 for value in row)
+                   for row in rows):
+            return False
+    return bool(frames)
 
 
 def _is_vitpose(content) -> bool:

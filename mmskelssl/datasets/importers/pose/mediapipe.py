@@ -104,8 +104,8 @@ def _turn(one: Person) -> Person:
 def landmarks_of(frames: list) -> str:
     """Return the kind of landmarks in frames, preferring world landmarks."""
     frames = [pose for frame in frames for pose in (frame if isinstance(frame, list) else [frame])]
-    world = any(isinstance(frame, dict) and any(key in frame for key in KEYS['world']) for frame in frames)
-    image = any(isinstance(frame, dict) and any(key in frame for key in KEYS['image']) for frame in frames)
+    world, image = (any(isinstance(frame, dict) and any(frame.get(key) for key in KEYS[kind]) for frame in frames)
+                    for kind in ('world', 'image'))
     return 'image' if image and not world else 'world'
 
 
