@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.importers import IMPORTERS, source
+from mmskelssl.datasets.importers.bandai import JOINTS
 from mmskelssl.datasets.store.verify import verify
 from mmskelssl.errors import UserError
+from mmskelssl.layouts import get_layout
 
 OPTIONS = dict(pyskl=dict(layout='kinect20'), arrays=dict(layout='kinect20'))
 QUICK = settings(deadline=None, max_examples=20, derandomize=True, database=None,
@@ -38,6 +40,19 @@ def dumped(array, **arrays):
     file = io.BytesIO()
     np.savez(file, **arrays) if arrays else np.save(file, array)
     return file.getvalue()
+
+
+def body_model():
+    return dumped(None, v_template=numbers(22, 3), shapedirs=numbers(22, 3, 4), J_regressor=np.eye(22),
+                  kintree_table=np.array([[max(parent, 0) for parent in get_layout('smpl22').parents], range(22)]))
+
+
+def markers_layout():
+    return json.dumps(dict(name='abc', joints=['A', 'B', 'C'], parents=[-1, 0, 0], hip=0, shoulders=[1, 2])).encode()
+
+
+# Importers that need a file apart from their data: its name, the option that takes it, and its content.
+BESIDE = dict(amass=('model.npz', 'model', body_model), markers=('abc.json', 'layout', markers_layout))
 
 
 @cache
@@ -70,6 +85,38 @@ def sound(importer):
         files = {'train_position.npy': dumped(numbers(2, 3, 4, 25, 2)),
                  'train_label.pkl': pickle.dumps((['S001C001P001R001A001', 'b'], [0, 1]))}
         target = ''
+    elif importer == 'florence':
+        rows_of = np.hstack([np.repeat([[1, 1, 1], [2, 2, 3]], 3, axis=0), numbers(6, 45) * 1000]).tolist()
+        files = {'Florence_dataset_WorldCoordinates.txt': '\n'.join(
+            ' '.join([*map(str, map(int, row[:3])), *map(str, row[3:])]) for row in rows_of)}
+        target = ''
+    elif importer == 'dhg':
+        files = {f'gesture_{i}/finger_1/subject_{i}/essai_1/skeleton_world.txt': rows(numbers(4, 66)) for i in (1, 2)}
+        files['informations_troncage_sequences.txt'] = '1 1 1 1 0 2\n2 1 2 1 1 3\n'
+        target = 'gesture_1'
+    elif importer == 'uavhuman':
+        bodies = ''.join('1\n7 0 1 1 1 1 0 0 0 2\n17\n' + rows(np.hstack([body, np.zeros((17, 9))]))
+                         for body in numbers(3, 17, 3))
+        files = {f'P00{i}S00G10B10H10UC022000LC021000A000R0_08241716.txt': '3\n' + bodies for i in (1, 2)}
+        target = 'P001'
+    elif importer == 'h36m':
+        files = {'data_3d_h36m.npz': dumped(None, positions_3d=np.array(
+            {f'S{i}': {'Walking 1': numbers(4, 32, 3)} for i in (1, 9)}, object))}
+        target = ''
+    elif importer == 'bandai':
+        files = {'b.npz': dumped(None, step_mm=(numbers(8, 21, 3) * 100).astype(np.int16), frames=np.array([4, 4]),
+                                 ids=np.array(['run_active_001', 'walk_normal_001']), joints=np.array(JOINTS), fps=15)}
+        target = ''
+    elif importer == 'amass':
+        files = {f'{name}.npz': dumped(None, poses=numbers(4, 156), trans=numbers(4, 3), betas=numbers(16),
+                                       mocap_framerate=60.) for name in 'ab'}
+        target = 'a.npz'
+    elif importer == 'markers':
+        head = ('PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n'
+                '60\t60\t3\t3\tmm\nFrame#\tTime\tA\t\t\tB\t\t\tC\n\t\tX1\tY1\tZ1\tX2\tY2\tZ2\tX3\tY3\tZ3\n')
+        files = {f'{name}.trc': head + '\n'.join('\t'.join(map(str, [i + 1, i / 60, *row])) for i, row in enumerate(
+            numbers(3, 9).tolist())) for name in 'ab'}
+        target = 'a.trc'
     else:
         annotations = [dict(frame_dir=name, label=0, keypoint=numbers(1, 3, 20, 3)) for name in 'ab']
         files = {'p.pkl': pickle.dumps(dict(split=dict(train=['a'], test=['b']), annotations=annotations))}
@@ -88,11 +135,17 @@ def attempt(importer, path, folder):
     """Return the store or the refusal message. Any other exception fails the test."""
     out = Path(folder) / 'out' / 'store'
     path = path / 'p.pkl' if importer == 'pyskl' and Path(path).is_dir() else path
+    options = OPTIONS.get(importer, {})
+    if importer in BESIDE:
+        (Path(folder) / 'beside').mkdir(exist_ok=True)
+        name, option, content = BESIDE[importer]
+        options = {option: str(Path(folder) / 'beside' / name)}
+        Path(options[option]).write_bytes(content())
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
             with StoreWriter(out) as writer:
-                IMPORTERS[importer](str(path), writer, **OPTIONS.get(importer, {}))
+                IMPORTERS[importer](str(path), writer, **options)
         except UserError as error:
             assert not out.exists() and os.listdir(out.parent) == [] and '\n' not in str(error) and str(error)
             return str(error)
@@ -105,7 +158,8 @@ def attempt(importer, path, folder):
 
 
 @pytest.mark.parametrize('importer', [
-    'ntu60', 'ntu120', 'pkummd', 'nwucla', 'msr', 'sbu', 'arrays', 'official_npy', 'pyskl'])
+    'ntu60', 'ntu120', 'pkummd', 'nwucla', 'msr', 'sbu', 'arrays', 'official_npy', 'pyskl', 'florence', 'dhg',
+    'uavhuman', 'h36m', 'bandai', *BESIDE])
 def test_the_sound_files_are_sound(tmp_path, importer):
     """The undamaged files can be imported, from paths with spaces and accents."""
     folder = tmp_path / 'Bewegungen für Zoë 動作'
@@ -144,7 +198,9 @@ def damage(draw, content):
     return content + content
 
 
-@pytest.mark.parametrize('importer', list(OPTIONS) + ['ntu60', 'pkummd', 'nwucla', 'msr', 'sbu', 'official_npy'])
+@pytest.mark.parametrize('importer', list(OPTIONS) + [
+    'ntu60', 'pkummd', 'nwucla', 'msr', 'sbu', 'official_npy', 'florence', 'dhg', 'uavhuman', 'h36m', 'bandai',
+    *BESIDE])
 @QUICK
 @given(st.data())
 def test_damaged_files(importer, data):
@@ -155,9 +211,9 @@ def test_damaged_files(importer, data):
     try:
         lay_out(folder / 'raw', dict(files, **{name: damage(data.draw, files[name])}))
         store = attempt(importer, folder / 'raw', folder)
-        several = importer not in ('pyskl', 'official_npy') and 'Split' not in name
+        several = importer not in ('pyskl', 'official_npy', 'florence', 'h36m', 'bandai') and 'Split' not in name
         assert not several or not isinstance(store, str) and len(store) >= 1  # one file costs no other
-        if several and importer in ('ntu60', 'nwucla', 'msr', 'sbu'):
+        if several and importer in ('ntu60', 'nwucla', 'msr', 'sbu', 'dhg', 'uavhuman', 'amass', 'markers'):
             assert len(store) + len(store.index['provenance']['skipped']) == 2  # and does not pass silently
     finally:
         shutil.rmtree(folder)

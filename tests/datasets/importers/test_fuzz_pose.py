@@ -25,6 +25,7 @@ SEEDS = {
     'ultralytics': [[dict(keypoints=dict(x=[1.5] * 17, y=[2.5] * 17, visible=[.5] * 17))], []],
     'vitpose': dict(keypoints=[{'0': [[1.5, 2.5, .5]] * 17}], skeleton={'0': 'nose'}),
     'plain': [[[[1.5, 2.5, .5]] * 17], []],
+    'movenet': [[[[[.5, .25, .5]] * 17]], []],
     'mediapipe': [dict(pose_world_landmarks=[MARKS]), dict(landmark=MARKS), None],
     'by name': [{'NOSE': MARKS[0], **{f'j{i}': MARKS[0] for i in range(32)}}],
     'tfjs': dict(frames=[dict(frameNum=0, keypoints=[dict(MARKS[0], name=f'j{i}', score=.5) for i in range(33)])]),
