@@ -106,7 +106,8 @@ class SkeletonClassifier:
     def __call__(self, clips, fps: float | None = None, convert: bool = False) -> Predictions:
         """Classify clips. Arguments are those of :meth:`FeatureExtractor.__call__`."""
         if not isinstance(clips, ClipSet):
-            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'))
+            scores = any(network.scores for network in self.networks)
+            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'), scores=scores)
         chances = softmax(self.scores(clips, convert), self.temperature).astype(np.float32)
         return Predictions(list(clips.ids), self.classes, chances, self.threshold)
 

@@ -40,7 +40,7 @@ class ClipSet:
 
 
 def clips_in_memory(clips, layout: SkeletonLayout, channels: int, fps: float | None = None,
-                    ids: Sequence[str] | None = None) -> ClipSet:
+                    ids: Sequence[str] | None = None, scores: bool = False) -> ClipSet:
     """Check clips in memory.
 
     Args:
@@ -48,6 +48,7 @@ def clips_in_memory(clips, layout: SkeletonLayout, channels: int, fps: float | N
         layout, channels: The kind of clips that is expected.
         fps: Frames per second, or None if unknown.
         ids: Names. By default, ``clip 0`` and so on.
+        scores: Whether each joint has C + 1 numbers, the last of which is its score.
 
     Raises:
         UserError: If there are no clips, or one does not fit. The message contains its name.
@@ -62,8 +63,12 @@ def clips_in_memory(clips, layout: SkeletonLayout, channels: int, fps: float | N
     names = [f'clip {i}' for i in range(len(given))] if ids is None else list(ids)
     if len(names) != len(given):
         raise UserError(f'clips: {len(names)} ids for {len(given)} clips')
-    checked = [check_clip(clip, layout, channels, name) for clip, name in zip(given, names, strict=True)]
-    return ClipSet(names, lambda i: (checked[i], None), layout, channels, fps)
+    checked = [check_clip(clip, layout, channels, name, scores) for clip, name in zip(given, names, strict=True)]
+
+    def read(i: int) -> Keypoints:
+        return (checked[i][..., :-1], checked[i][..., -1]) if scores else (checked[i], None)
+
+    return ClipSet(names, read, layout, channels, fps)
 
 
 def clips_of_store(store: SkeletonStore, split: str = 'all', fps: float | None = None) -> ClipSet:
@@ -78,19 +83,19 @@ def clips_of_store(store: SkeletonStore, split: str = 'all', fps: float | None =
                    store.labels[rows], store.classes)
 
 
-def check_clip(clip, layout: SkeletonLayout, channels: int, name: str) -> np.ndarray:
-    """Return a clip as (M, T, V, C) float32, without a copy if possible."""
+def check_clip(clip, layout: SkeletonLayout, channels: int, name: str, scores: bool = False) -> np.ndarray:
+    """Return a clip as (M, T, V, C) float32, or (M, T, V, C + 1) with ``scores``, without a copy if possible."""
     try:
         clip = np.asarray(clip)
     except (RuntimeError, TypeError, ValueError) as error:  # torch tensors can raise any of them
         raise UserError(f'{name} is not an array: {error}') from error
     if clip.dtype.kind not in 'fiu':
         raise UserError(f'{name} is an array of {clip.dtype}, not of numbers')
-    joints = layout.num_joints, channels
+    joints = layout.num_joints, channels + scores
     if clip.ndim not in (3, 4) or clip.shape[-2:] != joints or not clip.size:
         frames = '(T, {0}, {1}) or (M, T, {0}, {1})'.format(*joints)
         raise UserError(f'{name} has shape {clip.shape}, expected {frames} with one frame or more: the joints of '
-                        f'layout {layout.name!r} and their coordinates')
+                        f'layout {layout.name!r} and their coordinates' + (', followed by the score' if scores else ''))
     with np.errstate(over='ignore'):  # overflow is reported as not finite below
         clip = np.asarray(clip if clip.ndim == 4 else clip[None], np.float32)
     if not np.isfinite(clip).all():  # check now, not after hours of processing other clips

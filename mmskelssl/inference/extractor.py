@@ -6,7 +6,7 @@ from os import PathLike
 import numpy as np
 import torch
 
-from mmskelssl.datasets.skeleton_dataset import about_data
+from mmskelssl.datasets.skeleton_dataset import about_data, packed_pipeline
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_dataset, build_pipeline
@@ -16,7 +16,7 @@ from mmskelssl.evaluation.features import Features, extract_features
 from mmskelssl.inference.card import encoder_card
 from mmskelssl.inference.change import change_for, check_fps
 from mmskelssl.inference.clips import ClipSet, PreparedClips, clips_in_memory, clips_of_store
-from mmskelssl.inference.encoder import build_encoder, coordinates, move_to
+from mmskelssl.inference.encoder import build_encoder, check_store_scores, coordinates, move_to
 from mmskelssl.inference.saved import (
     find_folder,
     is_saved,
@@ -51,6 +51,7 @@ class FeatureExtractor:
         info: Description of the model and its preprocessing.
         layout: Skeleton layout of the clips.
         channels: Number of coordinates of a joint, C.
+        scores: Whether the encoder was trained with ``data.scores``, so that clips need the scores of their joints.
         fps: Frames per second of the training clips, or None if unknown.
         store: Folder of the training store, or None if unknown.
     """
@@ -99,7 +100,8 @@ class FeatureExtractor:
         self.channels = coordinates(model, name)
         known = training_store(info['dataset'])
         self.fps = check_fps(fps or about.get('fps') or (known and known.head.get('fps')), f'{name}: fps')
-        self._transform = build_pipeline(info['dataset']['pipeline'], name)
+        self.scores = bool(getattr(model.data_preprocessor, 'scores', False))
+        self._transform = build_pipeline(packed_pipeline(info['dataset']['pipeline'], self.scores), name)
         self.model = move_to(model, device)
 
     def __call__(self, clips, fps: float | None = None, convert: bool = False) -> np.ndarray:
@@ -107,7 +109,8 @@ class FeatureExtractor:
 
         Args:
             clips: A list of arrays (T, V, C) or (M, T, V, C) with any number of frames and persons, or one array
-                (N, T, V, C) or (N, M, T, V, C). Frames in which a person is absent are all zeros.
+                (N, T, V, C) or (N, M, T, V, C). Frames in which a person is absent are all zeros. If the encoder was
+                trained with ``data.scores``, each joint has C + 1 numbers, the last of which is its score.
                 Or a :class:`~mmskelssl.inference.clips.ClipSet`.
             fps: Frames per second of the clips, which are resampled if the encoder was trained on another rate. By
                 default, the clips have the rate of the encoder.
@@ -118,7 +121,7 @@ class FeatureExtractor:
                 finite or shows no body. The message contains the name of the clip.
         """
         if not isinstance(clips, ClipSet):
-            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'))
+            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'), scores=self.scores)
         return self.of_clips(clips, convert).feats
 
     def of_clips(self, clips: ClipSet, convert: bool = False) -> Features:
@@ -155,10 +158,12 @@ class FeatureExtractor:
             raise UserError(f'{source.path} has layout {source.layout.name!r} with {source.channels} coordinates per '
                             f'joint, but {self.checkpoint} was trained on {self.layout.name!r} with {self.channels}; '
                             'choose another store')
+        check_store_scores(self.model, self.checkpoint, source)
         clips = clips_of_store(source, split)
         if change_for(clips, self.layout, self.channels, self.fps, self.checkpoint):
             return self.prepared(clips)
-        return build_dataset({**self.info['dataset'], 'store': source.path}, split, self.checkpoint)
+        scores = dict(scores=True) if self.scores else {}
+        return build_dataset({**self.info['dataset'], **scores, 'store': source.path}, split, self.checkpoint)
 
     def save_pretrained(self, folder: str | PathLike, half: bool = False, overwrite: bool = False,
                         data_licence: str | None = None, results: Sequence[Mapping] = ()) -> None:

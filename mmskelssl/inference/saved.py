@@ -89,8 +89,8 @@ def member_of(model: SkeletonEncoder, info: dict, kind: str = 'FrozenEncoder', *
     if (store := training_store(dataset)) and store.head.get('units'):
         about.setdefault('units', store.head['units'])
     kept = {key: info[key] for key in _KEPT if info.get(key) is not None}
-    return Member(made.eval(), dict(kept, model=config, dataset=describe_data(dict(pipeline=dataset['pipeline']),
-                                                                              **about)))
+    described = {key: dataset[key] for key in ('pipeline', 'scores') if key in dataset}
+    return Member(made.eval(), dict(kept, model=config, dataset=describe_data(described, **about)))
 
 
 def training_store(dataset: dict) -> SkeletonStore | None:

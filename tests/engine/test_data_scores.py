@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 import torch
-from mmskelssl.commands.encoder import build_encoder, coordinates, pair_with_data
 
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
@@ -12,6 +11,8 @@ from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.attention import masks_of
 from mmskelssl.evaluation.features import extract_features
+from mmskelssl.inference.encoder import build_encoder, coordinates, pair_with_data
+from mmskelssl.inference.extractor import FeatureExtractor
 
 CONFIG = 'configs/skeletonclr_pose2d.py'
 SMALL = {'train_dataloader.batch_size': 16, 'train_cfg.max_epochs': 2, 'model.backbone.hidden_channels': 4,
@@ -115,3 +116,38 @@ def test_the_scores_of_a_store_reach_the_pictures_of_views(stores):
     cfg.data.pipeline.insert(0, dict(type='FillUnseen', score=.2))
     rows = ViewSteps(SkeletonStore(stores['scored']), cfg, CONFIG).rows(0)
     assert len(rows) == 3 and rows[0].panels[-1].keypoints.shape[-1] == 2
+
+
+def with_scores(store, split='test'):
+    """Clips (M, T, V, 3) of a store: x, y, score."""
+    store = SkeletonStore(store)
+    return [np.concatenate([store.keypoints(i), store.scores(i)[..., None]], -1) for i in store.split(split)]
+
+
+def test_clips_in_memory(stores, checkpoint, tmp_path):
+    extractor = FeatureExtractor(checkpoint, 'cpu')
+    assert extractor.scores and extractor.channels == 2
+    expected = extractor.of_store(split='test')
+    found = extractor(with_scores(stores['scored']))
+    np.testing.assert_allclose(found, expected.feats, rtol=1e-4, atol=1e-6)
+    extractor.save_pretrained(tmp_path / 'saved')
+    again = FeatureExtractor.from_pretrained(tmp_path / 'saved', 'cpu')
+    np.testing.assert_array_equal(again(with_scores(stores['scored'])), found)
+    np.testing.assert_allclose(again.of_store(stores['scored'], 'test').feats, expected.feats, rtol=1e-4, atol=1e-6)
+
+
+def test_clips_in_memory_without_scores(stores, checkpoint):
+    extractor = FeatureExtractor(checkpoint, 'cpu')
+    with pytest.raises(UserError, match=r'clip 0 has shape \(1, 12, 17, 2\), expected \(T, 17, 3\).*by the score'):
+        extractor([clip[..., :2] for clip in with_scores(stores['scored'])])
+    with pytest.raises(UserError, match=r'plain has no scores, but .* was trained with data\.scores=True'):
+        extractor.of_store(stores['plain'])
+
+
+def test_an_encoder_without_the_channel_takes_coordinates(stores, tmp_path):
+    extractor = FeatureExtractor(train(CONFIG, str(tmp_path), cfg_options={
+        **SMALL, 'data.store': stores['scored'], 'train_cfg.max_epochs': 1}), 'cpu')
+    assert not extractor.scores
+    with pytest.raises(UserError, match=r'shape \(1, 12, 17, 3\), expected \(T, 17, 2\)'):
+        extractor(with_scores(stores['scored']))
+    assert extractor.of_store(stores['plain'], 'test').feats.shape == extractor.of_store(split='test').feats.shape
