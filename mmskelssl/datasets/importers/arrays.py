@@ -14,7 +14,7 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import LABELS, Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare, ThirdNumber
 from mmskelssl.datasets.importers.pose.recognise import outline
-from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.source import Source, evenly, stem, text_of
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
 from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, third_number, units_of
@@ -27,6 +27,7 @@ Axes = Annotated[str | None, (
     'Order of the axes of arrays: N clips, M persons, T frames, V joints, C coordinates, such as NTVC; default TVC, '
     'and MTVC for one or two persons')]
 
+SCORED = 16  # number of files to search for scores if the first one has none
 SCORES = ('scores', 'keypoint_scores', 'keypoint_score', 'confidence')  # arrays of an npz, by preference
 
 
@@ -59,12 +60,16 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
     read.first, read.meaning, points = read.look(files)
     channels = points.shape[-1] - (read.meaning != 'depth' and points.shape[-1] == 3)
     read.channels = channels
-    read.scored = scored = points.shape[-1] == 3 and read.meaning == 'score' or read.apart
+    by_number = points.shape[-1] == 3 and read.meaning == 'score'
+    scored = by_number or read.apart
+    if not scored and channels == 2 and third is None:
+        scored = by_number = read.others_have_scores(files)
+    read.scored = scored
     seen = np.where(np.isfinite(points).all(-1) & points.any(-1), points[..., 0], np.nan), points[..., :2]
     metres = channels > 2 and np.nanmax(np.abs(seen[0]), initial=0) < PIXELS
     writer.describe(skeleton, channels, units or (
         units_of(seen[1]) if channels == 2 else 'm' if metres else 'unknown'), scored,
-                    said(read.meaning) if points.shape[-1] == 3 else 'none')
+                    said(read.meaning) if points.shape[-1] == 3 else 'score' if by_number else 'none')
     if points.shape[-1] == 3:
         print(f'{path}: the third number of a joint is read as its {read.meaning} (--third)'.replace(
             'read as its drop', 'dropped'))
@@ -112,6 +117,18 @@ class _Clips:
                 raise UserError(f'{self.source.path}: {name}: {found}') from None
         name, clip = blank or ('', np.zeros((1, self.layout.num_joints, 3)))
         return name, 'depth', clip
+
+    def others_have_scores(self, files: list[str]) -> bool:
+        """Return whether a clip of a few other files, evenly spaced over all, has scores."""
+        for name in evenly(files, SCORED):
+            try:
+                _, clip, known = clips_in(self._called(name), self.source.read(name), self.layout.num_joints,
+                                          self.axes)[0]
+                if 'scores' in known or clip.shape[-1] == 3 and self._meaning(clip) == 'score':
+                    return True
+            except Exception:  # noqa: BLE001, S112  its import reports the reason
+                continue
+        return False
 
     def _meaning(self, clip: np.ndarray) -> Third:
         return third_number(clip, self.layout, self.third) if clip.shape[-1] == 3 else self.third or 'depth'

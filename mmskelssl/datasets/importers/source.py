@@ -3,6 +3,7 @@ import hashlib
 import os
 import os.path as osp
 import zipfile
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from mmskelssl.atomic import file_hash
@@ -128,6 +129,11 @@ def note_file(path: str) -> None:
 
 def _is_hidden(part: str) -> bool:
     return part != '..' and part.startswith(('.', '__MACOSX'))
+
+
+def evenly(items: Sequence, count: int) -> list:
+    """Return at most ``count`` items, evenly spaced."""
+    return [items[i * (len(items) - 1) // max(count - 1, 1)] for i in range(count)] if len(items) > count else [*items]
 
 
 def stem(name: str) -> str:

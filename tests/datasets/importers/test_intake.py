@@ -105,8 +105,8 @@ def test_scores_are_no_depth(tmp_path, capsys):
     store = load(tmp_path, 'arrays', {'a.npy': data(flat), 'b.npy': data(scored)}, layout='coco17')
     assert store.ids == ['a', 'b'] and store.channels == 2 and store.head['units'] == 'px'
     np.testing.assert_allclose(store.keypoints(1)[0], scored[..., :2], rtol=1e-6)
-    assert not store.has_scores and store.index['provenance']['noted'] == [
-        dict(id='b', reason='its scores are dropped, because a.npy has none')]
+    assert store.head['third'] == 'score' and (store.scores(0) == 1).all() and (store.scores(1) == .5).all()
+    assert store.index['provenance']['noted'] == [dict(id='a', reason='no scores: joints away from the origin get 1')]
     store = load(tmp_path / 's', 'arrays', {'a.npy': data(scored), 'b.npy': data(flat)}, layout='coco17')
     assert store.head['third'] == 'score' and (store.scores(0) == .5).all() and (store.scores(1) == 1).all()
     table = 'frame,' + ','.join(f'j{i}_{axis}' for i in range(20) for axis in ('x', 'y', 'z', 'score')) + ''.join(

@@ -275,7 +275,14 @@ def test_files_with_and_without_scores(tmp_path):
     assert np.allclose(store.scores(0)[0], S17) and (store.scores(1) == 1).all()
     assert notes(store) == {'b': 'no scores: joints away from the origin get 1'}
     store = load(tmp_path / 'n', {'a.json': bare, 'b.json': [[found] for found in MMPOSE]})
-    assert not store.has_scores and notes(store) == {'b': 'its scores are dropped, because a.json has none'}
+    assert np.allclose(store.scores(1)[0], S17)
+    assert notes(store) == {'a': 'no scores: joints away from the origin get 1'}
+    flat = [[dict(keypoints=np.hstack([p, s[:, None]]).tolist())] for p, s in zip(P17, S17, strict=True)]
+    store = load(tmp_path / 'third', {'a.json': bare, 'b.json': flat})
+    assert np.allclose(store.scores(1)[0], S17) and np.allclose(store.keypoints(1), store.keypoints(0))
+    many = {f'a{chr(97 + i % 26)}{chr(97 + i // 26)}.json': bare for i in range(60)}
+    store = load(tmp_path / 'many', many | {'abx.json': [[found] for found in MMPOSE]})  # is not among those looked at
+    assert not store.has_scores and notes(store) == {'abx': 'its scores are dropped, because aaa.json has none'}
 
 
 def test_what_is_not_known_is_described(tmp_path):

@@ -2,7 +2,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options, Pers
 from mmskelssl.datasets.importers.pose.pictures import Grouping, grouping_of, numbered, pose_files
 from mmskelssl.datasets.importers.pose.recognise import ENDINGS, TABLES, Found, recognise
 from mmskelssl.datasets.importers.pose.skeletons import Joints, group_of, layout_for
-from mmskelssl.datasets.importers.source import Source
+from mmskelssl.datasets.importers.source import Source, evenly
 from mmskelssl.datasets.importers.third import FLAT, Third, said, third_number, units_of
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.writer import StoreWriter
@@ -37,6 +37,7 @@ MaxGap = Annotated[int, 'Number of consecutive pictures that may be unreadable; 
 Group = Annotated[Joints | None, (
     'Joints of a whole body (133 of COCO-WholeBody, 136 of Halpe, OpenPose with hands): body, hands (each hand a '
     'person), or whole; default whole (body for OpenPose), or as the layout requires')]
+SCORED = 16  # number of clips to search for scores if the first one has none
 LOOKS = 50  # number of clips to try until one can be read
 
 
@@ -61,6 +62,8 @@ def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, pe
     grouping = grouping_of(source, endings, files, lambda name, data: _frames_in(source, name, data, options))
     clips = grouping.clips()
     kind = _kind_of(source, clips, options, asked, joints, third)
+    if not kind.scores:
+        kind = _scores_of_others(kind, source, clips, options, asked, joints, third)
     print(f'{path}: looks like {kind.what}: layout {kind.layout.name}')
     about = Labels(source, [clip for clip, _ in clips.values()], labels)
     writer.index['classes'] = about.classes
@@ -136,6 +139,20 @@ def _kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayou
     reason = first or 'none of the first files shows a person' + ''.join(
         f'; {count} {what}' for what, count in lost.most_common(2))
     raise UserError(f'{source.path}: no sample could be imported: no file can be used; {reason}')
+
+
+def _scores_of_others(kind: Kind, source: Source, clips: dict, options: Options, asked: SkeletonLayout | None,
+                      joints: Joints | None, third: Third | None) -> Kind:
+    """Return the kind with scores if any of a few other clips, evenly spaced over all, has scores."""
+    for _, files in evenly(list(clips.values()), SCORED):
+        try:
+            name = files[len(files) // 2]
+            other = _kind(name, recognise(_called(source, name), source.read(name), options), asked, joints, third)
+        except Exception:  # noqa: BLE001, S112  its import reports the reason
+            continue
+        if other.scores and (other.layout, other.coordinates) == (kind.layout, kind.coordinates):
+            return replace(kind, scores=True, third=other.third if kind.third == 'drop' else kind.third)
+    return kind
 
 
 def _shows(person: Person) -> bool:
