@@ -44,9 +44,10 @@ class Plan:
     def folder(self, row: Row, column: Column, base: bool = False) -> str:
         """Return the folder of the runs of a cell, or of those whose first stage they share."""
         name = f'{row.method or self.entry.method}_{column.data}'
-        if row.options and not base:
-            name += '-' + ','.join(f'{key.rpartition(".")[2]}={value}' for key, value in row.options.items())
-        return osp.join(self.out, file_name(name) if row.options else name)
+        for key, value in ({} if base else row.options).items():
+            values = value if isinstance(value, tuple) else (value,)
+            name += f'-{key.rpartition(".")[2]}_{".".join(map(str, values))}'
+        return osp.join(self.out, file_name(name))
 
     def changes(self, row: Row, column: Column, base: bool = False) -> dict:
         """Return the options of the runs of a cell."""

@@ -78,7 +78,7 @@ def written(out):
     return json.loads((out / 'results.json').read_text())['results']
 
 
-def test_rows_are_added_and_never_lost(tiny_kinect_store, tmp_path, monkeypatch):
+def test_rows_are_added_and_never_lost(tiny_kinect_store, tmp_path, monkeypatch, capsys):
     """Recipes, weights and other streams of a later call stand next to the rows of an earlier one."""
     call = dict(config='configs/simclr_msr.py', out=str(tmp_path), cfg_options={
         'data.store': tiny_kinect_store, 'train_cfg.max_epochs': 1, 'model.backbone.channels': (4, 4, 8, 8),
@@ -86,6 +86,7 @@ def test_rows_are_added_and_never_lost(tiny_kinect_store, tmp_path, monkeypatch)
     two = dict(streams=['joint', 'bone'], protocols=['linear'])
     first = benchmark(**call, **two, recipes=['paper:epochs=2'], weights='0.75 0.25')
     assert {row['recipe'] for row in first} == {'paper:epochs=2'}
+    assert 'linear paper:epochs=2: SGDRecipe(lr=3, batch_size=128, epochs=2' in capsys.readouterr().out
     fused, = [row for row in first if row['stream'] == '2s' and row['encoder'] == 'SimCLR']
     assert fused['weights'] == [.75, .25] and fused['fusion'] == '0.75 0.25'
     joint, bone = (load_scores(str(tmp_path / row['scores'])) for row in first

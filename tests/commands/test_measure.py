@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from mmskelssl import cli
 from mmskelssl.commands.measure import ensemble_checkpoints, evaluate_checkpoints, transfer_checkpoints
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.train import train
@@ -83,6 +84,24 @@ def test_three_streams(encoders, tmp_path):
     files = [str(tmp_path / name) for name in (rows[0]['scores'], 'bone.npz', rows[2]['scores'])]
     row, = ensemble_checkpoints(files, str(tmp_path / 'again'))
     assert row['top1'] == rows[3]['top1'] and row['members'] == files
+
+
+def test_weights_are_numbers_on_the_command_line(encoders, tmp_path, capsys):
+    out = tmp_path / 'out'
+    cli.main(['evaluate', 'ensemble', *encoders[:2], '--weights', '0.6', '.40', '--recipe', 'paper:epochs=2', '--out',
+              str(out), '--no-pictures'])
+    *members, fused = results(out)['results']
+    assert fused['weights'] == [.6, .4] and fused['fusion'] == '0.6 0.4' and fused['recipe'] == 'paper:epochs=2'
+    scores = [load_scores(str(out / row['scores'])).scores for row in (*members, fused)]
+    np.testing.assert_allclose(scores[2], .6 * scores[0] + .4 * scores[1], rtol=1e-4, atol=1e-5)
+    for arguments, message in (
+            (['ensemble', *encoders[:2], '--weights', '1', '2', '3'], '--weights 1 2 3: 3 numbers for 2 members'),
+            (['linear', encoders[0], '--weights', 'equal'], '--weights and --of are for the protocol ensemble'),
+            (['linear', encoders[0], '--recipe', 'paper:rate=1'], "'rate=1' is not FIELD=VALUE; the fields are lr")):
+        with pytest.raises(SystemExit):
+            cli.main(['evaluate', *arguments])
+        error = capsys.readouterr().err
+        assert message in error and error.count('\n') == 1
 
 
 def permuted(store, path, split):
