@@ -251,7 +251,7 @@ def test_nwuclas_bad_files_are_listed(tmp_path):
     store = import_with('nwucla', raw, tmp_path / 's')
     reasons = {entry['id'][8:11] or entry['id']: entry['reason'] for entry in store.index['provenance']['skipped']}
     assert len(store) == 4 and len(store.index['provenance']['skipped']) == 7
-    assert '(M, T, 20, 3)' in reasons['e01'] and 'label 11 is outside 1..10' in reasons['e02']
+    assert '(M, T, 20, 3)' in reasons['e01'] and 'label 11 is not one of 1..10' in reasons['e02']
     assert 'shape (0,)' in reasons['e03'] and reasons['e05'] == "no key 'skeletons'"
     assert reasons['on'] == 'the name is not aXX_sXX_eXX_vXX.json'
     with pytest.raises(UserError, match='no such file or folder'):

@@ -1,6 +1,5 @@
 """Imports custom arrays: a folder or zip of npy, npz, csv or json files, or a single npz with all clips."""
 import io
-import json
 import os.path as osp
 import re
 from collections import Counter
@@ -14,7 +13,8 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import LABELS, Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare, ThirdNumber
 from mmskelssl.datasets.importers.pose.recognise import outline
-from mmskelssl.datasets.importers.source import Source, evenly, stem, text_of
+from mmskelssl.datasets.importers.pose.values import parse
+from mmskelssl.datasets.importers.source import Source, evenly, stem
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
 from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, third_number, units_of
@@ -196,7 +196,7 @@ def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> li
     elif ending in ('csv', 'tsv'):
         return _from_table(data, joints)
     else:
-        content = json.loads(text_of(data))
+        content = parse(data)
         if isinstance(content, dict) and 'keypoints' not in content or isinstance(content, list) and any(
                 isinstance(part, dict) for part in content):
             raise ValueError(f'{outline(content)}, where nested lists or a dict with "keypoints" should be; files of '

@@ -1,13 +1,13 @@
 """Northwestern-UCLA's raw JSON files, one per sequence: ``{"file_name", "skeletons": [T][20][3], "label": 1..10}``."""
 import hashlib
-import json
 import re
 
 import numpy as np
 
 from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.options import Jobs
-from mmskelssl.datasets.importers.source import Source, stem, text_of
+from mmskelssl.datasets.importers.pose.values import numbers, parse
+from mmskelssl.datasets.importers.source import Source, stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -47,15 +47,16 @@ def read_json(name: str, data: bytes) -> list[dict]:
     match = _NAME.fullmatch(stem(name))
     if not match:
         raise ValueError('the name is not aXX_sXX_eXX_vXX.json')
-    content = json.loads(text_of(data))
-    missing = [key for key in ('skeletons', 'label') if key not in content]
+    content = parse(data)
+    missing = [key for key in ('skeletons', 'label') if not isinstance(content, dict) or key not in content]
     if missing:
         raise ValueError(f'no key {missing[0]!r}')
-    frames = np.asarray(content['skeletons'], np.float32)
+    frames = numbers(content['skeletons'], 'skeletons').astype(np.float32)
     if frames.ndim != 3:
         raise ValueError(f'skeletons have shape {frames.shape}, expected (T, 20, 3)')
-    label = int(content['label']) - 1
-    if not 0 <= label < len(CLASSES):
-        raise ValueError(f'label {content["label"]} is outside 1..{len(CLASSES)}')
+    label = content['label']
+    if type(label) not in (int, float) or label not in range(1, len(CLASSES) + 1):
+        raise ValueError(f'label {str(label)[:40]} is not one of 1..{len(CLASSES)}')
+    label = int(label) - 1
     return [dict(name=stem(name), keypoints=frames[None], label=label, subject=int(match[2]), camera=int(match[4]),
                  content=hashlib.sha256(frames.tobytes()).hexdigest()[:16])]

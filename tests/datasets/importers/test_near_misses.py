@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.importers.nwucla import read_json
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -122,3 +123,14 @@ def test_empty_world_landmarks_give_way_to_those_of_the_picture(tmp_path):
     with StoreWriter(tmp_path / 's', source='test') as writer:
         IMPORTERS['pose'](str(tmp_path / 'c.json'), writer)
     assert SkeletonStore(tmp_path / 's').head['units'] == 'image'
+
+
+@pytest.mark.parametrize('content, reason', [
+    ('7', "no key 'skeletons'"), ('[[1]]', "no key 'skeletons'"), ('[' * 100_000, 'nested too deeply'),
+    ('{"skeletons": [[[1, 2, 3]], [[1, 2]]], "label": 1}', 'rows of different lengths'),
+    ('{"skeletons": [[[1, 2, 3]]], "label": 1.5}', r'label 1.5 is not one of 1\.\.10'),
+    ('{"skeletons": [[[1, 2, 3]]], "label": [1]}', r'label \[1\] is not one of'),
+    ('{"skeletons": [[[1, 2, 3]]], "label": true}', 'label True is not one of')])
+def test_nwucla_files_of_another_kind(content, reason):
+    with pytest.raises(ValueError, match=reason):
+        read_json('a01_s01_e00_v01.json', content.encode())
