@@ -83,14 +83,15 @@ def memory(values: tuple[int, ...] = (1000, 4000, 16000)) -> dict:
     return dict(values=list(values), megabytes=made)
 
 
-def processes(values: tuple[int, ...] = (1, 2), epochs: int = 2, batch: int = 32, clips: int = 1000) -> dict:
+def processes(values: tuple[int, ...] = (1, 2), epochs: int = 2, batch: int = 32, clips: int = 1000,
+              model: dict | None = None) -> dict:
     """Seconds per clip of whole trainings over gloo, wall time of the last epoch, each process with the same batch."""
     made = []
     for number in values:
         with tempfile.TemporaryDirectory() as folder:
             write_toy_store(f'{folder}/store', clips)
-            options = dict(train_dataloader=dict(batch_size=batch), train_cfg=dict(max_epochs=epochs),
-                           data=dict(store=f'{folder}/store'))
+            options = dict(data=dict(store=f'{folder}/store'), train_dataloader=dict(batch_size=batch),
+                           train_cfg=dict(max_epochs=epochs), model=model or {})
             command = ['bash', 'tools/dist_train.sh', 'configs/skeletonclr_toy.py', str(number), '--work-dir',
                        f'{folder}/run', '--cfg-options',
                        *(f'{part}.{key}={value}' for part, keys in options.items() for key, value in keys.items())]

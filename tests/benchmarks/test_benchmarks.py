@@ -128,7 +128,7 @@ def test_the_gpu_script_runs_small_on_a_cpu(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_processes_are_real_trainings():
-    made = scaling.processes((2,), epochs=1, batch=16, clips=96)
+    made = scaling.processes((2,), epochs=1, batch=8, clips=48, model={'backbone.hidden_channels': 4, 'queue_size': 64})
     assert made['values'] == [2] and 0 < made['seconds_a_sample'][0] < 10
 
 

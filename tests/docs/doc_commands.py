@@ -1,6 +1,8 @@
 """Commands out of documents, and how the tests run them."""
 import os
 import re
+import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +28,15 @@ def shell(command: str, **env) -> str:
         'PATH': f'{Path(sys.prefix) / "bin"}:{os.environ["PATH"]}', **env})
     assert done.returncode == 0, f'{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
     return done.stdout
+
+
+def call(command: str, monkeypatch) -> None:
+    """Run a command ``python tools/NAME.py ...`` in this process, which saves the start of an interpreter."""
+    python, script, *arguments = shlex.split(command)
+    assert python == 'python'
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, 'argv', [script, *arguments])
+    runpy.run_path(script, run_name='__main__')
 
 
 def shorten(command: str, place: Path) -> str:

@@ -31,10 +31,11 @@ def ntu(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('split', ['xsub', 'xview'])
-def test_actclr_ntu60_trains_both_stages(ntu, tmp_path, monkeypatch, split):
+@pytest.mark.parametrize('split, width', [('xsub', []), ('xview', SMALL[2:])])
+def test_actclr_ntu60_trains_both_stages(ntu, tmp_path, monkeypatch, split, width):
+    """With the published width in one case, and a narrow network in the other."""
     options = [f'data.store={ntu}', f'data.split={split}', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=8',
-               'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
+               'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False', *width]
     run(monkeypatch, train_tool, 'configs/actclr_ntu60.py', '--work-dir', tmp_path / split, '--cfg-options', *options)
     first, last = (tmp_path / split / name / 'epoch_1.pth' for name in ('aimclr', 'actclr'))
     for path in (first, last):
@@ -253,7 +254,7 @@ def test_padded_clips_are_for_methods_that_look_at_their_length(ntu, tmp_path, m
 
 @pytest.mark.slow
 @pytest.mark.parametrize('config, options', [
-    ('skeattnclr_ntu60', ['model.backbone.hidden_channels=4', 'model.queue_size=64']),
+    ('skeattnclr_ntu60', [*SMALL[2:], 'model.queue_size=64']),
     ('crrl_ntu60', ['model.backbone.hidden_channels=4', 'model.head.out_channels=8'])])
 def test_the_published_recipes_run(ntu, tmp_path, monkeypatch, config, options):
     run(monkeypatch, train_tool, f'configs/{config}.py', '--work-dir', tmp_path, '--cfg-options', f'data.store={ntu}',

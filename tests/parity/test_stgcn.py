@@ -95,19 +95,22 @@ def gradients(arrays):
 
 @pytest.mark.slow
 def test_gradients(arrays, monkeypatch):
-    """The stored gradients come after a float32 pass. Its last bits, which depend on the order of sums, decide whether
-    one activation lies above zero, and that moves a gradient by half a percent; so: every order comes close, and one
-    of them hits it."""
+    """The stored gradients follow a float32 pass in training mode.
+
+    The last bits of that pass depend on the order of sums. They decide whether one activation is above zero, which
+    changes a gradient by half a percent. Every order must therefore come close, and one of them must match.
+    """
     stored = [arrays[key] for key in ('grad_x_of_mean_sq_logits', 'grad_edge0', 'grad_conv0')]
-    threads, errors = torch.get_num_threads(), []
-    for shortcut in (Shortcut.forward, strided):
+    threads, matches = torch.get_num_threads(), False
+    for shortcut, count in ((Shortcut.forward, 1), (strided, 1), (Shortcut.forward, 2), (strided, 2)):
         monkeypatch.setattr(Shortcut, 'forward', shortcut)
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            ours = gradients(arrays)
-            for a, b in zip(ours, stored, strict=True):
-                b = torch.from_numpy(b).double()
-                assert (a - b).norm() / b.norm() < 2e-3
-            errors.append(max(relative(a, b) for a, b in zip(ours, stored, strict=True)))
+        torch.set_num_threads(count)
+        ours = gradients(arrays)
+        for a, b in zip(ours, stored, strict=True):
+            b = torch.from_numpy(b).double()
+            assert (a - b).norm() / b.norm() < 2e-3
+        matches = max(relative(a, b) for a, b in zip(ours, stored, strict=True)) < 1e-5
+        if matches:
+            break
     torch.set_num_threads(threads)
-    assert min(errors) < 1e-5
+    assert matches
