@@ -1,1 +1,1 @@
-"""Speed of the package, compared with a plain implementation of the same arithmetic: see docs/performance.md."""
+"""Benchmarks of the package against a plain implementation of the same arithmetic, see docs/performance.md."""

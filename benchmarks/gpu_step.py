@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=10 if cuda else 1, help='of all arms in turn')
     parser.add_argument('--steps', type=int, default=20 if cuda else 1, help='of an arm in a round')
     parser.add_argument('--compile', action=argparse.BooleanOptionalAction, default=cuda,
-                        help="an arm with torch.compile on ours' backbones (default on a GPU)")
+                        help="an arm with torch.compile on our backbones (default on a GPU)")
     parser.add_argument('--out', metavar='FILE', help='write JSON')
     return parser.parse_args()
 
@@ -69,7 +69,7 @@ class Arm:
         self.optimizer = sgd(self.model)
         if kind == 'compiled':
             self.model.backbone.compile()
-        if kind == 'graph':  # of the query encoder, which runs five times a step; plans of mixing stay in Python
+        if kind == 'graph':  # the query encoder runs five times per step; plans of mixing stay in Python
             with self.autocast():
                 self.model.backbone = torch.cuda.make_graphed_callables(self.model.backbone, (views['normal'].clone(),))
 
@@ -173,7 +173,7 @@ def row(result: dict) -> list[str]:
 def main() -> None:
     args = parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
-        raise UserError('--device cuda: this machine has no GPU that torch can use; take --device cpu')
+        raise UserError('--device cuda: torch finds no GPU on this machine; use --device cpu')
     if args.device == 'cpu':
         torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

@@ -160,7 +160,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', metavar='OP', help=f'ids, or the part before the dot: {", ".join(OPS)}')
     parser.add_argument('--pairs', type=int, default=15, help='repetitions of both sides (%(default)s)')
     parser.add_argument('--quick', action='store_true', help='two pairs each, to check that everything runs')
-    parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
+    parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids in the file are kept')
     args = parser.parse_args()
     for name in args.only or ():
         if not chosen([name]):

@@ -35,11 +35,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', nargs='+', metavar='ID', help=f'some of {", ".join(BENCHMARKS)}; default all')
     parser.add_argument('--quick', action='store_true', help='two pairs each, to check that everything runs')
-    parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids that it holds are kept')
+    parser.add_argument('--out', metavar='FILE', help='write JSON; results of other ids in the file are kept')
     args = parser.parse_args()
     unknown = set(args.only or ()) - set(BENCHMARKS)
     if unknown:
-        parser.error(f'unknown benchmark {min(unknown)}: choose of {", ".join(BENCHMARKS)}')
+        parser.error(f'unknown benchmark {min(unknown)}: choose from {", ".join(BENCHMARKS)}')
     return args
 
 
@@ -52,7 +52,7 @@ def measure(name: str, quick: bool) -> dict:
     parity = benchmark.check()
     if not parity <= benchmark.tolerance:
         raise UserError(f'{name}: the arms differ by {parity:.1e}, more than {benchmark.tolerance:.0e}; '
-                        'a faster result that is another one does not count')
+                        'a faster but different result does not count')
     case = benchmark.make(quick)
     rates = peaks()  # each time: the speed of a shared machine varies
     times = paired(case, 2 if quick else benchmark.pairs)

@@ -118,7 +118,7 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     path, made, command = f'{args.out}/scaling.json', {}, shlex.join(['python', *sys.argv])
-    if os.path.isfile(path):  # earlier measurements stay, with the command that made them
+    if os.path.isfile(path):  # keep earlier measurements with their commands
         with open(path, encoding='utf-8') as file:
             made = json.load(file)['series']
     for name in track(args.only, 'scaling'):

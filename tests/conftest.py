@@ -1,4 +1,4 @@
-"""Shared fixtures: real data and reference arrays where they are, small synthetic stores everywhere."""
+"""Shared fixtures: real data and reference arrays if available, and small synthetic stores."""
 import os
 from collections import Counter
 from pathlib import Path
@@ -66,7 +66,7 @@ def real_data() -> Path:
 
 
 def random_clip(rng: np.random.Generator, layout, persons: int, frames: int, label: int = 0) -> np.ndarray:
-    """A body that sways, each class at its own pace: (M, T, V, 3) float32, metres, no coordinate zero by chance."""
+    """Return a swaying body, each class at its own frequency: (M, T, V, 3) float32 metres without accidental zeros."""
     bones = np.zeros((layout.num_joints, 3))
     time = np.arange(frames)[:, None] / 30
     clip = np.empty((persons, frames, layout.num_joints, 3))
@@ -82,12 +82,12 @@ def random_clip(rng: np.random.Generator, layout, persons: int, frames: int, lab
 
 
 def write_tiny_store(path: Path, layout: str, persons: int, samples: int = 48, classes: int = 4) -> str:
-    """A store with splits train (two thirds) and test, clips of 8 to 39 frames, every third one with a person less."""
+    """Write a store with splits train (two thirds) and test. Every third clip has one person less."""
     rng, layout = np.random.default_rng(0), get_layout(layout)
     with StoreWriter(path, layout.name, classes=[f'class {i}' for i in range(classes)], source='test') as writer:
         splits = dict(train=[], test=[])
         for i in range(samples):
-            name, label = f'clip{i:03d}', (i + i // 12) % classes  # balanced in both splits, and of no short period
+            name, label = f'clip{i:03d}', (i + i // 12) % classes  # balanced in both splits, without a short period
             there = max(1, persons - (i % 3 == 0))
             clip = random_clip(rng, layout, there, int(rng.integers(8, 40)), label)
             writer.add(name, clip, label, subject=i % 5)
@@ -111,7 +111,7 @@ def tiny_kinect_store(tmp_path_factory) -> str:
 
 @pytest.fixture(scope='session', autouse=True)
 def runs_start_quickly():
-    """Without what takes mmengine most of a short run: it formats the config several times, and looks for compilers."""
+    """Skip what takes most of the time of a short run in mmengine: formatting the config and looking for compilers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, False))
         patch.setattr('mmengine.runner.runner.collect_env', dict)
@@ -120,14 +120,14 @@ def runs_start_quickly():
 
 @pytest.fixture(autouse=True)
 def no_scope_left_behind():
-    """A Runner leaves its default scope to the whole process; the next test shall not inherit it."""
+    """A Runner sets its default scope for the whole process. The next test must not inherit it."""
     yield
     DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)
 def no_plugin_left_trusted():
-    """A plug-in that a test imported by name stays trusted in the whole process; the next test shall not inherit it."""
+    """A plug-in that a test imports by name is trusted in the whole process. The next test must not inherit this."""
     trusted = plugins._trusted  # a test may replace it
     before = set(trusted)
     yield

@@ -12,7 +12,7 @@ LAYOUT = get_layout('ntu25')
 def body(channels=3, persons=2, frames=7, n=3, seed=0):
     x = torch.randn(n, channels, frames, 25, persons, generator=torch.Generator().manual_seed(seed)).double()
     x[0, ..., persons - 1] = 0  # an absent person
-    x[1, :, 0] = 0              # a frame without anybody
+    x[1, :, 0] = 0              # a frame without persons
     return x
 
 

@@ -1,4 +1,4 @@
-"""What is installed: wheel and sdist are the same, hold configs and tools, and work far from the checkout."""
+"""Wheel and sdist install the same files, including configs and tools, and work outside the checkout."""
 import json
 import os
 import re
@@ -35,7 +35,7 @@ def build(source: Path, what: str, out: Path) -> Path:
 
 @pytest.fixture(scope='module')
 def checkout(tmp_path_factory) -> Path:
-    """A copy to build in: builds leave files behind."""
+    """Copy the checkout to build in, because builds leave files behind."""
     folder = tmp_path_factory.mktemp('packaging') / 'checkout'
     folder.mkdir()
     for name in BUILT_FROM:
@@ -53,7 +53,7 @@ def wheel(checkout) -> Path:
 
 @pytest.fixture(scope='module')
 def installed(wheel) -> Path:
-    """An environment that holds the wheel itself, and beside it what the tests run on."""
+    """An environment with the wheel itself, and with the packages that the tests use."""
     folder = wheel.parent / 'venv'
     venv.create(folder, symlinks=True)
     site = Path(sysconfig.get_path('purelib', 'venv', {'base': str(folder)}))
@@ -64,7 +64,7 @@ def installed(wheel) -> Path:
 
 
 def away(tmp_path, *command) -> str:
-    """Output of a command in another folder, without the checkout in sight."""
+    """Return the output of a command that runs in another folder and does not see the checkout."""
     env = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -124,7 +124,7 @@ def test_a_config_of_a_stranger_finds_its_base(installed, tmp_path):
 
 @pytest.mark.slow
 def test_from_data_to_features_far_from_the_checkout(installed, tmp_path):
-    """Prepare, train an epoch, evaluate, embed; in one process, as each command imports torch."""
+    """Prepare, train an epoch, evaluate and embed, in one process, because each command imports torch."""
     commands = [
         'prepare toy --out data/toy --samples 48',
         'train simclr_toy --work-dir run --cfg-options train_cfg.max_epochs=1 train_dataloader.batch_size=8',
@@ -152,7 +152,7 @@ def test_every_method_is_cited():
     citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
     assert {'cff-version', 'message', 'title', 'authors'} <= set(citation) and citation['license'] == 'Apache-2.0'
     cited = ' '.join(paper['notes'] for paper in citation['references'])
-    # Not those of plug-ins that other tests have imported; CRRL's halves are in its paper.
+    # Methods of plug-ins that other tests imported do not count. CRRL's halves are in its paper.
     known = {name for name in list_methods() if MODELS.get(name).__module__.startswith('mmskelssl.')}
     known -= {'CRRLMotion', 'CRRLReconstruct'}
     assert all(name in cited for name in known) and 'CrosSCLR' in cited

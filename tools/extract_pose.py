@@ -82,7 +82,7 @@ def people_of(video: str, estimator: Estimator, every: int = 1) -> Iterator[np.n
             yield np.where(people[..., 2:] > 0, people, 0)
         frame, count = reader.read(), count + 1
     if not count:
-        raise ValueError('OpenCV finds no frame in it')
+        raise ValueError('it has no frames that OpenCV can read')
 
 
 def extract(videos: Sequence[str], writer: StoreWriter, estimator: Estimator, persons: int = 2, every: int = 1,

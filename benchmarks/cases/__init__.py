@@ -1,1 +1,1 @@
-"""One file per family of benchmarks: what both arms run, on which shapes, and the check that they agree."""
+"""One file per family of benchmarks: the code and shapes of both arms, and the check that they agree."""

@@ -18,7 +18,7 @@ def config(hidden: int = 16, out_channels: int = 256, queue: int = 65536, topk: 
 
 
 def draws(model, n: int, frames: int, device: str = 'cpu') -> tuple:
-    """The draws that the model will make in this iteration, in its order."""
+    """Return the draws that the model will make in this iteration, in its order."""
     generator = model.data_preprocessor.generator(torch.device(device))
     state = generator.get_state()
     plan = draw_mix(n, frames, 5, generator)

@@ -22,7 +22,7 @@ def clips(n: int, frames: int, persons: int = 2, absent: float = 0., seed: int =
 
 
 def build(config: dict, seed: int = 0, dtype: torch.dtype = torch.float32):
-    """A model of a config, drawn from a seed."""
+    """Build the model of a config, with weights drawn from a seed."""
     torch.manual_seed(seed)
     return MODELS.build(copy.deepcopy(config)).to(dtype)
 

@@ -44,7 +44,7 @@ def make(quick: bool = False, batch: int = 128) -> Case:
         preprocessor.set_progress(next(iterations))
         return preprocessor(dataset.__getitems__(order), True)
 
-    def reference(folder=folder):  # lives as long as the case
+    def reference(folder=folder):  # kept as long as the case
         samples = [plain(np.array(dataset.clips[i], np.float64)) for i in order]
         return [view.float() for view in default_collate(samples)]
 

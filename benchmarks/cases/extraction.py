@@ -1,4 +1,4 @@
-"""B3: features in eval mode, where three second persons of eight are absent."""
+"""B3: features in eval mode, where the second person is absent in three of eight clips."""
 import torch
 
 from benchmarks.cases.actclr import config

@@ -45,12 +45,12 @@ class BareStepHook(Hook):
         TIMES['bare'].append(seconds(lambda: step(self.model, self.optimizer, views)))
         self.start = time.process_time()
 
-    def after_train_epoch(self, runner):  # the checkpoint is a part of the last iteration
+    def after_train_epoch(self, runner):  # the checkpoint is part of the last iteration
         TIMES['loop'][-1] += time.process_time() - self.start
 
 
 def run(quick: bool = False, batch: int = 32, iterations: int = 9, **options) -> dict:
-    """Train an epoch of ActCLR on toy clips; the first iteration warms up and is left out."""
+    """Train an epoch of ActCLR on toy clips. The first iteration is a warm-up and does not count."""
     from mmskelssl.engine.train import train
     iterations = 4 if quick else iterations
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ def arms(n: int, size: int, topk: int, dtype: torch.dtype):
     """Both arms: loss and gradients of the three queries. The keys are enqueued at the end."""
     queue = FeatureQueue(128, size).to(dtype)
     *queries, key, mixed = embeddings(n, 128, 5, dtype)
-    # Some teachers have a near-duplicate in the queue, which must not count.
+    # Some teachers have a near-duplicate in the queue, which must be excluded.
     queue.keys[:n // 2] = F.normalize(key[:n // 2] + .01 * queue.keys[:n // 2], dim=1)
     queries = [query.requires_grad_() for query in queries]
     plain, pointer = queue.keys.t().contiguous(), torch.zeros(1, dtype=torch.long)

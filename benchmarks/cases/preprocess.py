@@ -1,4 +1,4 @@
-"""B7, B7b: sequences of different lengths, normalised as pyskl does it, and preprocessed as the AimCLR lineage does."""
+"""B7, B7b: sequences of different lengths, normalised as in pyskl, and preprocessed as in AimCLR."""
 import numpy as np
 import torch
 
@@ -56,7 +56,7 @@ def with_gaps(samples: list[np.ndarray]) -> list[np.ndarray]:
     for i, sample in enumerate(samples):
         sample[:, i % 7:i % 7 + i % 3] = 0
         sample[-1, 2 + i % 5:6 + i % 5] = 0
-        sample[0, -(i % 4 + 1):, 7] = 0  # a joint that is not seen
+        sample[0, -(i % 4 + 1):, 7] = 0  # an undetected joint
     for sample in samples[::10]:
         sample[0, len(sample[0]) // 2:] = 0
     return samples

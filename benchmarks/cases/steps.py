@@ -56,7 +56,7 @@ def compare_steps(model: nn.Module, plain: nn.Module, views: Callable[[int], dic
     """Largest difference of loss, queue and every gradient in two steps, with an update of the weights in between.
 
     Args:
-        views: Of an iteration.
+        views: Views of an iteration.
         plain_queue: The plain arm's keys, in the format of the model's queue.
         parts: Trainable module of the model -> the plain arm's module.
     """

@@ -15,7 +15,7 @@ SAMPLES, FRAMES = 56_880, 83
 
 
 def write(folder: str, samples: int, frames: int) -> None:
-    """A store of the given number of clips, and a tenth of them as a pickle, which would be 1.6 GB for all of them."""
+    """Write a store with this number of clips, and a tenth of them as a pickle. All of them would be 1.6 GB."""
     rng = np.random.default_rng(0)
     clip = rng.normal(0, 1, (1, frames, 25, 3)).astype(np.float32)
     with StoreWriter(f'{folder}/store', 'ntu25', classes=[str(i) for i in range(60)]) as writer:
@@ -31,7 +31,7 @@ def make(quick: bool = False) -> Case:
     folder = tempfile.TemporaryDirectory()
     write(folder.name, SAMPLES // (10 if quick else 1), FRAMES)
 
-    def ours(folder=folder):  # lives as long as the case
+    def ours(folder=folder):  # kept as long as the case
         return SkeletonStore(f'{folder.name}/store')
 
     def reference():

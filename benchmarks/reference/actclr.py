@@ -34,7 +34,7 @@ class PlainActCLR(nn.Module):
 
     Args:
         model: The package's ActCLR, whose weights, queue and layout are copied.
-        dropout: Of the encoders.
+        dropout: Dropout of the encoders.
     """
 
     def __init__(self, model, dropout: float):

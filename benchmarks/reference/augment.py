@@ -68,7 +68,7 @@ class Views:
     """The four views of one sample (docs/methods.md 1.1), with independent draws.
 
     Args:
-        layout: Of the skeleton.
+        layout: Layout of the skeleton.
         rng: Source of the draws.
     """
 

@@ -29,7 +29,7 @@ class PlainSkeAttnCLR(nn.Module):
 
     Args:
         model: The package's SkeAttnCLR, whose weights and queue are copied.
-        dropout: Of the encoders.
+        dropout: Dropout of the encoders.
     """
 
     def __init__(self, model, dropout: float):

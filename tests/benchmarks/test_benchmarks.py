@@ -1,4 +1,4 @@
-"""Both arms of every benchmark do the same, and the runner says what it measured."""
+"""Both arms of every benchmark compute the same, and the runner reports what it measured."""
 import json
 import sys
 from dataclasses import replace
@@ -12,7 +12,7 @@ from mmskelssl.augment import MixPlan
 from mmskelssl.errors import UserError
 
 SMALL = {'B1': dict(hidden=4), 'B2': dict(hidden=4), 'B3': dict(hidden=4)}
-CHECKED = [name for name in run.BENCHMARKS if name not in ('B1b', 'B2b', 'B10')]  # arms of others; no arms of its own
+CHECKED = [name for name in run.BENCHMARKS if name not in ('B1b', 'B2b', 'B10')]  # these share arms, or have none
 
 
 @pytest.mark.parametrize('name', CHECKED)
@@ -33,7 +33,7 @@ def test_actclr_agrees_for_every_kind_of_mixing(monkeypatch, plan):
 
 @pytest.mark.slow
 def test_a_difference_is_seen(monkeypatch):
-    """Of one gradient, or of the loss."""
+    """The difference may be in one gradient or in the loss."""
     info_nce = skeattnclr.PlainSkeAttnCLR.info_nce
     monkeypatch.setattr(skeattnclr.PlainSkeAttnCLR, 'info_nce', lambda *args: 1.000001 * info_nce(*args))
     assert skeattnclr.check(**SMALL['B2']) > 1e-7
@@ -89,7 +89,7 @@ def test_an_unknown_id_is_refused(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['run.py', '--only', 'B99'])
     with pytest.raises(SystemExit):
         run.parse_args()
-    assert 'unknown benchmark B99: choose of B1' in capsys.readouterr().err
+    assert 'unknown benchmark B99: choose from B1' in capsys.readouterr().err
 
 
 def test_scaling_writes_what_it_draws(tmp_path, monkeypatch):
@@ -133,8 +133,8 @@ def test_processes_are_real_trainings():
 
 
 def test_peak_memory_is_seen_after_more_was_freed():
-    for size in (64, 16):  # MiB; the second one fits into what the first one leaves
+    for size in (64, 16):  # MiB; the second one fits into the memory that the first one freed
         assert size * .9 < measure.peak_memory(lambda size=size: torch.ones(size << 18)) < size * 1.5
-    parts = [torch.ones(1 << 14) for _ in range(512)]  # 32 MiB in pieces that stay with the allocator
+    parts = [torch.ones(1 << 14) for _ in range(512)]  # 32 MiB in pieces that the allocator keeps
     del parts
     assert 8 < measure.peak_memory(lambda: [torch.ones(1 << 14) for _ in range(256)]) < 32

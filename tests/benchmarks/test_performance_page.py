@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md are those of the results files, and the figures of its text too."""
+"""The tables of docs/performance.md, and figures in its text, come from the results files."""
 import json
 import sys
 
@@ -17,7 +17,7 @@ def test_the_page_holds_the_tables_of_the_committed_results():
 
 
 def test_the_page_names_the_commands_of_its_figures():
-    """Of the files whose figures all come from one command."""
+    """This applies to files whose figures all come from one command."""
     page = PAGE.read_text().replace('OMP_NUM_THREADS=1 ', '')
     assert f'    {json.loads((tables.RESULTS / "steps_cpu.json").read_text())["command"]}\n' in page
 
@@ -46,7 +46,7 @@ def test_a_changed_file_changes_the_table(tmp_path):
 
 
 def test_the_thread_benchmark_writes_what_it_prints(tmp_path, monkeypatch, capsys):
-    """With the two processes of each figure replaced by fixed times, of which one ends at the limit."""
+    """Fixed times replace the two processes of each figure. One of them reaches the limit."""
     def measure(way, busy, steps, limit):
         if way == 'default' and busy:
             return dict(seconds=[limit / (steps + 1)], at_least=True)

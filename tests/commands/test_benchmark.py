@@ -185,7 +185,7 @@ def test_streams_and_seeds(folds, tmp_path, monkeypatch, capsys):
     call = dict(splits=['fold1', 'fold2'], streams=['joint', 'bone'], cfg_options=options, seeds=[0, 1])
     out = tmp_path / 'out'
     benchmark('configs/simclr_msr.py', str(out), protocols=['linear'], **call)
-    rows = benchmark('configs/simclr_msr.py', str(out), protocols=['linear', 'retrieval'], **call)  # one more
+    rows = benchmark('configs/simclr_msr.py', str(out), protocols=['linear', 'retrieval'], **call)  # one additional row
     seen = {(row['encoder'], row['stream'], row['protocol'], row['recipe'], row['pretrain_seed']) for row in rows}
     fused = {key for key in seen if key[1] == '2s'}
     assert len(seen) == len(rows) and len(fused) == 2 * 2 * 3  # encoders, recipes, seeds and their mean

@@ -77,7 +77,7 @@ def test_three_streams(encoders, tmp_path):
     lookup = [dict(zip(m.ids, m.scores, strict=True)) for m in members]
     for name in members[0].ids:
         np.testing.assert_allclose(lookup[3][name], sum(found[name] for found in lookup[:3]) / 3, rtol=1e-4, atol=1e-5)
-    # The same from the files, one of them in another order.
+    # The same from files, one of which has another order.
     shuffled, order = members[1], np.random.default_rng(0).permutation(16)
     np.savez(tmp_path / 'bone.npz', ids=np.array(shuffled.ids)[order], scores=shuffled.scores[order],
              labels=shuffled.labels[order])
@@ -230,7 +230,7 @@ def test_a_later_command_adds_its_rows(encoders, tmp_path, capsys):
     assert rows[0]['provenance'] == {key: first[key] for key in ('command', 'versions', 'machine')}
     assert all((tmp_path / 'out' / name).read_bytes() == content for name, content in files.items())
     assert '_other_' in moved[0]['scores'] and '_other_' in moved[0]['picture']
-    # What is repeated replaces its row, and writes the same files again.
+    # A repeated measurement replaces its row and writes the same files again.
     again, = evaluate_checkpoints(encoders[:1], ['linear'], out, recipes=['logreg'])
     assert '2 earlier rows kept, 1 replaced' in capsys.readouterr().out
     assert again['scores'] in files and again['picture'] in files

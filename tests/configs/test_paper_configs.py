@@ -1,4 +1,4 @@
-"""The NTU and PKU-MMD configs carry the published recipes, quirks included; every config says how to run it."""
+"""The NTU and PKU-MMD configs hold the published recipes, including quirks, and every config states its command."""
 import re
 import shlex
 from pathlib import Path
@@ -54,7 +54,7 @@ OWN = dict(
                 dict(begin=200, keep=dict(normal=1, strong=3)),
                 dict(begin=300, keep=dict(normal=0, strong=0), core=False)])})
 
-# docs/methods.md 0.5, with the operators' effective arguments, silent defaults included: what runs, not what is written
+# docs/methods.md 0.5, with the operators' effective arguments, including defaults: what runs, not what is written
 WEAK = [('TemporalCrop', dict(p=1, pad_ratio=6)), ('Shear', dict(p=1, amplitude=0.5))]
 FLIP = [('SpatialFlip', dict(p=0.5, mirror=False)), ('Rotate', dict(p=1, main=30, minor=1))]
 BLUR = [('GaussianBlur', dict(p=0.5, taps=15, sigma=(0.1, 2.0), normalise=False)), ('AxisMask', dict(p=0.5))]
@@ -119,7 +119,7 @@ def plain(value):
 
 
 def lookup(cfg: Config, key: str):
-    """The value, or None where a key on the way does not exist."""
+    """Return the value, or None if a key of the path does not exist."""
     node = cfg.to_dict()
     for part in key.split('.'):
         node = node.get(part) if isinstance(node, dict) else None
@@ -160,7 +160,7 @@ BY_STREAM = {('actclr', stream): {'train_cfg.max_epochs': 300} for stream in ('b
 @pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
 @pytest.mark.parametrize('method', (*METHODS, 'skeattnclr', *CRRL))
 def test_every_stream(method, stream, dataset):
-    """Each stage of each method on the other streams: the published recipe with what the stream changes."""
+    """Each stage of each method on the other streams: the published recipe with the changes for the stream."""
     options = {'model.data_preprocessor.stream': stream}
     for name, cfg in load_config(str(CONFIGS / f'{method}_{dataset}.py'), options):
         table = dict(SKEATTNCLR, **{'model.local_weight': 1.0 if (dataset, stream) == ('ntu60', 'joint') else 0.5}) \
@@ -254,7 +254,7 @@ def test_the_curriculum_names_operators_that_exist():
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
 def test_noise_gives_absent_persons_a_body_in_the_papers_recipes_only(path):
-    """The paper configs keep the published behaviour; every other recipe leaves absent persons at zero."""
+    """The paper configs keep the published behaviour. Every other recipe leaves absent persons at zero."""
     views = Config.fromfile(path).model.data_preprocessor.get('views') or {}
     noise = [op for ops in views.values() for op in ops if isinstance(op, dict) and op['type'] == 'GaussianNoise']
     published = path.stem.split('_')[1] in DATASETS

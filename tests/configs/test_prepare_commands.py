@@ -1,4 +1,4 @@
-"""The command that a config names for its store parses, and makes the splits that the config trains on."""
+"""The command in a config for its store parses, and creates the splits that the config trains on."""
 import shlex
 from pathlib import Path
 

@@ -20,7 +20,7 @@ def sample(track, scores=None, **more):
     ([.9, 0, 0, .8, 0], [[1, 2], [3, 4], [5, 6], [7, 8], [7, 8]]),
     ([0, .3, 1, 0, 0], [[50, 0], [50, 0], [0, 50], [0, 50], [0, 50]]),
     (None, [[1, 2], [50, 0], [0, 50], [7, 8], [7, 8]]),          # without scores: at the origin
-    ([0, 0, 0, 0, 0], [[1, 2], [50, 0], [0, 50], [7, 8], [0, 0]])])  # never seen: as it was
+    ([0, 0, 0, 0, 0], [[1, 2], [50, 0], [0, 50], [7, 8], [0, 0]])])  # never seen: unchanged
 def test_gaps_between_seen_frames(scores, expected):
     given = sample([[1, 2], [50, 0], [0, 50], [7, 8], [0, 0]], scores)
     before = given['keypoint'].copy()

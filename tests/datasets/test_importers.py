@@ -303,7 +303,7 @@ def test_the_real_nwucla(real_data, tmp_path):
 
     raw = import_with('nwucla', real_data / 'nw_ucla_raw', tmp_path / 'raw')
     assert len(raw) == 43 and not raw.index['provenance']['skipped']
-    for i, name in enumerate(raw.ids):  # both ways to the same data
+    for i, name in enumerate(raw.ids):  # both paths to the same data
         there = store.positions[name]
         assert raw.labels[i] == store.labels[there] and raw.samples[i]['subject'] == store.samples[there]['subject']
         np.testing.assert_allclose(raw.keypoints(i), store.keypoints(there), atol=1e-6)

@@ -171,7 +171,7 @@ def test_sequence(layout, frames):
     np.testing.assert_allclose(out[0, first, results['layout'].hip], 0, atol=1e-6)
     seen = results['keypoint'][0].any((1, 2))
     across = out[0, seen, right] - out[0, seen, left]
-    if frames % 2:  # of an even number the lower median is no middle any more once it is turned
+    if frames % 2:  # for an even number, the lower median is not symmetric under the rotation
         assert np.median(across[:, 0]) > 0
 
 
@@ -199,7 +199,7 @@ def test_with_the_origin_in_the_middle_persons_can_be_exchanged():
     out = run(AlignSequence(turn=False, middle=True), results)['keypoint']
     np.testing.assert_allclose(run(AlignSequence(turn=False, middle=True), swapped)['keypoint'], out[::-1], atol=1e-6)
     np.testing.assert_allclose(out[:, 0, results['layout'].hip].mean(0), 0, atol=1e-6)
-    results['keypoint'][1] = 0  # alone, the middle is the person
+    results['keypoint'][1] = 0  # for a single person, the midpoint is the person
     np.testing.assert_array_equal(run(AlignSequence(turn=False, middle=True), results)['keypoint'],
                                   run(AlignSequence(turn=False), results)['keypoint'])
 
@@ -317,6 +317,6 @@ def test_a_hip_that_is_seen_late_is_the_origin():
 
 def test_who_leaves_does_not_count_as_moving():
     walks, sits = pose(40)[0], np.repeat(pose(1)[0], 40, 0)
-    sits[30:] = 0  # leaves; counted with the frames of zeros this would be the largest movement of all
+    sits[30:] = 0  # leaves: with the zero frames this would be the largest movement
     out = run(SelectPersons(1, by='energy'), dict(keypoint=np.stack([sits, walks, np.zeros_like(walks)])))
     np.testing.assert_array_equal(out['keypoint'][0], walks)

@@ -1,4 +1,4 @@
-"""Commands out of documents, and how the tests run them."""
+"""Commands in documents, and functions that run them in tests."""
 import os
 import re
 import runpy
@@ -17,7 +17,7 @@ def read(path: str) -> str:
 
 
 def commands(text: str) -> list[str]:
-    """Lines of the bash blocks, in order; one that ends in a backslash goes on in the next."""
+    """Return the lines of the bash blocks in order. A line that ends in a backslash continues in the next."""
     blocks = re.findall(r'```bash\n(.*?)```', text, re.S)
     return [line for block in blocks for line in re.sub(r'\\\n\s*', '', block).strip().splitlines()]
 
@@ -40,7 +40,7 @@ def call(command: str, monkeypatch) -> None:
 
 
 def shorten(command: str, place: Path) -> str:
-    """The same command on the test's folders, for an epoch of a narrow network."""
+    """Return the same command for the test's folders, and for one epoch of a narrow network."""
     command = re.sub(r'epoch_\d+', 'epoch_1', command.replace('work_dirs/', f'{place}/'))
     if 'tools/prepare_data.py' in command:
         return command.replace('data/toy', f'{place}/again')

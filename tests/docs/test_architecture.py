@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def stated_order() -> dict[str, int]:
-    """Room -> floor, the ground floor being 0."""
+    """Return a dict from room to floor. The ground floor is 0."""
     text = (ROOT / 'docs/architecture.md').read_text()
     lines = re.search(r'```imports\n(.*?)```', text, re.DOTALL)[1].split('\n')
     lines = [line.split() for line in lines if line]
@@ -26,7 +26,7 @@ def room_of(module: str) -> str | None:
 
 
 def imported(path: Path, module: str) -> set[str]:
-    """Every module that a file imports, at the top or inside a function."""
+    """Return every module that a file imports, at the top or inside a function."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -38,7 +38,7 @@ def imported(path: Path, module: str) -> set[str]:
 
 
 def climbing(source: str, targets: set[str]) -> list[str]:
-    """Which imports of a module point to a room on the same floor or above."""
+    """Return the imports of a module that point to another room on the same floor or above."""
     room = room_of(source)
     if room is None:
         return []

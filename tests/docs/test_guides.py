@@ -20,7 +20,7 @@ def place(tmp_path):
 
 @pytest.mark.slow
 def test_data_commands(tmp_path):
-    """docs/data.md in order; the raw files of a command are those that an earlier one wrote."""
+    """The commands of docs/data.md run in order, because earlier ones write the raw files of later ones."""
     for command in commands(read('docs/data.md')):
         if '/toy --out' in command or command.endswith('toy --out data/toy'):
             command = command.replace('prepare_data.py toy', 'prepare_data.py toy --samples 32')
@@ -52,7 +52,7 @@ def test_files_that_are_named_exist(guide):
 
 
 def anchors(page: Path) -> set[str]:
-    """Of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings as GitHub creates them."""
     heads = re.findall(r'^#+ (.*)$', page.read_text(encoding='utf-8'), re.M)
     return {re.sub(r'[^\w\- ]', '', head.lower()).replace(' ', '-') for head in heads}
 

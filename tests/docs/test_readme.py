@@ -1,4 +1,4 @@
-"""The README's commands run as they stand, shortened to an epoch of a narrow network, and its tables are true."""
+"""The README's commands run as written, but for one epoch of a narrow network, and its tables are up to date."""
 import json
 import os
 import subprocess

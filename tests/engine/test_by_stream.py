@@ -86,7 +86,7 @@ def test_a_later_file_is_not_overridden(own_config, tmp_path):
     later.write_text("_base_ = 'base.py'\nmodel = dict(temperature=.25)\n"
                      'by_stream = dict(bone=dict(model=dict(temperature=.6)))\n')
     assert loaded(str(later), model__data_preprocessor__stream='bone').model.temperature == .6
-    again = tmp_path / 'again.py'  # the change lies two files below
+    again = tmp_path / 'again.py'  # the change is two files below
     later.write_text("_base_ = 'base.py'\nmodel = dict(temperature=.25)\n")
     again.write_text("_base_ = 'later.py'\n")
     with pytest.raises(UserError, match='temperature is 0.25, and by_stream'):

@@ -15,7 +15,7 @@ PROJECT = ['mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine']
 SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=5', 'model.backbone.hidden_channels=4',
          'model.backbone.out_channels=16', 'model.queue_size=64']
 
-# Written to a file of its own: custom_imports loads it in both processes.
+# Written to a separate file that custom_imports loads in both processes.
 DUMP = '''
 import os
 
@@ -86,7 +86,7 @@ def ranks(folder, when):
 def check_stage(folder):
     """Weights, key weights and queue agree between the ranks, and training has changed them."""
     before, after = ([dump['state'] for dump in ranks(folder, when)] for when in ('before', 'after'))
-    shared = [*after[0]]  # statistics of batches too
+    shared = [*after[0]]  # including batch statistics
     assert {'queue.keys', 'queue.pointer', 'key_encoder.updates', 'backbone.edge_importance.0',
             'key_encoder.projector.mlp.0.weight'} <= set(shared)
     for states in (before, after):
@@ -96,11 +96,11 @@ def check_stage(folder):
                 'projector.mlp.0.weight'):
         assert not torch.equal(before[0][key], after[0][key]), key
     torch.testing.assert_close(before[0]['queue.keys'].norm(dim=1), torch.ones(64))
-    assert int(before[0]['queue.pointer']) == 70 % 64  # filled in 7 rounds, each of 5 keys from either rank
+    assert int(before[0]['queue.pointer']) == 70 % 64  # filled in 7 rounds with 5 keys from each rank
     steps = int(after[0]['key_encoder.updates'])
     assert steps > 0 and int(after[0]['queue.pointer']) == (int(before[0]['queue.pointer']) + 10 * steps) % 64
     first, second = (set(dump['index'].tolist()) for dump in ranks(folder, 'after'))
-    assert len(first) == len(second) == 5 and not first & second  # a sampler that shares the clips out
+    assert len(first) == len(second) == 5 and not first & second  # the sampler distributes the clips
     saved = torch.load(folder / 'epoch_1.pth', weights_only=True)['state_dict']
     assert all(torch.equal(saved[key], after[0][key]) for key in shared)
 

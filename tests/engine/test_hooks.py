@@ -61,7 +61,7 @@ def test_curriculum_counts_and_order(epoch, normal, strong):
     assert views['weak'] == views['key'] == core
     for name, count in dict(normal=normal, strong=strong).items():
         assert views[name][:2] == core and len(set(views[name])) == 2 + count
-        assert views[name][2:] == [op for op in extra if op in views[name]]  # the order of the list stays
+        assert views[name][2:] == [op for op in extra if op in views[name]]  # the order of the list does not change
 
 
 def test_curriculum_ends_with_raw_clips():
@@ -79,7 +79,7 @@ def test_curriculum_depends_on_seed_and_epoch_alone():
     draws = [active(epoch)['strong'] for epoch in range(100, 120)]
     assert len({tuple(draw) for draw in draws}) > 5
     assert [active(epoch, seed=1)['strong'] for epoch in range(100, 120)] != draws
-    # A subset is drawn, not a prefix: each operator is left out now and then.
+    # A subset is drawn, not a prefix: each operator is omitted sometimes.
     assert all(0 < sum(op['type'] in draw for draw in draws) < 20 for op in STRONG[2:])
 
 
@@ -90,7 +90,7 @@ def test_curriculum_follows_the_epoch_back_and_before_its_first_phase():
         hook.before_train_epoch(runner(model, epoch=epoch))
         assert len(model.data_preprocessor.active['strong']) == count
     assert len(active(4, hook=late)['strong']) == 9 and active(5, hook=late)['strong'] == ['TemporalCrop', 'Shear']
-    assert len(active(5, hook=late)['normal']) == 7  # a view that is not named keeps everything
+    assert len(active(5, hook=late)['normal']) == 7  # other views keep everything
 
 
 def test_curriculum_refuses_an_unknown_view_of_any_phase_at_once():
@@ -127,7 +127,7 @@ def test_the_queue_is_filled_with_keys(sizes):
     torch.testing.assert_close(model.queue.keys, torch.stack(expected), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(model.queue.keys.norm(dim=1), torch.ones(12))
     assert int(model.queue.pointer) == place
-    assert not (model.queue.keys[:, None] == before).all(2).any()  # no random direction is left
+    assert not (model.queue.keys[:, None] == before).all(2).any()  # no random direction remains
 
 
 def test_nothing_is_filled_on_resume_or_without_a_queue():
@@ -271,7 +271,7 @@ def test_run_info_is_plain(tmp_path):
     torch.save(checkpoint, tmp_path / 'a.pth')
     info = load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl']
     assert info == dict(spec.meta(), epoch=5, iteration=55, epoch_length=11)
-    # What readers of checkpoints rely on.
+    # Readers of checkpoints rely on these.
     assert set(info) == {'model', 'method', 'seed', 'stream', 'dataset', 'data_hash', 'config_hash', 'decisive',
                          'spec_version', 'world_size', 'epoch', 'iteration', 'epoch_length'}
     assert json.loads(info['model']) == spec.model and (info['method'], info['stream']) == ('ActCLR', 'bone')

@@ -1,4 +1,4 @@
-"""A work_dir stands for its last checkpoint."""
+"""A work_dir refers to its last checkpoint."""
 import os
 
 import pytest
@@ -35,7 +35,7 @@ def test_the_last_stage_of_a_run(tmp_path):
 def test_folders_without_a_last_checkpoint_are_refused(tmp_path):
     with pytest.raises(UserError, match='no checkpoint epoch_N.pth'):
         last_checkpoint(str(tmp_path))
-    for name in ('joint_seed0', 'joint_seed1'):  # of a benchmark, each with the lock of a run
+    for name in ('joint_seed0', 'joint_seed1'):  # folders of a benchmark, each with the lock of a run
         save(tmp_path / name, 'epoch_1.pth', 1)
         (tmp_path / name / '.lock').touch()
     with pytest.raises(UserError, match=r'holds several runs \(joint_seed0, joint_seed1\): name one'):

@@ -116,7 +116,7 @@ def test_views_find_their_own_clip(config):
     kept = model.data_preprocessor._generator
     assert top1(lambda x, frames=None: x.flatten(1)) == 100
     assert model.data_preprocessor._generator is kept and model.training
-    assert np.isnan(knn_hook.view_top1(model, clips, 200))  # not one batch
+    assert np.isnan(knn_hook.view_top1(model, clips, 200))  # less than one batch
     model.data_preprocessor.views = dict(clip=model.data_preprocessor.views['key'])
     model.data_preprocessor.active = dict(clip=(0,))
     assert np.isnan(knn_hook.view_top1(model, clips, 16))

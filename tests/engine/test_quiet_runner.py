@@ -1,4 +1,4 @@
-"""The console of a run is readable; its log file holds everything."""
+"""The console of a run is readable, and its log file contains everything."""
 import glob
 import logging
 import sys

@@ -135,7 +135,7 @@ def test_many_differences_are_one_readable_line(own_config):
     then = dict(spec.meta(), decisive=json.dumps({f'key{i:02d}': i for i in range(30)}))
     with pytest.raises(UserError, match=r'was written by a different run: .*; and \d+ more. Undo the change, or add'):
         refuse_changes('a.pth', dict(meta=dict(mmskelssl=then)), spec, allow=False)
-    assert refuse_changes('a.pth', dict(meta={}), spec, allow=False) == []  # of another program: nothing to compare
+    assert refuse_changes('a.pth', dict(meta={}), spec, allow=False) == []  # from another program: nothing to compare
 
 
 @pytest.mark.slow

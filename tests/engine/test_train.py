@@ -137,7 +137,7 @@ def test_clips_on_the_device_change_nothing(ntu, tmp_path, monkeypatch):
         'data.resident=device')
     a, b = (load_checkpoint(tmp_path / name / 'epoch_1.pth') for name in 'ab')
     assert all(torch.equal(value, b['state_dict'][key]) for key, value in a['state_dict'].items())
-    assert 'resident' not in json.loads(b['meta']['mmskelssl']['dataset'])  # evaluation has a device of its own
+    assert 'resident' not in json.loads(b['meta']['mmskelssl']['dataset'])  # evaluation has its own device option
     assert a['meta']['mmskelssl']['config_hash'] == b['meta']['mmskelssl']['config_hash']
 
 

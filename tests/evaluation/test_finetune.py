@@ -128,7 +128,7 @@ def test_crrl_as_released_raises_the_rate_of_the_encoder():
 
 
 def test_the_last_partial_batch_is_left_out(tiny_store, monkeypatch):
-    """Of 20 clips in batches of 8, and not if there are fewer clips than a batch."""
+    """The last 4 of 20 clips in batches of 8 are dropped, but not if there are fewer clips than a batch."""
     model, data = encoder('TemporalConvNet'), dataset(tiny_store, 'train')
     for size, drop, expected in ((8, True, [8, 8]), (8, False, [8, 8, 4]), (32, True, [20])):
         sizes, read = [], data.__getitems__

@@ -23,7 +23,7 @@ def test_recipes_are_frozen():
     paper = LINEAR['paper']
     assert (paper.lr, paper.batch_size, paper.epochs, paper.steps, paper.gamma, paper.momentum) == \
         (3, 128, 100, (80,), 0.1, 0.9)
-    assert paper.init_std is None and not paper.drop_last  # that of this project's tables
+    assert paper.init_std is None and not paper.drop_last  # the recipe of this project's tables
     assert LINEAR['paper-aimclr'] == SGDRecipe(3, 128, 100, (80,), .1, .9, False, .02, True)
     assert LINEAR['paper-actclr'] == SGDRecipe(24, 1024, 100, (80,), .1, .9, False, .02, True)
     assert LINEAR['paper-actclr-ntu120'] == SGDRecipe(24, 1024, 150, (80, 120), .1, .9, False, .02, True)

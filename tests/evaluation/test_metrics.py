@@ -41,7 +41,7 @@ def test_few_errors_have_wilsons_interval(hits, count, low, high):
 
 
 def test_wilsons_interval_covers_what_the_bootstrap_misses():
-    """60 clips, 97 % right: the truth should be outside of 5 % of the intervals."""
+    """60 clips, 97 % correct: the true value should be outside 5 % of the intervals."""
     rng = np.random.default_rng(0)
     runs = [np.arange(60) < rng.binomial(60, .97) for _ in range(400)]
 

@@ -1,4 +1,4 @@
-"""examples/plugin, found through custom_imports alone: trained and measured by the tools, in processes of their own."""
+"""examples/plugin, found through custom_imports alone: trained and measured by the tools in separate processes."""
 import copy
 import json
 import os
@@ -75,7 +75,7 @@ def test_its_checkpoint_is_evaluated_with_its_data_set(run):
 
 @pytest.mark.slow
 def test_a_checkpoint_that_names_no_data_set_class_is_evaluated(run):
-    """As all were before there was a choice."""
+    """This was the case for all checkpoints before the class could be chosen."""
     checkpoint = torch.load(run / 'work' / 'epoch_1.pth', weights_only=True)
     info = checkpoint['meta']['mmskelssl']
     dataset = json.loads(info['dataset'])

@@ -80,7 +80,7 @@ def test_damaged_afterwards(tiny_store, tmp_path, whole, lost, damage):
         assert run.end() == 0 and f'skipped {broken[0]}; continuing from {path}' in run.output, run.output[-3000:]
         assert_same(whole / 'epoch_3.pth', tmp_path / 'w' / 'epoch_3.pth')
         flip(tmp_path / 'w' / 'epoch_2.pth')
-        (tmp_path / 'w' / 'manifest.json').unlink()  # what opens is taken at its word
+        (tmp_path / 'w' / 'manifest.json').unlink()  # a file that opens is accepted
         DAMAGES['truncated'](tmp_path / 'w' / 'epoch_3.pth')
         assert newest_sound(str(tmp_path / 'w'))[0].endswith('epoch_2.pth')
     lost('the epoch since the previous checkpoint; the final state is identical bit for bit')
@@ -108,7 +108,7 @@ def test_full_file_system(tiny_store, tmp_path, whole, small_disk, lost):
     assert run.end() == 2, run.output[-3000:]
     assert 'epoch_3.pth cannot be written: No space left on device' in run.error and '--resume' in run.error
     assert newest_sound(str(disk / 'w'))[0].endswith('epoch_2.pth') and not list((disk / 'w').glob('*.tmp'))
-    shutil.copytree(disk / 'w', tmp_path / 'w')  # where there is room
+    shutil.copytree(disk / 'w', tmp_path / 'w')  # in a folder with space
     resumed = Run(tiny_store, tmp_path / 'w', '--resume')
     assert resumed.end() == 0, resumed.output[-3000:]
     assert_same(whole / 'epoch_3.pth', tmp_path / 'w' / 'epoch_3.pth')

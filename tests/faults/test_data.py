@@ -45,7 +45,7 @@ class Runs:
 def test_arrays_that_are_none(own_store, tmp_path, lost, record_property):
     made, store = tmp_path / 'made', Path(own_store)
     np.savez(store / 'index.npz', belongs_to=np.array([Runs(made)], object), head=np.array([Runs(made)], object))
-    assert len(SkeletonStore(own_store)) == 48 and not made.exists()  # the JSON has it all
+    assert len(SkeletonStore(own_store)) == 48 and not made.exists()  # the JSON contains everything
     np.save(store / 'keypoints.npy', np.array([Runs(made), 1], object), allow_pickle=True)
     with pytest.raises(UserError, match='keypoints.npy cannot be read'):
         SkeletonStore(own_store)
@@ -65,9 +65,9 @@ def test_arrays_that_are_none(own_store, tmp_path, lost, record_property):
 def test_clip_that_is_not_finite(own_store, tmp_path, lost, value, arguments):
     index = Path(own_store) / 'index.json'
     content = json.loads(index.read_text())
-    del content['splits']['test']  # KNNHook would look at all clips before the first step, and name this one
+    del content['splits']['test']  # otherwise KNNHook would read all clips before the first step and report this one
     index.write_text(json.dumps(content))
-    assert Run(own_store, tmp_path / 'first', options=ONE).end() == 0  # preprocesses
+    assert Run(own_store, tmp_path / 'first', options=ONE).end() == 0  # this preprocesses the clips
     cache = next(path for path in (Path(own_store) / 'cache').glob('*.npy') if 'frames' not in path.name)
     store = SkeletonStore(own_store)
     np.load(cache, mmap_mode='r+')[store.split('train')[5], 1, 2] = value
@@ -174,7 +174,7 @@ def test_labels(tmp_path, lost, record_property):
             writer.add(f'clip{i}', clip(2, 6, seed=i))
         writer.set_split('train', [f'clip{i}' for i in range(16)])
     run = Run(str(tmp_path / 'plain'), tmp_path / 'w', options=ONE)
-    assert run.end() == 0, run.output[-3000:]  # pre-training needs none
+    assert run.end() == 0, run.output[-3000:]  # pre-training does not need them
     bank = Features(np.eye(3, dtype=np.float32), np.array([0, -1, 1]), ['a', 'b', 'c'])
     with pytest.raises(UserError, match='sample b of the training split has no label'):
         evaluate(bank, Features(bank.feats, np.arange(3), ['d', 'e', 'f']), 'linear')
@@ -193,7 +193,7 @@ def test_source_files(tmp_path, lost, record_property):
                                   good.replace('[[[', '[[', 1), json.dumps([1, 2]), good[:-1] + ', "label": null}'),
                       strict=True))
     for name in names[:3]:
-        (folder / f'{name}.json').write_text(good.replace(', ', ',\r\n '))  # line ends of another system
+        (folder / f'{name}.json').write_text(good.replace(', ', ',\r\n '))  # line endings of another system
     for name, text in spoilt.items():
         (folder / f'{name}.json').write_text(text)
     (folder / 'notes.json').write_text(good)

@@ -112,8 +112,8 @@ def test_missing_joints_repeat_when_asked():
 
 def test_what_is_not_seen_is_not_averaged():
     clip = clip_of('coco17', 2) * 100
-    clip[0, 2, COCO.named['left_hip']] = 0  # as a pose estimator writes it
-    clip[1, 3] = 0  # nobody there
+    clip[0, 2, COCO.named['left_hip']] = 0  # as written by a pose estimator
+    clip[1, 3] = 0  # no person
     made = convert_layout(clip, 'coco17', 'ntu25')
     pelvis = joint(made, 'ntu25', 'pelvis')
     assert not pelvis[0, 2].any() and pelvis[0, 3].all() and not joint(made, 'ntu25', 'spine')[0, 2].any()

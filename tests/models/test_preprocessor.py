@@ -109,7 +109,7 @@ def test_evaluation_draws_nothing():
     made.set_progress(0)
     assert torch.equal(made(batch(x), False)['inputs'], x) and square.calls == 1
     assert torch.equal(made(batch(x), True)['inputs']['a'], before)  # the generator has not advanced
-    assert torch.equal(SkeletonPreprocessor('ntu25')(batch(x), True)['inputs'], x)  # no views: the clips
+    assert torch.equal(SkeletonPreprocessor('ntu25')(batch(x), True)['inputs'], x)  # no views: clips
 
 
 def test_views_by_name_beside_the_samples():

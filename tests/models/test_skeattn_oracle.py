@@ -182,7 +182,7 @@ def test_mask():
                                                 for m in range(M) for t in range(CELLS) for v in range(V)})
     for (n, m, token), value in expected.items():
         torch.testing.assert_close(made[n, m, :, token // V, token % V], value, **close)
-    assert made.std() > .05  # a constant mask would prove nothing
+    assert made.std() > .05  # a constant mask would not test anything
 
 
 def test_halves_sum_to_the_whole():

@@ -41,7 +41,7 @@ def feature_map(arrays):
 
 
 def close(ours, theirs):
-    """Relative to the largest value: the stored outputs are float32, so no closer."""
+    """Compare relative to the largest value. The stored outputs are float32, so the tolerance is not smaller."""
     error = (ours - theirs.double()).abs().max() / theirs.abs().max()
     assert error < 3e-6, error
 
@@ -50,7 +50,7 @@ def test_mask(model, arrays):
     with torch.no_grad():
         mask = model.attention(feature_map(arrays))
     close(mask.permute(0, 1, 3, 4, 2).reshape(4, 400, 256), arrays['mask'])
-    assert arrays['mask'].std() > 1e-3  # a constant mask would prove nothing
+    assert arrays['mask'].std() > 1e-3  # a constant mask would not test anything
 
 
 def test_embeddings(model, arrays):
@@ -68,7 +68,7 @@ def test_adjacency(arrays):
 
 
 def test_parameter_counts():
-    """docs/methods.md 2.2; the official encoder counts an unused head (98,816) and a classifier (15,420) besides."""
+    """docs/methods.md 2.2; the official encoder also counts an unused head (98,816) and a classifier (15,420)."""
     model = SkeAttnCLR(dict(type='STGCN', layout='ntu25', hidden_channels=64, adjacency='agcn'), queue_size=2,
                        projector=dict(hidden_channels=256, out_channels=128, norm=True))
     assert isinstance(model, SelfSupervisedModel)

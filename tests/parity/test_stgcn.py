@@ -77,12 +77,12 @@ def test_training_mode(arrays):
 
 
 def strided(self, x):
-    """The shortcut with the stride inside the convolution, as the official one rounds."""
+    """The shortcut with the stride inside the convolution, which rounds like the official one."""
     return self[1](F.conv2d(x, self[0].weight, self[0].bias, (self.stride, 1)))
 
 
 def gradients(arrays):
-    """Of mean(logits²) in eval mode, after one float32 pass in training mode has moved the BN statistics."""
+    """Return the gradients of mean(logits²) in eval mode, after a float32 pass in training mode updated the BN."""
     net, fc = build(arrays)
     net.float().train()
     with torch.no_grad():

@@ -33,8 +33,8 @@ model = dict(type='AimCLR', data_preprocessor=dict(type='SkeletonPreprocessor', 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     def run(*args):
-        """The files that the tool says it has written."""
-        capsys.readouterr()  # what an importer printed before
+        """Return the files that the tool reports."""
+        capsys.readouterr()  # output of an importer before
         monkeypatch.setattr(sys, 'argv', ['browse_dataset.py', *map(str, args), '--out', str(tmp_path / 'out')])
         tool.main()
         return capsys.readouterr().out.split('\n')[:-1]
@@ -148,7 +148,7 @@ def test_ids_that_are_no_file_names(run, tmp_path):
 def test_one_bad_sample_is_named(fails, tmp_path):
     store = unlabelled(tmp_path / 'store')
     frames = np.load(store / 'keypoints.npy')
-    frames[9 * 3 + 2, 4] = np.nan  # the third sample's
+    frames[9 * 3 + 2, 4] = np.nan  # of the third sample
     np.save(store / 'keypoints.npy', frames)
     assert 'sample s02' in fails(store, '--sample', 's02') and 'NaN' in fails(store, '--sample', 's02')
 

@@ -27,7 +27,7 @@ def network(layout='ntu25'):
         elif name.endswith('running_var'):
             value.copy_(torch.rand_like(value) + .5)
         elif value.dim() == 4:
-            nn.init.kaiming_normal_(value)  # of the initial 0.02 nothing arrives at the end in eval mode
+            nn.init.kaiming_normal_(value)  # the initial 0.02 vanishes on the way to the output in eval mode
     return net.eval(), head
 
 
@@ -35,7 +35,7 @@ def official(net, head, form='linear', prefix=''):
     """A pretext checkpoint: query and key encoder, queue, pointer."""
     state = {name.replace('blocks.', 'st_gcn_networks.'): value for name, value in net.state_dict().items()}
     for name, value in head.state_dict().items():
-        convolution = form == 'conv' and name.endswith('weight')  # a 1x1 one, since December 2024
+        convolution = form == 'conv' and name.endswith('weight')  # a 1x1 convolution since December 2024
         state[f'fc.{name}'] = value[:, :, None, None] if convolution else value
     made = {f'{prefix}encoder_q.{name}': value for name, value in state.items()}
     made |= {f'{prefix}encoder_k.{name}': torch.zeros_like(value) for name, value in state.items()}
@@ -51,7 +51,7 @@ def test_a_pretext_checkpoint(tmp_path, monkeypatch, kind, form, prefix, wrapped
     run(monkeypatch, convert_tool, kind, tmp_path / 'in.pt', tmp_path / 'made' / 'out.pth')
     model, info = build_from_checkpoint(tmp_path / 'made' / 'out.pth')
     assert type(model).__name__.lower() == kind == info['method'].lower() and info['stream'] == 'joint'
-    # The key encoder and the queue start anew; all else has found its place.
+    # The key encoder and the queue start anew. Everything else is loaded.
     assert {name.split('.')[0] for name in info['not_loaded']} == {'key_encoder', 'queue'}
     x = torch.randn(3, 3, 20, 25, 2)
     with torch.no_grad():
@@ -78,7 +78,7 @@ def test_a_linear_evaluation_has_a_classifier_and_no_head(tmp_path, monkeypatch,
 
 
 def test_features_with_the_preprocessing_of_a_config(tmp_path, monkeypatch, capsys, tiny_store):
-    """A converted checkpoint knows its model, and a config how its clips are to be preprocessed."""
+    """A converted checkpoint describes its model, and a config describes the preprocessing of its clips."""
     net, head = network()
     torch.save(official(net, head), tmp_path / 'in.pt')
     made = tmp_path / 'out.pth'
@@ -132,7 +132,7 @@ def test_wrong_files_end_in_one_line(tmp_path, monkeypatch, capsys):
     def without(*names):
         return {key: value for key, value in state.items() if not any(name in key for name in names)}
     no_encoder = 'no encoder_q.st_gcn_networks'
-    assert no_encoder in error(dict(state_dict=net.state_dict()))  # ours, or another program's
+    assert no_encoder in error(dict(state_dict=net.state_dict()))  # our checkpoint, or that of another program
     assert no_encoder in error(without('networks.9'))
     assert 'backbone.blocks.4.residual.0.weight is missing' in error(without('encoder_q.st_gcn_networks.4.residual'))
     assert 'backbone.A is missing' in error(without('encoder_q.A'))

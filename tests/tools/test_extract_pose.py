@@ -12,7 +12,7 @@ from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.errors import UserError
 from tools.extract_pose import extract, main, people_of, rtmpose
 
-SHAPE = np.stack([np.arange(17) % 5 * 3., np.arange(17) * 1.5], -1)  # of a person whose nose is a white disc
+SHAPE = np.stack([np.arange(17) % 5 * 3., np.arange(17) * 1.5], -1)  # a person whose nose is a white disc
 
 
 def write_video(path, noses, size=(96, 128)):
@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on(tmp_path):
         except KeyboardInterrupt:
             assert not (tmp_path / 's').exists()
     store = SkeletonStore(tmp_path / 's')
-    assert store.ids == ['a', 'b', 'c'] and len(seen) == 15 + 24  # the first one was not done again
+    assert store.ids == ['a', 'b', 'c'] and len(seen) == 15 + 24  # the first one was not processed again
     np.testing.assert_array_equal(store.keypoints(0), store.keypoints(1))
 
 

@@ -1,4 +1,4 @@
-"""Images: ink at the joints, none where no one is, and readable files."""
+"""Images: ink at the joints, none without a person, and readable files."""
 import cv2
 import numpy as np
 import pytest

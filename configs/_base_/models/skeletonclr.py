@@ -1,4 +1,4 @@
-# SkeletonCLR as in the AimCLR lineage (docs/methods.md 0.4 to 0.6, 4.1): weak views, MoCo with a queue.
+# SkeletonCLR as in AimCLR's code (docs/methods.md 0.4 to 0.6, 4.1): weak views, MoCo with a queue.
 _weak = [dict(type='TemporalCrop', pad_ratio=6), dict(type='Shear', amplitude=0.5)]
 model = dict(
     type='SkeletonCLR',

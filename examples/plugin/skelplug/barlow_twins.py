@@ -26,7 +26,7 @@ class BarlowTwins(JointEmbeddingModel):
 
     Args:
         off_diagonal: Weight of the redundancy term (published: 0.0051).
-        **kwargs: Of :class:`JointEmbeddingModel`.
+        **kwargs: Arguments of :class:`JointEmbeddingModel`.
     """
     view_names = ('first', 'second')
 

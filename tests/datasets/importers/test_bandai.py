@@ -48,7 +48,7 @@ def bvh(clip: np.ndarray, seconds: float, joints=JOINTS) -> str:
 
     rows = []
     for frame in clip:
-        row = [0.] * 6  # joint_Root, which the layout leaves out
+        row = [0.] * 6  # joint_Root, which the layout does not contain
         for i in order(0):
             row += [*(frame[i] - (frame[PARENTS[i]] if PARENTS[i] >= 0 else 0)), 0, 0, 0]
         rows.append(' '.join(f'{value:.6f}' for value in row))
@@ -85,7 +85,7 @@ def test_bvh_files_as_published(tmp_path):
     """30 frames per second, centimetres, and a root above the hips give the same clips as the npz."""
     for i, (action, style, number) in enumerate(CLIPS):
         clip = np.repeat(track(6 + i, i) / 10, 2, axis=0)[:-1]
-        clip[1::2] = (clip[:-1:2] + clip[2::2]) / 2  # between the frames of 15 a second
+        clip[1::2] = (clip[:-1:2] + clip[2::2]) / 2  # between the frames at 15 per second
         (tmp_path / f'dataset-2_{action}_{style}_{number:03d}.bvh').write_text(bvh(clip, 1 / 30))
     (tmp_path / 'dataset-2_fly_normal_001.bvh').write_text(bvh(clip, 1 / 30))
     (tmp_path / 'dataset-2_walk_normal_009.bvh').write_text(bvh(clip, 1 / 30, ['Hip', *JOINTS[1:]]))
@@ -120,7 +120,7 @@ def test_names_and_files_that_do_not_belong(tmp_path):
     np.savez(tmp_path / 'b.npz', **arrays(ids=names))
     store = load(tmp_path / 'b.npz', tmp_path / 's')
     assert len(store) == 3 and store.index['provenance']['skipped'][0]['id'] == names[1]
-    np.testing.assert_allclose(store.keypoints(1)[0], track(8, 2) / 1000, atol=1e-6)  # those after it keep their frames
+    np.testing.assert_allclose(store.keypoints(1)[0], track(8, 2) / 1000, atol=1e-6)  # later clips keep their frames
     data = io.BytesIO()
     np.savez(data, step_mm=np.zeros(3))
     (tmp_path / 'b.npz').write_bytes(data.getvalue())

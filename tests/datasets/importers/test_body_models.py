@@ -48,13 +48,13 @@ def test_amass(tmp_path, model):
     expected = body + trans[:, None]
     assert store.layout.name == 'smpl22' and store.head['units'] == 'm'
     np.testing.assert_allclose(store.keypoints(0)[0], np.stack(
-        [expected[..., 0], expected[..., 2], -expected[..., 1]], -1), atol=1e-5)  # z is up in the file
+        [expected[..., 0], expected[..., 2], -expected[..., 1]], -1), atol=1e-5)  # z points up in the file
     poses[:, 3 * 16:3 * 16 + 3] = [0, 0, np.pi / 2]  # the left shoulder by a quarter turn about z
     turned = npz(poses=poses, trans=trans * 0, betas=betas, mocap_framerate=120.)
     store = load(tmp_path, 'amass', {'turned.npz': turned}, model=file)
     elbow, shoulder = body[18] - body[16], body[16]
     x, y, z = shoulder + [-elbow[1], elbow[0], elbow[2]]
-    assert store.ids == ['still', 'turned'] and store.frames.tolist() == [3, 3]  # 120 to 30 frames a second
+    assert store.ids == ['still', 'turned'] and store.frames.tolist() == [3, 3]  # 120 to 30 frames per second
     np.testing.assert_allclose(store.keypoints(1)[0, 1, 18], [x, z, -y], atol=1e-5)
 
 

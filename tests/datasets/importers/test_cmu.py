@@ -31,7 +31,7 @@ def toy_clip(seed, action, subject=1):
 
 @pytest.fixture(scope='module')
 def recordings(tmp_path_factory):
-    """One subject's asf and amc files; copy before damaging them."""
+    """Asf and amc files of one subject. Copy them before damaging them."""
     folder = tmp_path_factory.mktemp('cmu') / 'with spaces é'
     names = write_asf_amc(str(folder), 7, [toy_clip(i, i)[:12] for i in range(3)])
     assert names == ['07_01', '07_02', '07_03']
@@ -50,7 +50,7 @@ def test_toy_motions_come_back_through_asf_and_amc(tmp_path):
     store, skipped = load(tmp_path / 'raw', tmp_path / 's')
     assert not skipped and len(store) == 16 and store.index['units'] == 'm'
     found = {}
-    for index in range(16):  # the same clips, made again
+    for index in range(16):  # the same clips, created again
         action, subject = index % 14, (index // 14 + index) % 3 + 1
         clip = to_cmu31(make_sample(np.random.default_rng([3, index]), action, subject, 2, noise=0)[0])
         takes = found[subject] = found.get(subject, 0) + 1
@@ -93,7 +93,7 @@ def test_labels_from_folders_a_table_or_none(recordings, tmp_path):
     store, skipped = load(raw, tmp_path / 's', labels='folders')
     assert store.classes == ['run', 'walk'] and store.ids[:2] == ['run/07_01', 'run/07_02'] and not skipped
     assert store.labels.tolist() == [0, 0, 0, 1, 1, 1] and {s['subject'] for s in store.samples} == {7}
-    assert {name: len(ids) for name, ids in store.splits.items()} == dict(train=4, test=2)  # drawn: one subject only
+    assert {name: len(ids) for name, ids in store.splits.items()} == dict(train=4, test=2)  # drawn: one subject
     unlabelled, _ = load(raw, tmp_path / 'none', labels='none')
     assert {name: len(ids) for name, ids in unlabelled.splits.items()} == dict(train=6)  # no labels to test with
     table = tmp_path / 'labels.csv'
@@ -157,8 +157,8 @@ def test_one_bad_value_and_an_umlaut_do_not_lose_a_recording(recordings, tmp_pat
 def test_which_asf_belongs_to_a_recording(recordings, tmp_path):
     raw = copy(recordings, tmp_path / 'raw')
     (raw / '08_01.amc').write_bytes((raw / '07_01.amc').read_bytes())
-    assert load(raw, tmp_path / 'one')[0].ids == ['07_01', '07_02', '07_03', '08_01']  # the only one serves all
-    (raw / '07_0.asf').write_text('broken')  # the longest beginning is the one
+    assert load(raw, tmp_path / 'one')[0].ids == ['07_01', '07_02', '07_03', '08_01']  # the only one applies to all
+    (raw / '07_0.asf').write_text('broken')  # the longest prefix applies
     (raw / 'HDM_bd.asf').write_bytes((raw / '07.asf').read_bytes())
     (raw / 'HDM_bd_clap_001_120.amc').write_bytes((raw / '07_01.amc').read_bytes())
     store, skipped = load(raw, tmp_path / 'two')

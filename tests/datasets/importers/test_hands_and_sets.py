@@ -60,7 +60,7 @@ def test_the_hands_of_mediapipe(tmp_path):
     store = load(tmp_path, 'pose', {'v.json': json.dumps(frames)}, joints='hands')
     assert store.layout.name == 'hand21' and store.channels == 3 and store.head['units'] == 'image'
     got = store.keypoints(0)
-    expected = points * (-1, -1, 1)  # y up, as all landmarks
+    expected = points * (-1, -1, 1)  # y up, like all landmarks
     order = [0, 1] if np.allclose(got[0], expected[0], atol=1e-5) else [1, 0]
     np.testing.assert_allclose(got, expected[order], rtol=1e-5)
 

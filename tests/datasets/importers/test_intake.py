@@ -138,7 +138,7 @@ def test_a_number_that_is_no_score_of_a_flat_layout_is_asked_about(tmp_path):
 def test_a_damaged_first_file_costs_no_other(tmp_path, size):
     damaged = np.concatenate([RNG.uniform(1, 1000, (4, 20, 2)) * size, np.full((4, 20, 1), .5)], -1)
     damaged[0, 0, 2] = -1e300  # finite only as float64
-    damaged[0, :2] = RNG.normal(size=(2, 3)) * 1e-9  # what is left is no size to compare with
+    damaged[0, :2] = RNG.normal(size=(2, 3)) * 1e-9  # the rest has no size to compare with
     store = load(tmp_path, 'arrays', {'a.npy': data(damaged), 'b.npy': data(clip())}, layout='kinect20')
     assert 'b' in store.ids and store.channels == 3
 
@@ -240,7 +240,7 @@ def test_the_arrays_of_2s_agcn_and_st_gcn(tmp_path, name, joints):
     assert 'official_npy' in list(detect(str(tmp_path / 'raw')))[1]
 
 
-# --- what is said ----------------------------------------------------------------------------------------------------
+# --- output ----------------------------------------------------------------------------------------------------------
 
 def test_the_same_names_in_both_parts_of_official_arrays(tmp_path, capsys):
     clips = RNG.normal(size=(2, 3, 4, 25, 1)).astype(np.float32)

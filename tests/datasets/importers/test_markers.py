@@ -47,7 +47,7 @@ def test_trc(tmp_path):
     np.testing.assert_allclose(store.keypoints(0)[0], POINTS[:, 1:] / 1000, rtol=1e-6)
     np.testing.assert_allclose(store.keypoints(1)[0], POINTS[:, 1:], rtol=1e-6)
     assert entries(store, 'noted')['a'] == '1 markers dropped that are not in the layout'
-    half = load(tmp_path, {}, up='z')  # 60 frames a second to 30
+    half = load(tmp_path, {}, up='z')  # 60 frames per second to 30
     expected = POINTS[::2, 1:] / 1000
     np.testing.assert_allclose(half.keypoints(0)[0], expected[..., [0, 2, 1]] * (1, 1, -1), rtol=1e-6)
 

@@ -134,7 +134,7 @@ def by_energy_in_loops(frames):
 
 def energy_case(kind):
     slow, fast, third = (moving(seed, 20, speed) for seed, speed in ((1, .01), (2, .5), (3, .2)))
-    flat = [joints * (9, 1, 1) for joints in moving(4, 20, 2.)]  # a sofa that moves most of all
+    flat = [joints * (9, 1, 1) for joints in moving(4, 20, 2.)]  # a sofa that moves more than the persons
     if kind == 'swapped':
         return [[('s', slow[t]), ('f', fast[t])][::1 if t % 3 else -1] for t in range(20)]
     if kind == 'three':
@@ -151,7 +151,7 @@ def energy_case(kind):
         return [[('s', slow[t])] * (t >= 5) + [('f', fast[t])] * (t % 2 and t < 15 or t < 10) for t in range(20)] + [[]]
     if kind == 'gap':
         return [[('f', fast[t])] * (t not in (4, 9)) for t in range(20)]
-    return [[('s', slow[t]), ('s', third[t]), ('f', fast[t])] for t in range(20)]  # an id twice
+    return [[('s', slow[t]), ('s', third[t]), ('f', fast[t])] for t in range(20)]  # a repeated id
 
 
 @pytest.mark.parametrize('kind, shape', [

@@ -49,7 +49,7 @@ def test_recordings_are_cut_at_their_labels(tmp_path, newline):
     assert [(s['recording'], s['start'], s['end']) for s in store.samples] == [
         ('0002-L', 0, 5), ('0002-L', 8, 30), ('A03N07-M', 3, 4)]
     np.testing.assert_allclose(store.keypoints(0), one[:5, :75].reshape(1, 5, 25, 3), atol=1e-6)
-    both = np.stack([one[8:30, :75], one[8:30, 75:]]).reshape(2, 22, 25, 3)  # the second body is there in between
+    both = np.stack([one[8:30, :75], one[8:30, 75:]]).reshape(2, 22, 25, 3)  # the second body is present in between
     np.testing.assert_allclose(store.keypoints(1), both, atol=1e-6)
     np.testing.assert_allclose(store.keypoints(2), two[3:4, :75].reshape(1, 1, 25, 3), atol=1e-6)
 

@@ -63,7 +63,7 @@ COCO_FORMS = dict(
 
 @pytest.mark.parametrize('form', COCO_FORMS)
 def test_every_form_of_coco(tmp_path, form):
-    files = 'clips' if form == 'keypoints_alone' else 'auto'  # else it is one picture of six persons
+    files = 'clips' if form == 'keypoints_alone' else 'auto'  # otherwise it is one picture of six persons
     store, skipped = load(one_file(tmp_path, COCO_FORMS[form]), tmp_path / 's', 'coco17', files=files)
     assert not skipped and store.index['units'] == 'px' and store.channels == 2
     np.testing.assert_allclose(scored(store), COCO[None], rtol=1e-6)
@@ -76,7 +76,7 @@ def test_frames_without_anybody_and_second_persons(tmp_path):
     store, _ = load(one_file(tmp_path, frames), tmp_path / 's', 'coco17')
     got = scored(store)
     assert got.shape == (2, 6, 17, 3) and not got[:, [1, 2, 4]].any()
-    np.testing.assert_allclose(got[0, [0, 3, 5]], other[[0, 3, 5]], rtol=1e-6)  # seen most often
+    np.testing.assert_allclose(got[0, [0, 3, 5]], other[[0, 3, 5]], rtol=1e-6)  # most often visible
     np.testing.assert_allclose(got[1, [0, 5]], COCO[[0, 5]], rtol=1e-6)
     results = [dict(image_id=i, keypoints=np.ravel(COCO[i]).tolist()) for i in (0, 1, 4)]  # 2 and 3: nobody
     store, _ = load(one_file(tmp_path, results), tmp_path / 't', 'coco17', persons=1)
@@ -236,7 +236,7 @@ def test_layouts_pair_and_part_what_the_names_say(name):
         for part in ('arm', 'leg'):
             assert all(side in layout.joints[j] for j in layout.parts[f'{side}_{part}'])
         assert f'{side}_shoulder' in [layout.joints[j] for j in layout.shoulders]
-    for child, parent in layout.bones:  # mirrored bones are bones
+    for child, parent in layout.bones:  # mirrored bones are also bones
         assert layout.mirror[parent] == layout.parents[layout.mirror[child]]
     assert layout.joints[layout.shoulders[0]] == 'left_shoulder'
 

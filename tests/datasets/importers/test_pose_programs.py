@@ -196,7 +196,7 @@ def test_the_names_of_joints_in_a_file_decide(tmp_path, capsys):
         load(tmp_path, {'v.json': content}, layout='coco17')
     shuffled = [*get_layout('coco17').joints][::-1]
     store = load(tmp_path / 'c', {'v.json': dict(content, categories=[dict(keypoints=shuffled)])})
-    assert store.layout.name == 'coco17'  # in its own order
+    assert store.layout.name == 'coco17'  # in the order of the file
     np.testing.assert_allclose(store.keypoints(0)[0], P17[:, ::-1], rtol=1e-5)
     animal = dict(content, categories=[dict(keypoints=list(get_layout('animal17').joints))])
     assert load(tmp_path / 'a', {'v.json': animal}).layout.name == 'animal17'
@@ -300,7 +300,7 @@ def test_other_layouts_and_units_in_one_folder_are_not_mixed(tmp_path):
     assert 'its units are relative, but those of a.json are px' in notes(store, 'skipped')['c']
 
 
-# --- files of a picture each, and frames by number -------------------------------------------------------------------
+# --- one file per picture, and frames by number ----------------------------------------------------------------------
 
 @pytest.mark.parametrize('naming', ['IMG ({}).json', '{:04d}_cam0.json', 'v.mp4_{:04d}.json', 'f[{}].json'])
 def test_pictures_of_other_namings(tmp_path, naming):
@@ -325,7 +325,7 @@ def test_frames_under_their_numbers(tmp_path):
     np.testing.assert_allclose(store.keypoints(0)[0, 2], P17[2], rtol=1e-5)
     tracks = {'1': [MMPOSE[i % T] for i in range(12)], '2': [MMPOSE[i % T] for i in range(12)]}
     with pytest.raises(UserError, match='not a known format'):
-        load(tmp_path / 'x', {'v.json': tracks})  # persons under their identities are no frames
+        load(tmp_path / 'x', {'v.json': tracks})  # persons by identity are not frames
 
 
 def test_posenet(tmp_path):

@@ -60,7 +60,7 @@ def wait_for(condition, process):
     raise AssertionError('it never happened')
 
 
-# A tool whose importer stops and waits once it has finished so many files.
+# A tool whose importer stops and waits after it has finished this number of files.
 STOPS = """
 import sys, time
 from mmskelssl.datasets.store.writer import StoreWriter
@@ -113,7 +113,7 @@ def test_killed_at_any_time_with_several_processes(raw, undisturbed, tmp_path):
     wait_for(lambda: len(journal(out)) > 3 or out.exists(), process)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    for _ in range(1000):  # those of the same session that are left
+    for _ in range(1000):  # remaining processes of the same session
         left = [pid for pid in os.listdir('/proc') if pid.isdigit() and _session(pid) == process.pid]
         if not left:
             break
@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(raw, undisturbed, tmp_path):
     _, error = first.communicate(timeout=120)
     assert first.returncode == 2 and error.count('\n') == 1 and 'File too large' in error and 'continue' in error
     assert os.listdir(tmp_path) == ['.s.partial'] and 5 < len(journal(out)) < 50
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 64, limits[1]))  # now the frames fit, the store does not
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 64, limits[1]))  # now the frames fit, but the store does not
     try:
         with pytest.raises(UserError, match='cannot write .*s: .*File too large; run the command again'):
             run(raw, out)
@@ -151,7 +151,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(raw, undisturbed, tmp_path):
     assert store.data_hash == undisturbed.data_hash and os.listdir(tmp_path) == ['s']
 
 
-# --- what the journal is good for, in this process -------------------------------------------------------------------
+# --- the journal, in this process ------------------------------------------------------------------------------------
 
 def interrupted(raw, out, files, **options):
     """Stop an import after a number of files, and return the names that it read."""
@@ -206,7 +206,7 @@ def test_a_damaged_journal_costs_time_only(raw, undisturbed, tmp_path, damage):
         frames.unlink()
     else:
         file.write_bytes(content.replace(b'"bytes"', b'"octets"'))
-    assert len(interrupted(raw, out, 9)) == 9  # once more half-way: the rest of the journal stays readable
+    assert len(interrupted(raw, out, 9)) == 9  # half-way again: the rest of the journal remains readable
     kept = [json.loads(line)['item'] for line in journal(out)[1:]]
     assert kept == sorted(path.name for path in raw.iterdir())[:len(kept)]
     assert len(kept) == {'cut': 16, 'no newline': 16, 'bytes': 17, 'frames': 16, 'no frames': 10}.get(damage, 9)

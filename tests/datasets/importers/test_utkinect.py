@@ -55,7 +55,7 @@ def test_segments_and_traps(tmp_path):
     store, skipped = load(write(tmp_path / 'raw'), tmp_path / 's')
     assert store.ids == ['s01_e01_walk', 's01_e01_sitDown', 's01_e01_throw', 's06_e02_walk']
     assert store.labels.tolist() == [0, 1, 5, 0] and [s['subject'] for s in store.samples] == [1, 1, 1, 6]
-    expected = [joints(n).reshape(20, 3) for n in (10, 11, 12, 14)]  # both ends belong to it; 13 is missing
+    expected = [joints(n).reshape(20, 3) for n in (10, 11, 12, 14)]  # both ends are included; 13 is missing
     np.testing.assert_allclose(store.keypoints(0)[0], expected, atol=1e-6)
     np.testing.assert_allclose(store.keypoints(1)[0, 1], joints(18, 5).reshape(20, 3), atol=1e-6)  # the last counts
     assert store.splits['xsub_train'] == store.ids[:3] and store.splits['test'] == store.ids[3:]

@@ -19,7 +19,7 @@ def damaged(tmp_path):
     index, rows = json.loads((path / 'index.json').read_text()), np.load(path / 'keypoints.npy')
     clips = [rows[s['offset']:s['offset'] + s['persons'] * s['frames']] for s in index['samples']]
     clips[0][3, 5] = np.nan
-    clips[1][:, 4] = np.nan  # a joint that is never seen
+    clips[1][:, 4] = np.nan  # a joint that is never detected
     clips[2][:3] = 0
     clips[2][index['samples'][2]['frames']:][:3] = 0
     clips[3][:] = 0

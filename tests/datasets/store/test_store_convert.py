@@ -50,7 +50,7 @@ def test_a_conversion_that_cannot_be_leaves_nothing(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ['coco', 'ntu']
     convert(path, str(tmp_path / 'out'), 'coco17', 'repeat')
     assert SkeletonStore(tmp_path / 'out').layout.name == 'coco17'
-    stick = tmp_path / 'stick.json'  # a layout of one's own, with names that others know
+    stick = tmp_path / 'stick.json'  # a custom layout with names from other layouts
     stick.write_text(json.dumps(dict(name='stick', joints=['a', 'b'], parents=[-1, 0], hip=0, shoulders=[0, 1],
                                      canonical=['chest', 'head'])))
     convert(path, str(tmp_path / 'two'), str(stick))

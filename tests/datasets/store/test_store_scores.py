@@ -1,4 +1,4 @@
-"""Scores of joints: a column of their own beside the coordinates, which every command on stores carries."""
+"""Scores of joints: a separate column next to the coordinates, which every command on stores preserves."""
 import json
 
 import numpy as np
@@ -85,7 +85,7 @@ def test_what_the_writer_does_with_bad_scores(tmp_path):
     store = SkeletonStore(tmp_path / 's')
     assert not store.scores(0)[0, 0, :3].any() and np.array_equal(store.scores(0)[0, 1:], scores[0, 1:])
     assert reasons(store, 'repaired')['bad'] == '3 scores were not non-negative numbers and were set to 0'
-    assert store.keypoints(1)[0, 1, 5].any() and store.scores(1)[0, 1, 5] == 0  # filled in, and not seen
+    assert store.keypoints(1)[0, 1, 5].any() and store.scores(1)[0, 1, 5] == 0  # filled in, but not seen
     expected = np.ones((1, 4, 17))
     expected[0, :, 7] = 0
     np.testing.assert_array_equal(store.scores(2), expected)

@@ -53,7 +53,7 @@ def test_a_share_of_each_class(tmp_path, capsys):
 def test_a_subject_and_a_recording_stay_on_one_side(tmp_path, by, seed):
     path = write(tmp_path / 's', 36, 'S001C{:03d}', subjects=0)
     index = json.loads((tmp_path / 's/index.json').read_text())
-    for i, sample in enumerate(index['samples']):  # twelve performances before three cameras, of four subjects
+    for i, sample in enumerate(index['samples']):  # twelve performances of four subjects in front of three cameras
         sample |= dict(id=f'S001C00{i % 3}P00{i // 9}R001A{i // 3:03d}', subject=i // 9)
     (tmp_path / 's/index.json').write_text(json.dumps(index))
     draw_split(path, .25, seed, by)
@@ -73,11 +73,11 @@ def test_recordings_are_read_from_names():
 
 def test_shares_that_do_not_come_out(tmp_path, capsys):
     path = write(tmp_path / 's', 10, subjects=2)
-    draw_split(path, .01, by='subject', name='a')  # a whole subject, not none
+    draw_split(path, .01, by='subject', name='a')  # a whole subject, rather than none
     assert [len(side) for side in sides(path, 'a')] == [5, 5]
     draw_split(path, .99, by='subject', name='b')
     assert [len(side) for side in sides(path, 'b')] == [5, 5]
-    draw_split(path, .99, name='c')  # each class keeps one to train
+    draw_split(path, .99, name='c')  # each class keeps one for training
     assert np.bincount(SkeletonStore(path).labels[sides(path, 'c')[0]]).tolist() == [1, 1, 1]
     lone = write(tmp_path / 'lone', 4)
     capsys.readouterr()
@@ -138,7 +138,7 @@ def test_relabel_from_a_table(tmp_path, capsys):
     with pytest.raises(UserError, match="has a split 'fold', which .* sets: replace it with --overwrite"):
         relabel(path, str(table))
     table.write_text('name,label\n' + ''.join(f'clip{i:02d},{"ab"[i % 2]}\n' for i in range(6)))
-    relabel(path, str(table))  # classes without a sample go
+    relabel(path, str(table))  # classes without a sample are removed
     assert SkeletonStore(path).classes == ['a', 'b'] and SkeletonStore(path).labels.tolist() == [0, 1] * 3
 
 

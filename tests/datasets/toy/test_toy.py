@@ -53,8 +53,8 @@ def test_feet_stay_near_the_floor(action):
     for seed in range(5):
         for person in clip(action, seed, subject=seed + 1):
             feet = person[:, FEET, 1] - person[..., 1].min()
-            assert feet.max() < .22  # a step lifts a foot, no more
-            assert np.quantile(feet.min(axis=1), .9) < .03  # and one foot carries
+            assert feet.max() < .22  # a step lifts only a foot
+            assert np.quantile(feet.min(axis=1), .9) < .03  # and one foot carries the body
 
 
 @pytest.mark.parametrize('limb', [(12, 13, 14), (16, 17, 18)])

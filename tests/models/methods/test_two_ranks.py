@@ -9,7 +9,7 @@ import torch
 from contract_methods import FROZEN, METHODS, QUEUED, ROOT
 
 pytestmark = pytest.mark.slow
-STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')  # each rank has those of its own batches
+STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')  # each rank has the statistics of its own batches
 
 
 @pytest.fixture(scope='module')
