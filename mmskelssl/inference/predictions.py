@@ -84,12 +84,23 @@ def write_table(path: str, data: bytes | Sequence[str], lines: Sequence[Sequence
         text = io.StringIO()
         writer = csv.writer(text, lineterminator='\n')
         writer.writerow(data)
-        writer.writerows(lines)
+        writer.writerows([[_text(cell) for cell in line] for line in lines])
         data = text.getvalue().encode('utf-8', 'surrogateescape')
     try:
         write_atomically(path, data)
     except OSError as error:
         raise UserError(f'{path} cannot be written: {error.strerror or error}; choose another place') from error
+
+
+def _text(cell: str) -> str:
+    """Return a cell as a spreadsheet has to read it: a name from a file is never a formula."""
+    if not cell or cell[0] not in '=+-@\t\r':
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def _plain(predictions: Predictions, top: int, more: Mapping[str, Sequence]) -> dict:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
 
 from mmskelssl import __version__
@@ -118,7 +119,6 @@ def write_folder(folder: str | os.PathLike, kind: str, members: list[Member], ca
     Raises:
         UserError: If something else is in the way, a weight is not finite, or the folder cannot be written.
     """
-    save = _safetensors().save
     path = os.fspath(folder)
     check_place(path, overwrite)
     tensors = {f'{i}.{name}': _stored(name, value, half) for i, member in enumerate(members)
@@ -131,7 +131,7 @@ def write_folder(folder: str | os.PathLike, kind: str, members: list[Member], ca
                   members=[_plain_member(member) for member in members])
     text = json.dumps(config, indent=1, allow_nan=False, default=list) + '\n'
     try:
-        write_atomically(osp.join(path, WEIGHTS), save(tensors, {'format': 'pt'}))
+        write_atomically(osp.join(path, WEIGHTS), safetensors.torch.save(tensors, {'format': 'pt'}))
         write_atomically(osp.join(path, CARD), card.encode())
         write_atomically(osp.join(path, CONFIG), text.encode())
     except OSError as error:
@@ -220,14 +220,6 @@ def _hub(why: str):
     except ImportError:
         raise UserError(f'{why}, install huggingface_hub: pip install huggingface_hub') from None
     return huggingface_hub
-
-
-def _safetensors():
-    try:
-        import safetensors.torch
-    except ImportError:
-        raise UserError('safetensors is not installed: pip install safetensors') from None
-    return safetensors.torch
 
 
 def read_folder(folder: str, kind: str) -> tuple[dict, list[Member]]:
@@ -340,13 +332,12 @@ def _read(path: str, most: int) -> bytes:
 
 def _read_weights(path: str) -> dict[str, torch.Tensor]:
     """Read tensors. The library checks that the header matches the file, and sizes are limited first."""
-    load = _safetensors().load
     data = _read(path, MAX_BYTES)
     length = int.from_bytes(data[:8], 'little')
     if len(data) < 8 or length > min(MAX_HEADER, len(data) - 8):
         raise UserError(f'{path}: not a safetensors file, or its header is larger than {MAX_HEADER >> 20} MiB')
     try:
-        tensors = load(data)
+        tensors = safetensors.torch.load(data)
     except Exception as error:  # noqa: BLE001  a damaged or crafted file can fail in any way
         raise UserError(f'{path}: damaged ({" ".join(str(error).split())[:200]}); take another copy') from error
     if len(tensors) > MAX_TENSORS:

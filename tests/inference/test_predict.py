@@ -209,3 +209,14 @@ def test_bad_arguments(refused, tiny_kinect_store, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(['predict', str(tmp_path), tiny_kinect_store])
     assert 'config.json: no such file' in capsys.readouterr().err
+
+
+def test_names_are_no_formulas_in_a_spreadsheet(saved, clips, tmp_path, monkeypatch, capsys):
+    lines = [json.dumps(dict(id=name, keypoints=clips[0].tolist(), fps=30)) for name in ('=1+1', '-2', '@x', 'a=b')]
+    for name in ('a.csv', 'a.json'):
+        monkeypatch.setattr('sys.stdin', io.StringIO('\n'.join(lines)))
+        main(['predict', saved, '-', '--out', str(tmp_path / name), '--device', 'cpu'])
+    rows = list(csv.DictReader(open(tmp_path / 'a.csv', newline='')))
+    assert [row['id'] for row in rows] == ["'=1+1", '-2', "'@x", 'a=b']
+    content = json.loads((tmp_path / 'a.json').read_text())
+    assert [clip['id'] for clip in content['clips']] == ['=1+1', '-2', '@x', 'a=b']
