@@ -114,11 +114,13 @@ def json_lines(lines: Iterable[str], model, fps: float | None = None) -> list[Cl
     """Read clips from JSON lines.
 
     A line is an object with ``keypoints``, (T, V, C) or (M, T, V, C), and optionally ``id``, ``fps`` and ``layout``;
-    or the keypoints alone. Without ``layout``, the joints are those of the model.
+    or the keypoints alone. Without ``layout``, the joints are those of the model. For a model that was trained with
+    ``data.scores``, each joint has its score as the last number.
 
     Raises:
         UserError: If a line is invalid. The message contains its number.
     """
+    scored = any(network.scores for network in getattr(model, 'networks', [model]))
     made: list[tuple[tuple, str, object]] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -133,7 +135,7 @@ def json_lines(lines: Iterable[str], model, fps: float | None = None) -> list[Cl
             layout, rate = made[start][0]
             part = made[start:i]
             sets.append(clips_in_memory([clip for *_, clip in part], layout, model.channels, rate,
-                                        [name for _, name, _ in part]))
+                                        [name for _, name, _ in part], scored))
             start = i
     return sets
 

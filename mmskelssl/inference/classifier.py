@@ -75,6 +75,7 @@ class SkeletonClassifier:
         fps: Frames per second of the training clips, or None if unknown.
         layout: Skeleton layout of the clips.
         channels: Number of coordinates of a joint, C.
+        takes_scores: Whether clips need the scores of their joints, as the last of C + 1 numbers.
         temperature: Divides the weighted sum of the members' scores before the softmax.
         threshold: Clips whose highest probability is lower are unknown.
     """
@@ -90,6 +91,7 @@ class SkeletonClassifier:
                          for member in self.members]
         first = self.networks[0]
         self.layout, self.channels = first.layout, first.channels
+        self.takes_scores = any(network.scores for network in self.networks)
         for network in self.networks:
             if (network.layout, network.channels) != (self.layout, self.channels):
                 raise UserError(f'{name}: its members take clips of different layouts')
@@ -106,8 +108,7 @@ class SkeletonClassifier:
     def __call__(self, clips, fps: float | None = None, convert: bool = False) -> Predictions:
         """Classify clips. Arguments are those of :meth:`FeatureExtractor.__call__`."""
         if not isinstance(clips, ClipSet):
-            scores = any(network.scores for network in self.networks)
-            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'), scores=scores)
+            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'), scores=self.takes_scores)
         chances = softmax(self.scores(clips, convert), self.temperature).astype(np.float32)
         return Predictions(list(clips.ids), self.classes, chances, self.threshold)
 
@@ -124,7 +125,7 @@ class SkeletonClassifier:
         """
         from mmskelssl.inference.timeline import over_time
         if not isinstance(clips, ClipSet):
-            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'))
+            clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'), scores=self.takes_scores)
         return over_time(self, clips, window, stride, fps, persons, convert)
 
     def scores(self, clips: ClipSet, convert: bool = False) -> np.ndarray:

@@ -1,8 +1,11 @@
 """``data.scores=True``: from a 2D store with scores to trained encoders, features and errors."""
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from mmskelssl.commands.clip_sources import json_lines
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine.checkpoint import load_checkpoint
@@ -138,6 +141,9 @@ def test_clips_in_memory(stores, checkpoint, tmp_path):
 
 def test_clips_in_memory_without_scores(stores, checkpoint):
     extractor = FeatureExtractor(checkpoint, 'cpu')
+    lines = [json.dumps(clip.tolist()) for clip in with_scores(stores['scored'])]
+    read, = json_lines(lines, extractor)
+    np.testing.assert_array_equal(extractor(read), extractor(with_scores(stores['scored'])))
     with pytest.raises(UserError, match=r'clip 0 has shape \(1, 12, 17, 2\), expected \(T, 17, 3\).*by the score'):
         extractor([clip[..., :2] for clip in with_scores(stores['scored'])])
     with pytest.raises(UserError, match=r'plain has no scores, but .* was trained with data\.scores=True'):
