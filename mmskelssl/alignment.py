@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.ops.tracing import exporting
 
 
 def _check(x: Tensor, name: str, channels: tuple[int, ...] = (3,)) -> None:
@@ -64,6 +65,15 @@ def _across(x: Tensor, layout: SkeletonLayout, scores: Tensor | None) -> Tensor:
         return across
     known = (scores[:, 0, :, left] > 0) & (scores[:, 0, :, right] > 0)
     return _held(across, known) * known.any(1)[:, None, None]
+
+
+def _median(values: Tensor, seen: Tensor) -> Tensor:
+    """Return the lower median (N, C) of values (N, C, T) over the frames that are seen (N, T), or 0 without any."""
+    if not exporting():
+        return torch.where(seen.unsqueeze(1), values, torch.nan).nanmedian(2).values.nan_to_num()
+    ordered = torch.where(seen.unsqueeze(1), values, torch.inf).sort(2).values  # ONNX has no median
+    middle = ((seen.sum(1) - 1) // 2).clamp(min=0).view(-1, 1, 1).expand(-1, values.shape[1], 1)
+    return torch.where(seen.any(1, keepdim=True), ordered.gather(2, middle).squeeze(2), 0.)
 
 
 def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None, scores: Tensor | None = None) -> Tensor:
@@ -144,7 +154,7 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
     if not turn:
         return (x - origin) * there
     across = _across(x, layout, scores)[n, :, :, main]  # (N, 3, T)
-    across = torch.where(seen[n, :, main].unsqueeze(1), across, torch.nan).nanmedian(2).values.nan_to_num()
+    across = _median(across, seen[n, :, main])
     length = (across[:, 0].square() + across[:, 2].square()).sqrt()
     known = length > 1e-6
     cos = torch.where(known, across[:, 0] / length, torch.ones_like(length)).view(-1, 1, 1, 1)

@@ -34,7 +34,7 @@ COMMANDS = {
     'attention': "draw and measure a method's masks",
     'curves': "draw a run's curves",
     'convert': 'convert an official checkpoint',
-    'export': "write an encoder's weights as safetensors",
+    'export': 'write a model as safetensors, ONNX or for torch.export',
     'configs': 'list, print and compare configs',
 }
 

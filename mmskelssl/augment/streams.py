@@ -34,5 +34,5 @@ def to_stream(x: Tensor, stream: str, layout: SkeletonLayout | None = None,
         if num_frames is None:
             return motion
         beyond = torch.arange(1, x.shape[2] + 1, device=x.device) >= num_frames.unsqueeze(1)
-        return motion.masked_fill_(beyond.view(len(x), 1, -1, 1, 1), 0.)
+        return motion.masked_fill_(beyond.view(x.shape[0], 1, -1, 1, 1), 0.)
     raise UserError(f'unknown stream {stream!r}: choose one of {", ".join(STREAMS)}')

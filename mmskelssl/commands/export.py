@@ -1,26 +1,90 @@
-"""Write an encoder's weights for sharing to a safetensors file, which can only contain tensors and text.
+"""Write a model for other programs. The suffix of the file chooses the format.
+
+  .safetensors  weights of the encoder and their description, for sharing; the file can only contain tensors and text
+  .onnx         a graph for onnxruntime and other ONNX runtimes, without PyTorch and this package
+  .pt2          a program for torch.export.load
+
+A graph takes prepared clips (N, C, T, V, M), the output of the pipeline, or with --whole one raw clip (M, T, V, C) of
+any length: preprocessing, stream and encoder are part of it. An encoder gives features, and a classifier probabilities.
 
 Examples:
   mmskelssl export work_dirs/aimclr_ntu60/epoch_300.pth aimclr_ntu60.safetensors
+  mmskelssl export work_dirs/aimclr_toy encoder.onnx
+  mmskelssl export models/mine classifier.onnx --whole
+  mmskelssl export models/mine small.onnx --whole --int8 --data data/mine
 """
 import argparse
 import json
+import os.path as osp
 
+from mmskelssl.commands.arguments import add_imports
 from mmskelssl.errors import UserError
 
 # Keys of meta['mmskelssl'] that describe how to build the encoder and where it comes from.
 EXPORTED = ('model', 'dataset', 'method', 'stream', 'seed', 'epoch', 'iteration', 'data_hash', 'config_hash', 'source',
             'world_size', 'epoch_length', 'spec_version')
+PREFIX = 'backbone.'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('checkpoint')
-    parser.add_argument('out', help='path of the .safetensors file')
-    parser.add_argument('--prefix', default='backbone.', help='prefix of the tensors to write (default backbone.)')
+    parser.add_argument('checkpoint', metavar='CKPT | DIR', help='checkpoint, work_dir to use its last one, or folder '
+                        'of a saved encoder or classifier')
+    parser.add_argument('out', help='file to write: .safetensors, .onnx or .pt2')
+    parser.add_argument('--whole', action='store_true', help='.onnx and .pt2: the whole way from a raw clip')
+    parser.add_argument('--int8', action='store_true', help='.onnx: dynamic quantisation to 8-bit integers; measures '
+                        'what it costs in accuracy')
+    parser.add_argument('--data', metavar='STORE', help='--int8: store to measure on; default: the store that the '
+                        'encoder was trained on')
+    parser.add_argument('--like', metavar='CONFIG', help='.onnx and .pt2: preprocess as this config does, for a '
+                        'checkpoint that does not describe its own preprocessing')
+    parser.add_argument('--prefix', help=f'.safetensors: prefix of the tensors to write (default {PREFIX})')
+    add_imports(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    print(f'{export_weights(**vars(args))} tensors written to {args.out}')
+    from mmskelssl.engine.plugins import import_plugins
+    suffix = osp.splitext(args.out)[1].lower()
+    _check(args, suffix)
+    import_plugins(args.imports)
+    if suffix not in ('.onnx', '.pt2'):
+        path = _last(args.checkpoint)
+        if osp.isdir(path):
+            raise UserError(f'{path} is a saved model: its weights are already in {path}/model.safetensors')
+        print(f'{export_weights(path, args.out, args.prefix or PREFIX)} tensors written to {args.out}')
+        return
+    from mmskelssl.inference.graphs import open_model
+    from mmskelssl.inference.onnx import export_onnx, export_program, write_file
+    model = open_model(_last(args.checkpoint), args.like)
+    if suffix == '.pt2':
+        export_program(model, args.out, args.whole)
+    else:
+        data = export_onnx(model, args.out, args.whole, write=not args.int8)
+        if args.int8:
+            from mmskelssl.inference.quantised import measure_cost, quantise
+            small = quantise(data, args.out)
+            cost = measure_cost(model, data, small, args.whole, args.data)
+            write_file(args.out, small)
+            print(f'{len(data) / 1e6:.2f} MB in float32, {len(small) / 1e6:.2f} MB in int8; {cost}')
+    print(f'{args.out}: {osp.getsize(args.out) / 1e6:.2f} MB')
+
+
+def _check(args: argparse.Namespace, suffix: str) -> None:
+    """Refuse options that have no effect."""
+    graph = suffix in ('.onnx', '.pt2')
+    for name, possible, where in (('whole', graph, '.onnx and .pt2'), ('like', graph, '.onnx and .pt2'),
+                                  ('int8', suffix == '.onnx', '.onnx'), ('data', args.int8, '--int8'),
+                                  ('prefix', not graph, '.safetensors')):
+        if getattr(args, name) and not possible:
+            raise UserError(f'--{name} is for {where}: leave it out, or choose another file than {args.out}')
+
+
+def _last(path: str) -> str:
+    """Return the last checkpoint of a work_dir, and any other path unchanged."""
+    from mmskelssl.engine.work_dir import last_checkpoint
+    from mmskelssl.inference.saved import CONFIG, find_folder
+    if path.startswith('zoo/'):
+        path = find_folder(path)
+    return path if osp.isfile(osp.join(path, CONFIG)) else last_checkpoint(path)
 
 
 def export_weights(checkpoint: str, out: str, prefix: str = 'backbone.') -> int:

@@ -85,7 +85,7 @@ class SkeletonEncoder(BaseModel):
             pooled = masked_pool(features, mask)
             features = features * mask.unsqueeze(2).to(features.dtype) if self.pooling == 'mean_max' else features
         elif num_frames is not None and self.backbone.variable_length:
-            valid = frame_mask(num_frames, features.shape[3]).view(len(features), 1, 1, -1, 1)
+            valid = frame_mask(num_frames, features.shape[3]).view(features.shape[0], 1, 1, -1, 1)
             length = num_frames.clamp(min=1).view(-1, 1, 1)
             pooled = (features * valid).sum((3, 4)) / (length * features.shape[4])
             features = features.masked_fill(~valid, -torch.inf) if self.pooling == 'mean_max' else features

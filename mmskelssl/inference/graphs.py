@@ -1,0 +1,156 @@
+"""What is exported: a model on prepared clips, and the whole way from a raw clip to the answer."""
+import json
+import os
+import os.path as osp
+from collections.abc import Sequence
+from os import PathLike
+
+import torch
+from torch import Tensor, nn
+
+from mmskelssl.datasets.transforms import ResizeFrames
+from mmskelssl.errors import UserError
+from mmskelssl.inference.classifier import SkeletonClassifier
+from mmskelssl.inference.extractor import FeatureExtractor
+from mmskelssl.inference.pipeline import TorchPipeline
+from mmskelssl.inference.saved import CONFIG, read_config
+
+# Sizes of the example that a graph is traced with. They differ, so that none is taken for another one.
+BATCH, FRAMES, PERSONS, RAW_FRAMES = 3, 13, 2, 17
+
+
+def open_model(source: str | PathLike, like: str | PathLike | None = None) -> FeatureExtractor | SkeletonClassifier:
+    """Load a checkpoint or a saved model for export, on the CPU.
+
+    Args:
+        source: Checkpoint, or the folder of a saved encoder or classifier.
+        like: Config whose preprocessing the clips get, for a checkpoint that does not describe its own.
+    """
+    if not osp.isfile(osp.join(os.fspath(source), CONFIG)):
+        return FeatureExtractor(source, 'cpu', like=like)
+    if like is not None:
+        raise UserError(f'{os.fspath(source)} describes its own preprocessing: leave out --like {os.fspath(like)}')
+    kind = read_config(os.fspath(source))['kind']
+    return (SkeletonClassifier if kind == 'classifier' else FeatureExtractor).from_pretrained(source, 'cpu')
+
+
+def networks_of(model: FeatureExtractor | SkeletonClassifier) -> list[FeatureExtractor]:
+    """Return the networks of a classifier, or the one of an encoder."""
+    return model.networks if isinstance(model, SkeletonClassifier) else [model]
+
+
+def takes_lengths(network: FeatureExtractor) -> bool:
+    """Return whether prepared clips may differ in their numbers of real frames."""
+    return not any(isinstance(step, ResizeFrames) for step in network._transform.transforms)
+
+
+class Graph(nn.Module):
+    """Base class of what is exported.
+
+    Attributes:
+        inputs: Names of the inputs.
+        axes: Name of each axis of the inputs that is free, '' for the others.
+        output: Name of the output: ``features``, or the ``probabilities`` of a classifier.
+        example: Example of the inputs.
+    """
+    inputs: tuple[str, ...]
+    axes: tuple[tuple[str, ...], ...]
+    example: tuple[Tensor, ...]
+
+    def __init__(self, model: FeatureExtractor | SkeletonClassifier):
+        super().__init__()
+        self.networks = nn.ModuleList(network.model.eval() for network in networks_of(model))
+        self.weights: Sequence[float] = model.weights if isinstance(model, SkeletonClassifier) else ()
+        self.temperature = model.temperature if isinstance(model, SkeletonClassifier) else 1.
+        self.output = 'probabilities' if self.weights else 'features'
+
+    def answer(self, features: Sequence[Tensor]) -> Tensor:
+        """Return the features (N, D) of the only network, or the probabilities (N, K) from those of all networks."""
+        if not self.weights:
+            return features[0]
+        scores = sum(weight * network.head(feats)
+                     for weight, network, feats in zip(self.weights, self.networks, features, strict=True))
+        return torch.softmax(scores / self.temperature, 1)
+
+    @staticmethod
+    def encode(network, clips: Tensor, num_frames: Tensor | None) -> Tensor:
+        """Return the features (N, D) of prepared clips (N, C, T, V, M)."""
+        return network.extract_feat(network.data_preprocessor.represent(clips, num_frames), num_frames)
+
+
+class PreparedGraph(Graph):
+    """A model on prepared clips (N, C, T, V, M), the output of the pipeline: batch, length and persons are free.
+
+    Clips of different lengths are padded with zeros, and ``num_frames`` (N,) int64 counts the real frames. A model
+    whose pipeline resizes all clips to one length has no such input.
+
+    Raises:
+        UserError: If the networks of a classifier have different pipelines.
+    """
+
+    def __init__(self, model: FeatureExtractor | SkeletonClassifier, where: str):
+        super().__init__(model)
+        first, *others = networks_of(model)
+        if any(_pipeline(network) != _pipeline(first) for network in others):
+            raise UserError(f'{where}: its networks prepare clips in different ways: add --whole, which takes raw '
+                            'clips')
+        self.inputs = ('clips', 'num_frames') if takes_lengths(first) else ('clips',)
+        persons = getattr(first.model.backbone, 'num_persons', None)
+        self.axes = (('batch', '', 'frames', '', '' if persons else 'persons'), ('batch',))[:len(self.inputs)]
+        clips = torch.rand(BATCH, first.channels, FRAMES, first.layout.num_joints, persons or PERSONS)
+        self.example = (clips, torch.tensor([FRAMES, 5, 8]))[:len(self.inputs)]
+
+    def forward(self, clips: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        return self.answer([self.encode(network, clips, num_frames) for network in self.networks])
+
+
+class WholeGraph(Graph):
+    """The way from a raw clip (M, T, V, C) of any length to features (D,) or probabilities (K,).
+
+    It has the joints, axes, units and frame rate of the training clips. A clip without a body gives NaN.
+
+    Raises:
+        UserError: If a step of the pipeline cannot be exported.
+    """
+    inputs, axes = ('clip',), (('persons', 'frames', '', ''),)
+
+    def __init__(self, model: FeatureExtractor | SkeletonClassifier, where: str):
+        super().__init__(model)
+        networks, self.which, known = networks_of(model), [], {}
+        self.pipelines = nn.ModuleList()
+        for network in networks:  # streams usually share a pipeline
+            key = _pipeline(network)
+            if key not in known:
+                known[key] = len(self.pipelines)
+                self.pipelines.append(TorchPipeline(network._transform.transforms, network.layout, where))
+            self.which.append(known[key])
+        first = networks[0]
+        self.example = (torch.rand(PERSONS, RAW_FRAMES, first.layout.num_joints, first.channels),)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        made = [pipeline(clip) for pipeline in self.pipelines]
+        answer = self.answer([self.encode(network, *made[i])
+                              for network, i in zip(self.networks, self.which, strict=True)])[0]
+        nobody = sum(clips.isnan().sum() for clips, _ in made) > 0
+        return torch.where(nobody, torch.nan, answer)  # onnxruntime's GRU loses the NaN of its input
+
+
+def _pipeline(network: FeatureExtractor) -> str:
+    return json.dumps(network.info['dataset']['pipeline'], sort_keys=True, default=str)
+
+
+def trace(graph: Graph) -> torch.export.ExportedProgram:
+    """Trace a graph for any batch, length and number of persons that its encoder allows.
+
+    Raises:
+        UserError: If the encoder has a branch that depends on values.
+    """
+    auto = torch.export.Dim.AUTO
+    shapes = tuple({i: auto for i, name in enumerate(names) if name} for names in graph.axes)
+    try:
+        with torch.no_grad():
+            return torch.export.export(graph.eval(), graph.example, dynamic_shapes=shapes, strict=False)
+    except Exception as error:  # noqa: BLE001  torch.export raises errors of many kinds
+        names = ', '.join(type(network.backbone).__name__ for network in graph.networks)
+        reason = ' '.join(str(error).split())[:300]
+        raise UserError(f'torch.export cannot trace the encoder ({names}): {reason}') from error
