@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
-from mmskelssl.ops.tracing import exporting
+from mmskelssl.tracing import exporting
 
 
 def _check(x: Tensor, name: str, channels: tuple[int, ...] = (3,)) -> None:

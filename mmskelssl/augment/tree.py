@@ -7,7 +7,7 @@ from torch import Tensor
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.ops.precision import without_autocast
-from mmskelssl.ops.tracing import exporting
+from mmskelssl.tracing import exporting
 
 
 def check_joints(x: Tensor, layout: SkeletonLayout) -> None:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.ops.batch_norm import fold
-from mmskelssl.ops.tracing import exporting
+from mmskelssl.tracing import exporting
 
 
 def plain_graph_conv(x: Tensor, adjacency: Tensor, weight: Tensor, bias: Tensor,

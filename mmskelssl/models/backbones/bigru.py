@@ -8,8 +8,8 @@ from mmskelssl.models.backbones.sequence import SequenceEncoder
 from mmskelssl.ops.exported_gru import run_gru
 from mmskelssl.ops.grouped_gru import bidirectional_gru
 from mmskelssl.ops.precision import without_autocast
-from mmskelssl.ops.tracing import exporting
 from mmskelssl.registry import MODELS
+from mmskelssl.tracing import exporting
 
 
 @MODELS.register_module()

@@ -16,8 +16,8 @@ from mmskelssl.ops.batch_norm import can_fold, conv_norm
 from mmskelssl.ops.dropout import Dropout
 from mmskelssl.ops.graph_conv import graph_conv
 from mmskelssl.ops.temporal_conv import TemporalConv, temporal_conv
-from mmskelssl.ops.tracing import exporting
 from mmskelssl.registry import MODELS
+from mmskelssl.tracing import exporting
 
 
 class GraphConv(nn.Module):
