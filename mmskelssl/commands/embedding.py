@@ -1,10 +1,10 @@
 """Draws the features of clips in two dimensions (t-SNE; van der Maaten and Hinton, JMLR 2008)."""
 import numpy as np
 
-from mmskelssl.commands.encoder import move_to, pair_with_data
 from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import Features, extract_features
+from mmskelssl.inference.encoder import move_to, pair_with_data
 from mmskelssl.visualization.scatter import draw_scatter
 
 CLASSES, CLIPS = 10, 2000  # more are neither distinguishable nor quick

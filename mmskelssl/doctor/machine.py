@@ -151,7 +151,8 @@ def train_for(model, batch: dict, seconds: float) -> tuple[list[float], float]:
     """
     model.to('cuda' if torch.cuda.is_available() else 'cpu')
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    losses, start = [], time.perf_counter()
+    losses: list[float] = []
+    start = time.perf_counter()
     first = start
     while len(losses) < 2 or time.perf_counter() - start < seconds:
         data = model.data_preprocessor(batch, True)

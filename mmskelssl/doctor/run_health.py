@@ -5,6 +5,7 @@ import math
 import os.path as osp
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.doctor.finding import FAULT, NOTE, OK, Finding, judge
@@ -84,10 +85,10 @@ def check_run(work_dir: str, near: bool | None = None) -> Iterator[Finding]:
             run = Run(name, curves, {}, {}, None)
         else:
             yield check_progress(run)
-        for check in (check_finite, check_trend, check_contrast_loss, check_views, check_features, check_knn,
-                      check_rate):
-            finding = check(run) if check is not check_finite else check(run, osp.join(work_dir, stage))
-            if finding:
+        checks = (partial(check_finite, folder=osp.join(work_dir, stage)), check_trend, check_contrast_loss,
+                  check_views, check_features, check_knn, check_rate)
+        for check in checks:
+            if finding := check(run):
                 yield Finding(finding.level, name + finding.what, finding.cure)
         data = run.info.get('dataset') or data
     yield from check_data(data, bool(near))

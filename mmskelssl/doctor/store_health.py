@@ -96,8 +96,9 @@ def check_persons(store: SkeletonStore, clips: list[np.ndarray]) -> Finding:
     joined = [clip for clip in several if count_tracks(clip) < clip.any((1, 2, 3)).sum()]
     fine = f'{len(several)} of {len(clips)} clips examined show several persons, and none of them is one person split'
     share = f'{len(joined)} of {len(several)} clips with several persons'
-    return judge(joined and f'one person seems to be split into two in {share} (of {len(clips)} examined): the second '
-                 'appears where and when the first disappears', 'keep one person with '
+    problem = (f'one person seems to be split into two in {share} (of {len(clips)} examined): the second appears where '
+               'and when the first disappears') if joined else None
+    return judge(problem, 'keep one person with '
                  "dict(type='SelectPersons', max_persons=1), or import again with tracking ids",
                  fine, FAULT if len(joined) > FEW * len(clips) else NOTE)
 

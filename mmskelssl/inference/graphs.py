@@ -4,6 +4,7 @@ import os
 import os.path as osp
 from collections.abc import Sequence
 from os import PathLike
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -68,9 +69,10 @@ class Graph(nn.Module):
         """Return the features (N, D) of the only network, or the probabilities (N, K) from those of all networks."""
         if not self.weights:
             return features[0]
-        scores = sum(weight * network.head(feats)
-                     for weight, network, feats in zip(self.weights, self.networks, features, strict=True))
-        return torch.softmax(scores / self.temperature, 1)
+        heads = [cast(nn.Linear, network.head) for network in self.networks]
+        scores = torch.stack([weight * head(feats)
+                              for weight, head, feats in zip(self.weights, heads, features, strict=True)])
+        return torch.softmax(scores.sum(0) / self.temperature, 1)
 
     @staticmethod
     def encode(network, clips: Tensor, num_frames: Tensor | None) -> Tensor:

@@ -33,8 +33,8 @@ def check_integer(name: str, value, least: int = 1, instead: str = '') -> None:
 def check_number(name: str, value, low: float = -math.inf, high: float = math.inf, *, above: float | None = None,
                  below: float | None = None, instead: str = '') -> None:
     """Raise unless ``value`` is a finite number in [low, high], and within the open bounds where they are given."""
-    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high \
-            and (above is None or value > above) and (below is None or value < below):
+    real = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if real and low <= value <= high and (above is None or value > above) and (below is None or value < below):
         return
     bounds = [text for text, given in ((f'above {above}', above is not None), (f'at least {low}', low > -math.inf),
                                        (f'below {below}', below is not None), (f'at most {high}', high < math.inf))

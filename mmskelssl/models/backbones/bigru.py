@@ -48,8 +48,8 @@ class BiGRU(SequenceEncoder):
         """
         frames = self.frames(x).to(self.gru.weight_ih_l0.dtype)  # type: ignore[arg-type]  # nn.GRU does not declare it
         if exporting():
-            lengths = frames.new_full((len(x),), x.shape[2], dtype=torch.long) if num_frames is None else num_frames
-            return run_gru(self.gru, frames, lengths).transpose(1, 2).unsqueeze(1).unsqueeze(4)
+            real = frames.new_full((len(x),), x.shape[2], dtype=torch.long) if num_frames is None else num_frames
+            return run_gru(self.gru, frames, real).transpose(1, 2).unsqueeze(1).unsqueeze(4)
         lengths = None if num_frames is None else num_frames.cpu()  # packing and grouping need the lengths on the host
         if lengths is not None and (lengths.min() < 1 or lengths.max() > x.shape[2]):
             worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())

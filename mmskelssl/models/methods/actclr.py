@@ -145,7 +145,7 @@ class ActCLR(MomentumContrast):
         if inter:  # take the style of another body and regions of another clip, keep the actionlet
             clips.append(self.keep(weak_mask, styled, mix(styled, kept_plan, self.layout)))
             keys.append(k)
-        if mixed:  # mix the target like the clip, weighted by attention
+        if mixed and weak_mask is not None:  # mix the target like the clip, weighted by attention
             clips.append(mix(styled if self.transfer_in_place else weak, mixed_plan, self.layout))
             keys.append(self.mix_keys(k, weak_mask, mixed_plan, frames))
 
@@ -164,7 +164,9 @@ class ActCLR(MomentumContrast):
 
     def keep(self, mask: Tensor | None, clip: Tensor, changed: Tensor) -> Tensor:
         """Return the changed clip, with the original within the actionlet if the transformation is motion-adaptive."""
-        return blend(mask.flatten(0, 1).unsqueeze(1), clip, changed) if self.motion_adaptive else changed
+        if mask is None or not self.motion_adaptive:
+            return changed
+        return blend(mask.flatten(0, 1).unsqueeze(1), clip, changed)
 
     @torch.no_grad()
     def static_anchor(self, key_view: Tensor) -> Tensor:
@@ -182,7 +184,7 @@ class ActCLR(MomentumContrast):
     @torch.no_grad()
     def mask_of(self, features: Tensor, projector, anchor: Tensor | None) -> Tensor:
         """Return the actionlet (N, M, T', V) of a feature map, or the mask of an ablation."""
-        if not self.computes_mask:
+        if not self.computes_mask or anchor is None:
             return self.constant_mask(features)
         pooled = self.pool(widen(features.detach()))
         mask = actionlet_mask(features, projector, anchor, self.layout, self.threshold, pooled)
