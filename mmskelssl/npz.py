@@ -27,6 +27,8 @@ def loaded(load: Callable[[], np.ndarray], key: str = '') -> np.ndarray:
     """Return the array that ``load`` reads, see :func:`sized`. A ValueError says what to do about pickled arrays."""
     try:
         return sized(load())
+    except (AttributeError, EOFError, OSError, SyntaxError, TypeError) as error:  # of NumPy's parser of headers
+        raise ValueError(f'{key}{": " if key else ""}not an array ({error})') from error
     except ValueError as error:
         if 'Object arrays' not in str(error):
             raise
@@ -48,5 +50,7 @@ def read_npz(data: bytes, keys: Container[str] | None = None) -> dict[str, np.nd
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {key: loaded(partial(arrays.__getitem__, key), key) for key in arrays.files
                     if keys is None or key in keys}
-    except zipfile.BadZipFile as error:
-        raise ValueError(f'not an .npz file ({error})') from None
+    except ValueError:
+        raise
+    except Exception as error:  # zip, zlib, lzma and NumPy's parser of headers raise errors of their own
+        raise ValueError(f'not an .npz file ({" ".join(str(error).split()) or type(error).__name__})') from error

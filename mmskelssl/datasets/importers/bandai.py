@@ -6,7 +6,6 @@ from the previous frame; ``frames`` (clips,) their lengths; ``ids``, ``action``,
 ``actions`` and ``styles``; ``joints``; ``fps``.
 """
 import re
-import zipfile
 from functools import partial
 from typing import Annotated, Literal
 
@@ -92,7 +91,7 @@ def _about(name: str, labels: str) -> dict:
 def _import_npz(source: Source, name: str, writer: StoreWriter, labels: str) -> None:
     try:
         steps, frames, ids = _read_npz(source.read(name))
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise UserError(f'{source.path}: not an .npz of this data set ({error})') from error
     start = 0
     for identifier, length in zip(ids, frames.tolist(), strict=True):
@@ -109,9 +108,14 @@ def _import_npz(source: Source, name: str, writer: StoreWriter, labels: str) -> 
 def _read_npz(data: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return steps (frames, 21, 3), clip lengths and ids. Raises a ValueError for a damaged file."""
     arrays = read_npz(data, ('step_mm', 'frames', 'ids', 'joints', 'fps'))
+    lost = [key for key in ('step_mm', 'frames', 'ids', 'joints', 'fps') if key not in arrays]
+    if lost:
+        raise ValueError(f'no {lost[0]} in it')
     steps, frames, ids, joints = (arrays[key] for key in ('step_mm', 'frames', 'ids', 'joints'))
+    if arrays['fps'].shape or arrays['fps'].dtype.kind not in 'iuf':
+        raise ValueError('fps is not a number')
     fps = float(arrays['fps'])
-    if list(joints.tolist()) != JOINTS:
+    if joints.tolist() != JOINTS:
         raise ValueError('its joints are not those of the data set')
     if fps != FPS:
         raise ValueError(f'{fps:g} frames per second, expected {FPS:g}')

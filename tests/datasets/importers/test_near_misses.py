@@ -1,4 +1,5 @@
 """Inputs that are nearly like those that are read: what they lack or have too much decides nothing in silence."""
+import io
 import json
 import pickle
 import warnings
@@ -11,6 +12,7 @@ from mmskelssl.datasets.importers.nwucla import read_json
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
+from mmskelssl.npz import read_npz
 
 
 def body(seed=0, frames=8, joints=17):
@@ -130,7 +132,37 @@ def test_empty_world_landmarks_give_way_to_those_of_the_picture(tmp_path):
     ('{"skeletons": [[[1, 2, 3]], [[1, 2]]], "label": 1}', 'rows of different lengths'),
     ('{"skeletons": [[[1, 2, 3]]], "label": 1.5}', r'label 1.5 is not one of 1\.\.10'),
     ('{"skeletons": [[[1, 2, 3]]], "label": [1]}', r'label \[1\] is not one of'),
-    ('{"skeletons": [[[1, 2, 3]]], "label": true}', 'label True is not one of')])
+    ('{"skeletons": [[[1, 2, 3]]], "label": true}', 'label True is not one of')], ids=lambda text: text[-24:])
 def test_nwucla_files_of_another_kind(content, reason):
     with pytest.raises(ValueError, match=reason):
         read_json('a01_s01_e00_v01.json', content.encode())
+
+
+def at(data, offset, new):
+    """Overwrite bytes of the last entry of a zip archive's directory."""
+    start = data.rindex(b'PK\1\2') + offset
+    return data[:start] + new + data[start + len(new):]
+
+
+@pytest.mark.parametrize('name, change', [
+    ('an unknown version of zip', lambda data: at(data, 6, b'\x99\x00')),
+    ('an unknown compression', lambda data: at(data, 10, b'\x63\x00')),
+    ('a cut', lambda data: data[:len(data) // 2]),
+    ('a lock', lambda data: at(data, 8, b'\x01\x00')),
+    ('nothing', lambda data: b'')], ids=lambda value: value if isinstance(value, str) else '')
+def test_archives_of_another_kind_are_no_npz(name, change):
+    file = io.BytesIO()
+    np.savez(file, keypoints=body())
+    assert read_npz(file.getvalue())
+    with pytest.raises(ValueError):
+        read_npz(change(file.getvalue()))
+
+
+def test_files_that_are_no_array(tmp_path):
+    (tmp_path / 'clips').mkdir()
+    np.save(tmp_path / 'clips' / 'a.npy', body())
+    (tmp_path / 'clips' / 'b.npy').write_bytes(b'')
+    np.savez(tmp_path / 'c.npz', body())
+    (tmp_path / 'c.npz').rename(tmp_path / 'clips' / 'c.npy')
+    found = skipped(imported('arrays', tmp_path / 'clips', tmp_path / 's'))
+    assert set(found) == {'b.npy', 'c.npy'} and all(reason.startswith('not an array') for reason in found.values())
