@@ -36,7 +36,10 @@ def call(command: str, monkeypatch) -> None:
     assert python == 'python'
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, 'argv', [script, *arguments])
-    runpy.run_path(script, run_name='__main__')
+    try:
+        runpy.run_path(script, run_name='__main__')
+    except SystemExit as error:
+        assert not error.code, command
 
 
 def shorten(command: str, place: Path) -> str:

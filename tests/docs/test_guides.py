@@ -18,13 +18,21 @@ def place(tmp_path):
     return tmp_path
 
 
+def run(command, monkeypatch):
+    """Run a command, in this process if it is a script of tools/."""
+    if command.startswith('python tools/'):
+        call(command, monkeypatch)
+    else:
+        shell(command)
+
+
 @pytest.mark.slow
-def test_data_commands(tmp_path):
+def test_data_commands(tmp_path, monkeypatch):
     """The commands of docs/data.md run in order, because earlier ones write the raw files of later ones."""
     for command in commands(read('docs/data.md')):
         if '/toy --out' in command or command.endswith('toy --out data/toy'):
             command = command.replace('prepare_data.py toy', 'prepare_data.py toy --samples 32')
-        shell(command.replace('data/toy', f'{tmp_path}/toy').replace('work_dirs/', f'{tmp_path}/'))
+        run(command.replace('data/toy', f'{tmp_path}/toy').replace('work_dirs/', f'{tmp_path}/'), monkeypatch)
     assert (tmp_path / 'stats.png').stat().st_size > 10_000 and (tmp_path / 'ntu60' / 'index.json').is_file()
 
 
@@ -34,8 +42,8 @@ def test_commands(guide, place, monkeypatch):
     """Guides with plug-ins run in separate processes, because a plug-in registers its types in the whole process."""
     found = commands(read(guide))
     for command in found:
-        if guide == 'docs/evaluate.md' and command.startswith('python tools/'):
-            call(shorten(command, place), monkeypatch)
+        if guide == 'docs/evaluate.md':
+            run(shorten(command, place), monkeypatch)
         else:
             shell(shorten(command, place), PYTHONPATH='')
     trained = [command for command in found if 'tools/train.py' in command]
