@@ -157,7 +157,8 @@ def _training(members: Sequence[Mapping]) -> str:
     for info in members:
         about = about_data(info['dataset'])
         facts = [f'{escape(info["method"])}, {info.get("stream", "joint")} stream',
-                 f'data {escape(about.get("name") or UNSTATED)}, data hash '
+                 f'data {escape(about.get("name") or UNSTATED)}, split {escape(about.get("split") or UNSTATED)}',
+                 'data hash '
                  f'{escape(info.get("data_hash") or about.get("data_hash") or UNSTATED)}',
                  *(f'{key.replace("_", " ")} {escape(info[key])}' for key in ('config_hash', 'epoch', 'seed')
                    if key in info)]

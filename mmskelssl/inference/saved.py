@@ -87,6 +87,8 @@ def member_of(model: SkeletonEncoder, info: dict, kind: str = 'FrozenEncoder', *
     dataset, about = info['dataset'], about_data(info['dataset'])
     if dataset.get('store'):
         about.setdefault('name', osp.basename(osp.abspath(dataset['store'])))
+    if dataset.get('train_split'):
+        about.setdefault('split', dataset['train_split'])
     if (store := training_store(dataset)) and store.head.get('units'):
         about.setdefault('units', store.head['units'])
     kept = {key: info[key] for key in _KEPT if info.get(key) is not None}
