@@ -134,8 +134,12 @@ class SkeletonClassifier:
         for network, weight in zip(self.networks, self.weights, strict=True):
             feats = network.of_clips(clips, convert).feats.astype(np.float64)
             layer = network.model.head
-            total += weight * (feats @ layer.weight.detach().cpu().double().numpy().T
-                               + layer.bias.detach().cpu().double().numpy())
+            with np.errstate(over='ignore', invalid='ignore'):  # reported below
+                total += weight * (feats @ layer.weight.detach().cpu().double().numpy().T
+                                   + layer.bias.detach().cpu().double().numpy())
+        if not np.isfinite(total).all():
+            raise UserError(f'{self.networks[0].checkpoint}: the scores of its clips are not finite: its weights are '
+                            'too large')
         return total
 
     def save_pretrained(self, folder: str | PathLike, half: bool = False, overwrite: bool = False) -> None:

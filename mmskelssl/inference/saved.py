@@ -306,8 +306,8 @@ def _check_classifier(config: dict, path: str) -> None:
     if not isinstance(weights, list) or len(weights) != len(config['members']) \
             or not all(_number(weight) for weight in weights):
         raise UserError(f'{path}: weights is not a list of one number for each member')
-    if not _number(config.get('temperature')) or not 0 < config['temperature'] <= 1e6:
-        raise UserError(f'{path}: temperature is not a positive number')
+    if not _number(config.get('temperature')) or not 1e-6 <= config['temperature'] <= 1e6:
+        raise UserError(f'{path}: temperature is not a number from 1e-6 to 1e6')
     if not _number(config.get('threshold')) or not 0 <= config['threshold'] <= 1:
         raise UserError(f'{path}: threshold is not a probability')
     for i, info in enumerate(config['members']):

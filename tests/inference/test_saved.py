@@ -14,9 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from mmskelssl.apis import FeatureExtractor, SkeletonClassifier
 from mmskelssl.cli import main
+from mmskelssl.datasets.skeleton_dataset import describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
 from mmskelssl.inference import saved
+from mmskelssl.registry import MODELS
 
 
 @pytest.fixture(scope='module')
@@ -264,3 +267,35 @@ def test_the_hub(extractor, folder, tiny_kinect_store, tmp_path, monkeypatch):
     assert loaded.push_to_hub('me/mine', private=True) == 'https://hub/me/mine'
     assert hub.calls == [('create', 'me/mine', True, True),
                          ('upload', 'me/mine', ['README.md', 'config.json', 'model.safetensors'])]
+
+
+@pytest.mark.parametrize('backbone, frames', [
+    (dict(type='STGCN', layout='kinect20', hidden_channels=4, out_channels=8), 'ResizeFrames'),
+    (dict(type='BiGRU', layout='kinect20', hidden_channels=4), 'PadFrames'),
+    (dict(type='TemporalConvNet', layout='kinect20', channels=[4, 4, 8, 8]), 'ResizeFrames')])
+@pytest.mark.parametrize('pooling', ['mean', 'mean_max'])
+def test_every_encoder(backbone, frames, pooling, tiny_kinect_store, tmp_path):
+    """Clips of different lengths, a method with a projector and a queue, and one class of each kind of layer."""
+    views = {view: [] for view in MODELS.get('SkeletonCLR').view_names}
+    model = dict(type='SkeletonCLR', backbone=backbone, queue_size=8, pooling=pooling,
+                 data_preprocessor=dict(type='SkeletonPreprocessor', layout='kinect20', stream='bone', views=views))
+    data = describe_data(dict(store=tiny_kinect_store, pipeline=[
+        dict(type='SelectPersons', max_persons=1), dict(type='AlignSequence'), dict(type=frames, frames=40),
+        dict(type='PackSkeleton')]), layout='kinect20', data_hash='0')
+    built = build_model(model, 'here', seed=3).eval()
+    extractor = FeatureExtractor._of('here', built, dict(model=model, dataset=data, method='SkeletonCLR'), 'cpu')
+    extractor.save_pretrained(tmp_path / 'made')
+    loaded = FeatureExtractor.from_pretrained(tmp_path / 'made', 'cpu')
+    assert (loaded(clips(tiny_kinect_store)) == extractor(clips(tiny_kinect_store))).all()
+
+
+def test_an_encoder_that_pools_in_its_own_way_is_refused(extractor, tmp_path):
+    class Own(type(extractor.model)):
+        def pool(self, *args):
+            return super().pool(*args) * 2
+
+    built = build_model(extractor.info['model'], 'here')
+    built.__class__ = Own
+    with pytest.raises(UserError, match='Own computes its features in its own way'):
+        FeatureExtractor._of('here', built, extractor.info, 'cpu').save_pretrained(tmp_path / 'made')
+    assert not (tmp_path / 'made').exists()
