@@ -67,3 +67,17 @@ def test_every_room_is_on_a_floor():
     ('mmskelssl.evaluation.features', 'mmskelssl.engine'), ('mmskelssl.engine.train', 'tools.train')])
 def test_an_arrow_that_runs_back_is_found(source, target):
     assert climbing(source, {target}) == [target]
+
+
+def test_modules_that_are_imported_exist():
+    """Also those that a function imports, which no other test may run."""
+    missing = set()
+    for name, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = [node.module] if isinstance(node, ast.ImportFrom) else \
+                [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for target in targets:
+                file = ROOT / target.replace('.', '/')
+                if target.startswith('mmskelssl.') and not (file.is_dir() or file.with_suffix('.py').is_file()):
+                    missing.add(f'{name} imports {target}')
+    assert not missing
