@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.backbones.base import build_backbone, check_map
+from mmskelssl.models.checks import check_choice, check_integer, check_number, check_switch
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
 from mmskelssl.models.modules.pooling import frame_mask, masked_pool
@@ -53,8 +54,7 @@ class SkeletonEncoder(BaseModel):
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = build_backbone(backbone)
-        if pooling not in ('mean', 'mean_max'):
-            raise UserError(f"pooling must be 'mean' or 'mean_max', not {pooling!r}")
+        check_choice('pooling', pooling, ('mean', 'mean_max'))
         self.pooling = pooling
         self.feat_channels = self.backbone.out_channels * (2 if pooling == 'mean_max' else 1)
         self.progress = Progress()
@@ -209,6 +209,7 @@ class ContrastiveModel(JointEmbeddingModel):
 
     def __init__(self, *args, temperature: float = 0.07, **kwargs):
         super().__init__(*args, **kwargs)
+        check_number(f'{type(self).__name__}: temperature', temperature, above=0)
         self.temperature = temperature
 
     def candidates(self, batch_size: int) -> int:
@@ -270,8 +271,8 @@ class MomentumContrast(MomentumModel, ContrastiveModel):
 
     def __init__(self, *args, queue_size: int = 32768, in_batch: bool = False, **kwargs):
         super().__init__(*args, **kwargs)
-        if queue_size < 0:
-            raise UserError(f'queue_size is {queue_size}: give the number of negative keys to keep, or 0 for none')
+        check_integer(f'{type(self).__name__}: queue_size', queue_size, 0, '; 0 keeps no negative keys')
+        check_switch(f'{type(self).__name__}: in_batch', in_batch)
         if not queue_size and not in_batch:
             raise UserError('queue_size=0 leaves no negatives: set a queue_size, or in_batch=True')
         self.queue = FeatureQueue(self.embedding_channels, queue_size)

@@ -4,6 +4,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import SkeletonEncoder
+from mmskelssl.models.checks import check_integer, check_number
 from mmskelssl.registry import MODELS
 
 
@@ -39,6 +40,9 @@ class SkeletonClassifier(SkeletonEncoder):
         super().__init__(backbone, **kwargs)
         if getattr(self.data_preprocessor, 'views', None):
             raise UserError('SkeletonClassifier trains on unaugmented clips: remove data_preprocessor.views')
+        check_integer('SkeletonClassifier: num_classes', num_classes)
+        if head_std is not None:
+            check_number('SkeletonClassifier: head_std', head_std, 0)
         self.head = nn.Linear(self.feat_channels, num_classes)
         if head_std is not None:
             nn.init.normal_(self.head.weight, 0., head_std)

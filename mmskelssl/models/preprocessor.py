@@ -6,9 +6,10 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmskelssl.alignment import align_shoulders, centre_frames
-from mmskelssl.augment import BatchAugment, build_augments, to_stream
+from mmskelssl.augment import STREAMS, BatchAugment, build_augments, to_stream
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.models.checks import check_choice, check_integer, check_switch
 from mmskelssl.registry import MODELS
 
 
@@ -42,10 +43,11 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
                  velocity: bool = False, views: dict[str, list] | None = None, keep_absent: bool = False,
                  seed: int = 0, non_blocking: bool = True, scores: bool = False):
         super().__init__(non_blocking)
-        for name, value, choices in (('stream', stream, ('joint', 'bone', 'motion')),
-                                     ('alignment', alignment, ('none', 'frame', 'both'))):
-            if value not in choices:
-                raise UserError(f'data_preprocessor.{name} is {value!r}: choose one of {", ".join(choices)}')
+        check_choice('data_preprocessor.stream', stream, STREAMS)
+        check_choice('data_preprocessor.alignment', alignment, ('none', 'frame', 'both'))
+        check_integer('data_preprocessor.seed', seed, 0)
+        for name, value in (('velocity', velocity), ('keep_absent', keep_absent), ('non_blocking', non_blocking)):
+            check_switch(f'data_preprocessor.{name}', value)
         self.layout = get_layout(layout)
         self.stream, self.alignment, self.velocity = stream, alignment, velocity
         self.keep_absent, self.seed, self.scores = keep_absent, seed, scores

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.engine.hooks import knn_hook
 from mmskelssl.engine.hooks.knn_hook import KNNHook
 from mmskelssl.errors import UserError
 from mmskelssl.visualization.curves import plot_curves, read_scalars
@@ -101,3 +102,23 @@ def test_neighbours_are_the_hooks_own(tmp_path, store):
 def test_options_are_checked(options, message):
     with pytest.raises(UserError, match=message):
         KNNHook(**options)
+
+
+def test_the_lineages_monitor_is_logged_next_to_ours(tmp_path, store, monkeypatch):
+    seen = []
+
+    def lineage_knn(model, make_dataset, train, test, step, *rest):
+        seen.append((len(make_dataset(train).ids), len(make_dataset(test).ids), step))
+        return {10: 1., 20: 2., 40: 3.}
+    monkeypatch.setattr(knn_hook, 'lineage_knn', lineage_knn)
+    monkeypatch.setattr(knn_hook, 'Embeddings', lambda *args: None)
+    scalars, _ = run(tmp_path, store, interval=9, lineage=True)
+    assert seen == [(12, 8, 0), (12, 8, 12)]
+    assert {name: set(values.values()) for name, values in scalars.items() if 'lineage' in name} == {
+        'val/lineage_knn10_top1': {1.}, 'val/lineage_knn20_top1': {2.}, 'val/lineage_knn40_top1': {3.}}
+    assert {'val/knn_top1', 'val/knn20_top1'} <= set(scalars)
+
+
+def test_the_lineages_monitor_needs_a_projector(tmp_path, store):
+    with pytest.raises(UserError, match='but Model has no projector'):
+        run(tmp_path, store, lineage=True)

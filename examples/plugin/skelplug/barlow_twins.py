@@ -2,6 +2,7 @@
 from torch import Tensor
 
 from mmskelssl.models.base import JointEmbeddingModel
+from mmskelssl.models.checks import check_number
 from mmskelssl.ops.precision import full_precision
 from mmskelssl.registry import MODELS
 
@@ -32,6 +33,7 @@ class BarlowTwins(JointEmbeddingModel):
 
     def __init__(self, *args, off_diagonal: float = 0.0051, **kwargs):
         super().__init__(*args, **kwargs)
+        check_number('BarlowTwins: off_diagonal', off_diagonal, 0)
         self.off_diagonal = off_diagonal
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,8 +13,10 @@ from mmskelssl.engine.collapse import MAX_COSINE, MIN_STD, features_alike, views
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import FeatureBank, Features, extract_features
 from mmskelssl.evaluation.knn import knn_scores
+from mmskelssl.evaluation.lineage_knn import Embeddings, lineage_knn
 from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.models.base import SkeletonEncoder
+from mmskelssl.models.checks import check_integer, check_number, check_switch
 from mmskelssl.models.monitors import effective_rank, feature_std, in_batch_top1, mean_cosine
 from mmskelssl.registry import DATASETS, HOOKS
 
@@ -41,6 +43,9 @@ class KNNHook(Hook):
         k: One or more numbers of neighbours. Each has its own curve. They apply to this run only and do not follow the
             recipes of the published protocols.
         temperature: A neighbour votes with weight exp(cosine / temperature).
+        lineage: Also log ``val/lineage_knn10_top1`` (and 20, 40), the accuracies that the code of CrosSCLR, AimCLR,
+            ActCLR and SkeAttnCLR logs: nearest neighbours of the normalised embeddings of cropped and sheared clips
+            (:func:`~mmskelssl.evaluation.lineage_knn.lineage_knn`). Needs a test split and labels.
         batch_size: Batch size of feature extraction.
         max_bank: Maximum number of clips of the training split, evenly spaced.
         max_cosine, min_std: Thresholds of the alarm.
@@ -51,23 +56,32 @@ class KNNHook(Hook):
     decides_result = False  # observes only
 
     def __init__(self, evaluation: dict | None = None, interval: int = 10, by_epoch: bool = True,
-                 k: int | Sequence[int] = (1, 20), temperature: float = 0.1, batch_size: int = 256,
-                 max_bank: int | None = None, max_cosine: float = MAX_COSINE, min_std: float = MIN_STD,
-                 patience: int = 3):
+                 k: int | Sequence[int] = (1, 20), temperature: float = 0.1, lineage: bool = False,
+                 batch_size: int = 256, max_bank: int | None = None, max_cosine: float = MAX_COSINE,
+                 min_std: float = MIN_STD, patience: int = 3):
         self.k, self.temperature = [k] if isinstance(k, int) else list(k), temperature
-        if interval < 1:
-            raise UserError(f'KNNHook: interval is {interval}; it must be at least 1')
+        check_integer('KNNHook: interval', interval)
+        check_switch('KNNHook: by_epoch', by_epoch)
+        check_switch('KNNHook: lineage', lineage)
+        check_integer('KNNHook: batch_size', batch_size)
+        check_integer('KNNHook: patience', patience)
+        check_number('KNNHook: temperature', temperature, above=0)
+        check_number('KNNHook: max_cosine', max_cosine)
+        check_number('KNNHook: min_std', min_std)
+        if max_bank is not None:
+            check_integer('KNNHook: max_bank', max_bank)
         if not self.k or not all(type(number) is int and number >= 1 for number in self.k):
             raise UserError(f'KNNHook: k is {k!r}; it must be one or more numbers of neighbours, such as [1, 20]')
-        if not temperature > 0:
-            raise UserError(f'KNNHook: temperature is {temperature}; it must be above 0')
         self.evaluation, self.interval, self.by_epoch, self.batch_size = evaluation, interval, by_epoch, batch_size
+        self.lineage = lineage
         self.max_bank, self.max_cosine, self.min_std, self.patience = max_bank, max_cosine, min_std, patience
         self.datasets: dict = {}
         self.measured_at = -1
         self.strikes = {'features': 0, 'contrast': 0}
 
     def before_train(self, runner):
+        if self.lineage:  # on all processes, before the first of them waits
+            self._check_lineage(runner)
         if runner.iter == 0:
             self.measure(runner)
         else:  # a resumed run has already measured the initial encoder
@@ -103,13 +117,22 @@ class KNNHook(Hook):
             self.datasets[split] = DATASETS.build({**dataset_config(config, split), **part})
         return self.datasets[split]
 
+    def _check_lineage(self, runner) -> None:
+        Embeddings(_unwrap(runner.model), 0)
+        if not (self.evaluation or runner.cfg.get('evaluation') or {}).get('test_split'):
+            raise UserError('KNNHook: lineage needs a test split: set it to False')
+
     def _measure(self, runner, config) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = _unwrap(runner.model)
         if config.get('test_split'):
             bank = FeatureBank(model, lambda split: self._dataset(config, split), self.batch_size, progress=False,
                                max_samples={config['train_split']: self.max_bank})
             train, test = bank[config['train_split']], bank[config['test_split']]
             clips, knn = self._dataset(config, config['test_split']), self._knn(runner, train, test, bank.num_classes)
+            if self.lineage and knn:
+                found = lineage_knn(model, lambda split: self._dataset(config, split), config['train_split'],
+                                    config['test_split'], self.measured_at, self.batch_size, self.max_bank)
+                knn.update({f'val/lineage_knn{k}_top1': top1 for k, top1 in found.items()})
         else:
             clips, knn = self._training_clips(runner, config), {}
             test = extract_features(model, clips, self.batch_size, progress=False, indices=_spaced(len(clips.ids)))
@@ -160,6 +183,10 @@ class KNNHook(Hook):
         if self.strikes[kind] >= self.patience:
             runner.logger.warning(f'COLLAPSE ALARM: {what}, {self.strikes[kind]} measurements in a row. The loss does '
                                   'not show it. Lower the learning rate, warm up, or raise the key momentum')
+
+
+def _unwrap(model):
+    return model.module if is_model_wrapper(model) else model
 
 
 def _spaced(count: int) -> list[int]:

@@ -13,6 +13,7 @@ from mmskelssl.engine.checkpoint_schema import check_resumable
 from mmskelssl.engine.run_spec import RunSpec, refuse_changes
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import Progress
+from mmskelssl.models.checks import check_integer
 from mmskelssl.registry import HOOKS
 
 
@@ -41,6 +42,10 @@ class AugmentCurriculumHook(Hook):
     """
 
     def __init__(self, phases: list[dict], core: tuple[str, ...] = ('TemporalCrop', 'Shear')):
+        for phase in phases:
+            check_integer('AugmentCurriculumHook: begin of a phase', phase.get('begin'), 0)
+            for view, count in phase.get('keep', {}).items():
+                check_integer(f'AugmentCurriculumHook: keep.{view} of a phase', count, 0)
         self.phases, self.core = sorted(phases, key=lambda phase: phase['begin']), tuple(core)
 
     def before_train_epoch(self, runner):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.models.checks import check_integer
 from mmskelssl.registry import MODELS
 
 
@@ -33,6 +34,7 @@ class SkeletonBackbone(BaseModule):
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, init_cfg: dict | None = None):
         super().__init__(init_cfg)
+        check_integer('backbone.in_channels', in_channels)
         self.layout, self.in_channels = get_layout(layout), in_channels
 
     def forward(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:

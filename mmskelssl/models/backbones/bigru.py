@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.sequence import SequenceEncoder
+from mmskelssl.models.checks import check_integer, check_number
 from mmskelssl.ops.exported_gru import run_gru
 from mmskelssl.ops.grouped_gru import bidirectional_gru
 from mmskelssl.ops.precision import without_autocast
@@ -29,6 +30,9 @@ class BiGRU(SequenceEncoder):
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
                  hidden_channels: int = 256, num_layers: int = 2, dropout: float = 0.2, init_cfg: dict | None = None):
         super().__init__(layout, in_channels, num_persons, init_cfg)
+        check_integer('backbone.hidden_channels', hidden_channels)
+        check_integer('backbone.num_layers', num_layers)
+        check_number('backbone.dropout', dropout, 0, below=1)
         self.out_channels = 2 * hidden_channels
         self.gru = nn.GRU(self.frame_channels, hidden_channels, num_layers, batch_first=True, bidirectional=True,
                           dropout=dropout if num_layers > 1 else 0.)

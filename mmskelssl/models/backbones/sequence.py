@@ -4,6 +4,7 @@ from torch import Tensor
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.base import SkeletonBackbone
+from mmskelssl.models.checks import check_integer
 
 
 class SequenceEncoder(SkeletonBackbone):
@@ -19,6 +20,7 @@ class SequenceEncoder(SkeletonBackbone):
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
                  init_cfg: dict | None = None):
         super().__init__(layout, in_channels, init_cfg)
+        check_integer('backbone.num_persons', num_persons)
         self.num_persons = num_persons
         self.frame_channels = num_persons * self.layout.num_joints * in_channels
 

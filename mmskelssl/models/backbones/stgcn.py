@@ -9,6 +9,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.adjacency import build_adjacency
 from mmskelssl.models.backbones.base import SkeletonBackbone
+from mmskelssl.models.checks import check_choice, check_integer, check_number
 from mmskelssl.models.modules.init import normal_init
 from mmskelssl.models.modules.norm import BatchNorm1d, build_norm
 from mmskelssl.ops.absent import encode_persons
@@ -124,8 +125,10 @@ class STGCN(SkeletonBackbone):
                  out_channels: int = 256, adjacency: str = 'stgcn', dropout: float = 0.5,
                  absent: str = 'encode', norm_cfg: dict | None = None, init_cfg: dict | None = None):
         super().__init__(layout, in_channels, init_cfg)
-        if absent not in ('encode', 'skip'):
-            raise UserError(f"backbone.absent must be 'encode' or 'skip', not {absent!r}")
+        check_choice('backbone.absent', absent, ('encode', 'skip'))
+        check_integer('backbone.hidden_channels', hidden_channels)
+        check_integer('backbone.out_channels', out_channels)
+        check_number('backbone.dropout', dropout, 0, below=1)
         self.absent, self.out_channels = absent, out_channels
         array = torch.from_numpy(build_adjacency(adjacency, self.layout))
         self.register_buffer('A', array)

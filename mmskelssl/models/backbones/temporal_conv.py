@@ -1,8 +1,12 @@
 """A small temporal convolutional encoder, the cheapest one that learns."""
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.sequence import SequenceEncoder
+from mmskelssl.models.checks import check_integer
 from mmskelssl.models.modules.norm import BatchNorm1d
 from mmskelssl.registry import MODELS
 
@@ -22,6 +26,13 @@ class TemporalConvNet(SequenceEncoder):
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
                  channels: tuple[int, ...] = (128, 128, 256, 256), kernel: int = 5, init_cfg: dict | None = None):
         super().__init__(layout, in_channels, num_persons, init_cfg)
+        if not isinstance(channels, Sequence) or isinstance(channels, str) or not channels:
+            raise UserError(f'backbone.channels is {channels!r}; it must be the output channels of each layer')
+        for value in channels:
+            check_integer('each of backbone.channels', value)
+        check_integer('backbone.kernel', kernel)
+        if kernel % 2 == 0:
+            raise UserError(f'backbone.kernel is {kernel}; it must be odd')
         self.out_channels = channels[-1]
         layers: list[nn.Module] = [BatchNorm1d(self.frame_channels)]
         for i, (before, after) in enumerate(zip((self.frame_channels, *channels), channels, strict=False)):

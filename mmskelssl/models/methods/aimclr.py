@@ -4,6 +4,7 @@ from torch import Tensor
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
+from mmskelssl.models.checks import check_integer, check_number
 from mmskelssl.models.losses import contrast_logits, ddm, info_nce
 from mmskelssl.ops.precision import widen
 from mmskelssl.registry import MODELS
@@ -58,8 +59,12 @@ class AimCLR(MomentumContrast):
             raise UserError('AimCLR: topk is called mined (nearest neighbours mined per query); write '
                             f'mined={kwargs["topk"]}')
         super().__init__(*args, **kwargs)
-        if mined < 1:
-            raise UserError(f'AimCLR: mined is {mined}: mine at least 1 neighbour, or set mining_epoch=None')
+        check_number('AimCLR: ddm_weight', ddm_weight, 0)
+        check_integer('AimCLR: mined', mined, instead='; mining_epoch=None mines none')
+        if mining_epoch is not None:
+            check_integer('AimCLR: mining_epoch', mining_epoch, 0)
+        if drop_keep is not None:  # the attention is a sigmoid of at least 1/2, so a lower value would drop everything
+            check_number('AimCLR: drop_keep', drop_keep, high=1, above=0.6225)
         if mining_epoch is None:
             self.report_unused('mining_epoch is None', mined=None if mined == 1 else mined)
         elif not len(self.queue):

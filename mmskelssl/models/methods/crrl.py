@@ -160,6 +160,8 @@ class CRRL(CRRLReconstruct):
             self.head: nn.Module = nn.Identity()
         else:
             head = {'hidden_channels': 512, 'out_channels': self.feat_channels, **(head or {})}
+            for name in ('hidden_channels', 'out_channels'):
+                check_integer(f'CRRL: head.{name}', head[name])
             if head['out_channels'] != self.feat_channels:
                 raise UserError(f'CRRL: head.out_channels is {head["out_channels"]}, but the teacher has '
                                 f'{self.feat_channels}-dimensional features: set it to {self.feat_channels}, or omit '

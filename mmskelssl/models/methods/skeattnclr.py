@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
+from mmskelssl.models.checks import check_choice, check_integer, check_number
 from mmskelssl.models.losses import contrast_logits, info_nce
 from mmskelssl.models.modules.attention_mask import AttentionMask
 from mmskelssl.models.modules.heads import Projector
@@ -40,8 +41,10 @@ class SkeAttnCLR(MomentumContrast):
     def __init__(self, *args, local_weight: float = 0.5, attention: dict | None = None, mask: str = 'attention',
                  predictor_channels: int | None = 256, **kwargs):
         super().__init__(*args, **kwargs)
-        if mask not in ('attention', 'none'):
-            raise UserError(f'SkeAttnCLR: mask is {mask!r}: choose one of attention, none')
+        check_choice('SkeAttnCLR: mask', mask, ('attention', 'none'))
+        check_number('SkeAttnCLR: local_weight', local_weight, 0, 1)
+        if predictor_channels is not None:
+            check_integer('SkeAttnCLR: predictor_channels', predictor_channels, instead='; None uses no predictors')
         if mask == 'none':
             self.report_unused("mask is 'none'", attention=attention)
         self.local, self.local_weight = mask == 'attention', local_weight

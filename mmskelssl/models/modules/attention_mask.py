@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
+from mmskelssl.models.checks import check_choice, check_integer, check_number
 from mmskelssl.models.modules.init import normal_init
 
 
@@ -23,10 +24,11 @@ class AttentionMask(nn.Module):
 
     def __init__(self, channels: int, heads: int = 8, sharpness: float = 2.0, init: str = 'normal'):
         super().__init__()
-        if init not in ('normal', 'xavier'):
-            raise UserError(f"attention mask: init must be 'normal' or 'xavier', not {init!r}")
+        check_choice('attention.init', init, ('normal', 'xavier'))
+        check_integer('attention.heads', heads)
+        check_number('attention.sharpness', sharpness, above=0)
         if channels % heads:
-            raise UserError(f'attention mask: {heads} heads do not divide {channels} channels; choose another number')
+            raise UserError(f'attention.heads is {heads}; it must divide the {channels} channels of the backbone')
         self.heads, self.sharpness = heads, sharpness
         self.norm = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)

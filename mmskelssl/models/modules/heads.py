@@ -1,6 +1,7 @@
 """Projection heads."""
 from torch import Tensor, nn
 
+from mmskelssl.models.checks import check_integer, check_switch
 from mmskelssl.models.modules.init import normal_init
 from mmskelssl.models.modules.norm import BatchNorm1d
 
@@ -15,6 +16,9 @@ class Projector(nn.Module):
 
     def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, norm: bool = False):
         super().__init__()
+        check_integer('projector.hidden_channels', hidden_channels)
+        check_integer('projector.out_channels', out_channels)
+        check_switch('projector.norm', norm)
         self.mlp = nn.Sequential(
             nn.Linear(in_channels, hidden_channels, bias=not norm),
             BatchNorm1d(hidden_channels) if norm else nn.Identity(), nn.ReLU(),

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mmskelssl.errors import UserError
+from mmskelssl.models.checks import check_choice, check_number
 
 
 class MomentumEncoder(nn.Module):
@@ -29,10 +29,10 @@ class MomentumEncoder(nn.Module):
     def __init__(self, momentum: float = 0.999, final_momentum: float | None = None, buffers: str = 'own',
                  **modules: nn.Module):
         super().__init__()
-        if buffers not in ('own', 'copy', 'ema'):
-            raise UserError(f"buffers must be 'own', 'copy' or 'ema', not {buffers!r}")
-        if not 0 <= momentum <= 1:
-            raise UserError(f"momentum must be in [0, 1], got {momentum}; note that mmengine's EMA uses 1 - momentum")
+        check_choice('momentum.buffers', buffers, ('own', 'copy', 'ema'))
+        check_number('momentum.momentum', momentum, 0, 1, instead="; mmengine's EMA uses 1 - momentum")
+        if final_momentum is not None:
+            check_number('momentum.final_momentum', final_momentum, 0, 1)
         self.momentum, self.final_momentum, self.buffer_policy = momentum, final_momentum, buffers
         self._online = (modules,)  # in a tuple, so that the online modules are not registered twice
         for name, module in modules.items():

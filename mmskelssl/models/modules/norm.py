@@ -1,10 +1,12 @@
 """Norm layers that a config can name, and batch norm for batches of any size."""
+import math
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
+from mmskelssl.models.checks import check_integer, check_number
 
 # A fixed list instead of a registry, because a registry would import whatever module a dotted name contains.
 NORMS = dict(BN=nn.BatchNorm2d, BN2d=nn.BatchNorm2d, SyncBN=nn.SyncBatchNorm, GN=nn.GroupNorm, IN=nn.InstanceNorm2d)
@@ -24,6 +26,11 @@ def check_norm(config: Mapping, what: str = 'norm_cfg') -> dict:
         if kind is None or type(value) not in ((int, float) if kind is float else (kind,)):
             raise UserError(f'{what}: {key}={str(value)[:40]} is no option of a norm layer; there are '
                             f'{", ".join(_OPTIONS)}')
+    for key, low, high in (('eps', 0., math.inf), ('momentum', 0., 1.)):
+        if key in config:
+            check_number(f'{what}.{key}', config[key], low, high)
+    if 'num_groups' in config:
+        check_integer(f'{what}.num_groups', config['num_groups'])
     return dict(config)
 
 
@@ -31,6 +38,9 @@ def build_norm(config: Mapping, channels: int) -> nn.Module:
     """Build the norm layer of a config for inputs (N, C, T, V)."""
     options = check_norm(config)
     kind = NORMS[options.pop('type')]
+    groups = options.get('num_groups', 1)
+    if kind is nn.GroupNorm and channels % groups:
+        raise UserError(f'norm_cfg.num_groups is {groups}; it must divide the {channels} channels of every layer')
     return kind(num_channels=channels, **options) if kind is nn.GroupNorm else kind(channels, **options)
 
 

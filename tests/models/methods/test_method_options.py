@@ -112,8 +112,8 @@ def test_mistakes_in_crrl_are_named(options, message):
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(heads=3), '3 heads do not divide 8 channels'),
-    (dict(heads=2, init='zero'), "init must be 'normal' or 'xavier', not 'zero'")])
+    (dict(heads=3), 'attention.heads is 3; it must divide the 8 channels'),
+    (dict(heads=2, init='zero'), "init is 'zero': choose one of normal, xavier")])
 def test_mistakes_in_the_attention_mask_are_named(options, message):
     with pytest.raises(UserError, match=message):
         build('SkeAttnCLR', attention=options)
