@@ -96,3 +96,14 @@ def test_commands_may_add_to_one_folder_at_the_same_time(tmp_path):
         list(pool.map(lambda i: add_results(str(tmp_path), [dict(encoder='SimCLR', recipe=str(i))]), range(24)))
     assert {row['recipe'] for row in read_results(str(tmp_path / 'results.json'))} == {str(i) for i in range(24)}
     assert add_results(str(tmp_path), [dict(encoder='SimCLR', recipe='3', top1=1.)]) == (23, 1)
+
+
+def test_several_seeds_of_one_encoder_are_shown_as_their_mean(tmp_path):
+    """As measured by one command that gives the runs of all seeds the same name."""
+    rows = [dict(encoder=name, method='ActCLR', backbone='STGCN', data='nwucla', stream='joint', split='test',
+                 protocol='knn', recipe='1nn', label_fraction=1.0, pretrain_seed=seed, top1=top1, top5=None,
+                 mean_class=top1, ci95=[0., 100.], num_test=100, seconds=1.)
+            for name, seed, top1 in (('zeros', 0, 80.), ('zeros', 1, 84.), ('ones', 0, 70.))]
+    (tmp_path / 'results.json').write_text(json.dumps(dict(results=rows)))
+    page = fill('<!-- results . -->\n<!-- end -->\n', str(tmp_path))
+    assert '| zeros | 82.0 ± 2.8 |' in page and '| ones | 70.0 (0.0–100.0) |' in page

@@ -79,6 +79,13 @@ def test_energy_drop(keep):
     np.testing.assert_allclose(features.grad.numpy(), expected / features.detach().numpy(), rtol=1e-6)
 
 
+def test_nothing_is_dropped_at_one():
+    """The first released mask drops nothing. Rounding must not drop an isolated activation either."""
+    features = torch.zeros(1, 1, 2, 13, 25)
+    features[..., 4, 7] = 30.
+    assert torch.equal(energy_drop(features, 1), features) and not energy_drop(features, .9).any()
+
+
 # ActCLR: the key of a mixed clip
 
 def mixed_keys(key, mask, plan, layout):

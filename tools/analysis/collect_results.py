@@ -16,6 +16,7 @@ import os.path as osp
 import re
 import sys
 
+from mmskelssl.commands.benchmark_runs import average_seeds
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.evaluation.results import column_of, data_name, encoder_name, number_text, row_title, shown
 
@@ -32,7 +33,22 @@ def rows_of(folder: str) -> list[dict]:
     for file in files:
         with open(file, encoding='utf-8') as stream:
             rows += json.load(stream)['results']
-    return rows
+    return rows + _means(rows)
+
+
+def _means(rows: list[dict]) -> list[dict]:
+    """Return the mean over the seeds of each encoder that has a row for each of several seeds, but no mean yet."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        key = (row['encoder'], row.get('method'), data_name(row), row.get('stream'), row['split'], *column_of(row)) \
+            if 'recipe' in row else ()
+        groups.setdefault(key, []).append(row)
+    means = []
+    for some in groups.values():
+        seeds = [row.get('pretrain_seed') for row in some]
+        if len(seeds) > 1 and None not in seeds and len(set(seeds)) == len(seeds):
+            means += average_seeds(some)
+    return means
 
 
 def table(rows: list[dict], splits: str = '', recipes: str = '', across: str = 'measures') -> str:

@@ -25,6 +25,8 @@ def energy_drop(features: Tensor, keep: float = 0.7, epsilon: float = 1e-4) -> T
     Returns:
         A map of the same shape. Gradients flow to the kept activations only.
     """
+    if keep >= 1:
+        return features  # the sigmoid is below 1, but rounds to it
     with torch.no_grad():
         x = widen(features)
         deviation = (x - x.mean((3, 4), keepdim=True)).square()
@@ -45,9 +47,9 @@ class AimCLR(MomentumContrast):
         ddm_weight: Weight of the two divergence losses. InfoNCE has weight 1. The paper uses 0.5.
         mining_epoch: Epoch from which each query's nearest queue entries count as positives. None disables mining.
         mined: Number of nearest queue entries to mine per query.
-        drop_keep: Attention from which :func:`energy_drop` drops activations. The released code has used 0.7, with a
-            mask that drops nothing by mistake, and 0.9. Here 0.7 does drop. None omits the dropped view, for encoders
-            without a feature map over joints.
+        drop_keep: Attention from which :func:`energy_drop` drops activations. 0.7 follows the later released code,
+            whose mask is repaired. 1 drops nothing, as the mask of December 2021 did by mistake. None omits the
+            dropped view, for encoders without a feature map over joints.
         **kwargs: Arguments of :class:`MomentumContrast`.
     """
     view_names = ('extreme', 'query', 'key')
