@@ -26,8 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--dry-run', action='store_true',
                         help='print the trainings and measurements with their cost, estimated from a few steps')
     parser.add_argument('--no-cost', action='store_true', help='with --dry-run: do not measure any step')
-    parser.add_argument('--rows', nargs='+', default=[], metavar='ROW', help='rows of the table; default: all')
-    parser.add_argument('--columns', nargs='+', default=[], metavar='COLUMN', help='columns of the table; default: all')
+    parser.add_argument('--rows', nargs='+', default=[], metavar='ROW',
+                        help='rows of the table; default: all. The recipe that a row starts from is always trained')
+    parser.add_argument('--columns', nargs='+', default=[], metavar='COLUMN',
+                        help='columns of the table; default: all')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='seeds of pre-training (default 0)')
     parser.add_argument('--out', default='work_dirs/reproduce', metavar='DIR',
                         help='folder of the trainings and tables (default work_dirs/reproduce)')

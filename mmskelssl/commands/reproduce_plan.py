@@ -53,15 +53,22 @@ class Plan:
         """Return the options of the runs of a cell."""
         return {**self.options, **({} if base else row.options), 'data.store': self.stores[column.data]}
 
-    def shared_checkpoint(self, row: Row, column: Column):
-        """Return a function from the name of a run to the checkpoint that it starts from; None without a shared stage.
-        """
-        if row.shared is None:
-            return None
-        stages = load_config(self.config(row, column), self.changes(row, column, base=True))
-        epochs = dict(stages)[row.shared].train_cfg.max_epochs
-        folder = self.folder(row, column, base=True)
-        return lambda name: osp.join(folder, name, row.shared, f'epoch_{epochs}.pth')
+    def run(self, row: Row, column: Column, stream: str, seed: int, base: bool = False) -> 'Run':
+        """Return a run of a cell, or the one whose first stage it shares (``base``)."""
+        options = {**self.changes(row, column, base), 'data.split': column.split,
+                   'model.data_preprocessor.stream': stream}
+        folder = osp.join(self.folder(row, column, base), run_name(column.split, stream, seed))
+        return Run(self.config(row, column), folder, options, seed, 0 if base or row.shared is None else 1)
+
+    def shared(self, row: Row, column: Column) -> dict[str, tuple['Run', str]]:
+        """Return the run whose first stage each run of a cell shares, and its checkpoint, by the name of the run."""
+        found = {}
+        for stream in row.streams if row.shared else ():
+            for seed in self.seeds:
+                run = self.run(row, column, stream, seed, base=True)
+                stage = next(stage for stage in run.stages() if stage.name == row.shared)
+                found[osp.basename(run.folder)] = run, osp.join(stage.folder, f'epoch_{stage.epochs}.pth')
+        return found
 
     def cells(self) -> list[tuple[Row, Column]]:
         return [(row, column) for column in self.entry.columns for row in self.entry.rows]
@@ -73,12 +80,8 @@ class Plan:
             for base in (True, False) if row.shared else (False,):
                 for stream in row.streams:
                     for seed in self.seeds:
-                        name = run_name(column.split, stream, seed)
-                        folder = osp.join(self.folder(row, column, base), name)
-                        options = {**self.changes(row, column, base), 'data.split': column.split,
-                                   'model.data_preprocessor.stream': stream}
-                        skip = 0 if base or row.shared is None else 1
-                        runs.setdefault(folder, Run(self.config(row, column), folder, options, seed, skip))
+                        run = self.run(row, column, stream, seed, base)
+                        runs.setdefault(run.folder, run)
         return list(runs.values())
 
 

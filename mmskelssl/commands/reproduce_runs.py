@@ -5,12 +5,11 @@ import os.path as osp
 from collections.abc import Mapping, Sequence
 
 from mmskelssl.atomic import write_atomically
-from mmskelssl.commands.benchmark_runs import benchmark, run_name, stage_folder
+from mmskelssl.commands.benchmark_runs import benchmark
 from mmskelssl.commands.papers import PAPERS, Column, Row
 from mmskelssl.commands.reproduce_plan import Plan
-from mmskelssl.engine.config import load_config, split_pair
+from mmskelssl.engine.config import split_pair
 from mmskelssl.engine.train import train
-from mmskelssl.engine.work_dir import newest_sound
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.results import main_number
 from mmskelssl.names import file_name
@@ -40,11 +39,16 @@ def reproduce(paper: str, plan: Plan) -> str:
 
 def measure(plan: Plan, row: Row, column: Column) -> dict:
     """Train and measure one cell. Returns its row of results.json."""
+    shared = plan.shared(row, column)
+    for run, checkpoint in shared.values():
+        if not osp.isfile(checkpoint):
+            train(run.config, run.folder, resume='auto', seed=run.seed, cfg_options=dict(run.options))
+    starts = {name: checkpoint for name, (_, checkpoint) in shared.items()}
     rows = benchmark(
         plan.config(row, column), plan.folder(row, column), [column.split], row.streams, plan.seeds, [column.protocol],
         {stream: [column.recipe_of(stream)] for stream in row.streams}, column.weights if len(row.streams) > 1 else
         'equal', plan.changes(row, column), data=plan.stores[column.on] if column.on else None, stage=row.stage,
-        init_from=plan.shared_checkpoint(row, column), show=False)
+        init_from=starts.get, show=False)
     stream = row.streams[0] if len(row.streams) == 1 else f'{len(row.streams)}s'
     found = [row for row in rows if row['stream'] == stream and (row.get('label_fraction') or 1.) == column.share and
              (len(plan.seeds) == 1 or row.get('seeds'))]
@@ -122,16 +126,12 @@ def _checkpoint(plan: Plan, row: Row, column: Column, seed: int) -> str:
     """Train a run if it is not finished, and return the last checkpoint of the stage of a row."""
     if len(row.streams) > 1 or row.options:
         raise UserError(f'{plan.entry.name}: a figure shows one stream of a recipe without changes')
-    stream, = row.streams
-    options = {**plan.changes(row, column), 'data.split': column.split, 'model.data_preprocessor.stream': stream}
-    config = plan.config(row, column)
-    folder = osp.join(plan.folder(row, column), run_name(column.split, stream, seed))
-    last = train(config, folder, resume='auto', seed=seed, cfg_options=options)
+    run = plan.run(row, column, row.streams[0], seed)
+    last = train(run.config, run.folder, resume='auto', seed=seed, cfg_options=dict(run.options))
     if row.stage == 'last':
         return last
-    found, _ = newest_sound(stage_folder(folder, load_config(config, options), row.stage), resume=False)
-    assert found is not None  # the run is finished
-    return found
+    stage = next(stage for stage in run.stages() if stage.name == row.stage)
+    return osp.join(stage.folder, f'epoch_{stage.epochs}.pth')
 
 
 def listing(papers: Sequence[str]) -> str:
