@@ -7,14 +7,14 @@ a repeated measurement replaces its rows.
 Examples:
   mmskelssl benchmark configs/aimclr_sbu.py --splits fold1 fold2 fold3 fold4 fold5
   mmskelssl benchmark configs/simclr_nwucla.py --streams joint bone motion --seeds 0 1 2 --protocols all
-  mmskelssl benchmark configs/actclr_ntu60.py --splits xsub --streams joint bone motion --protocols linear \
-      --recipe paper-actclr --weights paper-actclr-xsub
+  mmskelssl benchmark actclr_ntu60 --streams joint bone motion --recipe paper-actclr --weights paper-actclr-xsub \\
+      --protocols linear --splits xsub
 """
 import argparse
 import os.path as osp
 
 from mmskelssl.commands.arguments import add_config_options, add_imports
-from mmskelssl.commands.evaluate import add_weights
+from mmskelssl.commands.evaluate import add_weights, default_recipes
 from mmskelssl.errors import UserError
 from mmskelssl.shipped import find_config
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--protocols', nargs='+', default=['knn', 'linear'], metavar='PROTOCOL',
                         help='default: knn linear; all selects every protocol that evaluate --help lists')
     parser.add_argument('--recipe', nargs='+', metavar='NAME[:FIELD=VALUE,...]', dest='recipes',
-                        help='recipes of these protocols; default: those that evaluate --help lists first')
+                        help=f'recipes of these protocols; default: {default_recipes()}')
     add_weights(parser, 'weights of the streams: equal (default), a number for each stream, or the fixed weights of a '
                         'paper, which were tuned on the test split')
     parser.add_argument('--out', metavar='DIR', help='default: work_dirs/CONFIG_benchmark')

@@ -18,6 +18,7 @@ Examples:
 """
 import argparse
 import os.path as osp
+import textwrap
 
 from mmskelssl.commands.arguments import add_imports
 from mmskelssl.errors import UserError
@@ -50,23 +51,28 @@ def add_weights(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def describe_protocols() -> str:
-    """Return two lines for each protocol: its summary and its recipes."""
+    """Return the summary and the recipes of each protocol."""
     from mmskelssl.evaluation.protocols import PROTOCOLS
     lines = []
     for name, protocol in PROTOCOLS.items():
         lines.append(f'  {name:<10} {(protocol.__doc__ or "").partition(chr(10))[0].rstrip(".")}')
-        lines.append(f'  {"":<10}   recipes: {" ".join(protocol.RECIPES)}')
+        lines += textwrap.wrap('recipes: ' + ' '.join(protocol.RECIPES), 120, initial_indent=' ' * 15,
+                               subsequent_indent=' ' * 17, break_on_hyphens=False)
     return '\n'.join(lines)
+
+
+def default_recipes() -> str:
+    """Return the names of the default recipes of all protocols."""
+    from mmskelssl.evaluation.protocols import PROTOCOLS
+    return ' '.join(dict.fromkeys(name for protocol in PROTOCOLS.values() for name in protocol.DEFAULTS))
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options shared with the command ``test``."""
-    from mmskelssl.evaluation.protocols import PROTOCOLS
-    defaults = dict.fromkeys(name for protocol in PROTOCOLS.values() for name in protocol.DEFAULTS)
     parser.add_argument('--data', metavar='STORE', help='store to measure on; default: the one it was trained on')
     parser.add_argument('--out', metavar='DIR', help='folder for results.json; default: DIR_OF_CKPT/NAME_OF_CKPT_eval')
     parser.add_argument('--recipe', nargs='+', metavar='NAME[:FIELD=VALUE,...]',
-                        help=f'recipes to run; default: {" ".join(defaults)}; a protocol without any of them is '
+                        help=f'recipes to run; default: {default_recipes()}; a protocol without any of them is '
                              'skipped. Settings are changed after a colon, as in paper-actclr:epochs=150,steps=80/120')
     parser.add_argument('--split-pairs', nargs='+', metavar='TRAIN:TEST', help='default: every pair in the '
                         'store; only the pair used for pre-training follows the published protocol')
