@@ -11,18 +11,20 @@ import pytest
 
 from mmskelssl import cli
 from mmskelssl.commands import benchmark_runs, reproduce_runs, step_cost
-from mmskelssl.commands.configs import find_config
+from mmskelssl.commands.configs import find_config, flatten
 from mmskelssl.commands.papers import DATASETS, LAYOUTS, PAPERS, entries
 from mmskelssl.commands.reproduce_plan import Plan, describe, duration, make_plan
 from mmskelssl.commands.reproduce_runs import reproduce
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine import config as config_module
 from mmskelssl.engine import train as engine
+from mmskelssl.engine.config import complete
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.ensemble import fixed_weights
 from mmskelssl.evaluation.protocols import PROTOCOLS
 from mmskelssl.evaluation.recipes import FINETUNE, FinetuneRecipe
 from mmskelssl.layouts import get_layout
+from mmskelssl.registry import MODELS
 from tests.conftest import random_clip
 
 ENTRIES = [(paper, entry) for paper in PAPERS for entry in entries(paper)]
@@ -117,6 +119,22 @@ def test_every_entry_can_be_planned(paper, entry, stores, tmp_path, configs_read
         assert f'{"draw" if entry.figure else "measure"}' in text and row.name in text
     assert len({run.folder for run in plan.runs()}) == len(plan.runs())
     assert all('0 of' in line for line in text.splitlines() if line.startswith('train '))
+
+
+ARMS = [(paper, entry, row) for paper, entry in ENTRIES for row in entry.rows if row.options]
+
+
+@pytest.mark.parametrize('paper, entry, row', ARMS, ids=[f'{paper}-{entry.name}-{row.name}'.replace(' ', '_')
+                                                         for paper, entry, row in ARMS])
+def test_every_arm_of_an_ablation_can_be_built(paper, entry, row, stores, configs_read_once):
+    """Its options reach the model, which accepts them."""
+    plan = make_plan(entry, [stores['ntu60']], 'unused', rows=[row.name], columns=[entry.columns[0].name])
+    stage = plan.run(row, plan.entry.columns[0], 'joint', 0).stages()[-1]
+    cfg, _ = complete(stage.cfg)
+    MODELS.build(cfg.model)
+    flat = flatten(cfg.to_dict())
+    for key, value in row.options.items():
+        assert flat[key] == (list(value) if isinstance(flat[key], list) else value)
 
 
 def test_the_command_plans_with_costs(stores, tmp_path, capsys, monkeypatch):
