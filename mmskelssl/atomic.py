@@ -1,4 +1,5 @@
 """Atomic file writes and file hashes."""
+import errno
 import hashlib
 import os
 import os.path as osp
@@ -21,7 +22,13 @@ def write_atomically(path: str, data: bytes, check=None) -> None:
         data: Content of the file.
         check: Called with the path of the temporary file before it replaces the old one. It may raise to keep the old
             file.
+
+    Raises:
+        OSError: If the file cannot be written, or something else than a file or a link has its name. A device or a pipe
+            would be replaced by a file.
     """
+    if osp.lexists(path) and not osp.islink(path) and not osp.isfile(path):
+        raise OSError(errno.EINVAL, 'it is not a regular file', path)
     folder = osp.dirname(path) or '.'
     os.makedirs(folder, exist_ok=True)
     temporary = f'{path}.{os.getpid()}.tmp'

@@ -61,13 +61,10 @@ class OwnFolder:
         Raises:
             OSError: If the file cannot be opened, is not a regular file or has several hard links.
         """
+        _check_name(name)
         flags = os.O_RDWR if '+' in mode else os.O_RDONLY
-        try:
-            handle = os.open(name, flags | _SAFE, dir_fd=self._handle)
-        except FileNotFoundError:
-            if not create:
-                raise
-            handle = os.open(name, flags | _SAFE | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=self._handle)
+        # Not exclusively: another process may create the file at the same time. O_NOFOLLOW also refuses dangling links.
+        handle = os.open(name, flags | _SAFE | (os.O_CREAT if create else 0), 0o644, dir_fd=self._handle)
         try:
             about = os.fstat(handle)
             if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
@@ -85,6 +82,7 @@ class OwnFolder:
 
     def remove(self, name: str) -> None:
         """Remove a file or link if it exists."""
+        _check_name(name)
         try:
             os.unlink(name, dir_fd=self._handle)
         except FileNotFoundError:
@@ -92,11 +90,19 @@ class OwnFolder:
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file. An existing file or link of the new name is replaced."""
+        _check_name(old)
+        _check_name(new)
         os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
 
     def names(self) -> list[str]:
         """Return the sorted names of the folder's entries."""
         return sorted(os.listdir(self._handle))
+
+
+def _check_name(name: str) -> None:
+    """Refuse a path. An absolute one, or one with ``..``, would lead out of the folder."""
+    if name in ('', '.', '..') or '/' in name:
+        raise OSError(errno.EINVAL, 'not the name of a file', name)
 
 
 def reserve(file, size: int) -> None:

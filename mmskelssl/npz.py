@@ -7,6 +7,15 @@ from functools import partial
 import numpy as np
 
 MAX_UNPACKED = 2 << 30  # bytes
+MAX_CLIPS = 1 << 21  # clips in one file; each takes some hundred bytes of memory, even if it is empty
+
+
+def is_zip(path: str) -> bool:
+    """Return whether a file ends like a zip archive. Python's function raises an error for some damaged ones."""
+    try:
+        return zipfile.is_zipfile(path)
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def sized(array: np.ndarray) -> np.ndarray:
@@ -36,16 +45,17 @@ def loaded(load: Callable[[], np.ndarray], key: str = '') -> np.ndarray:
                          'in length go under a key each: np.savez(FILE, **{NAME: CLIP, ...})') from None
 
 
-def read_npz(data: bytes, keys: Container[str] | None = None) -> dict[str, np.ndarray]:
+def read_npz(data: bytes, keys: Container[str] | None = None, most: int = MAX_UNPACKED) -> dict[str, np.ndarray]:
     """Read the arrays of an npz file, or those of some names. Pickled arrays are refused.
 
     Raises:
-        ValueError: If it is not an npz file, or would unpack to more than :data:`MAX_UNPACKED` bytes.
+        ValueError: If it is not an npz file, or would unpack to more than ``most`` bytes.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_UNPACKED:
+            size = sum(entry.file_size for entry in archive.infolist()
+                       if keys is None or entry.filename.removesuffix('.npy') in keys)
+        if size > most:
             raise ValueError(f'it would unpack to {size >> 20} MiB')
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {key: loaded(partial(arrays.__getitem__, key), key) for key in arrays.files

@@ -113,6 +113,8 @@ def export_weights(checkpoint: str, out: str, prefix: str = 'backbone.') -> int:
     if not tensors:
         raise UserError(f'{checkpoint}: no tensor begins with {prefix!r}; there are '
                         f'{", ".join(sorted({name.split(".")[0] for name in content["state_dict"]}))}')
+    if '__metadata__' in tensors:
+        raise UserError(f"{checkpoint}: a tensor is called '__metadata__', which safetensors reserves")
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         raise UserError(f'{checkpoint}: {prefix}{bad[0]} holds NaN or infinite values; take an earlier checkpoint')

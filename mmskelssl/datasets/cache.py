@@ -169,9 +169,10 @@ def _is_sound(folder: OwnFolder, key: str) -> bool:
     """Return whether the arrays of a key match their recorded hashes. Remove them if not."""
     with locked(folder, f'{key}.lock'):
         try:
-            for name, about in _about(folder, key)['files'].items():
+            files = _about(folder, key)['files']
+            for name in (key + ending for ending in FILES):
                 with folder.open(name) as file:
-                    if _hash(file) != about['sha256']:
+                    if _hash(file) != files[name]['sha256']:
                         raise ValueError
             if read(folder, key) is None:
                 raise ValueError

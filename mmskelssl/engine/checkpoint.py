@@ -1,7 +1,6 @@
 """Reads checkpoints without running code from the file and without partial loading."""
 import os
 import os.path as osp
-import zipfile
 from os import PathLike
 
 import torch
@@ -12,6 +11,7 @@ from mmskelssl.engine.checkpoint_schema import check_content, describe
 from mmskelssl.engine.unpickle import STAND_INS, restore, to_plain
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import SkeletonEncoder
+from mmskelssl.npz import is_zip
 from mmskelssl.plain_pickle import ForeignName
 
 __all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'load_part', 'load_whole', 'to_plain']
@@ -66,7 +66,7 @@ def _reason(path: str, error: Exception) -> str:
         return f'refused, since it holds {error.name}, which is not plain data and could run code'
     if isinstance(error, Refused):
         return f'refused, since it {error}'
-    if osp.getsize(path) == 0 or not zipfile.is_zipfile(path):
+    if osp.getsize(path) == 0 or not is_zip(path):
         return 'not a readable checkpoint (truncated, or another kind of file); take another one'
     reason = ' '.join(str(error).split())[:200] if isinstance(error, ValueError) else type(error).__name__
     return f'damaged checkpoint ({reason or type(error).__name__}); take another one'

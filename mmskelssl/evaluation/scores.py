@@ -10,9 +10,10 @@ import numpy as np
 
 from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError
-from mmskelssl.npz import sized
+from mmskelssl.npz import MAX_CLIPS, sized
 
 _LIMIT = 1 << 30  # maximum size of an unpacked file in bytes
+_MAX_ROW = 1 << 20  # characters
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,15 @@ def load_scores(path: str) -> Scores:
             raise UserError(f'{path}: would unpack to {size} bytes, too large for a file of scores')
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: sized(file[key]) for key in ('ids', 'scores', 'labels')}
-            row = json.loads(str(file['row'])) if 'row' in file else {}
-            classes = [str(name) for name in sized(file['classes']).ravel()] if 'classes' in file else []
+            row, classes = (sized(file[key]) if key in file else None for key in ('row', 'classes'))
+        ids, scores, labels = arrays['ids'], arrays['scores'], arrays['labels']
+        if scores.ndim != 2 or not scores.size or len(scores) > MAX_CLIPS or labels.shape != ids.shape or \
+                ids.shape != scores.shape[:1] or scores.dtype.kind != 'f' or labels.dtype.kind not in 'iu':
+            raise UserError(f'{path}: ids {ids.shape}, scores {scores.shape} and labels {labels.shape} do not match; '
+                            f'expected (N,), (N, classes) and (N,), N up to {MAX_CLIPS}')
+        row = {} if row is None else json.loads(_text(row))
+        # Compared before they become lists, which take more memory.
+        names = [str(name) for name in classes] if classes is not None and classes.shape == scores.shape[1:] else None
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
     except KeyError as error:
@@ -69,11 +77,9 @@ def load_scores(path: str) -> Scores:
         raise
     except Exception as error:  # a damaged or crafted zip can fail in any way
         raise UserError(f'{path}: not a readable file of scores ({" ".join(str(error).split())[:200]})') from error
-    ids, scores, labels = [str(name) for name in arrays['ids'].ravel()], arrays['scores'], arrays['labels']
-    if (scores.ndim != 2 or not scores.shape[1] or scores.dtype.kind != 'f' or labels.dtype.kind not in 'iu'
-            or labels.shape != (len(ids),) or len(scores) != len(ids) or not ids or not _is_row(row)):
-        raise UserError(f'{path}: {len(ids)} ids, scores {scores.shape} and labels {labels.shape} do not match; '
-                        'expected N, (N, classes) and (N,), and a row of names and numbers')
+    ids = [str(name) for name in ids]
+    if not _is_row(row):
+        raise UserError(f'{path}: its row has other values than names and numbers')
     if not np.isfinite(scores).all():
         raise UserError(f'{path}: the scores of sample {ids[np.flatnonzero(~np.isfinite(scores).all(1))[0]]} are not '
                         'finite')
@@ -81,9 +87,13 @@ def load_scores(path: str) -> Scores:
         worst = int(np.flatnonzero((labels < 0) | (labels >= scores.shape[1]))[0])
         raise UserError(f'{path}: sample {ids[worst]} has label {labels[worst]}, but there are {scores.shape[1]} '
                         'classes')
-    if len(classes) != scores.shape[1]:
-        classes = [str(c) for c in range(scores.shape[1])]
-    return Scores(ids, scores, labels.astype(np.int64), row, classes)
+    return Scores(ids, scores, labels.astype(np.int64), row, names or [str(c) for c in range(scores.shape[1])])
+
+
+def _text(row: np.ndarray) -> str:
+    if row.shape or row.dtype.kind != 'U' or row.dtype.itemsize > 4 * _MAX_ROW:
+        raise ValueError('its row is not a text')
+    return str(row)
 
 
 def _is_row(row) -> bool:

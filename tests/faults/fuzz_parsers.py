@@ -9,8 +9,8 @@ Examples:
 
 ``pose``, ``table`` and ``yolo`` read files of pose estimators, ``arrays_npz``, ``arrays_npy``, ``arrays_csv`` and
 ``arrays_json`` files of arrays, and other names the files of that data set. ``pickle`` reads the bytes as an annotation
-pickle, ``checkpoint`` as a checkpoint, ``zipped`` as the pickle inside one, ``description`` as the JSON that says how
-to build a model.
+pickle, ``checkpoint`` as a checkpoint (zip or pickle, as in the corpus), ``zipped`` as the pickle inside one,
+``description`` as the JSON that says how to build a model.
 
 Anything but a result or a ValueError is a finding, as is an input that takes more than five seconds or 2 GiB; libFuzzer
 (whose options follow the parser's name) leaves it as a file.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hostile import MODEL
+from hostile import MODEL, save
 
 from mmskelssl.datasets.toy.raw import skeleton_text, write_raw
 
@@ -62,6 +62,8 @@ def test_no_file_breaks_a_parser(parser, tmp_path):
     (tmp_path / 'corpus').mkdir()
     seed = seed_of(parser, tmp_path)
     (tmp_path / 'corpus' / 'seed').write_bytes(seed if isinstance(seed, bytes) else seed.encode())
+    if parser == 'checkpoint':  # in the other format too
+        save(tmp_path / 'corpus' / 'zip')
     done = subprocess.run([
         sys.executable, Path(__file__).with_name('fuzz_parsers.py'), parser, str(tmp_path / 'corpus'),
         '-max_total_time=4', f'-artifact_prefix={tmp_path}/'], capture_output=True, text=True, timeout=120)

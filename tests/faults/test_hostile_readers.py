@@ -171,8 +171,8 @@ def test_empty_types_and_endless_names(tmp_path, lost):
     lost('nothing')
 
 
-@pytest.mark.fault('F40', 'links, hard links and pipes in the place of caches, locks and unfinished files; a cache '
-                          'folder that others can write to or own')
+@pytest.mark.fault('F40', 'links, hard links and pipes instead of caches, locks and unfinished files; a cache '
+                          'folder that others own or can write to')
 def test_pipes_do_not_block(tmp_path, lost):
     os.mkfifo(tmp_path / 'manifest.json')
     os.mkfifo(tmp_path / 'a.npz')

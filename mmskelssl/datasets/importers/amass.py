@@ -10,11 +10,12 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, SplitSeed, TestShare
 from mmskelssl.datasets.importers.source import Source
-from mmskelssl.datasets.mocap.motion import forward_kinematics, resample
+from mmskelssl.datasets.mocap.motion import check_size, forward_kinematics, resample
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.npz import read_npz
 
+MAX_BYTES = 1 << 28  # of the arrays of a file; converted to float64 they take up to eight times as much
 BODY = 22  # body joints shared by SMPL, SMPL-H and SMPL-X
 # Rotates AMASS's z-up coordinates to y up.
 UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -59,9 +60,10 @@ class _Motions:
         self.model, self.fps, self.about = model, fps, about
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
-        arrays = read_npz(data, ('poses', 'trans', 'betas', 'mocap_framerate', 'mocap_frame_rate'))
+        arrays = read_npz(data, ('poses', 'trans', 'betas', 'mocap_framerate', 'mocap_frame_rate'), MAX_BYTES)
         if 'poses' not in arrays or 'trans' not in arrays:
             raise ValueError('not an AMASS file: it needs poses and trans')
+        check_size(BODY, len(arrays['poses']))
         positions = joints_of(arrays['poses'], arrays['trans'], arrays.get('betas', np.zeros(0)), *_model(self.model))
         rate = arrays.get('mocap_framerate', arrays.get('mocap_frame_rate'))
         if rate is not None and self.fps:
@@ -96,7 +98,8 @@ def joints_of(poses: np.ndarray, trans: np.ndarray, betas: np.ndarray, template:
 def _model(file: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return joints (22, 3) of the average body, their shape derivatives (22, 3, B), and parents (22,)."""
     try:
-        arrays = read_npz(Source(file).read('.'), ('v_template', 'shapedirs', 'J_regressor', 'kintree_table'))
+        arrays = read_npz(Source(file).read('.'), ('v_template', 'shapedirs', 'J_regressor', 'kintree_table'),
+                          MAX_BYTES)
         regressor = np.asarray(arrays['J_regressor'], np.float64)[:BODY]
         template = regressor @ np.asarray(arrays['v_template'], np.float64)
         shapes = np.einsum('jv,vcb->jcb', regressor, np.asarray(arrays['shapedirs'], np.float64))

@@ -21,7 +21,7 @@ from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, 
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
-from mmskelssl.npz import loaded, read_npz
+from mmskelssl.npz import MAX_CLIPS, loaded, read_npz
 
 Axes = Annotated[str | None, (
     'Order of the axes of arrays: N clips, M persons, T frames, V joints, C coordinates, such as NTVC; default TVC, '
@@ -245,6 +245,7 @@ def _train_test(arrays: dict[str, np.ndarray], joints: int, name: str) -> list[t
         clips, labels = arrays[f'x_{part}'], arrays.get(f'y_{part}')
         if clips.ndim != 3 or clips.shape[2] % (3 * joints):
             raise ValueError(f'x_{part} has shape {clips.shape}, expected (N, T, persons * {joints} joints * 3)')
+        _check_count(len(clips))
         if labels is not None and (len(labels) != len(clips) or labels.ndim > 2):
             raise ValueError(f'x_{part} has {len(clips)} clips, y_{part} shape {labels.shape}')
         if labels is not None and labels.ndim == 2:
@@ -260,6 +261,11 @@ def _train_test(arrays: dict[str, np.ndarray], joints: int, name: str) -> list[t
     return made
 
 
+def _check_count(clips: int) -> None:
+    if clips > MAX_CLIPS:
+        raise ValueError(f'{clips} clips; at most {MAX_CLIPS} are read from one file')
+
+
 def _label(label, what: str) -> int:
     if isinstance(label, bool) or not isinstance(label, int | float) or label != int(label):
         raise ValueError(f'{what}: label {label!r} is not an integer')
@@ -268,15 +274,15 @@ def _label(label, what: str) -> int:
 
 def _stacked(arrays: dict[str, np.ndarray], joints: int, axes: str | None) -> list[tuple[str, np.ndarray, dict]]:
     clips = arrays['keypoints']
+    if clips.ndim not in (4, 5) or axes and axes[0] != 'N':
+        raise ValueError(f'keypoints have shape {clips.shape}, expected (N, [M,] T, {joints}, C)')
+    for key in ('ids', 'labels', 'subjects'):  # compared before they become lists, which take more memory
+        if key in arrays and arrays[key].shape != clips.shape[:1]:
+            raise ValueError(f'{len(clips)} clips, but {key} of shape {arrays[key].shape}')
+    _check_count(len(clips))
     ids = [str(name) for name in arrays['ids'].tolist()] if 'ids' in arrays else [f'{i:06d}' for i in range(len(clips))]
     about = {one: arrays[many].tolist() for one, many in (('label', 'labels'), ('subject', 'subjects'))
              if many in arrays}
-    for what, values in dict(ids=ids, **about).items():
-        if not isinstance(values, list) or len(values) != len(clips):
-            raise ValueError(f'{len(clips)} clips, but {len(values) if isinstance(values, list) else 1} '
-                             f'{what.rstrip("s")}s')
-    if clips.ndim not in (4, 5) or axes and axes[0] != 'N':
-        raise ValueError(f'keypoints have shape {clips.shape}, expected (N, [M,] T, {joints}, C)')
     scores = next((key for key in SCORES if key in arrays), None)
     expected = tuple(np.delete(clips.shape, axes.index('C') if axes else -1).tolist())
     if scores and arrays[scores].shape != expected:

@@ -3,6 +3,8 @@ import re
 
 import numpy as np
 
+from mmskelssl.npz import MAX_CLIPS
+
 MOST_PERSONS = 2  # more persons need --axes, because several clips have the same shape
 _ORDERS = ('TVC', 'MTVC', 'NTVC', 'TMVC', 'NMTVC', 'NTMVC', 'NCTVM', 'NCTV', 'CTVM', 'CTV', 'TCV', 'VTC')
 
@@ -58,6 +60,8 @@ def clips_of(array: np.ndarray, joints: int, axes: str | None = None, what: str 
                          f'or 4: choose the layout of the data' + (f', or --axes {" or ".join(fitting)}' if fitting
                                                                    else ''))
     array = np.moveaxis(array, [order.index(axis) for axis in 'NMTVC' if axis in order], range(array.ndim))
+    if 'N' in order and len(array) > MAX_CLIPS:
+        raise ValueError(f'{what}{len(array)} clips; at most {MAX_CLIPS} are read from one file')
     if 'M' not in order:
         array = np.expand_dims(array, 'N' in order)
     return list(array) if 'N' in order else [array]

@@ -17,9 +17,10 @@ from mmskelssl.datasets.importers.source import Source, stem, text_of
 from mmskelssl.datasets.importers.splits import split_by
 from mmskelssl.datasets.mocap import read_bvh, resample
 from mmskelssl.datasets.mocap.motion import MAX_BYTES as MAX_MOTION
+from mmskelssl.datasets.mocap.motion import check_size
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
-from mmskelssl.npz import read_npz
+from mmskelssl.npz import MAX_CLIPS, read_npz
 
 ACTIONS = ['raise-up-both-hands', 'raise-up-left-hand', 'raise-up-right-hand', 'run', 'walk', 'walk-turn-left',
            'walk-turn-right', 'wave-both-hands', 'wave-left-hand', 'wave-right-hand']
@@ -124,6 +125,9 @@ def _read_npz(data: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
     if frames.dtype.kind != 'i' or frames.ndim != 1 or (frames < 1).any() or int(frames.sum(dtype=np.int64)) != len(
             steps):
         raise ValueError(f'frames are not the lengths of clips with {len(steps)} frames together')
+    if len(frames) > MAX_CLIPS:
+        raise ValueError(f'{len(frames)} clips; at most {MAX_CLIPS} are read from one file')
+    check_size(len(JOINTS), int(frames.max()))
     if ids.dtype.kind != 'U' or ids.shape != frames.shape:
         raise ValueError(f'ids are not the names of {len(frames)} clips')
     return steps, frames, ids.tolist()

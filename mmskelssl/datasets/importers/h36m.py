@@ -9,6 +9,7 @@ import numpy as np
 from mmskelssl.datasets.importers.import_files import add_or_skip
 from mmskelssl.datasets.importers.restricted_pickle import load_container
 from mmskelssl.datasets.importers.source import MAX_BYTES, Source
+from mmskelssl.datasets.mocap.motion import check_size
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
@@ -61,7 +62,7 @@ def _read(data: bytes) -> tuple[str, object, str]:
     """Return the name of the member, its content, and the layout of 2D joints."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > 4 * MAX_BYTES:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise ValueError('it would unpack to more than the allowed size')
             members = [name.removesuffix('.npy') for name in archive.namelist()]
             member = next((name for name in MEMBERS if name in members), None)
@@ -99,6 +100,7 @@ def _keypoints(array: np.ndarray, flat: bool) -> np.ndarray:
     if array.dtype.kind not in 'fiu' or array.ndim != 3 or array.shape[1:] not in shapes:
         raise ValueError(f'an array of {array.dtype} and shape {array.shape}, expected (T, '
                          f'{"17, 2" if flat else "32, 3"})')
+    check_size(array.shape[1], len(array))
     points = array.astype(np.float64)
     if flat:
         return points[None]

@@ -62,9 +62,10 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
         if not name or name in table:
             raise UserError(f'{labels}, line {number}: {"the name appears twice" if name else "no name"}')
         table[name] = {key: (value or '').strip() for key, value in row.items() if key}
-        if table[name].get('subject') and not table[name]['subject'].isdecimal():
-            raise UserError(f'{labels}, line {number}: subject {table[name]["subject"]!r} is not a number: number the '
-                            'subjects')
+        subject = table[name].get('subject')
+        if subject and not (subject.isdecimal() and len(subject) <= 10):
+            raise UserError(f'{labels}, line {number}: subject {subject[:30]!r} is not a number of at most 10 digits: '
+                            'number the subjects')
     return table
 
 

@@ -18,6 +18,7 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
 
+MAX_NUMBERS = 10_000_000  # coordinates of a text that is shorter than that; lines may leave out the last cells
 METRES = dict(mm=1e-3, cm=1e-2, dm=1e-1, m=1.)
 
 
@@ -114,6 +115,8 @@ def read_trc(text: str) -> Tracks:
         if not line.strip():
             continue
         cells = line.split('\t')[2:]
+        if 3 * len(names) * (len(frames) + 1) > max(MAX_NUMBERS, len(text)):
+            raise ValueError(f'{len(names)} markers in {len(frames) + 1} and more lines, most of them without a number')
         cells += [''] * (3 * len(names) - len(cells))
         if any(cell.strip() for cell in cells[3 * len(names):]):
             raise ValueError(f'line {number}: {len(cells)} coordinates, expected {3 * len(names)} of {len(names)} '

@@ -8,6 +8,9 @@ import numpy as np
 from mmskelssl.errors import UserError
 from mmskelssl.plain_pickle import Array, Dtype, PlainUnpickler, restore
 
+# Steps of a pickle inside an archive, which may be compressed: 200 bytes for each, in addition to the data.
+MAX_STEPS = 1_000_000
+
 
 def load_pickle(path: str):
     """Read a pickle of numpy arrays, numbers, text and containers. Others are refused and never executed.
@@ -40,7 +43,7 @@ def load_container(data: bytes):
         shape, _, dtype = header(stream)
         if shape != () or dtype != np.dtype(object):
             raise pickle.UnpicklingError(f'it is an array of {dtype} and shape {shape}, not a pickled container')
-        box = PlainUnpickler(stream, size=len(data)).load()
+        box = PlainUnpickler(stream, size=len(data), max_opcodes=MAX_STEPS).load()
         if isinstance(box, Array) and isinstance(box.state, tuple):
             _, shape, kind, _, content = box.state
             if isinstance(kind, Dtype) and kind.code.startswith('O') and shape == () and len(content) == 1:

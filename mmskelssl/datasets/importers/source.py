@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.store.journal import note_read
 from mmskelssl.errors import UserError
+from mmskelssl.npz import is_zip
 
 # Far above any skeleton file of any data set; they stop zip bombs.
 MAX_BYTES, MAX_TEXT = 1 << 29, 1 << 26
@@ -29,7 +30,7 @@ class Source:
         if not osp.exists(self.path):
             raise UserError(f'{self.path}: no such file or folder')
         self._zip: zipfile.ZipFile | None = None
-        self.is_zip = osp.isfile(self.path) and zipfile.is_zipfile(self.path) and not self.path.endswith('.npz')
+        self.is_zip = osp.isfile(self.path) and is_zip(self.path) and not self.path.endswith('.npz')
 
     def __getstate__(self):
         return dict(self.__dict__, _zip=None)  # each process opens the archive itself

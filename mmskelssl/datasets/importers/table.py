@@ -25,6 +25,7 @@ CLIP = ('video', 'video_id', 'clip', 'clip_id', 'sequence', 'sequence_id', 'file
 LABEL = ('label', 'class', 'action', 'activity')
 JOINT = ('joint', 'joint_name', 'joint_id', 'keypoint', 'keypoint_name', 'keypoint_id', 'landmark', 'landmark_id',
          'landmark_name', 'landmark_index', 'bodypart', 'body_part', 'bodyparts', 'point', 'marker', 'part')
+MAX_MISSING = 10_000_000  # joints of a table with a row each, of which most are missing
 _SCORE = ('score', 's', 'v', 'vis', 'visibility', 'c', 'conf', 'confidence', 'likelihood', 'prob', 'p')
 _AXIS = 'x|y|z|' + '|'.join(sorted(_SCORE, key=len, reverse=True))
 _AFTER = re.compile(rf'(.+)[_ .:/-]+({_AXIS})|(.+?)[_ ]*[(\[]({_AXIS})[)\]]|(\d+)({_AXIS})', re.IGNORECASE)
@@ -243,6 +244,8 @@ def _long(table: Table, own: dict, places: dict, joints: int):
             for row in table.rows]
     rows: dict = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     _check_joints(names)
+    if len(rows) * len(names) > max(MAX_MISSING, 10 * len(keys)):
+        raise ValueError(f'{len(names)} joints and {len(rows)} frames, but only {len(keys)} rows')
     axes = 'xyz' if ('', 'z') in places else 'xy'
     points = np.full((len(rows), len(names), len(axes)), np.nan)
     scores = np.full(points.shape[:2], np.nan) if ('', 'score') in places else None

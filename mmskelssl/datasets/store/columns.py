@@ -4,6 +4,7 @@ The file belongs to one ``index.json``, whose size and hash it contains. Its con
 the store is opened, and against the whole ``index.json`` by ``verify`` and before training.
 """
 import hashlib
+import io
 import json
 import os
 import os.path as osp
@@ -11,8 +12,8 @@ import zipfile
 
 import numpy as np
 
-from mmskelssl.atomic import file_hash
-from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name, is_rate
+from mmskelssl.atomic import file_hash, write_atomically
+from mmskelssl.datasets.store.schema import MAX_CLASSES, THIRD, VERSION, is_name, is_rate
 from mmskelssl.layouts import get_layout
 
 # Per-sample integers that are needed first; -1 stands for no value.
@@ -46,12 +47,14 @@ def index_columns(index: dict) -> dict:
 
 
 def write_columns(folder: str, index: dict) -> None:
-    """Write ``index.npz`` next to the ``index.json`` that it belongs to."""
+    """Write ``index.npz`` next to the ``index.json`` that it belongs to. A link of this name is replaced."""
     columns = index_columns(index)
     splits, head = columns.pop('splits'), columns.pop('head')
     head['belongs_to'] = _identity(osp.join(folder, 'index.json'))
-    np.savez(osp.join(folder, 'index.npz'), **columns, **{f'split{i}': rows for i, rows in enumerate(splits.values())},
+    data = io.BytesIO()
+    np.savez(data, **columns, **{f'split{i}': rows for i, rows in enumerate(splits.values())},
              head=np.array(json.dumps(dict(head, splits=list(splits)))))
+    write_atomically(osp.join(folder, 'index.npz'), data.getvalue())
 
 
 def read_columns(folder: str, rows: int) -> dict | None:
@@ -94,6 +97,7 @@ def _fit(columns: dict, splits: dict, head: dict, rows: int) -> bool:
                 and part.max() < n and len(np.unique(part)) == len(part) for part in splits.values())
     get_layout(head['layout'])
     return bool(follow and sound and min(columns['label'].min(), columns['subject'].min()) >= -1
+                and columns['label'].max() < MAX_CLASSES and len(head['classes']) <= MAX_CLASSES
                 and all(map(is_name, [*splits, *head['classes'], head['data_hash']]))
                 and head['channels'] in (2, 3, 4) and head.get('third', 'none') in THIRD
                 and all(isinstance(head.get(key, ''), str) for key in ('sha256', 'scores_sha256', 'units'))

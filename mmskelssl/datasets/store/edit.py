@@ -10,6 +10,7 @@ from mmskelssl import __version__
 from mmskelssl.atomic import write_atomically
 from mmskelssl.datasets.store.columns import write_columns
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.schema import check_index, plain
 from mmskelssl.errors import UserError
 
 
@@ -26,7 +27,7 @@ def edited(path: str, command: str, options: dict) -> Iterator[SkeletonStore]:
         options: Plain values that determine the result; the block may add to them.
 
     Raises:
-        UserError: The folder is not a store, or it cannot be changed.
+        UserError: The folder is not a store, or it cannot be changed, or the changed index would not be valid.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -38,9 +39,18 @@ def edited(path: str, command: str, options: dict) -> Iterator[SkeletonStore]:
         yield store
         edit = dict(command=command, options=options, version=__version__)
         store.index.setdefault('provenance', {}).setdefault('edits', []).append(edit)
+        _check(path, store.index)
         write_atomically(osp.join(path, 'index.json'), json.dumps(store.index).encode())
         write_columns(path, store.index)
     except OSError as error:
         raise UserError(f'{path} cannot be changed: {error}') from error
     finally:
         os.close(handle)
+
+
+def _check(path: str, index: dict) -> None:
+    """Refuse to write an index that could not be read again, such as one with control characters in a class name."""
+    try:
+        check_index(index)
+    except (KeyError, TypeError, UserError, ValueError) as error:
+        raise UserError(f'{path} is left unchanged: {plain(str(error), 300)}') from error

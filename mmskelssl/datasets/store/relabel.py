@@ -71,8 +71,9 @@ def _set_labels(store: SkeletonStore, rows: dict[str, dict], rename: dict[str, s
     used = {name for name in names if name is not None}
     kept = [name for name in dict.fromkeys(rename.get(name, name) for name in classes) if name in used or not rows]
     kept += sorted(used - set(kept), key=natural)
+    place = {name: i for i, name in enumerate(kept)}
     for sample, name in zip(store.samples, names, strict=True):
-        sample['label'] = None if name is None else kept.index(name)
+        sample['label'] = None if name is None else place[name]
     store.index['classes'] = kept
 
 
@@ -81,8 +82,6 @@ def _set(sample: dict, row: dict, columns: set[str]) -> None:
     if 'subject' in columns:
         subject = row.get('subject')
         sample['subject'] = int(subject) if subject else None
-        if subject and sample['subject'] >= 1 << 31:
-            raise UserError(f'sample {sample["id"]}: subject {subject} is too large')
     for key in {'recording', 'split'} & columns:
         sample.pop(key, None)
         if row.get(key):

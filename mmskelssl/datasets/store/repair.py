@@ -5,6 +5,7 @@ from rich.progress import track
 from mmskelssl.datasets.importers.import_files import add_or_skip
 from mmskelssl.datasets.store.mend import bodies, drop_empty, fill_gaps
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.schema import MAX_CLASSES
 from mmskelssl.datasets.store.verify import split_pairs, twins_of
 from mmskelssl.datasets.store.writer import StoreWriter, kind_of
 
@@ -40,7 +41,7 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
             if keypoints is None:
                 writer.skip(name, '; '.join(done))
                 continue
-            most = len(store.classes) or 1 << 31
+            most = len(store.classes) or MAX_CLASSES
             if about.get('label') is not None and not 0 <= about['label'] < most:
                 done.append(f'label {about["label"]} is outside 0..{most - 1} and was removed')
                 about['label'] = None

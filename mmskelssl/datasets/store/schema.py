@@ -11,7 +11,10 @@ from mmskelssl.layouts import get_layout
 VERSION = 2
 # A million samples take about 150 MB. Reading needs at most 30 times the file's size, regardless of its content.
 MAX_BYTES = 1 << 28
-LABELS = 1 << 31  # upper bound of labels and subjects
+SUBJECTS = 1 << 31  # upper bound of subjects, frames and persons
+# Upper bound of labels and number of class names. A label is the size of arrays: scores have one column per class.
+MAX_CLASSES = 1 << 16
+RESERVED = ('keypoints', 'name', 'scores', 'self')  # arguments of StoreWriter.add, so no sample has such entries
 MAX_FPS = 1000
 THIRD = ('score', 'depth', 'none')  # meaning of a joint's third number in the source
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff]')
@@ -48,7 +51,7 @@ def parse_index(data: bytes, file: str) -> dict:
     """
     try:
         index = json.loads(data.decode('utf-8'), parse_constant=_refuse, parse_float=_finite)
-        _check(index)
+        check_index(index)
         return index
     except RecursionError:
         raise damaged(file, ValueError('nested too deeply')) from None
@@ -89,8 +92,12 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check(index) -> None:
-    """Raise ValueError if an index is invalid, and add entries that older versions lack."""
+def check_index(index) -> None:
+    """Check an index, and add entries that older versions lack.
+
+    Raises:
+        KeyError, TypeError, UserError, ValueError: The index is invalid.
+    """
     if not isinstance(index, dict):
         raise ValueError(f'it contains a {type(index).__name__}, not an object')
     version = index.get('version', 1)
@@ -105,6 +112,8 @@ def _check(index) -> None:
     if index.get('classes') is None:
         index['classes'] = []
     _check_names('classes', index['classes'])
+    if len(index['classes']) > MAX_CLASSES:
+        raise ValueError(f'{len(index["classes"])} classes; at most {MAX_CLASSES} are read')
     for key in ('sha256', 'scores_sha256', 'units'):
         if not isinstance(index.get(key, ''), str):
             raise ValueError(f'{key} {_shown(index[key])} is not text')
@@ -134,17 +143,19 @@ def _check_samples(samples) -> None:
         if not is_name(name):
             raise ValueError(f'sample {i}: its id {_shown(name)} is not a valid name')
         for key in ('offset', 'persons', 'frames'):
-            if not _is_count(sample.get(key), int(key != 'offset'), LABELS if key != 'offset' else 1 << 62):
+            if not _is_count(sample.get(key), int(key != 'offset'), SUBJECTS if key != 'offset' else 1 << 62):
                 raise ValueError(f'sample {_shown(name)}: {key} is {_shown(sample.get(key))}')
         if sample['offset'] != rows:
             raise ValueError(f'sample {_shown(name)}: offset {sample["offset"]} does not follow the sample before, '
                              f'expected {rows}')
         rows += sample['persons'] * sample['frames']
-        for key in ('label', 'subject'):
+        for key, end in (('label', MAX_CLASSES), ('subject', SUBJECTS)):
             value = sample.get(key)
-            if value is not None and not _is_count(value, 0, LABELS):
-                raise ValueError(f'sample {_shown(name)}: {key} {_shown(value)} is not an integer from 0 on; '
+            if value is not None and not _is_count(value, 0, end):
+                raise ValueError(f'sample {_shown(name)}: {key} {_shown(value)} is not an integer from 0 to {end - 1}; '
                                  'use null for no value')
+        if reserved := next((key for key in RESERVED if key in sample), None):
+            raise ValueError(f'sample {_shown(name)}: the key {reserved!r} is reserved')
 
 
 def _check_masks(index: dict, joints: int) -> None:

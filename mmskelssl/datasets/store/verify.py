@@ -11,6 +11,7 @@ from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.cache import check_caches
 from mmskelssl.datasets.store.near import LIMIT, near_duplicates
 from mmskelssl.datasets.store.reader import ARRAYS, SkeletonStore
+from mmskelssl.datasets.store.schema import MAX_CLASSES
 from mmskelssl.errors import UserError
 
 _AGAIN = 'import the data again'
@@ -72,7 +73,7 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
         for fault in _faults_of(keypoints, store.scores(i)):
             by_fault.setdefault(fault, []).append(store.ids[i])
     faults += [Fault(what, tuple(ids), fatal, _REPAIR) for (what, fatal), ids in by_fault.items()]
-    most = len(store.classes) or 1 << 31
+    most = len(store.classes) or MAX_CLASSES
     wrong = tuple(store.ids[i] for i in np.flatnonzero((store.labels >= most) | (store.labels < -1)))
     faults += [Fault(f'label outside 0..{most - 1}', wrong, cure=_RELABEL)] * bool(wrong)
     twice = _repeated(store.ids)

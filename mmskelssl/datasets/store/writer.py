@@ -18,7 +18,15 @@ from mmskelssl.datasets.store.columns import write_columns
 from mmskelssl.datasets.store.journal import LISTS, Journal, Reads, noting_reads
 from mmskelssl.datasets.store.mend import fill_gaps
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name, plain, read_index
+from mmskelssl.datasets.store.schema import (
+    MAX_CLASSES,
+    SUBJECTS,
+    THIRD,
+    VERSION,
+    is_name,
+    plain,
+    read_index,
+)
 from mmskelssl.errors import UserError
 from mmskelssl.folders import OwnFolder
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
@@ -173,10 +181,10 @@ class StoreWriter:
             json.dumps(sample, allow_nan=False)
         except (AttributeError, TypeError, ValueError) as error:
             raise UserError(f'sample {name}: label and subject must be integers, other values plain: {error}') from None
-        for what in ('label', 'subject'):
-            if sample[what] is not None and not 0 <= sample[what] < 1 << 31:
-                raise UserError(f'sample {name}: {what} {sample[what]} is negative or huge; omit it if there '
-                                'is none')
+        for what, end in (('label', MAX_CLASSES), ('subject', SUBJECTS)):
+            if sample[what] is not None and not 0 <= sample[what] < end:
+                raise UserError(f'sample {name}: {what} {sample[what]} is negative or huge (at most {end - 1}); omit '
+                                'it if there is none')
         if filled:
             self.repaired.append(dict(id=name, reason=filled))
         if unscored:

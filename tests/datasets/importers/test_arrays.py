@@ -87,7 +87,7 @@ def test_one_npz_with_everything(tmp_path):
     plain = import_from(tmp_path / 'plain.npz', tmp_path / 't')
     assert plain.ids == ['000000', '000001', '000002'] and plain.splits == dict(train=plain.ids)
     (tmp_path / 'bad.npz').write_bytes(npz(keypoints=clips, labels=[1, 2]))
-    with pytest.raises(UserError, match='3 clips, but 2 labels'):
+    with pytest.raises(UserError, match=r'3 clips, but labels of shape \(2,\)'):
         import_from(tmp_path / 'bad.npz', tmp_path / 'u')
 
 

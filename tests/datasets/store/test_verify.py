@@ -139,7 +139,7 @@ def test_changed_frames_are_found(store):
     (lambda index, rows: index.update(layout='ntu25'), 'describes float32'),
     (lambda index, rows: index.update(layout='nothing'), 'unknown layout'),
     (update(3, frames=0), 'frames is 0'), (update(3, offset=1), 'does not follow the sample before'),
-    (update(5, label=-7), 'label -7 is not an integer from 0 on'), (update(3, label='walk'), 'is damaged'),
+    (update(5, label=-7), 'label -7 is not an integer from 0 to 65535'), (update(3, label='walk'), 'is damaged'),
     (lambda index, rows: index.pop('splits') and None, 'is damaged'),
     (lambda index, rows: index.update(splits=[1]), 'is damaged'),
     (lambda index, rows: index['splits'].update(train=5), 'is damaged'),
