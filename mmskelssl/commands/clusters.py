@@ -11,7 +11,7 @@ from mmskelssl.evaluation.features import extract_features
 from mmskelssl.inference.encoder import move_to, pair_with_data
 from mmskelssl.names import file_name
 from mmskelssl.provenance import command_line, versions
-from mmskelssl.visualization.skeleton import contact_sheet
+from mmskelssl.visualization.clips import contact_sheet
 
 SHOWN = 12  # number of clips on a contact sheet, nearest to the centre of the cluster
 

@@ -18,7 +18,7 @@ from mmskelssl.evaluation.attention import masks_of, quarter_shares, uniform_sha
 from mmskelssl.evaluation.metrics import bootstrap_mean
 from mmskelssl.evaluation.results import add_results, identity, read_results
 from mmskelssl.names import file_name
-from mmskelssl.visualization.skeleton import strip
+from mmskelssl.visualization.clips import strip
 
 
 def attention(checkpoints: Sequence[str], out: str, data: str | None = None, split: str = 'test', clips: int = 512,

@@ -11,7 +11,7 @@ from mmskelssl.commands.reproduce_plan import Plan
 from mmskelssl.engine.config import split_pair
 from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.results import main_number
+from mmskelssl.evaluation.results import number_text
 from mmskelssl.names import file_name
 from mmskelssl.provenance import command_line, machine, versions
 
@@ -95,12 +95,8 @@ def table_text(paper: str, plan: Plan, cells: Mapping[tuple[str, str], Mapping])
 
 
 def _number(row: Mapping | None) -> str:
-    if row is None:
-        return '-'
-    value, interval = main_number(row)
-    if row.get('seeds'):
-        return f'{value:.1f} ±{row["std"]:.1f} ({len(row["seeds"])} seeds)'
-    return f'{value:.1f}' + (f' ({interval[0]:.1f}–{interval[1]:.1f})' if interval else '')
+    seeds = f' ({len(row["seeds"])} seeds)' if row and row.get('seeds') else ''
+    return (number_text(row) or '-') + seeds
 
 
 def draw(paper: str, plan: Plan) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
+from mmskelssl.visualization.clips import contact_sheet, draw_clip
 from mmskelssl.visualization.panels import Panel, Row, draw_panels
-from mmskelssl.visualization.skeleton import contact_sheet, draw_clip
 from mmskelssl.visualization.views import ViewSteps
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
-from mmskelssl.visualization.skeleton import strip
+from mmskelssl.visualization.clips import strip
 
 MAX_TRACKS, MAX_CLASSES = 8, 8
 

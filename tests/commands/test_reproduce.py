@@ -242,7 +242,7 @@ def test_streams_seeds_and_transfer(stores, tmp_path, monkeypatch, drawings):
     fused = json.loads((tmp_path / 'skeattnclr_table3.json').read_text())['cells'][3]['result']
     assert (fused['stream'], fused['weights']) == ('3s', [.5, .5, .4])
     text = open(reproduce('skeattnclr', make_plan(**table, seeds=[0, 1], rows=['joint']))).read()
-    assert re.search(r'\| joint \| \d+\.\d ±\d+\.\d \(2 seeds\) \|', text)
+    assert re.search(r'\| joint \| \d+\.\d ± \d+\.\d \(2 seeds\) \|', text)
 
     monkeypatch.setattr(engine, 'run_stage', lambda *_, **__: pytest.fail('trained again'))
     reproduce('skeattnclr', make_plan(find('skeattnclr', 'table5'), data, str(tmp_path), options=options))
