@@ -156,6 +156,7 @@ def test_durations():
     assert [duration(s) for s in (4.2, 90, 7200, 864000)] == ['4 s', '1.5 min', '2.0 h', '10.0 days']
 
 
+@pytest.mark.slow
 def test_a_table_is_written_next_to_the_published_numbers(trained):
     """Both arms are trained, the second one from the first stage of the first one."""
     out, path = trained
@@ -171,6 +172,7 @@ def test_a_table_is_written_next_to_the_published_numbers(trained):
     assert results[0]['checkpoint'] != results[1]['checkpoint'] and results[0]['split'] == 'xview'
 
 
+@pytest.mark.slow
 def test_finished_runs_serve_other_entries(trained, stores, monkeypatch, drawings):
     """The first stage and neighbours of the same runs: nothing is trained."""
     monkeypatch.setattr(engine, 'run_stage', lambda *_, **__: pytest.fail('trained again'))
@@ -181,6 +183,7 @@ def test_finished_runs_serve_other_entries(trained, stores, monkeypatch, drawing
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize('name, count', [('figure1', 1), ('figure2', 2)])
 def test_figures_are_drawn_from_finished_runs(name, count, trained, stores, monkeypatch):
     monkeypatch.setattr(engine, 'run_stage', lambda *_, **__: pytest.fail('trained again'))
@@ -189,6 +192,7 @@ def test_figures_are_drawn_from_finished_runs(name, count, trained, stores, monk
     assert len(pictures) == count and all(file.stat().st_size > 5000 for file in pictures)
 
 
+@pytest.mark.slow
 def test_it_continues_where_it_stopped(stores, tmp_path, monkeypatch, drawings):
     """Stopped after the first stage, then while measuring. Neither is repeated, and the table keeps what is done."""
     options = {**NARROW, 'model.head.out_channels': 8}
@@ -282,6 +286,7 @@ def test_wrong_stores(stores, tiny_store, tmp_path):
         describe(make_plan(table, [stores['ntu60']], str(tmp_path), options={'model.maks': 'ones'}))
 
 
+@pytest.mark.slow
 def test_other_options_in_the_same_folder_are_refused(trained, stores):
     """A run of other options is never taken for this one."""
     plan = make_plan(find('actclr', 'table8'), [stores['ntu60']], trained[0], rows=['actionlet'],

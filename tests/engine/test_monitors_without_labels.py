@@ -72,6 +72,7 @@ class PlainClips(SkeletonDataset):
         super().__init__(store, split, pipeline, cache_dir)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('text, held', [('', 16), ('data["held_out"] = 0\n', 0), ('data["type"] = "PlainClips"\n', 0)])
 def test_the_curves(config, tmp_path, text, held):
     """They are measured before the first step and after the last, on training clips if nothing is held out."""
@@ -93,6 +94,7 @@ def test_a_collapse_is_noticed(config, tmp_path, monkeypatch):
     assert 'COLLAPSE ALARM: different clips look alike' in next((tmp_path / 'work').rglob('*.log')).read_text()
 
 
+@pytest.mark.slow
 def test_monitors_change_no_weight(config, tmp_path):
     """Their views are drawn independently of those of training."""
     with_it, without = (load_checkpoint(train(config(text), str(tmp_path / name)))['state_dict'] for name, text in dict(

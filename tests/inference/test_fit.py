@@ -101,6 +101,7 @@ def test_several_streams(encoder_checkpoint, extractor, tiny_kinect_store, tmp_p
     assert '2 encoders' in both.card and 'Unknown movements: not measured' in both.card
 
 
+@pytest.mark.slow
 def test_fine_tuning(extractor, tiny_kinect_store, tmp_path):
     made = fit_classifier([extractor], tiny_kinect_store, 'finetune:small', seed=1)
     clips = clips_of_store(SkeletonStore(tiny_kinect_store), 'train')

@@ -199,6 +199,7 @@ def test_skipping_absent_persons():
     assert skipping(torch.zeros_like(x)).shape == expected.shape
 
 
+@pytest.mark.slow
 def test_odd_batches_of_narrow_networks_on_two_threads():
     """A strided 1x1 convolution crashed here. The test runs in a subprocess, since a crash ends all tests."""
     code = ('import torch; from mmskelssl.models.backbones import STGCN; torch.set_num_threads(2); '
