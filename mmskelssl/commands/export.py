@@ -47,14 +47,15 @@ def run(args: argparse.Namespace) -> None:
     _check(args, suffix)
     import_plugins(args.imports)
     if suffix not in ('.onnx', '.pt2'):
-        path = _last(args.checkpoint)
-        if osp.isdir(path):
+        from mmskelssl.engine.work_dir import last_checkpoint
+        path = args.checkpoint
+        if osp.isfile(osp.join(path, 'model.safetensors')):
             raise UserError(f'{path} is a saved model: its weights are already in {path}/model.safetensors')
-        print(f'{export_weights(path, args.out, args.prefix or PREFIX)} tensors written to {args.out}')
+        print(f'{export_weights(last_checkpoint(path), args.out, args.prefix or PREFIX)} tensors written to {args.out}')
         return
-    from mmskelssl.inference.graphs import open_model
     from mmskelssl.inference.onnx import export_onnx, export_program, write_file
-    model = open_model(_last(args.checkpoint), args.like)
+    from mmskelssl.inference.opening import open_model
+    model = open_model(args.checkpoint, 'cpu', like=args.like)
     if suffix == '.pt2':
         export_program(model, args.out, args.whole)
     else:
@@ -76,15 +77,6 @@ def _check(args: argparse.Namespace, suffix: str) -> None:
                                   ('prefix', not graph, '.safetensors')):
         if getattr(args, name) and not possible:
             raise UserError(f'--{name} is for {where}: leave it out, or choose another file than {args.out}')
-
-
-def _last(path: str) -> str:
-    """Return the last checkpoint of a work_dir, and any other path unchanged."""
-    from mmskelssl.engine.work_dir import last_checkpoint
-    from mmskelssl.inference.saved import CONFIG, find_folder
-    if path.startswith('zoo/'):
-        path = find_folder(path)
-    return path if osp.isfile(osp.join(path, CONFIG)) else last_checkpoint(path)
 
 
 def export_weights(checkpoint: str, out: str, prefix: str = 'backbone.') -> int:

@@ -105,17 +105,9 @@ def check_persons(store: SkeletonStore, clips: list[np.ndarray]) -> Finding:
 
 def check_rate(store: SkeletonStore) -> Finding:
     """Check whether the store states its frame rate."""
-    rate = frame_rate(store)
+    rate = store.head.get('fps')
     return judge(None if rate else 'the frame rate is unknown', 'windows and lengths in seconds need it: give --fps to '
                  'the commands that ask for it', f'{rate or 0:g} frames per second', NOTE)
-
-
-def frame_rate(store: SkeletonStore) -> float | None:
-    """Return the frames per second of a store, or None if it does not state them."""
-    for given in (store.head.get('fps'), (store.index['provenance'].get('options') or {}).get('fps')):
-        if isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given < 10_000:
-            return float(given)
-    return None
 
 
 def check_labels(store: SkeletonStore) -> Iterator[Finding]:

@@ -1,9 +1,6 @@
 """What is exported: a model on prepared clips, and the whole way from a raw clip to the answer."""
 import json
-import os
-import os.path as osp
 from collections.abc import Sequence
-from os import PathLike
 from typing import cast
 
 import torch
@@ -14,25 +11,9 @@ from mmskelssl.errors import UserError
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
 from mmskelssl.inference.pipeline import TorchPipeline
-from mmskelssl.inference.saved import CONFIG, read_config
 
 # Sizes of the example that a graph is traced with. They differ, so that none is taken for another one.
 BATCH, FRAMES, PERSONS, RAW_FRAMES = 3, 13, 2, 17
-
-
-def open_model(source: str | PathLike, like: str | PathLike | None = None) -> FeatureExtractor | SkeletonClassifier:
-    """Load a checkpoint or a saved model for export, on the CPU.
-
-    Args:
-        source: Checkpoint, or the folder of a saved encoder or classifier.
-        like: Config whose preprocessing the clips get, for a checkpoint that does not describe its own.
-    """
-    if not osp.isfile(osp.join(os.fspath(source), CONFIG)):
-        return FeatureExtractor(source, 'cpu', like=like)
-    if like is not None:
-        raise UserError(f'{os.fspath(source)} describes its own preprocessing: leave out --like {os.fspath(like)}')
-    kind = read_config(os.fspath(source))['kind']
-    return (SkeletonClassifier if kind == 'classifier' else FeatureExtractor).from_pretrained(source, 'cpu')
 
 
 def networks_of(model: FeatureExtractor | SkeletonClassifier) -> list[FeatureExtractor]:
@@ -99,7 +80,7 @@ class PreparedGraph(Graph):
         self.inputs = ('clips', 'num_frames') if takes_lengths(first) else ('clips',)
         persons = getattr(first.model.backbone, 'num_persons', None)
         self.axes = (('batch', '', 'frames', '', '' if persons else 'persons'), ('batch',))[:len(self.inputs)]
-        clips = torch.rand(BATCH, first.channels, FRAMES, first.layout.num_joints, persons or PERSONS)
+        clips = torch.rand(BATCH, first.channels + first.scores, FRAMES, first.layout.num_joints, persons or PERSONS)
         self.example = (clips, torch.tensor([FRAMES, 5, 8]))[:len(self.inputs)]
 
     def forward(self, clips: Tensor, num_frames: Tensor | None = None) -> Tensor:
@@ -112,13 +93,16 @@ class WholeGraph(Graph):
     It has the joints, axes, units and frame rate of the training clips. A clip without a body gives NaN.
 
     Raises:
-        UserError: If a step of the pipeline cannot be exported.
+        UserError: If a step of the pipeline cannot be exported, or the encoder takes scores.
     """
     inputs, axes = ('clip',), (('persons', 'frames', '', ''),)
 
     def __init__(self, model: FeatureExtractor | SkeletonClassifier, where: str):
         super().__init__(model)
         networks, self.which, known = networks_of(model), [], {}
+        if any(network.scores for network in networks):
+            raise UserError(f'{where}: --whole takes clips without scores, but the encoder was trained with '
+                            'data.scores; leave out --whole to export it on prepared clips')
         self.pipelines = nn.ModuleList()
         for network in networks:  # streams usually share a pipeline
             key = _pipeline(network)

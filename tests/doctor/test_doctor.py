@@ -134,11 +134,11 @@ def clips_of(store: str) -> list[tuple[str, np.ndarray, int]]:
     return [(name, np.array(source.keypoints(i)), int(source.labels[i])) for i, name in enumerate(source.ids)]
 
 
-def write(path: Path, clips, layout: str = 'ntu25', third: str = '', units: str = 'm', fps: float = 30.) -> Path:
+def write(path: Path, clips, layout: str = 'ntu25', third: str = '', units: str = 'm', fps: float | None = 30.) -> Path:
     """Write a store in which every third clip is a test clip."""
     channels = clips[0][1].shape[-1]
     with StoreWriter(path, layout, channels, units, classes=['a', 'b', 'c', 'd'], third=third,
-                     options=dict(fps=fps)) as writer:
+                     fps=fps) as writer:
         for name, clip, label in clips:
             writer.add(name, clip, label)
         names = [name for name, *_ in clips]
@@ -194,7 +194,7 @@ def test_persons_who_take_turns_are_not_one(tiny_store, tmp_path, capsys):
 
 def test_labels_and_frame_rate(tiny_store, tmp_path, capsys):
     clips = clips_of(tiny_store)
-    status, lines = doctor(capsys, write(tmp_path / 'one', [(name, clip, 2) for name, clip, _ in clips], fps=0))
+    status, lines = doctor(capsys, write(tmp_path / 'one', [(name, clip, 2) for name, clip, _ in clips], fps=None))
     assert status == 1 and any(line.startswith('FAULT all 48 labels are the same class') for line in lines)
     assert any(line.startswith('note  the frame rate is unknown') for line in lines)
     status, lines = doctor(capsys, write(tmp_path / 'none', [(name, clip, None) for name, clip, _ in clips]))
