@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f'{path} is a saved model: its weights are already in {path}/model.safetensors')
         print(f'{export_weights(last_checkpoint(path), args.out, args.prefix or PREFIX)} tensors written to {args.out}')
         return
+    from mmskelssl.inference.graphs import open_model
     from mmskelssl.inference.onnx import export_onnx, export_program, write_file
-    from mmskelssl.inference.opening import open_model
-    model = open_model(args.checkpoint, 'cpu', like=args.like)
+    model = open_model(args.checkpoint, args.like)
     if suffix == '.pt2':
         export_program(model, args.out, args.whole)
     else:

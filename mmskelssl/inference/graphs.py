@@ -9,11 +9,21 @@ from torch import Tensor, nn
 from mmskelssl.datasets.transforms import ResizeFrames
 from mmskelssl.errors import UserError
 from mmskelssl.inference.classifier import SkeletonClassifier
-from mmskelssl.inference.extractor import FeatureExtractor
+from mmskelssl.inference.extractor import FeatureExtractor, open_encoder
 from mmskelssl.inference.pipeline import TorchPipeline
+from mmskelssl.inference.saved import find_folder, is_saved, read_config
 
 # Sizes of the example that a graph is traced with. They differ, so that none is taken for another one.
 BATCH, FRAMES, PERSONS, RAW_FRAMES = 3, 13, 2, 17
+
+
+def open_model(source: str, like: str | None = None) -> FeatureExtractor | SkeletonClassifier:
+    """Open an encoder or a saved classifier on the CPU. Arguments are those of ``open_encoder``."""
+    if is_saved(source) and read_config(find_folder(source))['kind'] == 'classifier':
+        if like:
+            raise UserError(f'{source} describes its own preprocessing: leave out --like {like}')
+        return SkeletonClassifier.from_pretrained(source, 'cpu')
+    return open_encoder(source, 'cpu', like=like)
 
 
 def networks_of(model: FeatureExtractor | SkeletonClassifier) -> list[FeatureExtractor]:

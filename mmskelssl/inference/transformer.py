@@ -1,13 +1,12 @@
 """A pre-trained encoder as a scikit-learn transformer."""
+import os
 from collections.abc import Sequence
 from os import PathLike
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from mmskelssl.errors import UserError
-from mmskelssl.inference.extractor import FeatureExtractor
-from mmskelssl.inference.opening import open_model
+from mmskelssl.inference.extractor import FeatureExtractor, open_encoder
 
 
 class SkeletonFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -20,7 +19,7 @@ class SkeletonFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         model.fit(clips, labels)
 
     Args:
-        checkpoint: Checkpoint, work_dir, folder of a saved encoder, ``zoo/NAME``, or id on the Hugging Face hub.
+        checkpoint: Checkpoint, work_dir, folder of a saved encoder, or ``zoo/NAME``.
         device: Device, such as ``cuda``. By default, the GPU if there is one.
         batch_size: Number of clips to encode at once. It affects only memory and speed.
         imports: Plug-ins to import first: modules, or paths of packages and files.
@@ -61,10 +60,9 @@ class SkeletonFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Return the encoder. It is loaded in the first call, and again if a parameter has changed."""
         given = repr(self.get_params())
         if getattr(self, '_given', None) != given:
-            model = open_model(self.checkpoint, self.device, self.batch_size, self.imports, self.like)
-            if not isinstance(model, FeatureExtractor):
-                raise UserError(f'{self.checkpoint} is a classifier; SkeletonFeatures takes an encoder')
-            self.extractor_, self.n_features_out_, self._given = model, int(model.model.feat_channels), given
+            like = None if self.like is None else os.fspath(self.like)
+            self.extractor_ = open_encoder(os.fspath(self.checkpoint), self.device, self.batch_size, self.imports, like)
+            self.n_features_out_, self._given = int(self.extractor_.model.feat_channels), given
         return self.extractor_
 
     @property

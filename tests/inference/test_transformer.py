@@ -86,7 +86,7 @@ def test_a_search_over_a_pipeline(saved, clips, tmp_path):
 def test_what_is_no_encoder(saved, clips, tmp_path):
     with pytest.raises(UserError, match='no such checkpoint'):
         SkeletonFeatures(str(tmp_path / 'missing.pth')).fit(clips[0])
-    with pytest.raises(UserError, match='describes its own preprocessing: leave out like=simclr_toy'):
+    with pytest.raises(UserError, match='describes its own preprocessing: leave out --like simclr_toy'):
         SkeletonFeatures(saved, like='simclr_toy').fit(clips[0])
     with pytest.raises(UserError, match='clip 1 has shape'):
         SkeletonFeatures(saved, device='cpu').transform([clips[0][0], clips[0][1][..., :2]])
