@@ -2,12 +2,14 @@
 
 The file is a plain npz with: features (N, D) float32; labels (N,) int64, -1 for clips without a label; ids (N,), the
 names of the clips; classes, the names of the labels, empty if the store has none. numpy.load reads it without pickles.
+A .parquet file is a table of id, label, class and feature instead (needs pyarrow).
 
 Examples:
   mmskelssl embed work_dirs/aimclr_toy/epoch_16.pth --out features.npz
   mmskelssl embed CKPT --data data/nwucla --split test --out nwucla_test.npz --device cuda
   mmskelssl embed work_dirs/official/actclr.pth --like actclr_ntu60 --data data/ntu60
   mmskelssl embed models/nwucla --data my_clips/ --fps 30 --out features.npz
+  mmskelssl embed CKPT --out features.parquet --tensorboard work_dirs/projector
   mmskelssl embed CKPT --data day.npy --window 2 --stride 0.5 --fps 30 --out day.npz
 
 --data also takes files, folders and archives in any format that mmskelssl detect recognises, and - for JSON lines on
@@ -28,8 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='preprocess as this config does; for a checkpoint that does not describe its own '
                              'preprocessing, such as a converted one')
     parser.add_argument('--split', default='all', help='split of the store (default all)')
-    parser.add_argument('--out', metavar='FILE', help='npz to write; default: '
+    parser.add_argument('--out', metavar='FILE', help='npz or .parquet to write; default: '
                         'DIR_OF_CKPT/NAME_OF_CKPT_features_STORE_SPLIT.npz')
+    parser.add_argument('--tensorboard', metavar='DIR', help="also write them for TensorBoard's projector, with a "
+                        'picture of each clip')
     parser.add_argument('--batch-size', type=int, default=256, help='clips per batch (default 256)')
     parser.add_argument('--device', help='such as cuda; default: the GPU if there is one')
     parser.add_argument('--layout', help='layout of files that do not state theirs: a name, or a json file')
@@ -44,8 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.tensorboard:
+        from mmskelssl.visualization.projector import check_new
+        check_new(args.tensorboard)
     if _of_clips(args):
         return run_on_clips(args)
+    from mmskelssl.commands.feature_files import save_features, save_projector
     from mmskelssl.engine.plugins import import_plugins
     from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.features import extract_features
@@ -59,6 +67,10 @@ def run(args: argparse.Namespace) -> None:
     out = args.out or f'{osp.splitext(checkpoint)[0]}_features_{file_name(f"{encoder.data}_{args.split}")}.npz'
     save_features(out, features, encoder.store.classes)
     print(f'{out}: features {features.feats.shape} of split {args.split!r}')
+    if args.tensorboard:
+        store = encoder.store
+        print(save_projector(args.tensorboard, features, store.classes,
+                             lambda i: store.keypoints(store.positions[features.ids[i]]), store.layout))
 
 
 def _of_clips(args: argparse.Namespace) -> bool:
@@ -76,6 +88,7 @@ def run_on_clips(args: argparse.Namespace) -> None:
     import numpy as np
 
     from mmskelssl.commands.clip_sources import read_clips
+    from mmskelssl.commands.feature_files import save_features, save_projector
     from mmskelssl.evaluation.features import Features
     from mmskelssl.inference.extractor import open_encoder
     from mmskelssl.inference.windows import columns, cut
@@ -87,6 +100,7 @@ def run_on_clips(args: argparse.Namespace) -> None:
     parts: list[Features] = []
     extra: dict[str, list] = {}
     classes: list[str] = []
+    pictured: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as folder:
         for clips in read_clips([args.data], extractor, folder, args.split, args.layout, args.fps):
             classes = classes or list(clips.classes)
@@ -100,29 +114,13 @@ def run_on_clips(args: argparse.Namespace) -> None:
                 for key, values in columns(recordings.ids, windows).items():
                     extra[key] = [*extra.get(key, []), *values]
             parts.append(extractor.of_clips(clips, args.convert))
+            if args.tensorboard:  # kept, because their files may be temporary
+                pictured += [np.array(clips.read(i)[0]) for i in range(len(clips))]
+                layout = clips.layout
     features = Features(np.concatenate([part.feats for part in parts]), np.concatenate([part.labels for part in parts]),
                         [name for part in parts for name in part.ids])
-    save_features(args.out, features, classes, {key: np.array([-1 if value is None else value for value in values])
-                                                for key, values in extra.items()})
+    more = {key: np.array([-1 if value is None else value for value in values]) for key, values in extra.items()}
+    save_features(args.out, features, classes, more)
     print(f'{args.out}: features {features.feats.shape}')
-
-
-def save_features(path: str, features, classes: list[str], more: dict | None = None) -> None:
-    """Write ``features``, ``labels``, ``ids``, ``classes`` and further arrays atomically to an npz.
-
-    Raises:
-        UserError: If the file cannot be written.
-    """
-    import io
-
-    import numpy as np
-
-    from mmskelssl.atomic import write_atomically
-    data = io.BytesIO()
-    np.savez(data, features=features.feats, labels=features.labels, ids=np.array(features.ids, dtype=str),
-             classes=np.array(classes, dtype=str), **(more or {}))
-    try:
-        write_atomically(path, data.getvalue())
-    except OSError as error:
-        raise UserError(f'{path} cannot be written: {error.strerror or error}; choose another place with --out') \
-            from error
+    if args.tensorboard:
+        print(save_projector(args.tensorboard, features, classes, pictured.__getitem__, layout, more))
