@@ -1,12 +1,16 @@
 """The Python API: features and classes of in-memory clips, compared with a store of the same clips."""
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmcv.transforms import BaseTransform
 
+import mmskelssl
+from mmskelssl import apis
 from mmskelssl.apis import FeatureExtractor, SkeletonInferencer, list_methods
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine import plugins
@@ -249,3 +253,39 @@ def test_tool(checkpoints, extractor, tiny_store, tmp_path, monkeypatch, capsys)
         run('--out', tmp_path / 'new')
     error, = capsys.readouterr().err.splitlines()
     assert error.startswith(f'error: {tmp_path / "new"} cannot be written') and list(tmp_path.iterdir()) == [out.parent]
+
+
+def test_names_of_the_package():
+    """The package offers the functions without importing them; a test of the commands counts the modules."""
+    assert mmskelssl.train is apis.train and mmskelssl.SkeletonFeatures is apis.SkeletonFeatures
+    assert set(mmskelssl.__all__) <= set(dir(mmskelssl)) and 'simclr_toy' in mmskelssl.list_configs()
+    for module in (mmskelssl, apis):
+        with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+            getattr(module, 'tr' + 'ian')
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda: mmskelssl.train('simclr_toy', workdir='x'), 'workdir: no such option; did you mean work_dir?'),
+    (lambda: mmskelssl.train('simclr_tyo'), 'simclr_tyo: no such config; did you mean simclr_toy'),
+    (lambda: mmskelssl.evaluate('a.pth', recipe='1nn'), 'recipe: no such option; did you mean recipes?'),
+    (lambda: mmskelssl.evaluate('a.pth', zzz=1), 'zzz: no such option; there are another, batch_size, data'),
+    (lambda: mmskelssl.evaluate([]), 'checkpoints: expected at least one'),
+    (lambda: mmskelssl.evaluate('missing.pth'), 'missing.pth: no such checkpoint file')])
+def test_mistakes_in_calls(call, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        call()
+
+
+def test_build_model(tiny_store):
+    options = {'data.store': tiny_store, 'model.backbone.channels': (8, 8, 16, 16)}
+    model, twin, other = (mmskelssl.build_model('simclr_toy', options, seed) for seed in (1, 1, 2))
+    assert type(model).__name__ == 'SimCLR' and model.feat_channels == 32  # mean and maximum
+    weights = [net.backbone.layers[1].weight for net in (model, twin, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_evaluate(checkpoints, tmp_path):
+    rows = mmskelssl.evaluate(Path(checkpoints['simclr']), 'knn', tmp_path / 'out', recipes=['1nn'], pictures=False,
+                              device='cpu')
+    assert [row['encoder'] for row in rows] == ['SimCLR'] and 0 <= rows[0]['top1'] <= 100
+    assert json.loads((tmp_path / 'out' / 'results.json').read_text())['results'][0]['top1'] == rows[0]['top1']
