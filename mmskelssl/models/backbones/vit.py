@@ -1,0 +1,216 @@
+"""A transformer over the joints of a body in short segments of time."""
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmskelssl.errors import UserError
+from mmskelssl.layouts import CANONICAL, SkeletonLayout
+from mmskelssl.models.backbones.base import SkeletonBackbone
+from mmskelssl.ops.tracing import exporting
+from mmskelssl.registry import MODELS
+
+# Arguments of the named sizes. ``base`` is the encoder of MAMP, STARS and SLiM, with 6.4 million parameters.
+SIZES: Mapping[str, Mapping[str, int]] = dict(
+    tiny=dict(channels=64, depth=4, heads=4), small=dict(channels=128, depth=4, heads=4),
+    base=dict(channels=256, depth=8, heads=8))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with rotary time (RoFormer, Su et al., 2021)."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], visible: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            x: (P, L, D) tokens.
+            turn: Cosine and sine, each (P or 1, 1, L, D / heads), of the rotations of queries and keys.
+            visible: (P, 1, 1, L) bool, the tokens that others may attend to.
+        """
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(rotate(q, turn), rotate(k, turn), v, visible)
+        return self.out(attended.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, channels: int, heads: int, mlp_ratio: float):
+        super().__init__()
+        hidden = int(channels * mlp_ratio)
+        self.norm1, self.norm2 = nn.LayerNorm(channels, 1e-6), nn.LayerNorm(channels, 1e-6)
+        self.attention = Attention(channels, heads)
+        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], visible: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x), turn, visible)
+        return x + self.mlp(self.norm2(x))
+
+
+def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate the halves of the last axis, (..., L, D / heads), against each other."""
+    a, b = x.chunk(2, -1)
+    return x * turn[0] + torch.cat([-b, a], -1) * turn[1]
+
+
+def rotations(times: Tensor, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine, each (P, 1, L, channels), of the rotation at each time (P, L)."""
+    exact = torch.promote_types(dtype, torch.float32)
+    steps = torch.arange(0, channels, 2, device=times.device, dtype=exact) / channels
+    angles = (times.unsqueeze(-1) * 10_000. ** -steps).repeat(1, 1, 2).unsqueeze(1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def joint_rows(layout: SkeletonLayout) -> Tensor:
+    """Return (V, rows), the shares of each joint in the rows of a table of canonical joint names.
+
+    A joint with a canonical name is one row. Another joint is the mean of the nearest named joints in the layout's
+    tree, which may be one above and several below it. A layout without any canonical name has rows of its own.
+    """
+    names = {joint: CANONICAL.index(name) for name, joint in layout.named.items()}
+    if not names:
+        return torch.eye(layout.num_joints)
+    neighbours: list[set[int]] = [set() for _ in range(layout.num_joints)]
+    for child, parent in layout.bones:
+        neighbours[child].add(parent)
+        neighbours[parent].add(child)
+    shares = torch.zeros(layout.num_joints, len(CANONICAL))
+    for joint in range(layout.num_joints):
+        reached, ring = {joint}, {joint}
+        while not ring & names.keys():
+            ring = set().union(*(neighbours[j] for j in ring)) - reached
+            reached |= ring
+        nearest = ring & names.keys()
+        for j in nearest:
+            shares[joint, names[j]] = 1 / len(nearest)
+    return shares
+
+
+@MODELS.register_module()
+class SkeletonViT(SkeletonBackbone):
+    """A vision transformer whose tokens are joints over a few frames, for any layout and any length.
+
+    This is the encoder that MAMP (Mao et al., ICCV 2023) and its successors share, with rotary time instead of a
+    learnt table, which allows clips of any length, and with a table of positions indexed by canonical joint names, so
+    that one set of weights fits every layout. Persons are encoded separately. What contains no information is
+    excluded from attention and has zero features: absent persons, segments of time in which a person is absent, and
+    joints that are zero throughout a clip, such as those that a store of a pool lacks.
+
+    Args:
+        layout: Name or dict of the skeleton layout.
+        in_channels: Number of coordinates of a joint.
+        size: ``tiny``, ``small`` or ``base``, see :data:`SIZES`. The three arguments that follow take precedence.
+        channels: Width D.
+        depth: Number of blocks.
+        heads: Number of attention heads.
+        segment: Frames of a token.
+        mlp_ratio: Width of the hidden layer of a block, relative to D.
+        registers: Number of additional learnt tokens that store global information (Darcet et al., ICLR 2024).
+    """
+
+    def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, size: str = 'small',
+                 channels: int | None = None, depth: int | None = None, heads: int | None = None, segment: int = 4,
+                 mlp_ratio: float = 4., registers: int = 0, init_cfg: dict | None = None):
+        super().__init__(layout, in_channels, init_cfg)
+        if size not in SIZES:
+            raise UserError(f'backbone.size is {size!r}: choose one of {", ".join(SIZES)}')
+        channels, depth, heads = (SIZES[size][name] if value is None else value for name, value in
+                                  (('channels', channels), ('depth', depth), ('heads', heads)))
+        for name, value, least in (('channels', channels, 1), ('depth', depth, 1), ('heads', heads, 1),
+                                   ('segment', segment, 1), ('registers', registers, 0)):
+            if type(value) is not int or value < least:
+                raise UserError(f'backbone.{name} is {value!r}: give a whole number from {least}')
+        if channels % (2 * heads):
+            raise UserError(f'backbone.channels is {channels}: it must be a multiple of 2 * heads = {2 * heads}')
+        self.out_channels, self.heads, self.segment = channels, heads, segment
+        self.patch = nn.Linear(in_channels * segment, channels)
+        self.register_buffer('rows', joint_rows(self.layout), persistent=False)
+        self.joints = nn.Parameter(torch.empty(self.rows.shape[1], channels))
+        self.registers = nn.Parameter(torch.empty(registers, channels))
+        self.blocks = nn.ModuleList(Block(channels, heads, mlp_ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(channels, 1e-6)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Reinitialise the weights: linear layers and tables from N(0, 0.02), truncated, and zero biases."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=.02)
+                nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.joints, std=.02)
+        nn.init.trunc_normal_(self.registers, std=.02)
+
+    def forward(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """Encode clips.
+
+        Args:
+            x: (N, C, T, V, M).
+            num_frames: Unused, because padded frames are zero and are recognised by that.
+
+        Returns:
+            (N, M, D, T', V) feature map with T' = ceil(T / segment).
+        """
+        n, m, v = len(x), x.shape[4], x.shape[3]
+        patches, valid = self.patches(x)
+        if m > 1 and not exporting():  # absent persons cost nothing
+            rows = valid.any(1).nonzero().squeeze(1)
+            encoded = self.encode(self.embed(patches[rows]), valid[rows])
+            tokens = encoded.new_zeros(n * m, *encoded.shape[1:]).index_copy(0, rows, encoded)
+        else:
+            tokens = self.encode(self.embed(patches), valid)
+        return tokens.view(n, m, -1, v, self.out_channels).permute(0, 1, 4, 2, 3)
+
+    def patches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Cut clips (N, C, T, V, M) into patches (P, L, C * segment), for P = N * M persons and L = T' * V tokens.
+
+        The second result, (P, L) bool, is true for tokens with information.
+        """
+        n, c, t, v, m = x.shape
+        if (c, v) != (self.in_channels, self.layout.num_joints):
+            raise UserError(f'the clips have {v} joints of {c} channels, but the backbone is built for layout '
+                            f'{self.layout.name!r} ({self.layout.num_joints} joints) of {self.in_channels} channels: '
+                            'set backbone.layout and backbone.in_channels to match the store')
+        x = F.pad(x, (0, 0, 0, 0, 0, -t % self.segment))
+        x = x.unflatten(2, (-1, self.segment)).permute(0, 5, 2, 4, 1, 3).flatten(4)  # (N, M, T', V, C * segment)
+        shown = (x != 0).any(4)
+        valid = shown.any(3, keepdim=True) & shown.any(2, keepdim=True)
+        return x.reshape(n * m, -1, c * self.segment), valid.reshape(n * m, -1)
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """Embed patches (P, L, C * segment) as tokens (P, L, D), which state their joint but not yet their time."""
+        joints = self.rows.to(self.joints) @ self.joints
+        return (self.patch(patches).unflatten(1, (-1, len(joints))) + joints).flatten(1, 2)
+
+    def times(self, length: int) -> Tensor:
+        """Return (1, L), the index in time of each of L tokens."""
+        joints = self.layout.num_joints
+        return torch.arange(length // joints, device=self.rows.device).repeat_interleave(joints).unsqueeze(0)
+
+    def encode(self, tokens: Tensor, valid: Tensor, times: Tensor | None = None) -> Tensor:
+        """Apply the blocks and the final norm.
+
+        Args:
+            tokens: (P, L, D). Any tokens of a clip, in any order, if ``times`` is given.
+            valid: (P, L) bool, the tokens with information. The others are not attended to, and their result is zero.
+            times: (P, L) or (1, L) index in time of each token. By default, tokens are complete and ordered by time,
+                then by joint.
+
+        Returns:
+            (P, L, D).
+        """
+        times = self.times(tokens.shape[1]) if times is None else times
+        extra = len(self.registers)
+        x = torch.cat([self.registers.expand(len(tokens), -1, -1).to(tokens), tokens], 1)
+        # Registers have the angle 0, that is, no time.
+        turn = rotations(F.pad(times, (extra, 0)), self.out_channels // self.heads, x.dtype)
+        # Without any visible token, attention would be undefined. What it then gives is set to zero below.
+        visible = F.pad(valid | ~valid.any(1, keepdim=True), (extra, 0), value=True)[:, None, None]
+        for block in self.blocks:
+            x = block(x, turn, visible)
+        return self.norm(x[:, extra:]) * valid.unsqueeze(2)
