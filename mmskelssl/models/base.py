@@ -107,6 +107,7 @@ class SelfSupervisedModel(SkeletonEncoder):
     ``view_names``.
     """
     view_names: tuple[str, ...] = ()
+    optional_views: tuple[str, ...] = ()  # further views that a config may have
     variable_length = False  # whether the method uses ``num_frames``; if not, all clips must have the same length
     takes_scores = False  # whether the clips may have the scores of the joints as an additional channel
 
@@ -114,8 +115,9 @@ class SelfSupervisedModel(SkeletonEncoder):
                  pooling: str = 'mean', init_cfg: dict | None = None):
         super().__init__(backbone, data_preprocessor, pooling, init_cfg)
         views = getattr(self.data_preprocessor, 'views', None)
-        if views is not None and set(views) != set(self.view_names):
-            raise UserError(f'{type(self).__name__} needs the views {", ".join(self.view_names)}; '
+        if views is not None and not set(self.view_names) <= set(views) <= {*self.view_names, *self.optional_views}:
+            more = f' and may have {", ".join(self.optional_views)}' if self.optional_views else ''
+            raise UserError(f'{type(self).__name__} needs the views {", ".join(self.view_names)}{more}; '
                             f'model.data_preprocessor.views has {", ".join(views) or "none"}')
         if getattr(self.data_preprocessor, 'scores', False):
             self.check_takes_scores()

@@ -99,3 +99,49 @@ def distillation(student: Tensor, teacher: Tensor) -> Tensor:
     The distance is summed over D and averaged over the batch.
     """
     return (student - teacher.detach()).square().sum(1).mean()
+
+
+@full_precision
+def redundancy(first: Tensor, second: Tensor, off_diagonal: float) -> Tensor:
+    """Compute the distance of the cross-correlation matrix of two views to the identity.
+
+    Source: Barlow Twins (Zbontar et al., ICML 2021), section 2.1, equation 1.
+
+    Args:
+        first, second: (N, D), not normalised. Each dimension is standardised over the batch.
+        off_diagonal: lambda, the weight of the D * (D - 1) products whose target is zero.
+    """
+    first, second = ((x - x.mean(0)) * (x.var(0, correction=0) + 1e-5).rsqrt() for x in (first, second))
+    correlation = first.t() @ second / len(first)
+    diagonal = correlation.diagonal()
+    return (1 - diagonal).square().sum() + off_diagonal * (correlation.square().sum() - diagonal.square().sum())
+
+
+@full_precision
+def variance_hinge(z: Tensor) -> Tensor:
+    """Compute how far the standard deviations of the dimensions of z (N, D) fall short of 1, averaged over them.
+
+    Source: VICReg (Bardes et al., ICLR 2022), equations 1 and 2. The variance is unbiased, plus 1e-4.
+    """
+    variance = z.var(0) if len(z) > 1 else z.new_zeros(z.shape[1])  # a single sample has no variance
+    return F.relu(1 - (variance + 1e-4).sqrt()).mean()
+
+
+@full_precision
+def covariance_penalty(z: Tensor) -> Tensor:
+    """Compute the sum of the squared covariances between different dimensions of z (N, D), divided by D.
+
+    Source: VICReg (Bardes et al., ICLR 2022), equations 3 and 4.
+    """
+    z = z - z.mean(0)
+    covariance = z.t() @ z / max(len(z) - 1, 1)
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / z.shape[1]
+
+
+@full_precision
+def regression(prediction: Tensor, target: Tensor) -> Tensor:
+    """Compute BYOL's loss: 2 - 2 cos between predictions and targets (N, D), both L2-normalised.
+
+    Source: Grill et al., NeurIPS 2020, equation 2.
+    """
+    return 2 - 2 * (prediction * target).sum(1).mean()

@@ -48,7 +48,7 @@ def shorten(command: str, place: Path) -> str:
     if 'tools/prepare_data.py' in command:
         return command.replace('data/toy', f'{place}/again')
     if re.search(r'tools/(dist_)?train', command):
-        short = SHORT_CONVOLUTIONS if re.search('simclr|barlowtwins', command) else SHORT
+        short = SHORT_CONVOLUTIONS if re.search('simclr|alignuniform', command) else SHORT
         options = '' if '--cfg-options' in command else '--cfg-options '
         store = '' if 'data.store' in command else f'data.store={place}/toy '
         return f'{command} {options}{store}{short}'

@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     """Folder with a store, and a work_dir of one epoch on it."""
     place = tmp_path_factory.mktemp('plugin')
     write_toy_store(place / 'toy', num_samples=96, seed=1, subjects=4)
-    done = tool('train', 'examples/plugin/barlowtwins_toy.py', '--work-dir', place / 'work', '--cfg-options',
+    done = tool('train', 'examples/plugin/alignuniform_toy.py', '--work-dir', place / 'work', '--cfg-options',
                 f'data.store={place}/toy', f'data.min_frames={MIN_FRAMES}', 'train_cfg.max_epochs=1',
                 'train_dataloader.batch_size=8', 'model.backbone.channels=(8,8,16,16)')
     assert done.returncode == 0, done.stderr[-3000:]
@@ -57,7 +57,7 @@ def test_hook_data_set_and_transform_have_acted(run):
     kept = long_clips(store, 'train')
     assert kept < len(store.split('train')) and norms[0]['step'] == kept // 8
     smooth, = (np.load(path) for path in (run / 'toy' / 'cache').glob('*[!s].npy'))
-    pipeline = [step for step in load_config(str(PLUGIN / 'barlowtwins_toy.py'))[0][1].data.pipeline
+    pipeline = [step for step in load_config(str(PLUGIN / 'alignuniform_toy.py'))[0][1].data.pipeline
                 if step['type'] != 'SmoothFrames']
     rough = SkeletonDataset(run / 'toy', 'train', pipeline, cache_dir=str(run / 'other')).clips
 
@@ -72,7 +72,7 @@ def test_its_checkpoint_is_evaluated_with_its_data_set(run):
     done = tool('evaluate', 'knn', checkpoint, '--imports', 'examples/plugin/skelplug', '--out', run / 'eval')
     assert done.returncode == 0, done.stderr[-3000:]
     row = next(row for row in json.loads(results.read_text())['results'] if row['split'] == 'test')
-    assert row['encoder'] == 'BarlowTwins' and row['num_test'] == long_clips(SkeletonStore(run / 'toy'), 'test')
+    assert row['encoder'] == 'AlignUniform' and row['num_test'] == long_clips(SkeletonStore(run / 'toy'), 'test')
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_a_checkpoint_that_names_no_data_set_class_is_evaluated(run, monkeypatch
 def test_without_the_plug_in_its_checkpoint_is_refused(run):
     done = tool('evaluate', 'knn', run / 'work' / 'epoch_1.pth')
     error, = done.stderr.strip().splitlines()
-    assert done.returncode == 2 and "'BarlowTwins' is not registered" in error and '--imports' in error
+    assert done.returncode == 2 and "'AlignUniform' is not registered" in error and '--imports' in error
 
 
 @pytest.mark.slow
@@ -121,17 +121,14 @@ def test_parts(run):
         DATASETS.build({**config, 'min_frames': 10 ** 6})
 
 
-def test_redundancy_against_a_loop():
+def test_uniformity_against_a_loop():
     import_plugins([str(PLUGIN / 'skelplug')])
-    from skelplug.barlow_twins import redundancy
-    first, second = torch.randn(2, 7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    expected = 0.
-    for i in range(4):
-        for j in range(4):
-            corr = np.corrcoef(first[:, i], second[:, j])[0, 1]
-            expected += (1 - corr) ** 2 if i == j else .1 * corr ** 2
-    assert float(redundancy(first, second, .1)) == pytest.approx(expected, rel=1e-3)  # epsilon of 1e-5 in the variance
-    assert redundancy(first[:1], second[:1], .1).isfinite()
+    from skelplug.align_uniform import uniformity
+    z = torch.nn.functional.normalize(
+        torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), dim=1)
+    potentials = [np.exp(-2 * float((z[i] - z[j]).square().sum())) for i in range(5) for j in range(i)]
+    assert float(uniformity(z)) == pytest.approx(np.log(np.mean(potentials)), rel=1e-12)
+    assert float(uniformity(z[:1])) == 0
 
 
 def test_an_edited_transform_is_run_again(tiny_store, tmp_path):

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import CANONICAL, SkeletonLayout
 from mmskelssl.models.backbones.base import SkeletonBackbone
-from mmskelssl.ops.tracing import exporting
 from mmskelssl.registry import MODELS
+from mmskelssl.tracing import exporting
 
 # Arguments of the named sizes. ``base`` is the encoder of MAMP, STARS and SLiM, with 6.4 million parameters.
 SIZES: Mapping[str, Mapping[str, int]] = dict(
@@ -139,12 +139,16 @@ class SkeletonViT(SkeletonBackbone):
 
     def reset_parameters(self) -> None:
         """Reinitialise the weights: linear layers and tables from N(0, 0.02), truncated, and zero biases."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=.02)
-                nn.init.zeros_(module.bias)
+        self.apply(self.init_linear)
         nn.init.trunc_normal_(self.joints, std=.02)
         nn.init.trunc_normal_(self.registers, std=.02)
+
+    @staticmethod
+    def init_linear(module: nn.Module) -> None:
+        """Reinitialise a linear layer, for use with ``Module.apply``."""
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=.02)
+            nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """Encode clips.

@@ -38,13 +38,17 @@ class FeatureQueue(nn.Module):
         return self.keys.clone().t()
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor) -> None:
-        """Replace the oldest keys with ``keys`` (N, D), gathered from all ranks in rank order."""
+    def enqueue(self, keys: Tensor) -> Tensor:
+        """Replace the oldest keys with ``keys`` (N, D), gathered from all ranks in rank order.
+
+        Returns:
+            The places of the keys. If there are more keys than places, these are the places of the last keys.
+        """
         keys = keys.detach().to(self.keys.dtype)
         if get_world_size() > 1:
             keys = torch.cat(all_gather(keys))
         keys = keys[-len(self):] if len(self) else keys[:0]
-        if len(keys):
-            places = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self)
-            self.keys[places] = keys
-            self.pointer.add_(len(keys)).remainder_(len(self))
+        places = (self.pointer + torch.arange(len(keys), device=keys.device)) % max(len(self), 1)
+        self.keys[places] = keys
+        self.pointer.add_(len(keys)).remainder_(max(len(self), 1))
+        return places

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from mmskelssl.layouts import get_layout
+from mmskelssl.models.base import MomentumContrast
 from mmskelssl.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,7 +23,10 @@ ATTENTION = dict(attention=dict(heads=2), predictor_channels=8)
 ENTRIES = dict(
     SkeletonCLR=MOCO, AimCLR=MOCO, ActCLR=MOCO, SkeAttnCLR=dict(**MOCO, **ATTENTION), SimCLR=HEAD,
     CRRLMotion=MOCO, CRRLReconstruct=dict(), CRRL=dict(head=dict(hidden_channels=8)),
-    BarlowTwins=HEAD)  # of examples/plugin
+    BarlowTwins=HEAD, VICReg=HEAD, BYOL=HEAD, FeatureDecorrelation=HEAD,
+    MAMP=dict(decoder_channels=8, decoder_depth=1, decoder_heads=2, mask_ratio=.75),
+    NNTuning=dict(queue_size=16, predictor_channels=8),
+    AlignUniform=HEAD)  # of examples/plugin
 VIEWS = dict(strong=STRONG, extreme=STRONG, mixed=['query', dict(type='SwapParts')])
 TURN = [dict(type='YawRotate', degrees=30)]  # padded clips are not cropped
 FROZEN = ('key_encoder.', 'teacher.')  # modules that never receive a gradient
@@ -34,19 +38,20 @@ BODY31 = dict(name='body31', joints=[f'joint{j}' for j in range(31)], parents=[m
 
 METHODS = [*ENTRIES]
 SEQUENCES = [name for name in METHODS if MODELS.get(name).variable_length]
-QUEUED = [name for name in METHODS if 'queue_size' in ENTRIES[name]]
+QUEUED = [name for name in METHODS if issubclass(MODELS.get(name), MomentumContrast)]
 
 
 def encoder(kind: str, layout, persons: int, dropout: float, width: int = 4) -> dict:
     sizes = dict(STGCN=dict(hidden_channels=width, out_channels=2 * width, dropout=dropout),
                  BiGRU=dict(hidden_channels=width, num_persons=persons, dropout=dropout),
+                 SkeletonViT=dict(channels=2 * width, depth=1, heads=2),
                  TemporalConvNet=dict(channels=(width, width, 2 * width, 2 * width), num_persons=persons))
     return dict(type=kind, layout=layout, **sizes[kind])
 
 
 def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=None, width=4, **options):
     """Build a method with a suitable encoder."""
-    kind = kind or ('BiGRU' if method in SEQUENCES else 'STGCN')
+    kind = kind or ('BiGRU' if method in SEQUENCES else 'SkeletonViT' if method == 'MAMP' else 'STGCN')
     views = {name: TURN if method in SEQUENCES else VIEWS.get(name, WEAK) for name in MODELS.get(method).view_names}
     preprocessor = dict(type='SkeletonPreprocessor', layout=layout, stream=stream, views=views)
     return MODELS.build(dict(

@@ -87,6 +87,11 @@ LESSONS = dict(
     SkeletonCLR=(1e-3, dict()), AimCLR=(2e-3, dict(mining_epoch=None)),
     ActCLR=(1e-3, dict(contrast_weight=1., mask='ones', topk=8)), SkeAttnCLR=(3e-3, FAST),
     SimCLR=(3e-3, dict(**FAST, temperature=.2)), BarlowTwins=(3e-3, FAST),
+    AlignUniform=(3e-3, FAST), VICReg=(1e-2, dict(FAST, projector=dict(WIDE['projector'], norm=True))),
+    BYOL=(3e-3, dict(**FAST, momentum=dict(momentum=.9))),
+    FeatureDecorrelation=(3e-3, FAST), NNTuning=(3e-3, dict(width=16, kind='TemporalConvNet')),
+    MAMP=(3e-3, dict(width=16, target='position', tau=0., standardise=False, mask_ratio=.5,
+                     decoder_channels=32)),
     CRRLMotion=(1e-2, dict(**WIDE, key_head='momentum', velocity='range')),
     CRRLReconstruct=(1e-2, dict(width=16)), CRRL=(1e-2, dict(width=16)))
 
@@ -105,6 +110,8 @@ def test_training_teaches(method):
     pose = clips['inputs'].mean(2, keepdim=True)
     if method in SEQUENCES:  # each clip has its own pose and its own direction
         clips['inputs'] = pose * 4 + pose.roll(1, 0) * torch.linspace(0, 4, 16).view(-1, 1, 1)
+    elif method == 'MAMP':  # each clip has its own place, which any visible joint shows
+        clips['inputs'] = (pose[:, :, :, :1] * 4).expand_as(clips['inputs']) + clips['inputs'] * .1
     else:  # each clip has its own pose
         clips['inputs'] = pose * 4 + clips['inputs'] * .1
     for i in range(80):

@@ -1,4 +1,4 @@
-# python tools/train.py examples/plugin/barlowtwins_toy.py
+# python tools/train.py examples/plugin/alignuniform_toy.py
 _base_ = [
     '../../configs/_base_/runtime.py',
     '../../configs/_base_/datasets/toy.py',
@@ -16,10 +16,9 @@ data = dict(
         dict(type='PackSkeleton')])
 _view = [*_base_.weak, dict(type='PartDrop', p=0.5)]
 model = dict(
-    type='BarlowTwins',
-    off_diagonal=0.0051,
+    type='AlignUniform',
     backbone=dict(type='TemporalConvNet', num_persons=2, channels=(64, 64, 128, 128)),
-    projector=dict(hidden_channels=256, out_channels=256, norm=True),
+    projector=dict(hidden_channels=256, out_channels=128),
     pooling='mean_max',
     data_preprocessor=dict(type='SkeletonPreprocessor', views=dict(first=_view, second=_view)))
 default_hooks = dict(weight_norm=dict(type='WeightNormHook'))
