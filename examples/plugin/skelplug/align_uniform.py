@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from mmskelssl.models.base import JointEmbeddingModel
+from mmskelssl.models.checks import check_number
 from mmskelssl.ops.precision import full_precision
 from mmskelssl.registry import MODELS
 
@@ -33,6 +34,7 @@ class AlignUniform(JointEmbeddingModel):
 
     def __init__(self, *args, uniform_weight: float = 1., **kwargs):
         super().__init__(*args, **kwargs)
+        check_number('AlignUniform: uniform_weight', uniform_weight, 0)
         self.uniform_weight = uniform_weight
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:

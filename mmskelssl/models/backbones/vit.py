@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import CANONICAL, SkeletonLayout
 from mmskelssl.models.backbones.base import SkeletonBackbone
+from mmskelssl.models.checks import check_choice, check_integer, check_number
 from mmskelssl.registry import MODELS
 from mmskelssl.tracing import exporting
 
@@ -118,14 +119,13 @@ class SkeletonViT(SkeletonBackbone):
                  channels: int | None = None, depth: int | None = None, heads: int | None = None, segment: int = 4,
                  mlp_ratio: float = 4., registers: int = 0, init_cfg: dict | None = None):
         super().__init__(layout, in_channels, init_cfg)
-        if size not in SIZES:
-            raise UserError(f'backbone.size is {size!r}: choose one of {", ".join(SIZES)}')
+        check_choice('backbone.size', size, [*SIZES])
         channels, depth, heads = (SIZES[size][name] if value is None else value for name, value in
                                   (('channels', channels), ('depth', depth), ('heads', heads)))
         for name, value, least in (('channels', channels, 1), ('depth', depth, 1), ('heads', heads, 1),
                                    ('segment', segment, 1), ('registers', registers, 0)):
-            if type(value) is not int or value < least:
-                raise UserError(f'backbone.{name} is {value!r}: give a whole number from {least}')
+            check_integer(f'backbone.{name}', value, least)
+        check_number('backbone.mlp_ratio', mlp_ratio, above=0)
         if channels % (2 * heads):
             raise UserError(f'backbone.channels is {channels}: it must be a multiple of 2 * heads = {2 * heads}')
         self.out_channels, self.heads, self.segment = channels, heads, segment

@@ -3,6 +3,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmskelssl.models.base import MomentumModel
+from mmskelssl.models.checks import check_integer
 from mmskelssl.models.losses import regression
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.ops.precision import widen
@@ -21,6 +22,7 @@ class BYOL(MomentumModel):
 
     def __init__(self, *args, predictor_channels: int = 256, **kwargs):
         super().__init__(*args, **kwargs)
+        check_integer('BYOL: predictor_channels', predictor_channels)
         self.predictor = Projector(self.embedding_channels, predictor_channels, self.embedding_channels, norm=True)
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from mmskelssl.models.checks import check_choice, check_integer, check_number, c
 from mmskelssl.models.modules.norm import build_norm
 from mmskelssl.registry import MODELS
 
-BACKBONES = ('STGCN', 'BiGRU', 'TemporalConvNet')
+BACKBONES = ('STGCN', 'BiGRU', 'TemporalConvNet', 'SkeletonViT')
 WRONG = dict(int=(-1, 1.5, 'three', True), float=(-1, math.nan, math.inf, 'three', True), bool=('no', 1))
 
 
