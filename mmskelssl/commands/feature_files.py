@@ -1,6 +1,6 @@
 """Writes features for other programs: npz, parquet, TensorBoard's projector."""
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -40,8 +40,9 @@ def save_features(path: str, features: Features, classes: list[str],
 
 def _npz(features: Features, classes: list[str], more: Mapping[str, np.ndarray]) -> bytes:
     data = io.BytesIO()
-    np.savez(data, features=features.feats, labels=features.labels, ids=np.array(features.ids, dtype=str),
-             classes=np.array(classes, dtype=str), **more)
+    arrays = {'features': features.feats, 'labels': features.labels, 'ids': np.array(features.ids, dtype=str),
+              'classes': np.array(classes, dtype=str), **more}
+    np.savez(data, **arrays)  # type: ignore[arg-type]  # numpy 2 declares a keyword of its own
     return data.getvalue()
 
 
@@ -69,6 +70,8 @@ def save_projector(folder: str, features: Features, classes: list[str], read: Ca
                    layout: SkeletonLayout, more: Mapping[str, np.ndarray] | None = None) -> str:
     """Write features for TensorBoard's projector, and return a line about them."""
     names = ['' if name is None else name for name in class_names(features, classes)]
-    side = write_projector(folder, features.feats, {'id': features.ids, 'class': names, **(more or {})}, read, layout)
+    columns: dict[str, Sequence] = {'id': features.ids, 'class': names}
+    columns |= {name: column.tolist() for name, column in (more or {}).items()}
+    side = write_projector(folder, features.feats, columns, read, layout)
     shown = f'pictures of {side} pixels' if side else 'without pictures, because there are too many clips'
     return f'{folder}: {len(features)} points, {shown}; show them with tensorboard --logdir {folder}'

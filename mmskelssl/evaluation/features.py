@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
-from mmskelssl.models.base import SkeletonEncoder
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class FeatureBank:
         batch_size, device, progress: As in :func:`extract_features`.
         max_samples: Maximum number of clips by split, evenly spaced.
     """
-    model: SkeletonEncoder
+    model: nn.Module
     make_dataset: Callable
     batch_size: int = 256
     device: str | None = None

@@ -60,13 +60,13 @@ def load_scores(path: str) -> Scores:
             raise UserError(f'{path}: would unpack to {size} bytes, too large for a file of scores')
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: sized(file[key]) for key in ('ids', 'scores', 'labels')}
-            row, classes = (sized(file[key]) if key in file else None for key in ('row', 'classes'))
-        ids, scores, labels = arrays['ids'], arrays['scores'], arrays['labels']
-        if scores.ndim != 2 or not scores.size or len(scores) > MAX_CLIPS or labels.shape != ids.shape or \
-                ids.shape != scores.shape[:1] or scores.dtype.kind != 'f' or labels.dtype.kind not in 'iu':
-            raise UserError(f'{path}: ids {ids.shape}, scores {scores.shape} and labels {labels.shape} do not match; '
+            text, classes = (sized(file[key]) if key in file else None for key in ('row', 'classes'))
+        given, scores, labels = arrays['ids'], arrays['scores'], arrays['labels']
+        if scores.ndim != 2 or not scores.size or len(scores) > MAX_CLIPS or labels.shape != given.shape or \
+                given.shape != scores.shape[:1] or scores.dtype.kind != 'f' or labels.dtype.kind not in 'iu':
+            raise UserError(f'{path}: ids {given.shape}, scores {scores.shape} and labels {labels.shape} do not match; '
                             f'expected (N,), (N, classes) and (N,), N up to {MAX_CLIPS}')
-        row = {} if row is None else json.loads(_text(row))
+        row: dict = {} if text is None else json.loads(_text(text))
         # Compared before they become lists, which take more memory.
         names = [str(name) for name in classes] if classes is not None and classes.shape == scores.shape[1:] else None
     except FileNotFoundError:
@@ -77,7 +77,7 @@ def load_scores(path: str) -> Scores:
         raise
     except Exception as error:  # a damaged or crafted zip can fail in any way
         raise UserError(f'{path}: not a readable file of scores ({" ".join(str(error).split())[:200]})') from error
-    ids = [str(name) for name in ids]
+    ids = [str(name) for name in given]
     if not _is_row(row):
         raise UserError(f'{path}: its row has other values than names and numbers')
     if not np.isfinite(scores).all():

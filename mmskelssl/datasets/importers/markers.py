@@ -110,7 +110,7 @@ def read_trc(text: str) -> Tracks:
     names = [cell.strip() for cell in lines[3].split('\t')[2:] if cell.strip()]
     if len(set(names)) < len(names) or not names:
         raise ValueError(f'line 4: {len(names)} names of markers, {len(set(names))} different ones')
-    frames = []
+    frames: list[list[float]] = []
     for number, line in enumerate(lines[5:], 6):
         if not line.strip():
             continue

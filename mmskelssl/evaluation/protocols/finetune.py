@@ -1,9 +1,11 @@
 """Fine-tuning with all labels."""
 import time
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from mmskelssl.evaluation.protocols.base import Outcome, Task
 from mmskelssl.evaluation.recipes import FINETUNE, FinetuneRecipe
+from mmskelssl.models.base import SkeletonEncoder
 
 RECIPES = FINETUNE
 DEFAULTS = ('small',)
@@ -22,7 +24,7 @@ def tune(task: Task, name: str, recipe: FinetuneRecipe, what: str, **about) -> O
     assert task.bank is not None  # set by `measure_encoder`
     bank = task.bank
     dataset, rows = bank.clips(task.train.ids)
-    classifier = finetuning.finetune(bank.model, dataset, rows, task.train.labels, recipe, task.classes, task.seed,
+    classifier = finetuning.finetune(cast(SkeletonEncoder, bank.model), dataset, rows, task.train.labels, recipe, task.classes, task.seed,
                                      f'{what} {name}', bank.progress)
     scores = {}
     for test, clips in task.tests.items():
