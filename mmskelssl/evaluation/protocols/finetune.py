@@ -5,7 +5,6 @@ from typing import cast
 
 from mmskelssl.evaluation.protocols.base import Outcome, Task
 from mmskelssl.evaluation.recipes import FINETUNE, FinetuneRecipe
-from mmskelssl.models.base import SkeletonEncoder
 
 RECIPES = FINETUNE
 DEFAULTS = ('small',)
@@ -20,11 +19,13 @@ def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
 def tune(task: Task, name: str, recipe: FinetuneRecipe, what: str, **about) -> Outcome:
     """Fine-tune on the training clips of a task and score all its tests."""
     from mmskelssl.evaluation import finetuning
+    from mmskelssl.models.base import SkeletonEncoder
     start = time.perf_counter()
     assert task.bank is not None  # set by `measure_encoder`
     bank = task.bank
     dataset, rows = bank.clips(task.train.ids)
-    classifier = finetuning.finetune(cast(SkeletonEncoder, bank.model), dataset, rows, task.train.labels, recipe, task.classes, task.seed,
+    model = cast(SkeletonEncoder, bank.model)
+    classifier = finetuning.finetune(model, dataset, rows, task.train.labels, recipe, task.classes, task.seed,
                                      f'{what} {name}', bank.progress)
     scores = {}
     for test, clips in task.tests.items():
