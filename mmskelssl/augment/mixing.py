@@ -195,3 +195,7 @@ class SwapParts(BatchAugment):
             return x.masked_fill(region, 0.)
         std, mean = torch.std_mean(x, (2, 3), correction=0, keepdim=True)
         return torch.where(region, mean + std * noise, x)
+
+    def apply_scores(self, scores, plan, noise=None):
+        """Scores come with the parts of a partner. Joints filled with zeros or noise keep their own."""
+        return mix(scores, plan, self.layout) if self.fill == 'partner' else scores

@@ -46,7 +46,8 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         check_choice('data_preprocessor.stream', stream, STREAMS)
         check_choice('data_preprocessor.alignment', alignment, ('none', 'frame', 'both'))
         check_integer('data_preprocessor.seed', seed, 0)
-        for name, value in (('velocity', velocity), ('keep_absent', keep_absent), ('non_blocking', non_blocking)):
+        for name, value in (('velocity', velocity), ('keep_absent', keep_absent), ('non_blocking', non_blocking),
+                            ('scores', scores)):
             check_switch(f'data_preprocessor.{name}', value)
         self.layout = get_layout(layout)
         self.stream, self.alignment, self.velocity = stream, alignment, velocity

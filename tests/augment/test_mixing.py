@@ -202,3 +202,11 @@ def test_random_joints_need_no_body_parts():
 def test_mistakes_in_the_swap_are_named(options, message):
     with pytest.raises(UserError, match=f'SwapParts: {message}'):
         SwapParts(**options)
+
+
+@pytest.mark.parametrize('fill', ['partner', 'zeros', 'noise'])
+def test_scores_come_with_the_parts_of_a_partner_only(fill):
+    x, swap = clips(4, 4, 64, 25, 2), SwapParts(fill=fill, layout='ntu25')
+    made, plan = swap(x, generator(5), 1), swap.draw(x[:, :3], generator(5))['plan']
+    expected = mix(x[:, 3:], plan, get_layout('ntu25')) if fill == 'partner' else x[:, 3:]
+    assert made.shape == x.shape and torch.equal(made[:, 3:], expected) and not torch.equal(made[:, :3], x[:, :3])

@@ -16,7 +16,7 @@ import os.path as osp
 import re
 import sys
 
-from mmskelssl.commands.benchmark_runs import average_seeds
+from mmskelssl.commands.benchmark_rows import average_seeds
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.evaluation.results import column_of, data_name, encoder_name, number_text, row_title, shown
 

@@ -57,7 +57,7 @@ def test_backbones(kind):
         refused(name, lambda name=name, value=value: MODELS.build(dict(type=kind, layout='ntu25', **{name: value})))
 
 
-@pytest.mark.parametrize('name', ['seed', 'velocity', 'keep_absent', 'non_blocking'])
+@pytest.mark.parametrize('name', ['seed', 'velocity', 'keep_absent', 'non_blocking', 'scores'])
 def test_preprocessor(name):
     kind = numbers_of(MODELS.get('SkeletonPreprocessor'))[name]
     for value in WRONG[kind]:
