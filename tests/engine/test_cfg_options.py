@@ -14,7 +14,8 @@ def stages(config='configs/actclr_toy.py', **options):
 
 
 @pytest.mark.parametrize('name, value', [
-    ('mask', 'zeros'), ('topk', 4096), ('late_epoch', 3), ('temperatures', [1, 1])])
+    ('mask', 'random'), ('topk', 4096), ('late_epoch', 3), ('temperatures', [1, 1]), ('branches', ['intra', 'mixed']),
+    ('motion_adaptive', False), ('semantic_pooling', False), ('transfer_in_place', True)])
 def test_an_argument_of_one_class_stays_with_it(name, value):
     """AimCLR does not take these arguments. Its own neighbours are called ``mined``."""
     made = stages(**{f'model.{name}': value})
@@ -80,3 +81,17 @@ def test_arguments_that_the_config_does_not_have():
     for cfg in made.values():
         assert cfg.train_dataloader.pin_memory and cfg.env_cfg.cudnn_benchmark and cfg.compile
     assert made['actclr'].load_from == 'a.pth' and 'load_from' not in made['aimclr']
+
+
+@pytest.mark.parametrize('key, value', [('fill', 'noise'), ('joints', [10, 15])])
+def test_variants_of_the_swap(key, value):
+    cfg = stages('configs/skeattnclr_ntu60.py', **{f'model.data_preprocessor.views.mixed.1.{key}': value})
+    swap, = cfg.values()
+    assert swap.model.data_preprocessor.views.mixed[1][key] == value
+    assert swap.model.data_preprocessor.views.mixed[1].cells == (4, 7)  # the rest remains
+
+
+def test_variants_of_crrl():
+    cfg = stages('configs/crrl_ntu60.py', model__directions=['forward'], model__fusion='direct')
+    assert (cfg['crrl'].model.directions, cfg['crrl'].model.fusion) == (['forward'], 'direct')
+    assert not {'directions', 'fusion'} & set(cfg['crrlmotion'].model)
