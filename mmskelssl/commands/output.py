@@ -8,17 +8,11 @@ from collections.abc import Mapping, Sequence
 from mmskelssl.atomic import write_atomically
 from mmskelssl.evaluation.pictures import draw_errors
 from mmskelssl.evaluation.protocols import Measured
-from mmskelssl.evaluation.results import (
-    add_results,
-    identity,
-    print_table,
-    read_results,
-    row_title,
-    write_results,
-)
+from mmskelssl.evaluation.results import add_results, identity, print_table, read_results, row_title
 from mmskelssl.evaluation.scores import Scores, save_scores
 from mmskelssl.names import LONGEST, file_name
 
+PARTIAL = 'results.partial.json'  # rows of evaluations that were not finished
 MAX_DRAWN = 1000  # maximum number of classes in a picture, whose size grows quadratically
 
 
@@ -77,9 +71,8 @@ class Output:
     def rescue(self) -> None:
         """Save the rows of an unfinished evaluation under another name."""
         if self.rows:
-            path = osp.join(self.folder, 'results.partial.json')
-            write_results(path, self.rows, self.config_hash, self.data_hash)
-            print(f'not finished; what was measured is in {path}')
+            add_results(self.folder, self.rows, self.config_hash, self.data_hash, PARTIAL)
+            print(f'not finished; what was measured is in {osp.join(self.folder, PARTIAL)}')
 
     def _save(self, scores: Scores) -> Scores:
         scores.row['scores'] = self._name('scores', scores.row, 'npz')

@@ -84,13 +84,16 @@ def identity(row: Mapping) -> str:
 
 
 def add_results(folder: str, rows: Sequence[Mapping], config_hash: str | None = None,
-                data_hash: str | None = None) -> tuple[int, int]:
+                data_hash: str | None = None, name: str = 'results.json') -> tuple[int, int]:
     """Add rows to the ``results.json`` of a folder; a row that repeats a measurement takes the place of the old one.
+
+    Args:
+        name: Name of another file in the folder.
 
     Returns:
         How many of the earlier rows were kept, and how many were replaced.
     """
-    path, new = os.path.join(folder, 'results.json'), {identity(row) for row in rows}
+    path, new = os.path.join(folder, name), {identity(row) for row in rows}
     with _locked(folder):  # another process may be adding its own
         earlier = read_results(path)
         kept = [row for row in earlier if identity(row) not in new]

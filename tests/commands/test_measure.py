@@ -185,8 +185,13 @@ def test_an_interruption_loses_no_encoder(encoders, tmp_path, monkeypatch):
     monkeypatch.setattr(command, 'measure_encoder', breaks)
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoints(encoders, ['knn'], str(tmp_path), pictures=False)
-    rows = json.loads((tmp_path / 'results.partial.json').read_text())['results']
-    assert [row['stream'] for row in rows] == ['joint'] * 2 and not (tmp_path / 'results.json').exists()
+    def saved():
+        return [row['stream'] for row in json.loads((tmp_path / 'results.partial.json').read_text())['results']]
+    assert saved() == ['joint'] * 2 and not (tmp_path / 'results.json').exists()
+    calls.clear()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_checkpoints(encoders[1:], ['knn'], str(tmp_path), pictures=False)
+    assert saved() == ['joint'] * 2 + ['bone'] * 2  # a second interruption does not lose those of the first
 
 
 def test_a_config_may_stand_in_for_the_description(encoders, tiny_store, tmp_path, monkeypatch):
