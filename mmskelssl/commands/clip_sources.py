@@ -95,7 +95,7 @@ def _with_layout(argv: list[str], path: str, model, out: str, layout: str | None
     if layout:
         argv[place] = layout
     elif guess in _UNKNOWN or get_layout(guess).num_joints == model.layout.num_joints:
-        say(f'{path}: its joints are taken for those of layout {model.layout.name!r}, as in training (--layout)')
+        say(f'{path}: its joints are read as those of layout {model.layout.name!r}, as in training (--layout)')
         argv[place] = _layout_name(model.layout, out)
     return argv
 

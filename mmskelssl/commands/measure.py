@@ -40,7 +40,7 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
         names: Names of the encoders in tables. Default: the names of their methods.
     """
     if names and (len(names) != len(paths) or len(set(names)) < len(names)):
-        raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give each one a name of its own')
+        raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give each its own name')
     import_plugins(imports)
     measurement = Measurement(protocols, out, **options)
     called: Sequence[str | None] = names or [None] * len(paths)

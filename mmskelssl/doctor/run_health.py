@@ -157,7 +157,7 @@ def check_contrast_loss(run: Run) -> Finding | None:
     if run.model is None or not ends or not batch:
         return None
     problem = loss_at_chance(ends[1], run.model.candidates(batch), run.model.temperature)
-    return judge(problem, f'the encoder tells no clips apart: {COLLAPSE}',
+    return judge(problem, f'the encoder does not distinguish clips: {COLLAPSE}',
                  f'the contrastive loss, {ends[1]:.3f}, is better than chance', run.severity)
 
 

@@ -15,7 +15,7 @@ from mmskelssl.errors import UserError
 LOOKS = 300  # clips, evenly spaced, from which the meaning of the coordinates is judged
 MOST_NEAR = 20_000  # clips; larger stores are searched for near duplicates only on request
 LARGE = 4.  # metres; no body is larger from end to end
-FEW = .05  # share of clips with a split person that may be real: somebody leaves, and somebody else enters
+FEW = .05  # share of clips with a split person that may be real: one person leaves and another enters
 
 
 def check_store(path: str, near: bool | None = None) -> Iterator[Finding]:

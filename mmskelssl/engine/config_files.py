@@ -23,8 +23,8 @@ def read_config(path: str) -> Config:
         cause: BaseException = error
         while cause.__context__ is not None:  # mmengine hides what was missing
             cause = cause.__context__
-        raise UserError(f'{path}: custom_imports: {cause}; a module must lie beside the config, be installed, or be on '
-                        'PYTHONPATH') from error
+        raise UserError(f'{path}: custom_imports: {cause}; a module must be in the folder of the config, '
+                        'be installed, or be on PYTHONPATH') from error
     except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
         raise UserError(f'{path}: {type(error).__name__}: {error}') from error
 

@@ -72,7 +72,7 @@ def _start_group(dist_cfg: dict) -> None:
     """Start the process group that torchrun's environment describes.
 
     torchrun keeps its key-value store when it restarts the processes (``--max-restarts``). A restarted process would
-    find the addresses of its dead predecessors there, and wait for them. Therefore each attempt uses keys of its own.
+    find the addresses of its dead predecessors there, and wait for them. Therefore each attempt uses its own keys.
     """
     options = {key: value for key, value in dist_cfg.items() if key not in ('backend', 'init_backend')}
     options['timeout'] = timedelta(seconds=dist_cfg['timeout'])

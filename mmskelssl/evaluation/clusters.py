@@ -45,7 +45,7 @@ def find_clusters(features, count: int | None = None, seed: int = 0) -> Clusters
     from threadpoolctl import threadpool_limits
     x = unit_features(features, 'clusters').numpy().astype(np.float64)
     distinct = len(np.unique(x, axis=0))
-    most = min(distinct, len(x) - 1)  # of as many clusters as clips there is no silhouette
+    most = min(distinct, len(x) - 1)  # with as many clusters as clips, the silhouette is undefined
     if not 2 <= (count or 2) <= most:
         raise UserError(f'clusters: {len(x)} clips with {distinct} different features allow 2 to {most} clusters'
                         + (f', not {count}' if count else ''))

@@ -39,7 +39,7 @@ class Embeddings(nn.Module):
             raise UserError(f'KNNHook: lineage compares embeddings of cropped clips, but {name} {reason}: set it to '
                             'False')
         self.model = model
-        preprocessor = copy.copy(model.data_preprocessor)  # with a generator and views of its own
+        preprocessor = copy.copy(model.data_preprocessor)  # with its own generator and views
         preprocessor.views = {'clip': build_augments(AUGMENTS, preprocessor.layout)}
         preprocessor.origin, preprocessor.active = {}, {'clip': (0, 1)}
         preprocessor.seed += 1

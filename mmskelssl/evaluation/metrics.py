@@ -61,7 +61,7 @@ def wilson_interval(share: float, count: int) -> list[float]:
     z = 1.959964
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    # The bounds of 0 and 1 are exact; rounding would put them beside.
+    # The bounds of 0 and 1 are exact; rounding would move them.
     return [0. if share == 0 else 100 * (centre - half), 100. if share == 1 else 100 * (centre + half)]
 
 

@@ -114,8 +114,8 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     tests = list(test_splits) if test_splits is not None else _tests_of(source, train_split)
     labels, classes, missing = _classes(source, train_split)
     if reject is not None and UNKNOWN in classes:
-        raise UserError(f'--reject: the store has a class {UNKNOWN!r}, which could not be told from the answer '
-                        f'{UNKNOWN!r}; rename it')
+        raise UserError(f'--reject: the store has a class {UNKNOWN!r}, which could not be distinguished from the '
+                        f'answer {UNKNOWN!r}; rename it')
     for test in tests:
         _check_test(source, train_split, test)
     rates = sorted({extractor.fps for extractor in extractors if extractor.fps})
@@ -224,7 +224,7 @@ def _parts(labels: np.ndarray, seed: int) -> list[np.ndarray]:
                 part += order[(i + label) % FOLDS::FOLDS].tolist()
     made = [np.sort(np.array(part, int)) for part in parts if part]
     if not made:
-        raise UserError(f'{len(labels)} clips, each of a class of its own: a classifier needs several clips of a class')
+        raise UserError(f'{len(labels)} clips, each with its own class: a classifier needs several clips of a class')
     return made
 
 

@@ -13,7 +13,7 @@ from mmskelssl.inference.extractor import FeatureExtractor, open_encoder
 from mmskelssl.inference.pipeline import TorchPipeline
 from mmskelssl.inference.saved import find_folder, is_saved, read_config
 
-# Sizes of the example that a graph is traced with. They differ, so that none is taken for another one.
+# Sizes of the example that a graph is traced with. They differ, so that none is confused with another.
 BATCH, FRAMES, PERSONS, RAW_FRAMES = 3, 13, 2, 17
 
 

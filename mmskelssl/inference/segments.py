@@ -34,7 +34,7 @@ def segments(ids: Sequence[str], windows: Sequence[Window], predictions: Predict
              leave: float = LEAVE, shortest: float = SHORTEST) -> list[Segment]:
     """Merge consecutive windows of one class.
 
-    A window stands for the time around its middle: from half a stride before to half a stride after it. A segment
+    A window represents the time around its middle: from half a stride before to half a stride after it. A segment
     starts with a window whose best class has a probability of at least ``enter``. It ends when the probability of the
     class falls below ``leave``, or another class reaches ``enter``. Time outside of segments is ``unknown``. Segments
     shorter than ``shortest`` become part of the unknown time.

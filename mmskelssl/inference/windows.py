@@ -68,7 +68,7 @@ def cut(clips: ClipSet, window: float, stride: float, fps: float, per_person: bo
         stride: Seconds from the start of a window to the start of the next one.
         fps: Frames per second of recordings that do not state theirs.
         per_person: Cut each person's track by itself. Otherwise, a window shows all persons.
-        min_share: Share of a window's frames in which somebody is present. Windows with fewer are left out.
+        min_share: Share of a window's frames in which a person is present. Windows with fewer are dropped.
 
     Returns:
         The windows as clips, read when they are used, and their description.
@@ -92,7 +92,7 @@ def cut(clips: ClipSet, window: float, stride: float, fps: float, per_person: bo
         if len(made) > MAX_WINDOWS:
             raise UserError(f'more than {MAX_WINDOWS:,} windows: use a longer --stride, or fewer clips')
     if not made:
-        raise UserError('no window shows anybody in half of its frames')
+        raise UserError('no window shows a person in half of its frames')
 
     def read(number: int) -> Keypoints:
         one = made[number]

@@ -256,5 +256,5 @@ def test_runs_of_one_method_can_be_told_apart(encoders, tmp_path, monkeypatch):
     tool.main()
     assert [row['encoder'] for row in results(tmp_path)['results']] == ['SimCLR, as it is', 'SimCLR, bones']
     for names in (['a'], ['a', 'a']):
-        with pytest.raises(UserError, match='--names: . for 2 checkpoints; give each one a name of its own'):
+        with pytest.raises(UserError, match='--names: . for 2 checkpoints; give each its own name'):
             evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=names)

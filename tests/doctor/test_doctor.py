@@ -66,7 +66,8 @@ def test_a_healthy_run(run_with, capsys):
 @pytest.mark.parametrize('curves, message', [
     (dict(loss=[2.7, float('nan')]), 'the loss became NaN or infinite at iteration 4. Lower the learning rate'),
     (dict(loss=[1., 1.2, 2.], batch_top1=[90, 60, 50]), 'the loss has risen from 1 to 2. Lower the learning rate'),
-    (dict(loss=[2.72, 2.71, 2.708]), 'guessing among 15 embeddings (log 15 = 2.708). The encoder tells no clips apart'),
+    (dict(loss=[2.72, 2.71, 2.708]),
+     'guessing among 15 embeddings (log 15 = 2.708). The encoder does not distinguish clips'),
     (dict(batch_top1=[12.5, 12.5, 13]), 'views do not find their own clip in the batch (top-1 13.0 %, chance 12.5 %'),
     (dict(batch_cosine=[.9, .999]), 'mean cosine between different clips 0.999'),
     (dict(val__mean_cosine=[.8, .995]), 'different clips look alike to the encoder (mean cosine 0.995'),

@@ -152,7 +152,7 @@ def test_what_cannot_be_fitted(extractor, tiny_kinect_store, tmp_path):
     single = uneven(tmp_path / 'b', tiny_kinect_store, (3, 0), ('walk', 'sit'))
     with pytest.raises(UserError, match="have the class 'walk'; at least two"):
         fit_classifier([extractor], single)
-    with pytest.raises(UserError, match='each of a class of its own'):
+    with pytest.raises(UserError, match='each with its own class'):
         fit_classifier([extractor], uneven(tmp_path / 'c', tiny_kinect_store, (1, 1), ('walk', 'sit')))
 
 

@@ -100,7 +100,7 @@ def test_files(predict, classifier, clips, tmp_path):
     head, line = told.out.splitlines()
     assert head.split() == ['id', 'class', 'best', 'best_probability', 'second', 'second_probability']
     assert line.startswith(f'{tmp_path}/one.npy  {expected.names[0]}')
-    assert "its joints are taken for those of layout 'kinect20'" in told.err
+    assert "its joints are read as those of layout 'kinect20'" in told.err
     assert '30 frames per second are assumed' in told.err
     folder = tmp_path / 'several'
     folder.mkdir()

@@ -80,7 +80,7 @@ def test_bad_durations(recording):
     for window, stride in ((0, 1), (-1, 1), (2, 0), (float('nan'), 1), (2, float('inf'))):
         with pytest.raises(UserError, match='expected seconds above 0'):
             cut(clips, window, stride, 30)
-    with pytest.raises(UserError, match='no window shows anybody'):
+    with pytest.raises(UserError, match='no window shows a person'):
         cut(clips_in_memory([recording * 0], KINECT, 3, 30), 2, 1, 30)
 
 

@@ -50,7 +50,7 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     if not isinstance(classes, list | tuple):
         raise UserError(f"{path}: 'classes' must be a list of names")
     labels = [sample.get('label') for sample in data['annotations'] if isinstance(sample, dict)]
-    if not classes and all(label is None or isinstance(label, str) for label in labels):  # never beside numbers
+    if not classes and all(label is None or isinstance(label, str) for label in labels):  # never next to numbers
         classes = sorted({label for label in labels if label is not None}, key=natural)
     classes = [str(name) for name in classes]
     skeleton, first = read_layout(layout), _first(data['annotations'])

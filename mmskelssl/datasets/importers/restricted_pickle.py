@@ -34,7 +34,7 @@ def load_container(data: bytes):
     """The content of an .npy file of one pickled container, such as ``np.save(file, {...})`` writes.
 
     Raises:
-        ValueError: It holds anything but arrays of numbers, text and plain containers, or is no such file.
+        ValueError: It holds anything but arrays of numbers, text and plain containers, or is not such a file.
     """
     stream = io.BytesIO(data)
     try:

@@ -97,5 +97,5 @@ def _set_splits(store: SkeletonStore, known: list[dict], overwrite: bool, table:
     if taken and not overwrite:
         raise UserError(f'{store.path} has a split {taken[0]!r}, which {table} sets: replace it with --overwrite')
     if 'all' in named:
-        raise UserError(f'{table}: "all" stands for every sample and cannot name a split')
+        raise UserError(f'{table}: "all" means every sample and cannot name a split')
     store.splits.update(named)

@@ -209,7 +209,7 @@ def view_top1(model: SkeletonEncoder, clips, batch_size: int) -> float:
     batches = [rows[i:i + batch_size] for i in range(0, len(rows) - batch_size + 1, batch_size)]
     if len(names) < 2 or not batches or batch_size < 2:
         return math.nan
-    preprocessor.set_progress(0)  # of the copy: a generator of its own
+    preprocessor.set_progress(0)  # the copy has its own generator
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
