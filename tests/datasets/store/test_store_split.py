@@ -155,7 +155,8 @@ def test_classes_are_renamed_and_joined(tmp_path):
 @pytest.mark.parametrize('text, words', [
     ('name,label\nghost,a\n', "names no sample of .*'ghost', a sample is called 'clip00'"),
     ('name,colour\nclip00,a\n', 'none of label, subject, recording, split'), ('label\na\n', 'should name its columns'),
-    ('name,subject\nclip00,4294967296\n', 'too large'), ('name,split\nclip00,all\n', '"all" means every sample')])
+    ('name,subject\nclip00,4294967296\n', 'subject 4294967296 is not an integer'),
+    ('name,split\nclip00,all\n', '"all" means every sample')])
 def test_tables_that_do_not_fit(tmp_path, text, words):
     path, table = write(tmp_path / 's', 6), tmp_path / 't.csv'
     table.write_text(text)
