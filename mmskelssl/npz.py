@@ -36,9 +36,9 @@ def loaded(load: Callable[[], np.ndarray], key: str = '') -> np.ndarray:
     """Return the array that ``load`` reads, see :func:`sized`. A ValueError says what to do about pickled arrays."""
     try:
         return sized(load())
-    except (AttributeError, EOFError, OSError, SyntaxError, TypeError) as error:  # of NumPy's parser of headers
-        raise ValueError(f'{key}{": " if key else ""}not an array ({error})') from error
-    except ValueError as error:
+    except Exception as error:  # NumPy's parser of headers raises errors of several kinds
+        if not isinstance(error, ValueError):
+            raise ValueError(f'{key}{": " if key else ""}not an array ({error})') from error
         if 'Object arrays' not in str(error):
             raise
         raise ValueError(f'{key}{": " if key else ""}Object array, a pickle, which is not read; clips that differ '

@@ -70,8 +70,10 @@ def _read(data: bytes) -> tuple[str, object, str]:
                 raise ValueError(f'no {" or ".join(MEMBERS)} in it; it holds {", ".join(members)[:100] or "nothing"}')
             content = load_container(archive.read(f'{member}.npy'))
             about = load_container(archive.read('metadata.npy')) if 'metadata' in members else {}
-    except (NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:  # the others: odd compression or locks
-        raise ValueError(f'not an .npz file ({error})') from None
+    except ValueError:
+        raise
+    except Exception as error:  # zip, zlib and lzma raise errors of their own
+        raise ValueError(f'not an .npz file ({" ".join(str(error).split()) or type(error).__name__})') from error
     coco = isinstance(about, dict) and about.get('layout_name') == 'coco'
     return member, content, 'coco17' if coco else 'h36m17'
 

@@ -78,8 +78,8 @@ def _whole(label) -> int:
 def _load(positions: str, labels: str):
     try:
         clips = np.load(positions, mmap_mode='r', allow_pickle=False)
-    except (EOFError, OSError, ValueError) as error:
-        raise UserError(f'{positions} cannot be read: {error}') from error
+    except Exception as error:  # NumPy's parser of headers raises errors of several kinds
+        raise UserError(f'{positions} cannot be read: {" ".join(str(error).split())}') from error
     if clips.ndim != 5 or clips.shape[1] != 3 or clips.shape[3] not in _LAYOUTS or not clips.shape[4]:
         raise UserError(f'{positions} has shape {clips.shape}, expected (N, 3, T, 25 or 18, M)')
     if clips.dtype.kind not in 'fiu':

@@ -56,7 +56,7 @@ class SkeletonStore:
             if not osp.isfile(file):  # a pipe would block
                 raise OSError('it is missing, or not a regular file')
             return np.load(file, mmap_mode='r', allow_pickle=False)
-        except (EOFError, OSError, OverflowError, ValueError) as error:
+        except Exception as error:  # NumPy's parser of headers raises errors of several kinds
             raise UserError(f'{file} cannot be read ({error}): import the data again') from error
 
     def _check(self, name: str, array: np.ndarray, expected: tuple[int, ...]) -> None:

@@ -14,6 +14,8 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.npz import read_npz
 
+UNCLOSED = b'\x93NUMPY\x01\x00\x08\x00{"a": (\n'  # an array whose header ends within a bracket
+
 
 def body(seed=0, frames=8, joints=17):
     rng = np.random.default_rng(seed)
@@ -162,7 +164,30 @@ def test_files_that_are_no_array(tmp_path):
     (tmp_path / 'clips').mkdir()
     np.save(tmp_path / 'clips' / 'a.npy', body())
     (tmp_path / 'clips' / 'b.npy').write_bytes(b'')
+    (tmp_path / 'clips' / 'd.npy').write_bytes(UNCLOSED)
     np.savez(tmp_path / 'c.npz', body())
     (tmp_path / 'c.npz').rename(tmp_path / 'clips' / 'c.npy')
     found = skipped(imported('arrays', tmp_path / 'clips', tmp_path / 's'))
-    assert set(found) == {'b.npy', 'c.npy'} and all(reason.startswith('not an array') for reason in found.values())
+    assert set(found) == {'b.npy', 'c.npy', 'd.npy'}
+    assert all(reason.startswith('not an array') for reason in found.values())
+
+
+def test_an_archive_of_human36m_that_ends_early(tmp_path):
+    file = io.BytesIO()
+    np.savez(file, positions_3d=np.array({'S1': {'Walking 1': np.zeros((4, 32, 3))}}, object))
+    longer = (1 << 20).to_bytes(4, 'little')
+    (tmp_path / 'data_3d_h36m.npz').write_bytes(at(file.getvalue(), 20, longer + longer))
+    with pytest.raises(UserError, match='not an .npz file'), StoreWriter(tmp_path / 's', source='test') as writer:
+        IMPORTERS['h36m'](str(tmp_path), writer)
+
+
+def test_headers_that_end_early(tmp_path):
+    (tmp_path / 'train_data.npy').write_bytes(UNCLOSED)
+    (tmp_path / 'train_label.pkl').write_bytes(pickle.dumps((['a'], [0])))
+    with pytest.raises(UserError, match=r'train_data\.npy cannot be read'), StoreWriter(tmp_path / 's') as writer:
+        IMPORTERS['official_npy'](str(tmp_path), writer)
+    np.save(tmp_path / 'a.npy', body())
+    store = imported('arrays', tmp_path / 'a.npy', tmp_path / 't')
+    (tmp_path / 't' / 'keypoints.npy').write_bytes(UNCLOSED)
+    with pytest.raises(UserError, match=r'keypoints\.npy cannot be read'):
+        SkeletonStore(store.path)
