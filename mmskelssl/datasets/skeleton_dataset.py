@@ -159,7 +159,7 @@ def packed_pipeline(pipeline: list[dict], scores: bool) -> list[dict]:
 
 
 def _packs(step: Mapping) -> bool:
-    return str(step['type']).removeprefix('mmskelssl.') == 'PackSkeleton'
+    return str(step.get('type')).removeprefix('mmskelssl.') == 'PackSkeleton'
 
 
 def _part(positions: np.ndarray, held_out: int, part: str) -> np.ndarray:
