@@ -1,6 +1,7 @@
 """Writes features for other programs: npz, parquet, TensorBoard's projector."""
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -40,9 +41,8 @@ def save_features(path: str, features: Features, classes: list[str],
 
 def _npz(features: Features, classes: list[str], more: Mapping[str, np.ndarray]) -> bytes:
     data = io.BytesIO()
-    arrays = {'features': features.feats, 'labels': features.labels, 'ids': np.array(features.ids, dtype=str),
-              'classes': np.array(classes, dtype=str), **more}
-    np.savez(data, **arrays)  # type: ignore[arg-type]  # numpy 2 declares a keyword of its own
+    np.savez(data, features=features.feats, labels=features.labels, ids=np.array(features.ids, dtype=str),
+             classes=np.array(classes, dtype=str), **dict[str, Any](more))
     return data.getvalue()
 
 
@@ -70,8 +70,7 @@ def save_projector(folder: str, features: Features, classes: list[str], read: Ca
                    layout: SkeletonLayout, more: Mapping[str, np.ndarray] | None = None) -> str:
     """Write features for TensorBoard's projector, and return a line about them."""
     names = ['' if name is None else name for name in class_names(features, classes)]
-    columns: dict[str, Sequence] = {'id': features.ids, 'class': names}
-    columns |= {name: column.tolist() for name, column in (more or {}).items()}
-    side = write_projector(folder, features.feats, columns, read, layout)
+    about: dict[str, Any] = {'id': features.ids, 'class': names, **(more or {})}
+    side = write_projector(folder, features.feats, about, read, layout)
     shown = f'pictures of {side} pixels' if side else 'without pictures, because there are too many clips'
     return f'{folder}: {len(features)} points, {shown}; show them with tensorboard --logdir {folder}'

@@ -14,7 +14,7 @@ def features_alike(curves: Mapping[str, float], max_cosine: float = MAX_COSINE, 
         max_cosine, min_std: Thresholds.
     """
     cosine, std = curves.get('val/mean_cosine', 0.0), curves.get('val/feature_std', 1.0)
-    if cosine > max_cosine or std < min_std:
+    if not (cosine <= max_cosine and std >= min_std):  # NaN counts as bad
         return f'different clips look alike to the encoder (mean cosine {cosine:.3f}, feature std {std:.3f})'
     return None
 
@@ -29,7 +29,7 @@ def views_lost(top1: float, cosine: float, batch_size: int, max_cosine: float = 
         max_cosine: Threshold of the cosine.
     """
     chance = 100 / max(batch_size, 1)
-    if top1 < min(2 * chance, 50) or cosine > max_cosine:
+    if not (top1 >= min(2 * chance, 50) and cosine <= max_cosine):
         return (f'views do not find their own clip in the batch (top-1 {top1:.1f} %, chance {chance:.1f} %; '
                 f'mean cosine between different clips {cosine:.3f})')
     return None

@@ -80,11 +80,17 @@ def describe(model: FeatureExtractor | SkeletonClassifier, graph: Graph) -> dict
     return about
 
 
-def onnx_bytes(graph: Graph, about: Mapping) -> bytes:
-    """Convert a graph to ONNX."""
+def onnx_bytes(graph: Graph, about: Mapping, program: torch.export.ExportedProgram | None = None) -> bytes:
+    """Convert a graph to ONNX.
+
+    Args:
+        graph: What is exported.
+        about: Its description for the metadata.
+        program: The traced graph. By default, it is traced.
+    """
     onnx = import_package('onnx', 'to write ONNX')
     import_package('onnxscript', 'to write ONNX')
-    program = trace(graph)
+    program = trace(graph) if program is None else program
     try:
         with quiet():
             made = torch.onnx.export(program, (), dynamo=True, verbose=False, input_names=list(graph.inputs),

@@ -20,23 +20,24 @@ def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
 
     A stage is a folder that contains runs. If a run was resumed, later values replace earlier ones.
     """
-    files = sorted(glob.glob(osp.join(glob.escape(work_dir), '**', 'vis_data', 'scalars.json'), recursive=True))
+    pattern = osp.join(glob.escape(work_dir), '**', 'vis_data', 'scalars.json')
+    files = sorted(filter(osp.isfile, glob.glob(pattern, recursive=True)))  # a pipe would block
     if not files:
         raise UserError(f'{work_dir}: no vis_data/scalars.json found in this folder; give the work_dir of a run')
     stages: dict = defaultdict(lambda: defaultdict(dict))
     for path in files:
         # work_dir/STAGE/TIMESTAMP/vis_data/scalars.json
         stage = osp.relpath(osp.dirname(osp.dirname(osp.dirname(path))), work_dir)
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding='utf-8', errors='replace') as file:
             for line in file:
                 try:
                     scalars = json.loads(line)
                     step = int(scalars.pop('step'))
+                    numbers = {name: float(value) for name, value in scalars.items() if isinstance(value, (int, float))}
                 except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
                     continue  # the last line of a killed run may be truncated
-                for name, value in scalars.items():
-                    if isinstance(value, (int, float)):
-                        stages[stage][name][step] = value
+                for name, value in numbers.items():
+                    stages[stage][name][step] = value
     return {stage: dict(series) for stage, series in stages.items()}
 
 

@@ -99,6 +99,16 @@ def test_a_run_whose_loss_stopped_it(run_with, capsys):
     assert status == 1 and any('the run stopped because its loss' in line and 'iter_7' in line for line in lines)
 
 
+def test_a_damaged_log(run_with, capsys):
+    """Lines that are not valid are left out, and NaN is never healthy."""
+    folder = run_with(val__feature_std=[.8, float('nan')], batch_cosine=[.1, float('nan')])
+    log, = folder.glob('*/vis_data/scalars.json')
+    log.write_bytes(b'\xff\xfe{"loss"\n[1]\n{"loss": 1' + b'0' * 400 + b', "step": 99}\n' + log.read_bytes() + b'{"lo')
+    status, lines = doctor(capsys, folder)
+    assert status == 1 and any('the loss has gone from 2.7 to 0.8' in line for line in lines)
+    assert sum('feature std nan' in line or 'clips nan' in line for line in lines if line.startswith('FAULT')) == 2
+
+
 def test_an_early_collapse_may_pass(run_with, capsys):
     """Before a fifth of the epochs is done, a problem is only a note."""
     from mmskelssl.doctor import run_health
