@@ -99,7 +99,8 @@ def test_direct_fusion_compares_the_features_themselves():
     clip = model.data_preprocessor(data, True)['inputs']['clip']
     frames = data['data_samples']['num_frames']
     student, teacher = (model.pool(net(clip, frames), frames) for net in (model.backbone, model.teacher))
-    assert log['loss_distill'].item() == pytest.approx(.5 * float((student - teacher).square().sum(1).mean()), abs=1e-6)
+    assert log['loss_distill'].item() == pytest.approx(
+        .5 * (student - teacher).square().sum(1).mean().item(), abs=1e-6)
     assert not list(model.head.parameters())
 
 
