@@ -115,7 +115,8 @@ def classifier_card(members: Sequence[Mapping], channels: int, fps: float | None
             for row in (*report['tests'], held)]
     table = _table(('split', 'top-1, 95 % interval', 'mean of classes', 'calibration error', 'refused, %', 'clips'),
                    rows)
-    notes = [f'The last row is measured on training clips that were held out ({held["folds"]} of 5 parts in turn); '
+    notes = [f'The last row is measured on training clips that were held out ({held["folds"]} of 5 parts in turn, '
+             f'divided by {held["by"][:-1]}); '
              'the temperature and the threshold were chosen on the same clips.',
              'The calibration error is the expected calibration error in percent (15 bins), before → after '
              f'temperature scaling (temperature {report["temperature"]:.3g}).',

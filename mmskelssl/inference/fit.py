@@ -1,7 +1,8 @@
 """Fit a classifier on a labelled store: linear layers on one or several encoders, or fine-tuned encoders.
 
 The probabilities are calibrated on clips that were held out of the training, in five parts in turn (one part for
-fine-tuning, which takes long). The classifier is then fitted on all training clips.
+fine-tuning, which takes long). If the store states enough subjects, the parts have different ones. The classifier is
+then fitted on all training clips.
 """
 import os.path as osp
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from mmskelssl.evaluation.calibration import calibration_error, fit_temperature,
 from mmskelssl.evaluation.finetuning import classify, finetune
 from mmskelssl.evaluation.linear import fit_layer
 from mmskelssl.evaluation.metrics import accuracies
+from mmskelssl.evaluation.recipe_names import canonical
 from mmskelssl.evaluation.recipes import FINETUNE, LINEAR
 from mmskelssl.evaluation.splits import default_pairs
 from mmskelssl.inference.card import classifier_card
@@ -107,7 +109,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     Raises:
         UserError: If encoders, store, splits and options do not match, or a clip has no label.
     """
-    _check_recipe(recipe)
+    recipe = _canonical(recipe)
     if reject is not None and not 0 <= reject < 1:
         raise UserError(f'--reject {reject}: expected a share of clips from 0 up to, but not including, 1')
     source = SkeletonStore(store)
@@ -123,7 +125,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
         raise UserError(f'the encoders were trained on different frame rates, {rates}')
     rate = check_fps(rates[0] if rates else source.head.get('fps') or fps, '--fps')
     clips = [_Clips(extractor, source) for extractor in extractors]
-    parts = _parts(labels, seed)
+    parts, held_by = _parts(labels, source.subjects[source.split(train_split)], seed)
     used = parts[:1] if recipe.startswith(_TUNE) else parts
 
     def fit(rows: np.ndarray, numbers: np.ndarray) -> Callable[[str, np.ndarray], np.ndarray]:
@@ -151,7 +153,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
         data=osp.basename(osp.abspath(source.path)), data_hash=source.data_hash, train_split=train_split,
         num_train=len(labels), recipe=recipe, seed=seed, classes=classes, left_out=missing, temperature=temperature,
         threshold=threshold, reject=reject, tests=measured, unknown=unknown,
-        held_out=report_on(f'held out of {train_split}', scores, labels[held], folds=len(used)))
+        held_out=report_on(f'held out of {train_split}', scores, labels[held], folds=len(used), by=held_by))
     card = classifier_card([member.info for member in members], extractors[0].channels, rate, data_licence, report)
     first = extractors[0]
     return SkeletonClassifier(
@@ -160,12 +162,14 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
         members, next(first.model.parameters()).device, first.batch_size, card)
 
 
-def _check_recipe(recipe: str) -> None:
+def _canonical(recipe: str) -> str:
+    """Return the canonical name of a recipe. Raise an error for an unknown name."""
     if recipe.startswith(_TUNE):
-        FINETUNE[recipe.removeprefix(_TUNE)]  # raises for an unknown name
-    elif recipe not in LINEAR:
+        return _TUNE + canonical(FINETUNE, recipe.removeprefix(_TUNE))
+    if recipe not in LINEAR:
         raise UserError(f'--recipe {recipe}: choose one of '
                         f'{", ".join([*LINEAR, *(f"{_TUNE}{name}" for name in FINETUNE)])}')
+    return canonical(LINEAR, recipe)
 
 
 def _tests_of(store: SkeletonStore, train_split: str) -> list[str]:
@@ -213,8 +217,26 @@ def _check_test(store: SkeletonStore, train: str, test: str) -> None:
                         'in both); choose others with --train-split and --test-splits')
 
 
-def _parts(labels: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Deal the clips of each class to parts. A single clip of a class is never held out."""
+def _parts(labels: np.ndarray, subjects: np.ndarray, seed: int) -> tuple[list[np.ndarray], str]:
+    """Divide clips into parts to hold out: by subject if there are enough of them, otherwise by clip.
+
+    A clip is never held out if no other part has its class.
+
+    Returns:
+        The rows of each part, and ``subjects`` or ``clips``.
+    """
+    people = np.unique(subjects)
+    if len(people) >= FOLDS and people[0] >= 0:
+        order = np.random.default_rng(seed).permutation(people)
+        groups = [np.flatnonzero(np.isin(subjects, order[i::FOLDS])) for i in range(FOLDS)]
+        parts = [part[np.isin(labels[part], labels[_others(labels, part)])] for part in groups]
+        if all(len(part) for part in parts):
+            return parts, 'subjects'
+    return _parts_by_clip(labels, seed), 'clips'
+
+
+def _parts_by_clip(labels: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Deal the clips of each class to parts."""
     parts: list[list[int]] = [[] for _ in range(FOLDS)]
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)

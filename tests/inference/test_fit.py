@@ -73,6 +73,22 @@ def test_the_held_out_clips_are_rarely_refused(classifier):
     assert held['ece'] != held['ece_before']
 
 
+def test_parts_to_hold_out():
+    labels, subjects = np.arange(60) % 4, np.arange(60) // 10
+    parts, by = fitting._parts(labels, subjects, 0)
+    assert by == 'subjects' and sorted(np.concatenate(parts)) == list(range(60)) and len(parts) == 5
+    assert all(not set(subjects[a]) & set(subjects[b]) for a in parts for b in parts if a is not b)
+    assert not all((a == b).all() for a, b in zip(parts, fitting._parts(labels, subjects, 1)[0], strict=True)
+                   if len(a) == len(b))
+    rare = labels.copy()
+    rare[:3] = 7  # a class of one subject is never held out
+    assert sorted(np.concatenate(fitting._parts(rare, subjects, 0)[0])) == list(range(3, 60))
+    for unknown in (np.full(60, -1), subjects % 4, np.where(subjects == 2, -1, subjects)):
+        parts, by = fitting._parts(labels, unknown, 0)
+        assert by == 'clips' and sorted(np.concatenate(parts)) == list(range(60))
+        assert all(np.bincount(labels[part]).tolist() == [3, 3, 3, 3] for part in parts)
+
+
 def test_the_card(classifier):
     report = classifier.config['report']
     row = report['tests'][0]
