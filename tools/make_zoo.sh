@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains, measures and saves the encoders that ship with the package, to mmskelssl/zoo. It needs the stores data/nwucla
-# and data/msr (docs/reproduce.md), and about 20 minutes for each encoder on an idle CPU core. Run it again to continue
+# and data/msr (docs/reproduce.md), and about ten minutes for each encoder on an idle CPU core. Run it again to continue
 # where it stopped. Arguments are names of encoders; by default, all of them are made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
