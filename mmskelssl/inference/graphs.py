@@ -1,6 +1,10 @@
 """What is exported: a model on prepared clips, and the whole way from a raw clip to the answer."""
+import io
 import json
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import cast
 
 import torch
@@ -135,18 +139,40 @@ def _pipeline(network: FeatureExtractor) -> str:
     return json.dumps(network.info['dataset']['pipeline'], sort_keys=True, default=str)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the exporters, which print whole graphs when they fail."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(before)
+
+
 def trace(graph: Graph) -> torch.export.ExportedProgram:
-    """Trace a graph for any batch, length and number of persons that its encoder allows.
+    """Trace a graph for any batch, and for any length and number of persons if its encoder allows that.
+
+    A note reports an axis that the encoder has fixed at the size of the example.
 
     Raises:
-        UserError: If the encoder has a branch that depends on values.
+        UserError: If the encoder has a branch that depends on values or on the size of the batch.
     """
-    auto = torch.export.Dim.AUTO
-    shapes = tuple({i: auto for i, name in enumerate(names) if name} for names in graph.axes)
+    kinds = {'batch': torch.export.Dim.DYNAMIC}
+    shapes = tuple({i: kinds.get(name, torch.export.Dim.AUTO) for i, name in enumerate(names) if name}
+                   for names in graph.axes)
     try:
-        with torch.no_grad():
-            return torch.export.export(graph.eval(), graph.example, dynamic_shapes=shapes, strict=False)
+        with torch.no_grad(), quiet():
+            program = torch.export.export(graph.eval(), graph.example, dynamic_shapes=shapes, strict=False)
     except Exception as error:  # noqa: BLE001  torch.export raises errors of many kinds
         names = ', '.join(type(network.backbone).__name__ for network in graph.networks)
         reason = ' '.join(str(error).split())[:300]
         raise UserError(f'torch.export cannot trace the encoder ({names}): {reason}') from error
+    traced = {node.name: node.meta['val'].shape for node in program.graph.nodes if node.op == 'placeholder'}
+    for given, names in zip(program.graph_signature.user_inputs, graph.axes, strict=True):
+        for size, name in zip(traced[str(given)], names, strict=True):
+            if name and str(size).isdigit():  # a symbol that was found to be constant, or a number
+                print(f'note: the encoder fixes the number of {name} at {size}')
+    return program

@@ -2,11 +2,8 @@
 import importlib
 import io
 import json
-import logging
 import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -17,7 +14,7 @@ from mmskelssl.engine.config import layout_config
 from mmskelssl.errors import UserError
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
-from mmskelssl.inference.graphs import Graph, PreparedGraph, WholeGraph, networks_of, trace
+from mmskelssl.inference.graphs import Graph, PreparedGraph, WholeGraph, networks_of, quiet, trace
 
 TOLERANCE = 1e-4  # of the comparison after an export, relative to the largest output
 Session = Callable[..., np.ndarray]
@@ -197,16 +194,3 @@ def write_file(out: str, data: bytes) -> None:
         write_atomically(out, data)
     except OSError as error:
         raise UserError(f'{out} cannot be written: {error.strerror or error}; choose another place') from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what the exporters say about their own affairs."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(before)

@@ -13,8 +13,8 @@ from mmskelssl.evaluation.knn import knn_classify
 from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
-from mmskelssl.inference.graphs import networks_of, takes_lengths
-from mmskelssl.inference.onnx import Session, import_package, open_session, quiet
+from mmskelssl.inference.graphs import networks_of, quiet, takes_lengths
+from mmskelssl.inference.onnx import Session, import_package, open_session
 
 LAYERS = ('Conv', 'Gemm', 'MatMul')
 BATCH = 64

@@ -41,7 +41,8 @@ PADDED = [PERSONS, dict(type='AlignSequence'), dict(type='FitRange'), dict(type=
 FRAMEWISE = [PERSONS, dict(type='Center'), dict(type='ResizeFrames', frames=12), dict(type='AlignShoulders'), PACK]
 # Small versions of the encoders. An encoder that is missing here is tested with its default arguments.
 SMALL = {'TemporalConvNet': dict(channels=(8, 16), num_persons=2), 'BiGRU': dict(hidden_channels=4, num_persons=2),
-         'STGCN': dict(hidden_channels=4, out_channels=16, absent='skip')}
+         'STGCN': dict(hidden_channels=4, out_channels=16, absent='skip'),
+         'SkeletonViT': dict(channels=16, depth=2, heads=2)}
 # What else is part of the graph, apart from the encoder itself.
 AROUND = {'TemporalConvNet': (RESIZED, dict(velocity=True)), 'BiGRU': (PADDED, dict(stream='motion')),
           'STGCN': (FRAMEWISE, dict(stream='bone'))}
@@ -229,7 +230,7 @@ def test_the_command(tiny_store, tmp_path, capsys, monkeypatch):
         assert message in capsys.readouterr().err
 
 
-def test_what_cannot_be_exported(tmp_path):
+def test_what_cannot_be_exported(capsys):
     with pytest.raises(UserError, match='has the step FillUnseen, which cannot be exported'):
         make_graph(encoder('TemporalConvNet', pipeline=[dict(type='FillUnseen'), *RESIZED]), 'a.onnx', whole=True)
     mixed = classifier('TemporalConvNet', 'BiGRU')
@@ -240,6 +241,15 @@ def test_what_cannot_be_exported(tmp_path):
     extractor.model.backbone.forward = lambda x, num_frames=None: x if x.sum() > 0 else -x
     with pytest.raises(UserError, match='torch.export cannot trace the encoder'):
         trace(make_graph(extractor, 'a.onnx'))
+
+    def as_map(x):
+        return x.permute(0, 4, 1, 2, 3).repeat(1, 1, 3, 1, 1)[:, :, :16]
+    extractor.model.backbone.forward = lambda x, num_frames=None: as_map(x) * len(x)
+    with pytest.raises(UserError, match='torch.export cannot trace the encoder .*code specialized'):
+        trace(make_graph(extractor, 'a.onnx'))
+    extractor.model.backbone.forward = lambda x, num_frames=None: as_map(x) * len(x[0, 0])
+    trace(make_graph(extractor, 'a.onnx'))
+    assert capsys.readouterr().out == 'note: the encoder fixes the number of frames at 13\n'
     with pytest.raises(UserError, match='no convolution or linear layer'):
         graph = onnx.helper.make_graph([], 'empty', [], [])
         data = io.BytesIO(onnx.helper.make_model(graph).SerializeToString()).getvalue()

@@ -160,7 +160,7 @@ class SkeletonViT(SkeletonBackbone):
         Returns:
             (N, M, D, T', V) feature map with T' = ceil(T / segment).
         """
-        n, m, v = len(x), x.shape[4], x.shape[3]
+        n, m, v = x.shape[0], x.shape[4], x.shape[3]  # not len(), which would fix the batch of an export
         patches, valid = self.patches(x)
         if m > 1 and not exporting():  # absent persons cost nothing
             rows = valid.any(1).nonzero().squeeze(1)
@@ -210,7 +210,7 @@ class SkeletonViT(SkeletonBackbone):
         """
         times = self.times(tokens.shape[1]) if times is None else times
         extra = len(self.registers)
-        x = torch.cat([self.registers.expand(len(tokens), -1, -1).to(tokens), tokens], 1)
+        x = torch.cat([self.registers.expand(tokens.shape[0], -1, -1).to(tokens), tokens], 1)
         # Registers have the angle 0, that is, no time.
         turn = rotations(F.pad(times, (extra, 0)), self.out_channels // self.heads, x.dtype)
         # Without any visible token, attention would be undefined. What it then gives is set to zero below.
