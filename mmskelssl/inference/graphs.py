@@ -161,8 +161,8 @@ def trace(graph: Graph) -> torch.export.ExportedProgram:
         UserError: If the encoder has a branch that depends on values or on the size of the batch.
     """
     kinds = {'batch': torch.export.Dim.DYNAMIC}
-    shapes = tuple({i: kinds.get(name, torch.export.Dim.AUTO) for i, name in enumerate(names) if name}
-                   for names in graph.axes)
+    shapes = tuple({i: kinds.get(name, torch.export.Dim.AUTO) for i, name in enumerate(axes) if name}
+                   for axes in graph.axes)
     try:
         with torch.no_grad(), quiet():
             program = torch.export.export(graph.eval(), graph.example, dynamic_shapes=shapes, strict=False)
@@ -171,8 +171,8 @@ def trace(graph: Graph) -> torch.export.ExportedProgram:
         reason = ' '.join(str(error).split())[:300]
         raise UserError(f'torch.export cannot trace the encoder ({names}): {reason}') from error
     traced = {node.name: node.meta['val'].shape for node in program.graph.nodes if node.op == 'placeholder'}
-    for given, names in zip(program.graph_signature.user_inputs, graph.axes, strict=True):
-        for size, name in zip(traced[str(given)], names, strict=True):
+    for given, axes in zip(program.graph_signature.user_inputs, graph.axes, strict=True):
+        for size, name in zip(traced[str(given)], axes, strict=True):
             if name and str(size).isdigit():  # a symbol that was found to be constant, or a number
                 print(f'note: the encoder fixes the number of {name} at {size}')
     return program
