@@ -1,13 +1,16 @@
 """Contract of all methods: any batch, layout and person count, no labels, bf16, gradients only where promised."""
 import copy
+import math
 
 import pytest
 import torch
 from contract_methods import BODY31, METHODS, QUEUED, SEQUENCES, batch, build, promised, step
 
 from mmskelssl.apis import list_methods
+from mmskelssl.engine.collapse import loss_at_chance
 from mmskelssl.errors import UserError
 from mmskelssl.models import Progress
+from mmskelssl.models.modules.heads import Projector
 from mmskelssl.registry import MODELS
 
 every_method = pytest.mark.parametrize('method', METHODS)
@@ -234,3 +237,22 @@ def test_wrong_views_are_refused():
 def test_a_batch_of_another_skeleton_is_refused(method):
     with pytest.raises(UserError, match=r'V = 25'):
         step(build(method), batch(2, 'kinect20'))
+
+
+@pytest.mark.parametrize('method, in_batch', [
+    (name, in_batch) for name in METHODS if getattr(MODELS.get(name), 'contrast_loss', None)
+    for in_batch in ([False, True] if name in QUEUED else [None])])
+def test_the_contrast_of_equal_embeddings_is_log_k(method, in_batch):
+    """The loss that a method names as its contrast, which the doctor compares with chance."""
+    torch.manual_seed(0)
+    model = build(method, **{} if in_batch is None else dict(in_batch=in_batch))
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, Projector):
+                for weight in module.parameters():
+                    weight.zero_()
+        if in_batch is not None:
+            model.queue.keys.zero_()
+    losses = model(**model.data_preprocessor(batch(5), True), mode='loss')
+    assert losses[model.contrast_loss].item() == pytest.approx(math.log(model.candidates(5)), abs=1e-5)
+    assert loss_at_chance(losses[model.contrast_loss].item(), model.candidates(5), model.temperature)
