@@ -1,23 +1,23 @@
 """Imports custom arrays: a folder or zip of npy, npz, csv or json files, or a single npz with all clips."""
 import io
 import os.path as osp
-import re
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import Annotated
 
 import numpy as np
 
-from mmskelssl.datasets.importers.axes import check_axes, clips_of, drop_padding
-from mmskelssl.datasets.importers.import_files import import_files
+from mmskelssl.datasets.importers.axes import check_axes, clips_of
+from mmskelssl.datasets.importers.import_files import add_or_skip, import_files
 from mmskelssl.datasets.importers.labels import LABELS, Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare, ThirdNumber
 from mmskelssl.datasets.importers.pose.recognise import outline
 from mmskelssl.datasets.importers.pose.values import parse
-from mmskelssl.datasets.importers.source import Source, evenly, stem
+from mmskelssl.datasets.importers.source import Source, evenly
 from mmskelssl.datasets.importers.table import read_table, table_clips
 from mmskelssl.datasets.importers.text import any_text
 from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, third_number, units_of
+from mmskelssl.datasets.importers.train_test import TrainTest, is_train_test
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
@@ -57,7 +57,8 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
     about = Labels(source, files, labels)
     writer.index['classes'] = about.classes
     read = _Clips(source, skeleton, axes, third, about, labels)
-    read.first, read.meaning, points = read.look(files)
+    stream = _stream(path, skeleton)
+    read.first, read.meaning, points = read.look(files, stream)
     channels = points.shape[-1] - (read.meaning != 'depth' and points.shape[-1] == 3)
     read.channels = channels
     by_number = points.shape[-1] == 3 and read.meaning == 'score'
@@ -73,10 +74,23 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
     if points.shape[-1] == 3:
         print(f'{path}: the third number of a joint is read as its {read.meaning} (--third)'.replace(
             'read as its drop', 'dropped'))
-    import_files(source, files, read, writer, jobs)
+    if stream is None:
+        import_files(source, files, read, writer, jobs)
+    else:
+        read.add_all(stream, writer)
     about.report_lost(writer)
     name_classes(writer)
     set_splits(writer, test_share, seed)
+
+
+def _stream(path: str, layout: SkeletonLayout) -> TrainTest | None:
+    """Open a single file that has to be read clip by clip."""
+    if not (osp.isfile(path) and path.lower().endswith('.npz') and is_train_test(path)):
+        return None
+    try:
+        return TrainTest(path, osp.basename(path), layout.num_joints)
+    except ValueError as error:
+        raise UserError(f'{path}: {error}') from error
 
 
 class _Clips:
@@ -90,7 +104,7 @@ class _Clips:
         self.meaning: Third = third or 'depth'
         self.like: np.ndarray | None = None  # the first clip
 
-    def look(self, files: list[str]) -> tuple[str, Third, np.ndarray]:
+    def look(self, files: list[str], stream: TrainTest | None = None) -> tuple[str, Third, np.ndarray]:
         """Return the first file with a body, the meaning of the third number, and a clip.
 
         If no clip shows a body, they are those of the first readable file, or '' and zeros (T,V,3).
@@ -98,7 +112,8 @@ class _Clips:
         blank: tuple[str, np.ndarray] | None = None
         for name in files[:200]:
             try:
-                clips = clips_in(self._called(name), self.source.read(name), self.layout.num_joints, self.axes)
+                clips = stream.start() if stream else clips_in(self._called(name), self.source.read(name),
+                                                               self.layout.num_joints, self.axes)
                 with np.errstate(over='ignore'):  # overflow counts as missing
                     _, clip, known = next((one for one in clips if np.any(one[1])), clips[0])
                     clip = np.asarray(clip, np.float32)
@@ -137,9 +152,22 @@ class _Clips:
         return osp.basename(self.source.path) if name == '.' else name
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
+        return self._samples(name, clips_in(self._called(name), data, self.layout.num_joints, self.axes))
+
+    def add_all(self, stream: TrainTest, writer: StoreWriter) -> None:
+        """Add the clips of a file that is too large for memory."""
+        from rich.progress import track  # imported here: help texts do not need it
+        try:
+            for clip in track(stream, 'importing', total=len(stream), disable=len(stream) < 5000):
+                for sample in self._samples('.', [clip]):
+                    add_or_skip(writer, **sample)
+        except ValueError as error:
+            raise UserError(f'{self.source.path}: {error}') from error
+
+    def _samples(self, name: str, clips: list[tuple[str, np.ndarray, dict]]) -> list[dict]:
         own = '' if name == '.' else PurePosixPath(name).with_suffix('').as_posix()
         samples = []
-        for key, clip, about in clips_in(self._called(name), data, self.layout.num_joints, self.axes):
+        for key, clip, about in clips:
             identifier = '/'.join(part for part in (own, key) if part) or 'clip'
             known = self.about.of(name, key) if self.about.table else {}
             apart = about.pop('scores', None)
@@ -181,9 +209,9 @@ def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> li
     """Return (key, clip (M, T, V, C), known facts) for each clip of a file. A single clip has the key ''."""
     ending = name.lower().rsplit('.', 1)[-1]
     if ending == 'npz':
+        if is_train_test(io.BytesIO(data)):
+            return [*TrainTest(io.BytesIO(data), name, joints)]
         arrays = read_npz(data)
-        if any(re.fullmatch('x_(train|test|val)', key) for key in arrays):
-            return _train_test(arrays, joints, name)
         if 'keypoints' in arrays:
             return _stacked(arrays, joints, axes)
         if odd := [key for key, array in arrays.items() if array.ndim < 2]:
@@ -231,33 +259,6 @@ def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
         if rest := [what for what in lost if what != 'joints without numbers']:
             about['note'] = '; '.join(rest)
         made.append((clip.name, keypoints, about))
-    return made
-
-
-def _train_test(arrays: dict[str, np.ndarray], joints: int, name: str) -> list[tuple[str, np.ndarray, dict]]:
-    """Read ``x_train`` (N, T, M * V * 3), zero-padded, and ``y_train``, one-hot (N, classes) or labels (N,)."""
-    prefix = dict(cs='xsub_', csub='xsub_', xsub='xsub_', cv='xview_', xview='xview_', cset='xset_', xset='xset_').get(
-        stem(name).lower().rsplit('_', 1)[-1], '')
-    made = []
-    for part in ('train', 'val', 'test'):
-        if f'x_{part}' not in arrays:
-            continue
-        clips, labels = arrays[f'x_{part}'], arrays.get(f'y_{part}')
-        if clips.ndim != 3 or clips.shape[2] % (3 * joints):
-            raise ValueError(f'x_{part} has shape {clips.shape}, expected (N, T, persons * {joints} joints * 3)')
-        _check_count(len(clips))
-        if labels is not None and (len(labels) != len(clips) or labels.ndim > 2):
-            raise ValueError(f'x_{part} has {len(clips)} clips, y_{part} shape {labels.shape}')
-        if labels is not None and labels.ndim == 2:
-            if not ((labels == 1).sum(1) == 1).all():
-                raise ValueError(f'y_{part} is not one-hot')
-            labels = labels.argmax(1)
-        numbers = [None if labels is None else _label(label, f'y_{part}')
-                   for label in ([None] * len(clips) if labels is None else labels.tolist())]
-        split = prefix + dict(val='test').get(part, part)
-        for i, (clip, label) in enumerate(zip(clips, numbers, strict=True)):
-            keypoints = clip.reshape(len(clip), -1, joints, 3).swapaxes(0, 1)
-            made.append((f'{part}_{i:06d}', drop_padding(keypoints), dict(label=label, split=split)))
     return made
 
 

@@ -226,6 +226,42 @@ def test_the_npz_of_ctr_gcn(tmp_path):
         load(tmp_path / 'x', 'arrays', {'a_CS.npz': data(x_train=x, y_train=y * .5)}, layout='ntu25')
 
 
+@pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
+def test_the_npz_of_ctr_gcn_is_read_clip_by_clip(tmp_path, monkeypatch, save):
+    """The real file has 10 GB, more than is ever read at once."""
+    monkeypatch.setattr('mmskelssl.datasets.importers.source.MAX_BYTES', 1000)
+    monkeypatch.setattr('mmskelssl.npz.MAX_UNPACKED', 1000)
+    file, x = tmp_path / 'NTU60_CV.npz', np.zeros((3, 8, 150), np.float32)
+    x[:, :5, :75] = clip(3, 5, 75)
+    save(file, x_train=x, y_train=np.array([5, 0, 59]), x_test=x[:1], y_test=np.array([1]))
+    store = load(tmp_path, 'arrays', {}, file, layout='ntu25')
+    assert store.labels.tolist() == [5, 0, 59, 1]
+    assert {name: len(ids) for name, ids in store.splits.items()} == dict(xview_train=3, xview_test=1)
+    np.testing.assert_array_equal(store.keypoints(2)[0].reshape(5, 75), x[2, :5, :75])
+    store = load(tmp_path / 'bare', 'arrays', {}, file, layout='ntu25', labels='none')
+    assert (store.labels < 0).all() and len(store) == 4
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(x_train=np.zeros((2, 8, 149), np.float32)), 'x_train has shape .2, 8, 149., expected .N, T, persons'),
+    (dict(x_train=np.zeros((8, 2, 150), np.float32, 'F')), 'Fortran order'),
+    (dict(x_train=np.zeros((2, 8, 150), bool)), 'an array of bool'),
+    (dict(y_train=np.zeros(3)), 'x_train has 2 clips, y_train shape .3,.'),
+    (dict(y_train=np.array([.5, 1])), 'its labels are not integers')])
+def test_an_npz_of_ctr_gcn_that_does_not_fit(tmp_path, change, message):
+    arrays = dict(x_train=np.ones((2, 8, 150), np.float32), y_train=np.array([0, 1])) | change
+    with pytest.raises(UserError, match=message):
+        load(tmp_path, 'arrays', {'a.npz': data(**arrays)}, 'a.npz', layout='ntu25')
+
+
+def test_an_npz_of_ctr_gcn_that_ends_early(tmp_path):
+    whole = bytearray(data(x_train=np.ones((2, 8, 150), np.float32)))
+    place = whole.index(b"'shape': (2, 8, 150)")
+    whole[place:place + 20] = b"'shape': (3, 8, 150)"
+    with pytest.raises(UserError, match='does not fit the .* bytes|CRC'):
+        load(tmp_path, 'arrays', {'a.npz': bytes(whole)}, 'a.npz', layout='ntu25')
+
+
 @pytest.mark.parametrize('name, joints', [('data_joint', 25), ('data', 25), ('data', 18)])
 def test_the_arrays_of_2s_agcn_and_st_gcn(tmp_path, name, joints):
     clips = np.zeros((2, 3, 9, joints, 2), np.float32)
