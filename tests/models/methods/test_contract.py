@@ -121,7 +121,9 @@ def test_training_teaches(method):
         model.set_progress(Progress(0, i, 80))
         log = step(model, copy.deepcopy(clips), optimizer)[1]
         logs.append({name: float(value.detach()) for name, value in log.items()})
-    if 'batch_top1' in logs[0]:
+    if method in ('VICReg', 'FeatureDecorrelation'):  # untrained, they tell most of these clips apart already
+        assert logs[-1]['loss'] < .7 * logs[0]['loss']
+    elif 'batch_top1' in logs[0]:
         before, after = (sum(log['batch_top1'] for log in part) / len(part) for part in (logs[:5], logs[-10:]))
         assert after > max(15, before + 3)  # chance is 6
     else:
