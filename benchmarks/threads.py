@@ -5,7 +5,7 @@ change of the machine's load affects all of them. A figure is the median over th
 
 Examples:
   python benchmarks/threads.py --out results/performance/threads.json
-  python benchmarks/threads.py --steps 3 --rounds 1 --only default "10,000 turns"
+  python benchmarks/threads.py --steps 3 --rounds 1 --only default "1,000 turns"
 """
 import argparse
 import json

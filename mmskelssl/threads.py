@@ -3,8 +3,9 @@ import os
 
 # Iterations of the waiting loop before a thread goes to sleep. GNU's OpenMP, which PyTorch uses on Linux, uses 300,000.
 # If another process keeps a core busy, the threads of every loop wait that long for the one without a core, and a step
-# takes tens of times as long (docs/performance.md).
-SPINS = 10_000
+# can take many times as long (docs/performance.md). With 1,000 it loses least where cores are busy, and next to nothing
+# on a quiet machine.
+SPINS = 1_000
 _USERS_OWN = ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')
 
 

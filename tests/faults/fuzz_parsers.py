@@ -20,20 +20,24 @@ import os
 import sys
 import tempfile
 import zipfile
+from types import SimpleNamespace
 
 import atheris
+import numpy as np
 
 with atheris.instrument_imports(include=[
         'pickle', 'mmskelssl.datasets.importers', 'mmskelssl.datasets.mocap', 'mmskelssl.datasets.store',
         'mmskelssl.layouts', 'mmskelssl.plain_pickle', 'mmskelssl.engine.checkpoint',
         'mmskelssl.engine.checkpoint_file', 'mmskelssl.engine.checkpoint_schema', 'mmskelssl.engine.unpickle',
         'mmskelssl.engine.allow_list', 'mmskelssl.engine.rebuild']):
+    from mmskelssl.datasets.importers import amass as amass_files
     from mmskelssl.datasets.importers import h36m as h36m_files
     from mmskelssl.datasets.importers.arrays import clips_in
     from mmskelssl.datasets.importers.bandai import _read_npz as read_bandai
     from mmskelssl.datasets.importers.dhg import read_gesture
+    from mmskelssl.datasets.importers.florence import import_florence
     from mmskelssl.datasets.importers.labels import label_table
-    from mmskelssl.datasets.importers.markers import read_trc
+    from mmskelssl.datasets.importers.markers import read_c3d, read_trc
     from mmskelssl.datasets.importers.msr import read_text as read_msr
     from mmskelssl.datasets.importers.ntu import by_energy, in_file_order, parse_skeleton
     from mmskelssl.datasets.importers.nwucla import read_json as read_nwucla
@@ -49,6 +53,7 @@ with atheris.instrument_imports(include=[
     from mmskelssl.datasets.mocap.bvh import read_bvh
     from mmskelssl.datasets.store.columns import index_columns
     from mmskelssl.datasets.store.schema import parse_index
+    from mmskelssl.datasets.store.writer import StoreWriter
     from mmskelssl.engine.checkpoint import load_checkpoint
     from mmskelssl.engine.rebuild import build_model
 
@@ -92,6 +97,22 @@ def h36m(data: bytes) -> None:
         h36m_files._keypoints(array, member == 'positions_2d')
 
 
+def florence(data: bytes) -> None:
+    """Import a file of Florence 3D Actions."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'Florence_dataset_WorldCoordinates.txt')
+        with open(path, 'wb') as file:
+            file.write(data)
+        with StoreWriter(os.path.join(folder, 'store')) as writer:
+            import_florence(path, writer)
+
+
+def amass(data: bytes) -> None:
+    """Read a motion of AMASS with a body of unit bones."""
+    amass_files._model = lambda _: BODY
+    amass_files._Motions('', 30., SimpleNamespace(names={'a.npz': 'a'}, of=lambda name: {}))('a.npz', data)
+
+
 def index(text: str) -> None:
     """The index of a store; its columns follow without a further check."""
     index_columns(parse_index(text.encode('utf-8', 'surrogatepass'), 'index.json'))
@@ -132,10 +153,11 @@ def description(data: bytes) -> None:
     build_model(config, 'fuzzed')
 
 
+BODY = np.eye(22, 3), np.zeros((22, 3, 4)), np.arange(-1, 21).clip(0)
 TEXTS = dict(ntu=ntu, asf=asf, bvh=read_bvh, index=index, trc=read_trc, pkummd=pkummd, utkinect=utkinect)
 BYTES = dict(
     pickle=pickled, checkpoint=checkpoint, zipped=zipped, description=description, labels=labels, h36m=h36m,
-    bandai=read_bandai,
+    bandai=read_bandai, florence=florence, amass=amass, c3d=read_c3d,
     pose=lambda data: recognise('v.json', data, Options()),
     table=lambda data: recognise('v.csv', data, Options(joints=data[-1:] == b'\n' and 17 or 0)),
     yolo=lambda data: recognise('v.txt', data, Options()),
