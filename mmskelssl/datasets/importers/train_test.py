@@ -3,7 +3,9 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
+from typing import IO
 
 import numpy as np
 
@@ -46,7 +48,7 @@ class TrainTest:
         with self._open() as archive:
             names = archive.namelist()
             self.parts = [part for part in PARTS if f'x_{part}.npy' in names]
-            self.shapes = {part: self._header(archive, f'x_{part}')[0] for part in self.parts}
+            self.shapes = {part: self._shape(archive, f'x_{part}') for part in self.parts}
             self.labels = {part: self._labels(archive, part) if f'y_{part}.npy' in names else None
                            for part in self.parts}
 
@@ -70,20 +72,30 @@ class TrainTest:
     def _open(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.file)
-        except (OSError, zipfile.BadZipFile) as error:
+        except ValueError:
+            raise
+        except Exception as error:  # a damaged directory raises errors of several kinds
             raise ValueError(f'it cannot be read ({error})') from error
 
-    def _header(self, archive: zipfile.ZipFile, key: str, stream=None) -> tuple[tuple[int, ...], np.dtype]:
-        """Read the shape and the type of an array of clips, and check them."""
-        entry = archive.getinfo(f'{key}.npy')
-        with (archive.open(entry) if stream is None else _Kept(stream)) as file:
-            try:
-                major, _ = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-                shape, fortran, dtype = read(file)
-                start = file.tell()
-            except Exception as error:  # zlib and NumPy's parser of headers raise errors of several kinds
-                raise ValueError(f'{key}: not an array ({" ".join(str(error).split())})') from error
+    def _rows(self, archive: zipfile.ZipFile, key: str) -> Iterator[np.ndarray]:
+        with _opened(archive, key) as file:
+            shape, dtype = self._header(file, key, archive.getinfo(f'{key}.npy').file_size)
+            size = shape[1] * shape[2] * dtype.itemsize
+            for _ in range(shape[0]):
+                data = file.read(size)
+                if len(data) < size:
+                    raise ValueError(f'{key} ends early')
+                yield np.frombuffer(data, dtype).reshape(shape[1:])
+
+    def _shape(self, archive: zipfile.ZipFile, key: str) -> tuple[int, ...]:
+        with _opened(archive, key) as file:
+            return self._header(file, key, archive.getinfo(f'{key}.npy').file_size)[0]
+
+    def _header(self, file: IO[bytes], key: str, held: int) -> tuple[tuple[int, ...], np.dtype]:
+        """Read the shape and the type of an array of clips that takes ``held`` bytes, and check them."""
+        major, _ = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
         if dtype.kind not in 'fiu' or fortran:
             raise ValueError(f'{key} is an array of {dtype}{" in Fortran order" if fortran else ""}; expected numbers '
                              'in C order')
@@ -92,32 +104,16 @@ class TrainTest:
         if shape[0] > MAX_CLIPS:
             raise ValueError(f'{shape[0]} clips; at most {MAX_CLIPS} are read from one file')
         size = shape[1] * shape[2] * dtype.itemsize
-        if size > MAX_CLIP or shape[0] * size != entry.file_size - start:
-            raise ValueError(f'{key} of shape {shape} does not fit the {entry.file_size} bytes that hold it')
+        if size > MAX_CLIP or shape[0] * size != held - file.tell():
+            raise ValueError(f'{key} of shape {shape} does not fit the {held} bytes that hold it')
         return shape, dtype
 
-    def _rows(self, archive: zipfile.ZipFile, key: str) -> Iterator[np.ndarray]:
-        with archive.open(f'{key}.npy') as file:
-            shape, dtype = self._header(archive, key, file)
-            size = shape[1] * shape[2] * dtype.itemsize
-            for _ in range(shape[0]):
-                try:
-                    data = file.read(size)
-                except Exception as error:  # zlib raises errors of its own
-                    raise ValueError(f'{key} is damaged ({error})') from error
-                if len(data) < size:
-                    raise ValueError(f'{key} ends early')
-                yield np.frombuffer(data, dtype).reshape(shape[1:])
-
     def _labels(self, archive: zipfile.ZipFile, part: str) -> list[int]:
-        entry, count = archive.getinfo(f'y_{part}.npy'), self.shapes[part][0]
-        if entry.file_size > MAX_UNPACKED:
-            raise ValueError(f'y_{part} would unpack to {entry.file_size >> 20} MiB')
-        try:
-            with archive.open(entry) as file:
-                content = file.read(entry.file_size)
-        except Exception as error:  # zlib raises errors of its own
-            raise ValueError(f'y_{part} is damaged ({error})') from error
+        size, count = archive.getinfo(f'y_{part}.npy').file_size, self.shapes[part][0]
+        if size > MAX_UNPACKED:
+            raise ValueError(f'y_{part} would unpack to {size >> 20} MiB')
+        with _opened(archive, f'y_{part}') as file:
+            content = file.read(size)
         labels = loaded(lambda: np.load(io.BytesIO(content), allow_pickle=False), f'y_{part}')
         if labels.ndim not in (1, 2) or len(labels) != count:
             raise ValueError(f'x_{part} has {count} clips, y_{part} shape {labels.shape}')
@@ -125,19 +121,19 @@ class TrainTest:
             if not ((labels == 1).sum(1) == 1).all():
                 raise ValueError(f'y_{part} is not one-hot')
             labels = labels.argmax(1)
-        if labels.dtype.kind not in 'iuf' or not (labels == labels.astype(np.int64)).all():
+        if labels.dtype.kind not in 'iuf' or not np.isfinite(labels).all() or (labels % 1).any():
             raise ValueError(f'y_{part}: its labels are not integers')
-        return labels.astype(np.int64).tolist()
+        return [int(label) for label in labels.tolist()]
 
 
-class _Kept:
-    """A stream that a ``with`` statement does not close."""
-
-    def __init__(self, stream):
-        self.stream = stream
-
-    def __enter__(self):
-        return self.stream
-
-    def __exit__(self, *error) -> None:
-        pass
+@contextmanager
+def _opened(archive: zipfile.ZipFile, key: str) -> Iterator[IO[bytes]]:
+    """Open an array of an archive. Whatever a damaged zip or header raises becomes a ValueError."""
+    try:
+        with archive.open(f'{key}.npy') as file:
+            yield file
+    except ValueError:
+        raise
+    except Exception as error:  # zip, zlib, lzma and NumPy's parser of headers raise errors of their own
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise ValueError(f'{key} is damaged ({reason})') from error

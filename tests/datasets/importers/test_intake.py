@@ -254,11 +254,15 @@ def test_an_npz_of_ctr_gcn_that_does_not_fit(tmp_path, change, message):
         load(tmp_path, 'arrays', {'a.npz': data(**arrays)}, 'a.npz', layout='ntu25')
 
 
-def test_an_npz_of_ctr_gcn_that_ends_early(tmp_path):
+def test_a_damaged_npz_of_ctr_gcn(tmp_path):
     whole = bytearray(data(x_train=np.ones((2, 8, 150), np.float32)))
     place = whole.index(b"'shape': (2, 8, 150)")
     whole[place:place + 20] = b"'shape': (3, 8, 150)"
     with pytest.raises(UserError, match='does not fit the .* bytes|CRC'):
+        load(tmp_path, 'arrays', {'a.npz': bytes(whole)}, 'a.npz', layout='ntu25')
+    whole = bytearray(data(x_train=np.ones((2, 8, 150), np.float32)))
+    whole[:4] = b'PK__'
+    with pytest.raises(UserError, match='x_train is damaged .Bad magic number'):
         load(tmp_path, 'arrays', {'a.npz': bytes(whole)}, 'a.npz', layout='ntu25')
 
 
