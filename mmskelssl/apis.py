@@ -24,6 +24,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.linear import fit_probe
 from mmskelssl.inference.classifier import Predictions, SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
+from mmskelssl.inference.stream import SkeletonStream
 from mmskelssl.models import SelfSupervisedModel
 from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.registry import MODELS
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from mmskelssl.inference.transformer import SkeletonFeatures
 
 __all__ = ['FeatureExtractor', 'Predictions', 'SkeletonClassifier', 'SkeletonFeatures', 'SkeletonInferencer',
-           'build_model', 'evaluate', 'list_configs', 'list_methods', 'train']
+           'SkeletonStream', 'build_model', 'evaluate', 'list_configs', 'list_methods', 'train']
 
 
 def train(config: str | PathLike, imports: Sequence[str] = (), **options) -> str:
