@@ -75,7 +75,8 @@ class Source:
                     raise ValueError('its name leads out of the archive')
                 entry = self._archive().getinfo(name)
                 if entry.file_size > MAX_BYTES:
-                    raise ValueError(f'it would unpack to {entry.file_size >> 20} MiB')
+                    raise ValueError(f'it would unpack to {entry.file_size >> 20} MiB, more than {MAX_BYTES >> 20}: split '
+                                     'it')
                 with self._archive().open(entry) as stream:
                     return stream.read(entry.file_size)  # never more than the stated size
             file = self.path if name == '.' else osp.join(self.path, name)
@@ -84,7 +85,7 @@ class Source:
             if not osp.isfile(file):
                 raise ValueError('it is not a regular file')
             if osp.getsize(file) > MAX_BYTES:
-                raise ValueError(f'it has {osp.getsize(file) >> 20} MiB')
+                raise ValueError(f'it has {osp.getsize(file) >> 20} MiB, more than {MAX_BYTES >> 20}: split it')
             with open(file, 'rb') as stream:
                 return stream.read()
         except (KeyError, NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
