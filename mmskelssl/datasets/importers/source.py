@@ -75,8 +75,8 @@ class Source:
                     raise ValueError('its name leads out of the archive')
                 entry = self._archive().getinfo(name)
                 if entry.file_size > MAX_BYTES:
-                    raise ValueError(f'it would unpack to {entry.file_size >> 20} MiB, more than {MAX_BYTES >> 20}: split '
-                                     'it')
+                    raise ValueError(f'it would unpack to {entry.file_size >> 20} MiB, more than {MAX_BYTES >> 20}: '
+                                     'split it')
                 with self._archive().open(entry) as stream:
                     return stream.read(entry.file_size)  # never more than the stated size
             file = self.path if name == '.' else osp.join(self.path, name)
