@@ -196,13 +196,24 @@ FINETUNE: Recipes[FinetuneRecipe] = Recipes('finetune recipe', {
     'paper-crrl-released': replace(_CRRL, joined_decay=True),  # the encoder's rate rises from .01 to .05
 })
 
-# ActCLR's rate drops one more time than in fine-tuning (docs/methods.md 1.5). SkeAttnCLR's rates, from .003 to .05, and
-# steps vary between cells of its table. Here they are the same as for fine-tuning. CRRL does not publish a
+# ActCLR's rate drops one more time than in fine-tuning (docs/methods.md 1.5). SkeAttnCLR has a rate and steps for each
+# cell of its table with 1 and 10 % of the labels (docs/methods.md 2.5), and none with 5 %. CRRL does not publish a
 # semi-supervised recipe.
+_SKEATTNCLR_SEMI = {
+    'ntu60-xsub-1': (.005, 50, 100), 'ntu60-xsub-10': (.01, 60, 100),
+    'ntu60-xview-1': (.05, 10, 60, 110), 'ntu60-xview-10': (.007, 10, 60, 110),
+    'ntu60-xsub-bone-1': (.02, 13, 80, 120), 'ntu60-xview-bone-1': (.02, 25, 80, 120),
+    'ntu60-bone-10': (.005, 60, 100),
+    'ntu60-xsub-motion-1': (.025, 10, 60, 110), 'ntu60-xview-motion-1': (.02, 25, 90),
+    'ntu60-motion-10': (.003, 60, 100),
+    'ntu120-1': (.008, 60, 100), 'ntu120-10': (.01, 60, 100),
+}
 SEMI: Recipes[FinetuneRecipe] = Recipes('semi recipe', {
     'small': FINETUNE['small'],
     'paper-actclr': replace(_ACTCLR, steps=(10, 30, 50)),
-    'paper-skeattnclr': _SKEATTNCLR,
+    'paper-skeattnclr': _SKEATTNCLR,  # for cells without a recipe of their own
+    **{f'paper-skeattnclr-{cell}': replace(_SKEATTNCLR, lr=lr, steps=tuple(steps))
+       for cell, (lr, *steps) in _SKEATTNCLR_SEMI.items()},
 })
 
 # The values are the ranks of the recall.

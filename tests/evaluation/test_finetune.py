@@ -117,6 +117,15 @@ def test_recipes_of_single_cells():
                 assert replace(recipe, steps=plain.steps, lr=plain.lr) == plain
 
 
+def test_recipes_of_single_cells_with_few_labels():
+    cells = {name.removeprefix('paper-skeattnclr-'): (recipe.lr, *recipe.steps) for name, recipe in SEMI.items()
+             if name.startswith('paper-skeattnclr-')}
+    assert len(cells) == 12 and cells['ntu60-xview-1'] == (.05, 10, 60, 110)
+    assert cells['ntu60-xsub-bone-1'] == (.02, 13, 80, 120) and cells['ntu60-motion-10'] == (.003, 60, 100)
+    plain = SEMI['paper-skeattnclr']
+    assert all(replace(SEMI[f'paper-skeattnclr-{cell}'], lr=plain.lr, steps=plain.steps) == plain for cell in cells)
+
+
 def test_crrl_as_released_raises_the_rate_of_the_encoder():
     ours, released = FINETUNE['paper-crrl'], FINETUNE['paper-crrl-released']
     epochs = (0, 14, 15, 34, 35)
