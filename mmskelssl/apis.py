@@ -22,8 +22,9 @@ from mmskelssl.engine.train import train as _train
 from mmskelssl.engine.work_dir import last_checkpoint
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.linear import fit_probe
-from mmskelssl.inference.classifier import Predictions, SkeletonClassifier
+from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
+from mmskelssl.inference.predictions import Predictions
 from mmskelssl.inference.stream import SkeletonStream
 from mmskelssl.models import SelfSupervisedModel
 from mmskelssl.models.base import SkeletonEncoder

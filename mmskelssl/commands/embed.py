@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _of_clips(args: argparse.Namespace) -> bool:
     """Return whether the clips are read one by one: not from a store as it is, or for a saved encoder."""
-    from mmskelssl.inference.saved import is_saved
+    from mmskelssl.inference.saved.hub import is_saved
     plain = args.data is None or osp.isfile(osp.join(args.data, 'index.json'))
     options = (args.window, args.stride, args.persons, args.layout, args.fps)
     return args.convert or any(value is not None for value in options) or not plain or is_saved(args.checkpoint)

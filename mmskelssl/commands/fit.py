@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from mmskelssl.inference.extractor import open_encoder
     from mmskelssl.inference.fit import fit_classifier
-    from mmskelssl.inference.saved import check_place
+    from mmskelssl.inference.saved.write import check_place
     check_place(args.out, args.overwrite)  # now, not after the training
     extractors = [open_encoder(path, args.device, args.batch_size, args.imports, fps=args.fps)
                   for path in args.checkpoints]

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from mmskelssl.inference.predictions import check_output
+    from mmskelssl.inference.output import check_output
     from mmskelssl.visualization.files import check_suffix
     if args.top < 1:
         raise UserError(f'--top {args.top}: expected 1 or more')
@@ -85,7 +85,8 @@ def _check(args: argparse.Namespace) -> None:
 
 def _clips(args: argparse.Namespace, classifier, sets) -> None:
     from mmskelssl.commands.clip_sources import say
-    from mmskelssl.inference.predictions import draw_predictions, header, joined, print_table, table, write_predictions
+    from mmskelssl.inference.output import draw_predictions, header, print_table, table, write_predictions
+    from mmskelssl.inference.predictions import joined
     predictions = joined([classifier(clips, convert=args.convert) for clips in sets])
     if args.out:
         write_predictions(args.out, predictions, args.top)
@@ -99,11 +100,11 @@ def _clips(args: argparse.Namespace, classifier, sets) -> None:
 
 def _windows(args: argparse.Namespace, classifier, sets) -> None:
     from mmskelssl.commands.clip_sources import say
-    from mmskelssl.inference.predictions import joined, print_table, write_predictions
-    from mmskelssl.inference.timeline import draw_segments, over_time, segment_rows, write_segments
+    from mmskelssl.inference.output import draw_segments, print_table, segment_rows, write_predictions, write_segments
+    from mmskelssl.inference.predictions import joined
     if args.timeline and len(sets) > 1:
         raise UserError('--timeline draws the recordings of one path')
-    timelines = [over_time(classifier, clips, args.window, args.stride, args.fps, args.persons, args.convert)
+    timelines = [classifier.over_time(clips, args.window, args.stride, args.fps, args.persons, args.convert)
                  for clips in sets]
     found = [one for timeline in timelines for one in timeline.segments(args.enter, args.leave, args.shortest)]
     if args.out:

@@ -1,7 +1,6 @@
 """Classify clips with a saved model: encoders with linear layers, and calibrated probabilities."""
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 
 import numpy as np
@@ -13,45 +12,13 @@ from mmskelssl.evaluation.calibration import softmax
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.clips import ClipSet, clips_in_memory
 from mmskelssl.inference.extractor import FeatureExtractor
-from mmskelssl.inference.saved import Member, find_folder, push_folder, read_card, read_folder, write_folder
-
-UNKNOWN = 'unknown'
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions for N clips.
-
-    Args:
-        ids: N names.
-        classes: K class names.
-        probabilities: (N, K) float32. Rows sum to 1.
-        threshold: Clips whose highest probability is lower are unknown.
-    """
-    ids: list[str]
-    classes: list[str]
-    probabilities: np.ndarray
-    threshold: float = 0.
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def unknown(self) -> np.ndarray:
-        """(N,) bool: clips that show none of the classes, as far as the model can tell."""
-        return self.probabilities.max(1) < self.threshold
-
-    @property
-    def names(self) -> list[str]:
-        """The most probable class of each clip, or ``unknown``."""
-        return [UNKNOWN if unknown else self.classes[best]
-                for unknown, best in zip(self.unknown, self.probabilities.argmax(1), strict=True)]
-
-    def top(self, count: int) -> list[list[tuple[str, float]]]:
-        """Return the ``count`` most probable classes of each clip with their probabilities, the best first."""
-        order = np.argsort(-self.probabilities, axis=1, kind='stable')[:, :count]
-        return [[(self.classes[i], float(row[i])) for i in best]
-                for row, best in zip(self.probabilities, order, strict=True)]
+from mmskelssl.inference.predictions import Predictions
+from mmskelssl.inference.saved.hub import find_folder, push_folder
+from mmskelssl.inference.saved.member import Member
+from mmskelssl.inference.saved.read import read_card, read_folder
+from mmskelssl.inference.saved.write import write_folder
+from mmskelssl.inference.timeline import PERSONS, Timeline
+from mmskelssl.inference.windows import cut
 
 
 class SkeletonClassifier:
@@ -113,20 +80,40 @@ class SkeletonClassifier:
         return Predictions(list(clips.ids), self.classes, chances, self.threshold)
 
     def over_time(self, clips, window: float = 2., stride: float = .5, fps: float | None = None,
-                  persons: str | None = None, convert: bool = False):
-        """Classify long recordings window by window. Returns a :class:`~mmskelssl.inference.timeline.Timeline`.
+                  persons: str | None = None, convert: bool = False) -> Timeline:
+        """Classify long recordings window by window.
 
             for segment in classifier.over_time([recording], fps=30).segments():
                 print(segment.start, segment.end, segment.label, segment.probability)
 
         Args:
             clips: Recordings, as for calling the classifier.
-            window, stride, fps, persons, convert: See :func:`~mmskelssl.inference.timeline.over_time`.
+            window, stride: Durations in seconds, see :func:`~mmskelssl.inference.windows.cut`.
+            fps: Frames per second of recordings that do not state theirs. By default, that of the classifier.
+            persons: ``each`` cuts and classifies the track of each person by itself, ``together`` shows all persons in
+                each window. By default, :attr:`persons`.
+            convert: Convert recordings of another layout.
+
+        Raises:
+            UserError: If the frame rate is not known, or a window cannot be classified.
         """
-        from mmskelssl.inference.timeline import over_time
         if not isinstance(clips, ClipSet):
             clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'), scores=self.takes_scores)
-        return over_time(self, clips, window, stride, fps, persons, convert)
+        rate = clips.fps or fps or self.fps
+        if rate is None:
+            raise UserError('the frame rate of the recordings is not known, so their windows are not: add --fps')
+        persons = persons or self.persons
+        if persons not in PERSONS:
+            raise UserError(f'--persons {persons}: choose one of {", ".join(PERSONS)}')
+        parts, windows = cut(clips, window, stride, rate, persons == 'each')
+        return Timeline(clips, windows, self(parts, convert=convert))
+
+    @property
+    def persons(self) -> str:
+        """``each`` if the preprocessing keeps one person, and ``together`` otherwise."""
+        steps = self.members[0].info['dataset']['pipeline']
+        most = [step.get('max_persons', 2) for step in steps if step['type'].endswith('SelectPersons')]
+        return 'each' if most == [1] else 'together'
 
     def scores(self, clips: ClipSet, convert: bool = False) -> np.ndarray:
         """Return the scores (N, K) of clips before calibration: the weighted sum of the members' logits."""

@@ -17,16 +17,10 @@ from mmskelssl.inference.card import encoder_card
 from mmskelssl.inference.change import change_for, check_fps
 from mmskelssl.inference.clips import ClipSet, PreparedClips, clips_in_memory, clips_of_store
 from mmskelssl.inference.encoder import build_encoder, check_store_scores, coordinates, move_to
-from mmskelssl.inference.saved import (
-    find_folder,
-    is_saved,
-    member_of,
-    push_folder,
-    read_card,
-    read_folder,
-    training_store,
-    write_folder,
-)
+from mmskelssl.inference.saved.hub import find_folder, is_saved, push_folder
+from mmskelssl.inference.saved.member import member_of, training_store
+from mmskelssl.inference.saved.read import read_card, read_folder
+from mmskelssl.inference.saved.write import write_folder
 from mmskelssl.layouts import get_layout
 from mmskelssl.models.base import SkeletonEncoder
 
@@ -73,7 +67,7 @@ class FeatureExtractor:
 
         Args:
             source: A folder, ``zoo/NAME``, or a repository on the Hugging Face hub
-                (:func:`~mmskelssl.inference.saved.find_folder`).
+                (:func:`~mmskelssl.inference.saved.hub.find_folder`).
             device, batch_size, imports: As for the class.
             revision: Branch, tag or commit on the hub.
         """

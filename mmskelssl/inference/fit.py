@@ -22,9 +22,10 @@ from mmskelssl.evaluation.recipes import FINETUNE, LINEAR
 from mmskelssl.evaluation.splits import default_pairs
 from mmskelssl.inference.card import classifier_card
 from mmskelssl.inference.change import check_fps
-from mmskelssl.inference.classifier import UNKNOWN, SkeletonClassifier
+from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
-from mmskelssl.inference.saved import Member, member_of
+from mmskelssl.inference.predictions import UNKNOWN
+from mmskelssl.inference.saved.member import Member, member_of
 
 FOLDS = 5
 MAX_LEFT_OUT = 20  # classes that are left out in turn to measure unknown movements

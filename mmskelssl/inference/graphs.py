@@ -15,7 +15,8 @@ from mmskelssl.errors import UserError
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor, open_encoder
 from mmskelssl.inference.pipeline import TorchPipeline
-from mmskelssl.inference.saved import find_folder, is_saved, read_config
+from mmskelssl.inference.saved.hub import find_folder, is_saved
+from mmskelssl.inference.saved.read import read_config
 
 # Sizes of the example that a graph is traced with. They differ, so that none is confused with another.
 BATCH, FRAMES, PERSONS, RAW_FRAMES = 3, 13, 2, 17

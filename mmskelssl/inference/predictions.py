@@ -1,21 +1,46 @@
-"""Writes predictions as csv, json or npz, and draws them."""
-import csv
-import io
-import json
-import os.path as osp
-from collections.abc import Mapping, Sequence
-from typing import Any
+"""The predictions of a classifier."""
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from mmskelssl.atomic import write_atomically
-from mmskelssl.errors import UserError, printable
-from mmskelssl.inference.classifier import Predictions
-from mmskelssl.inference.clips import ClipSet
+UNKNOWN = 'unknown'
 
-SUFFIXES = ('.csv', '.json', '.npz')
-_RANKS = ('best', 'second', 'third')
-MAX_DRAWN = 24
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for N clips.
+
+    Args:
+        ids: N names.
+        classes: K class names.
+        probabilities: (N, K) float32. Rows sum to 1.
+        threshold: Clips whose highest probability is lower are unknown.
+    """
+    ids: list[str]
+    classes: list[str]
+    probabilities: np.ndarray
+    threshold: float = 0.
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def unknown(self) -> np.ndarray:
+        """(N,) bool: clips that show none of the classes, as far as the model can tell."""
+        return self.probabilities.max(1) < self.threshold
+
+    @property
+    def names(self) -> list[str]:
+        """The most probable class of each clip, or ``unknown``."""
+        return [UNKNOWN if unknown else self.classes[best]
+                for unknown, best in zip(self.unknown, self.probabilities.argmax(1), strict=True)]
+
+    def top(self, count: int) -> list[list[tuple[str, float]]]:
+        """Return the ``count`` most probable classes of each clip with their probabilities, the best first."""
+        order = np.argsort(-self.probabilities, axis=1, kind='stable')[:, :count]
+        return [[(self.classes[i], float(row[i])) for i in best]
+                for row, best in zip(self.probabilities, order, strict=True)]
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
@@ -23,105 +48,3 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
     first = parts[0]
     return Predictions([name for part in parts for name in part.ids], first.classes,
                        np.concatenate([part.probabilities for part in parts]), first.threshold)
-
-
-def header(predictions: Predictions, top: int, more: Mapping[str, Sequence] | None = None) -> list[str]:
-    """Return the columns of a table: id, further columns, class, and the best classes with their probabilities."""
-    top = min(top, len(predictions.classes))
-    ranks = [_RANKS[i] if i < len(_RANKS) else f'rank{i + 1}' for i in range(top)]
-    return ['id', *(more or {}), 'class', *(f'{rank}{what}' for rank in ranks for what in ('', '_probability'))]
-
-
-def table(predictions: Predictions, top: int, more: Mapping[str, Sequence] | None = None) -> list[list[str]]:
-    """Return a line for each clip, see :func:`header`. ``class`` is the best class, or ``unknown``."""
-    extra = list(zip(*(more or {}).values(), strict=True)) or [()] * len(predictions)
-    return [[name, *('' if value is None else str(value) for value in values), answer,
-             *(text for label, chance in best for text in (label, f'{chance:.4f}'))]
-            for name, values, answer, best in zip(predictions.ids, extra, predictions.names, predictions.top(top),
-                                                  strict=True)]
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table with aligned columns."""
-    lines = [list(header), *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print('  '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def check_output(path: str) -> None:
-    """Refuse a file whose suffix is not that of a table."""
-    if osp.splitext(path)[1].lower() not in SUFFIXES:
-        raise UserError(f'{path}: the suffix must be {", ".join(SUFFIXES)}')
-
-
-def write_predictions(path: str, predictions: Predictions, top: int,
-                      more: Mapping[str, Sequence] | None = None) -> None:
-    """Write predictions atomically.
-
-    A ``.csv`` holds the columns of :func:`header`. A ``.json`` holds ``classes``, ``threshold`` and ``clips``, each
-    with ``id``, ``class``, ``unknown`` and the ``top`` classes. An ``.npz`` holds ``ids``, ``classes``,
-    ``probabilities`` (N, K) and ``unknown`` (N,). All of them hold the columns ``more`` as well, (N,) each.
-    """
-    check_output(path)
-    suffix = osp.splitext(path)[1].lower()
-    if suffix == '.csv':
-        write_table(path, header(predictions, top, more), table(predictions, top, more))
-    elif suffix == '.json':
-        write_table(path, (json.dumps(_plain(predictions, top, more or {}), indent=1) + '\n').encode())
-    else:
-        file = io.BytesIO()
-        arrays: dict[str, Any] = {key: np.array([-1 if value is None else value for value in values])
-                                  for key, values in (more or {}).items()}
-        np.savez(file, ids=np.array(predictions.ids, dtype=str), classes=np.array(predictions.classes, dtype=str),
-                 probabilities=predictions.probabilities, unknown=predictions.unknown, **arrays)
-        write_table(path, file.getvalue())
-
-
-def write_table(path: str, data: bytes | Sequence[str], lines: Sequence[Sequence[str]] = ()) -> None:
-    """Write bytes, or a header and lines as csv, atomically."""
-    if not isinstance(data, bytes):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator='\n')
-        writer.writerow(data)
-        writer.writerows([[_text(cell) for cell in line] for line in lines])
-        data = text.getvalue().encode('utf-8', 'surrogateescape')
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise UserError(f'{path} cannot be written: {error.strerror or error}; choose another place') from error
-
-
-def _text(cell: str) -> str:
-    """Return a cell as a spreadsheet has to read it: a name from a file is never a formula."""
-    if not cell or cell[0] not in '=+-@\t\r':
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
-
-
-def _plain(predictions: Predictions, top: int, more: Mapping[str, Sequence]) -> dict:
-    clips = [{'id': name, **{key: values[i] for key, values in more.items()}, 'class': answer, 'unknown': bool(unknown),
-              'top': [{'class': label, 'probability': round(chance, 6)} for label, chance in best]}
-             for i, (name, answer, unknown, best) in enumerate(zip(
-                 predictions.ids, predictions.names, predictions.unknown, predictions.top(top), strict=True))]
-    return dict(classes=predictions.classes, threshold=predictions.threshold, clips=clips)
-
-
-def draw_predictions(path: str, sets: Sequence[ClipSet], predictions: Predictions, fps: float | None) -> int:
-    """Draw the first clips with their classes as ``.mp4``, ``.gif`` or ``.png``. Returns the number of clips drawn."""
-    from mmskelssl.visualization.panels import Panel, Row, draw_panels
-    layouts = {clips.layout.name: clips.layout for clips in sets}
-    if len(layouts) > 1:
-        raise UserError(f'--draw: the clips have different layouts, {", ".join(layouts)}; draw them one by one')
-    places = [(clips, i) for clips in sets for i in range(len(clips))][:MAX_DRAWN]
-    panels, tops, names = [], predictions.top(1), predictions.names
-    for row, (clips, i) in enumerate(places):
-        (best, chance), answer = tops[row][0], names[row]
-        note = f'{best} {100 * chance:.0f} %' if answer == best else f'{answer} ({best} {100 * chance:.0f} %)'
-        panels.append(Panel(note, clips.read(i)[0], osp.basename(predictions.ids[row])[-28:]))
-    draw_panels([Row('', panels)], next(iter(layouts.values())), path, 'predictions', fps or 30., columns=6)
-    return len(panels)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmskelssl.errors import UserError
-from mmskelssl.inference.classifier import UNKNOWN, Predictions
+from mmskelssl.inference.predictions import UNKNOWN, Predictions
 from mmskelssl.inference.windows import Window
 
 ENTER, LEAVE, SHORTEST = .6, .4, 1.

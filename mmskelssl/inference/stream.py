@@ -7,7 +7,7 @@ import numpy as np
 
 from mmskelssl.errors import UserError
 from mmskelssl.inference.classifier import SkeletonClassifier
-from mmskelssl.inference.timeline import PERSONS, default_persons
+from mmskelssl.inference.timeline import PERSONS
 from mmskelssl.inference.windows import frames_of
 
 MIN_SHARE = .5  # of a window's frames, as in `windows.cut`
@@ -59,7 +59,7 @@ class SkeletonStream:
         rate = fps or classifier.fps
         if rate is None:
             raise UserError('the frame rate of the stream is not known, so its windows are not: give fps')
-        self.persons = persons or default_persons(classifier)
+        self.persons = persons or classifier.persons
         if self.persons not in PERSONS:
             raise UserError(f'persons is {persons!r}: choose one of {", ".join(PERSONS)}')
         self.classifier, self.fps, self.max_persons = classifier, rate, max_persons

@@ -1,6 +1,8 @@
-"""Imports run in the order that docs/architecture.md states."""
+"""Imports run in the order that docs/architecture.md states, and never in a circle."""
 import ast
 import re
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,35 @@ def modules() -> list[tuple[str, Path]]:
 def test_imports_run_downward():
     found = {name: climbing(name, imported(path, name)) for name, path in modules()}
     assert {name: targets for name, targets in found.items() if targets} == {}
+
+
+def circle(imports: Mapping[str, set[str]]) -> list[str]:
+    """Return the modules of a circle of imports, or an empty list if there is none."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def within(name: str, path: Path, names: set[str]) -> set[str]:
+    """Return the modules of the project that a module imports. Those of ``from package import module`` are modules."""
+    exact = {target if target in names else target.rpartition('.')[0] for target in imported(path, name)}
+    # The package itself loads its functions only when they are first used, and holds the version.
+    return (exact & names) - {name, 'mmskelssl'}
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Also within a room, and with the imports inside functions, which only hide a circle."""
+    names = {name for name, _ in modules()}
+    assert circle({name: within(name, path, names) for name, path in modules()}) == []
+
+
+def test_a_circle_is_found(tmp_path):
+    (tmp_path / 'a.py').write_text('from room.b import value\n')
+    (tmp_path / 'b.py').write_text('value = 1\n\n\ndef use():\n    from room import a\n    return a\n')
+    files = {'room.a': tmp_path / 'a.py', 'room.b': tmp_path / 'b.py'}
+    assert set(circle({name: within(name, path, set(files)) for name, path in files.items()})) == set(files)
 
 
 def test_every_room_is_on_a_floor():

@@ -13,7 +13,8 @@ from mmskelssl.datasets.skeleton_dataset import describe_data
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
 from mmskelssl.inference.classifier import SkeletonClassifier
-from mmskelssl.inference.saved import Member, model_config, write_folder
+from mmskelssl.inference.saved.member import Member, model_config
+from mmskelssl.inference.saved.write import write_folder
 
 CLIP = np.random.default_rng(0).normal(size=(1, 9, 20, 3)).astype(np.float32)
 FUZZ = settings(max_examples=100, deadline=None, derandomize=True, database=None,

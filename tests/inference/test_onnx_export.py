@@ -25,7 +25,7 @@ from mmskelssl.inference.onnx import (
     open_session,
 )
 from mmskelssl.inference.quantised import measure_cost, quantise
-from mmskelssl.inference.saved import Member
+from mmskelssl.inference.saved.member import Member
 from mmskelssl.layouts import get_layout
 from mmskelssl.models import backbones
 from tests.conftest import random_clip

@@ -18,7 +18,7 @@ from mmskelssl.datasets.skeleton_dataset import describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
-from mmskelssl.inference import saved
+from mmskelssl.inference.saved import read
 from mmskelssl.registry import MODELS
 
 
@@ -197,11 +197,11 @@ def test_hostile_weights_are_refused(copy, name):
 
 
 def test_files_that_are_too_large(copy, monkeypatch):
-    monkeypatch.setattr(saved, 'MAX_CONFIG', 100)
+    monkeypatch.setattr(read, 'MAX_CONFIG', 100)
     with pytest.raises(UserError, match='config.json: larger than'):
         FeatureExtractor.from_pretrained(copy)
     monkeypatch.undo()
-    monkeypatch.setattr(saved, 'MAX_BYTES', 100)
+    monkeypatch.setattr(read, 'MAX_BYTES', 100)
     with pytest.raises(UserError, match='model.safetensors: larger than'):
         FeatureExtractor.from_pretrained(copy)
 

@@ -10,9 +10,9 @@ from mmskelssl.apis import FeatureExtractor, SkeletonClassifier
 from mmskelssl.cli import main
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
-from mmskelssl.inference.classifier import Predictions
 from mmskelssl.inference.clips import clips_in_memory
 from mmskelssl.inference.fit import fit_classifier
+from mmskelssl.inference.predictions import Predictions
 from mmskelssl.inference.segments import segments
 from mmskelssl.inference.windows import Window, cut, starts
 from mmskelssl.layouts import get_layout

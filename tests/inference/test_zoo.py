@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mmskelssl.apis import FeatureExtractor
-from mmskelssl.inference.saved import ZOO, read_config, zoo_names
+from mmskelssl.inference.saved.hub import ZOO, zoo_names
+from mmskelssl.inference.saved.read import read_config
 from mmskelssl.layouts import get_layout
 from tests.conftest import random_clip
 
