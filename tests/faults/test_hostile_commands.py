@@ -18,7 +18,7 @@ from mmskelssl.commands.export import export_weights
 from mmskelssl.datasets import SkeletonDataset, SkeletonStore
 from mmskelssl.datasets.cache import check_caches, locked
 from mmskelssl.datasets.importers.amass import _Motions
-from mmskelssl.datasets.importers.arrays import clips_in
+from mmskelssl.datasets.importers.array_files import clips_in
 from mmskelssl.datasets.importers.bandai import JOINTS, _read_npz
 from mmskelssl.datasets.importers.h36m import _keypoints, _read
 from mmskelssl.datasets.importers.labels import label_table

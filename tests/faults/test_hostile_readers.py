@@ -17,7 +17,8 @@ from test_hostile_files import bounded
 from mmskelssl.apis import FeatureExtractor
 from mmskelssl.commands.benchmark_runs import _read
 from mmskelssl.datasets.importers.pose.values import last_number
-from mmskelssl.datasets.importers.table import read_table, table_clips
+from mmskelssl.datasets.importers.table import read_table
+from mmskelssl.datasets.importers.table_clips import table_clips
 from mmskelssl.datasets.importers.utd import read_mat
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.rebuild import build_model, build_pipeline

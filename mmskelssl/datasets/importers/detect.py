@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from mmskelssl.datasets.importers.arrays import clips_in
+from mmskelssl.datasets.importers.array_files import clips_in
 from mmskelssl.datasets.importers.labels import LABELS
 from mmskelssl.datasets.importers.pose.contract import Options
 from mmskelssl.datasets.importers.pose.recognise import ENDINGS, recognise

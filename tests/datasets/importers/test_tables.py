@@ -6,7 +6,8 @@ import pytest
 
 from mmskelssl.datasets.importers.axes import check_axes, clips_of, drop_padding
 from mmskelssl.datasets.importers.pose.contract import Clip
-from mmskelssl.datasets.importers.table import read_table, table_clips
+from mmskelssl.datasets.importers.table import read_table
+from mmskelssl.datasets.importers.table_clips import table_clips
 from mmskelssl.datasets.importers.text import any_text, label_text, number
 from mmskelssl.layouts import get_layout
 

@@ -2,7 +2,6 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -12,11 +11,12 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import AtLeast, Jobs, LabelSource, SplitSeed, TestShare, ThirdNumber
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options, Person
+from mmskelssl.datasets.importers.pose.kind import Kind, called, kind_of, scores_of_others
 from mmskelssl.datasets.importers.pose.pictures import Grouping, grouping_of, numbered, pose_files
 from mmskelssl.datasets.importers.pose.recognise import ENDINGS, TABLES, Found, recognise
 from mmskelssl.datasets.importers.pose.skeletons import Joints, group_of, layout_for
-from mmskelssl.datasets.importers.source import Source, evenly
-from mmskelssl.datasets.importers.third import FLAT, Third, said, third_number, units_of
+from mmskelssl.datasets.importers.source import Source
+from mmskelssl.datasets.importers.third import Third, said, third_number, units_of
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -37,8 +37,6 @@ MaxGap = Annotated[int, 'Number of consecutive pictures that may be unreadable; 
 Group = Annotated[Joints | None, (
     'Joints of a whole body (133 of COCO-WholeBody, 136 of Halpe, OpenPose with hands): body, hands (each hand a '
     'person), or whole; default whole (body for OpenPose), or as the layout requires')]
-SCORED = 16  # number of clips to search for scores if the first one has none
-LOOKS = 50  # number of clips to try until one can be read
 
 
 def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, persons: Persons = 2,
@@ -61,9 +59,9 @@ def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, pe
     endings = _endings(source)
     grouping = grouping_of(source, endings, files, lambda name, data: _frames_in(source, name, data, options))
     clips = grouping.clips()
-    kind = _kind_of(source, clips, options, asked, joints, third)
+    kind = kind_of(source, clips, options, asked, joints, third)
     if not kind.scores:
-        kind = _scores_of_others(kind, source, clips, options, asked, joints, third)
+        kind = scores_of_others(kind, source, clips, options, asked, joints, third)
     print(f'{path}: looks like {kind.what}: layout {kind.layout.name}')
     about = Labels(source, [clip for clip, _ in clips.values()], labels)
     writer.index['classes'] = about.classes
@@ -73,28 +71,6 @@ def import_pose(path: str, writer: StoreWriter, *, layout: PoseLayout = None, pe
     about.report_lost(writer)
     name_classes(writer)
     set_splits(writer, test_share, seed)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Common properties of all clips of a store.
-
-    Args:
-        what: Description of the first readable file.
-        first: Name of that file.
-        layout: Layout of the joints.
-        third: Meaning of the third number of a joint, if the scores are not separate.
-        coordinates: 2 or 3.
-        units: Units of the coordinates.
-        scores: Whether the first file has scores.
-    """
-    what: str
-    first: str
-    layout: SkeletonLayout
-    third: Third
-    coordinates: int
-    units: str
-    scores: bool
 
 
 def _endings(source: Source) -> tuple[str, ...]:
@@ -111,82 +87,12 @@ def _endings(source: Source) -> tuple[str, ...]:
 
 def _frames_in(source: Source, name: str, data: bytes, options: Options) -> int:
     """Return the number of frames of a file, or 0 if it shows no person."""
-    found = recognise(_called(source, name), data, options)
+    found = recognise(called(source, name), data, options)
     clips = found.clips
     if found.what.startswith('COCO annotations'):
         return 2  # more than one: the file itself lists its pictures
     shown = any(frame for clip in clips for frame in clip.frames)
     return max(len(clip.frames) for clip in clips) * len(clips) if shown else 0
-
-
-def _called(source: Source, name: str) -> str:
-    return source.path if name == '.' else name
-
-
-def _kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayout | None, joints: Joints | None,
-             third: Third | None) -> Kind:
-    """Read clips until one shows a person."""
-    first, lost = '', Counter[str]()
-    for _, files in list(clips.values())[:LOOKS]:
-        for name in files[:LOOKS]:
-            try:
-                found = recognise(_called(source, name), source.read(name), options)
-                if any(_shows(person) for clip in found.clips for frame in clip.frames for person in frame):
-                    return _kind(name, found, asked, joints, third)
-                lost += found.lost
-            except Exception as error:  # noqa: BLE001  a damaged file can raise anything; its import reports it
-                first = first or f'{name}: {error}'
-    reason = first or 'none of the first files shows a person' + ''.join(
-        f'; {count} {what}' for what, count in lost.most_common(2))
-    raise UserError(f'{source.path}: no sample could be imported: no file can be used; {reason}')
-
-
-def _scores_of_others(kind: Kind, source: Source, clips: dict, options: Options, asked: SkeletonLayout | None,
-                      joints: Joints | None, third: Third | None) -> Kind:
-    """Return the kind with scores if any of a few other clips, evenly spaced over all, has scores."""
-    for _, files in evenly(list(clips.values()), SCORED):
-        try:
-            name = files[len(files) // 2]
-            other = _kind(name, recognise(_called(source, name), source.read(name), options), asked, joints, third)
-        except Exception:  # noqa: BLE001, S112  its import reports the reason
-            continue
-        if other.scores and (other.layout, other.coordinates) == (kind.layout, kind.coordinates):
-            return replace(kind, scores=True, third=other.third if kind.third == 'drop' else kind.third)
-    return kind
-
-
-def _shows(person: Person) -> bool:
-    return bool(np.nan_to_num(person.points[:, :2]).any())
-
-
-def _kind(name: str, found: Found, asked: SkeletonLayout | None, joints: Joints | None, third: Third | None) -> Kind:
-    clip = next(clip for clip in found.clips if any(map(_shows, sum(clip.frames, []))))
-    people = [person for frame in clip.frames for person in frame if _shows(person)]
-    count = len(people[0].points)
-    group = group_of(count, joints, asked)
-    if group:
-        layout = read_layout(group[0])
-    else:
-        layout, _ = layout_for(count, clip.joints, found.layouts, asked)
-    points = np.concatenate([person.points for person in people if person.points.shape[1] == people[0].points.shape[1]])
-    width, scores = points.shape[1], people[0].scores is not None
-    meaning = 'depth' if scores and width == 3 else third_number(points[:, :3], layout, third) if width > 2 else 'drop'
-    if third and width > 2:
-        meaning = third
-    coordinates = 3 if meaning == 'depth' or width == 4 else 2
-    if coordinates == 3 and layout.name in FLAT and asked is None and not clip.joints:
-        raise ValueError(f'{count} joints in 3D, which the file does not name: set --layout ('
-                         f'{"h36m17 for what MMPose lifts to 3D, " if count == 17 else ""}{layout.name})')
-    units = units_of(points[:, :2]) if coordinates == 2 else clip.units or ('m' if _metres(points) else 'unknown')
-    what = f'{found.what}, {count} joints' + (f' of which {layout.num_joints} are used' if group else '')
-    if meaning == 'score' or coordinates == 3 and width > 2:
-        what += f', the third number a {meaning}'
-    meaning = 'depth' if coordinates == 3 else meaning  # of four numbers, the fourth is the score
-    return Kind(what, name, layout, meaning, coordinates, units, scores or meaning == 'score' or width == 4)
-
-
-def _metres(points: np.ndarray) -> bool:
-    return np.nanmax(np.abs(points[:, :3]), initial=0) < 20
 
 
 class _Clips:
@@ -201,7 +107,7 @@ class _Clips:
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
         clip, files = self.grouping.clips()[name]
-        found = self._pictures(files) if len(files) > 1 else recognise(_called(self.source, name), data, self.options)
+        found = self._pictures(files) if len(files) > 1 else recognise(called(self.source, name), data, self.options)
         if not found.sure and self.options.files == 'auto' and len(files) == 1:
             raise ValueError(f'{found.what} and {len(found.clips[0].frames[0])} persons: is it one picture (a clip has '
                              'a numbered file for each), or is each person a separate frame? Set --files to '

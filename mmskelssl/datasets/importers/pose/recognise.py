@@ -8,7 +8,8 @@ from typing import NamedTuple
 from mmskelssl.datasets.importers.pose import bodies, coco, instances, kinetics, mediapipe, openpose, yolo
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
 from mmskelssl.datasets.importers.pose.values import UNREADABLE, in_order, parse
-from mmskelssl.datasets.importers.table import read_table, table_clips
+from mmskelssl.datasets.importers.table import read_table
+from mmskelssl.datasets.importers.table_clips import table_clips
 from mmskelssl.datasets.importers.text import any_text
 
 READERS: list[ModuleType] = [openpose, kinetics, bodies, coco, mediapipe, instances, yolo]
