@@ -1,7 +1,6 @@
 """StoreWriter: writes frames to disk one by one. Only a finished store appears under its name."""
 import fcntl
 import json
-import operator
 import os
 import os.path as osp
 import shutil
@@ -16,17 +15,9 @@ from mmskelssl import __version__
 from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.store.columns import write_columns
 from mmskelssl.datasets.store.journal import LISTS, Journal, Reads, noting_reads
-from mmskelssl.datasets.store.mend import fill_gaps
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.datasets.store.schema import (
-    MAX_CLASSES,
-    SUBJECTS,
-    THIRD,
-    VERSION,
-    is_name,
-    plain,
-    read_index,
-)
+from mmskelssl.datasets.store.sample import checked_entry, checked_frames
+from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name, plain, read_index
 from mmskelssl.errors import UserError
 from mmskelssl.folders import OwnFolder
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
@@ -141,53 +132,15 @@ class StoreWriter:
             UserError: The sample does not fit the store, or its gaps cannot be filled in.
         """
         assert self.layout is not None  # described before the first sample
-        keypoints = np.asarray(keypoints)
-        wanted = (self.layout.num_joints, self.channels)
-        if keypoints.ndim != 4 or keypoints.shape[2:] != wanted:
-            raise UserError(f'sample {name}: keypoints have shape {keypoints.shape}; layout {self.layout.name!r} needs '
-                            f'(M, T, {wanted[0]}, {wanted[1]}): choose the layout of the data')
-        if 0 in keypoints.shape[:2]:
-            raise UserError(f'sample {name}: empty sequence, shape {keypoints.shape}')
-        try:
-            with np.errstate(over='ignore'):  # overflow counts as non-finite
-                frames = np.ascontiguousarray(keypoints, np.float32)
-        except (TypeError, ValueError) as error:
-            raise UserError(f'sample {name}: keypoints are not numbers ({error})') from None
-        known = np.asarray(np.isfinite(frames).all(-1))
-        mended, filled = fill_gaps(frames)
-        if mended is None:
-            raise UserError(f'sample {name}: keypoints contain NaN or Inf, {filled}')
-        frames = mended
-        unscored = self.scored and scores is None
-        if scores is not None:
-            if not self.scored:
-                raise UserError(f'sample {name}: it has scores, but {self.path} was described without scores')
-            scores, repaired = _checked_scores(name, scores, known)
-            filled = '; '.join(filter(None, (filled, repaired)))
-        elif self.scored:
-            scores = (np.asarray(frames.any(-1)) & known).astype(np.float32)
-        if scores is not None:
-            frames = np.concatenate([frames, scores[..., None]], -1)
+        if scores is not None and not self.scored:
+            raise UserError(f'sample {name}: it has scores, but {self.path} was described without scores')
+        frames, filled = checked_frames(name, keypoints, scores, self.layout, self.channels, self.scored)
         if name in self._ids:
             raise UserError(f'sample {name}: the id appears twice')
-        if not is_name(name):
-            raise UserError(f'sample {plain(json.dumps(name))}: an id must have at least one character and no control '
-                            'characters')
-        try:
-            sample = dict(
-                id=name, offset=self.rows, persons=frames.shape[0], frames=frames.shape[1],
-                label=None if label is None else operator.index(label),
-                subject=None if subject is None else operator.index(subject), **extra)
-            json.dumps(sample, allow_nan=False)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise UserError(f'sample {name}: label and subject must be integers, other values plain: {error}') from None
-        for what, end in (('label', MAX_CLASSES), ('subject', SUBJECTS)):
-            if sample[what] is not None and not 0 <= sample[what] < end:
-                raise UserError(f'sample {name}: {what} {sample[what]} is negative or huge (at most {end - 1}); omit '
-                                'it if there is none')
+        sample = checked_entry(name, self.rows, frames, label, subject, extra)
         if filled:
             self.repaired.append(dict(id=name, reason=filled))
-        if unscored:
+        if self.scored and scores is None:
             self.note(name, 'no scores: joints away from the origin get 1')
         self._ids.add(name)
         self._raw.write(frames.data)
@@ -328,19 +281,6 @@ def kind_of(store: SkeletonStore) -> dict:
     """Return arguments of :class:`StoreWriter` for samples like those of a store, except layout and classes."""
     return dict(channels=store.channels, units=store.head.get('units', ''), scores=store.has_scores,
                 third=store.head.get('third', ''), fps=store.head.get('fps'))
-
-
-def _checked_scores(name: str, scores: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return scores (M, T, V) float32, 0 for unknown coordinates and invalid scores, and a note on changes."""
-    try:
-        scores = np.asarray(scores, np.float32)
-    except (TypeError, ValueError) as error:
-        raise UserError(f'sample {name}: scores are not numbers ({error})') from None
-    if scores.shape != known.shape:
-        raise UserError(f'sample {name}: scores have shape {scores.shape}, but there are {known.shape} joints')
-    good = (scores >= 0) & (scores < np.inf)
-    text = '' if good.all() else f'{(~good).sum()} scores were not non-negative numbers and were set to 0'
-    return np.where(good & known, scores, np.float32(0)), text
 
 
 @contextmanager
