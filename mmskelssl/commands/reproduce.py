@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> None:
     found = {entry.name: entry for entry in entries(papers[0])}
     entry = found[_find(f'table or figure of {papers[0]}', args.entry, found)[0]]
     import_plugins(args.imports)
-    from mmskelssl.commands.reproduce_plan import check, describe, make_plan
+    from mmskelssl.commands.reproduce_cost import check, describe
+    from mmskelssl.commands.reproduce_plan import make_plan
     plan = make_plan(entry, args.data, args.out, args.seeds, args.cfg_options, args.rows, args.columns)
     if args.cfg_options:
         changed = ', '.join(f'{key}={value}' for key, value in args.cfg_options.items())

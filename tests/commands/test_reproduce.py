@@ -13,7 +13,8 @@ from mmskelssl import cli
 from mmskelssl.commands import benchmark_runs, reproduce_runs, step_cost
 from mmskelssl.commands.configs import find_config, flatten
 from mmskelssl.commands.papers import DATASETS, LAYOUTS, PAPERS, entries
-from mmskelssl.commands.reproduce_plan import Plan, describe, duration, make_plan
+from mmskelssl.commands.reproduce_cost import describe, duration
+from mmskelssl.commands.reproduce_plan import Plan, make_plan
 from mmskelssl.commands.reproduce_runs import reproduce
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine import config as config_module
