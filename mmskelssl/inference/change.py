@@ -27,6 +27,27 @@ def check_fps(fps, what: str) -> float | None:
     return float(fps)
 
 
+def agreed_fps(stated: float | None, given: float | None, name: str) -> float | None:
+    """Return the frame rate that a checkpoint or a store states, or else the one that the user gives.
+
+    Args:
+        stated: Rate that is stated, if any.
+        given: Rate that the user gives, if any.
+        name: Name of the checkpoint or the store, for messages.
+
+    Raises:
+        UserError: If the two differ, or the given one is not a rate.
+    """
+    given = check_fps(given, 'fps')
+    if stated and given and not _same(stated, given):
+        raise UserError(f'{name} states {stated:g} frames per second, and fps is {given:g}: leave out fps')
+    return stated or given
+
+
+def _same(fps: float, other: float) -> bool:
+    return abs(fps / other - 1) <= _SAME
+
+
 def change_for(clips: ClipSet, layout: SkeletonLayout, channels: int, fps: float | None, model: str,
                convert: bool = False) -> Callable[[Keypoints], Keypoints] | None:
     """Plan the change of clips to what a model was trained on.
@@ -56,7 +77,7 @@ def change_for(clips: ClipSet, layout: SkeletonLayout, channels: int, fps: float
         if not convert:
             raise UserError(f'{what}: add --convert (convert=True in Python) to convert them')
         steps.append(lambda pair: (np.asarray(plan(pair[0]), np.float32), joined(plan, pair[1])))
-    if fps and clips.fps and abs(clips.fps / fps - 1) > _SAME:
+    if fps and clips.fps and not _same(clips.fps, fps):
         rate = clips.fps
         steps.append(lambda pair: resampled(*pair, rate, fps))
     if not steps:

@@ -14,7 +14,7 @@ from mmskelssl.engine.work_dir import last_checkpoint
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import Features, extract_features
 from mmskelssl.inference.card import encoder_card
-from mmskelssl.inference.change import change_for, check_fps
+from mmskelssl.inference.change import agreed_fps, change_for, check_fps
 from mmskelssl.inference.clips import ClipSet, PreparedClips, clips_in_memory, clips_of_store
 from mmskelssl.inference.encoder import build_encoder, check_store_scores, coordinates, move_to
 from mmskelssl.inference.saved.hub import find_folder, is_saved, push_folder
@@ -38,7 +38,8 @@ class FeatureExtractor:
         imports: Plug-ins to import first: modules, or paths of packages and files.
         like: A config, or the name of a shipped one, whose preprocessing the clips get. It is for checkpoints that do
             not describe their own, such as converted official weights.
-        fps: Frames per second of the clips that the encoder was trained on, if the checkpoint does not say it.
+        fps: Frames per second of the clips that the encoder was trained on, if the checkpoint does not say it. Another
+            rate than that of the checkpoint is refused.
 
     Attributes:
         model: The whole model. Its ``backbone`` is the encoder.
@@ -58,7 +59,8 @@ class FeatureExtractor:
         if info.get('dataset') is None:
             raise UserError(f'{os.fspath(checkpoint)}: does not say how its clips were preprocessed; use a checkpoint '
                             'written by tools/train.py, or name a config with like=...')
-        self._set(os.fspath(checkpoint), model, info, device, batch_size, fps)
+        self._set(os.fspath(checkpoint), model, info, device, batch_size)
+        self.fps = agreed_fps(self.fps, fps, self.checkpoint)
 
     @classmethod
     def from_pretrained(cls, source: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
@@ -86,7 +88,8 @@ class FeatureExtractor:
         made._set(name, model, info, device, batch_size, fps)
         return made
 
-    def _set(self, name: str, model: SkeletonEncoder, info: dict, device, batch_size: int, fps) -> None:
+    def _set(self, name: str, model: SkeletonEncoder, info: dict, device, batch_size: int,
+             fps: float | None = None) -> None:
         self.checkpoint, self.batch_size, self.info, self._card = name, batch_size, info, ''
         about = about_data(info['dataset'])
         self.store = info['dataset'].get('store')
@@ -127,17 +130,17 @@ class FeatureExtractor:
         change = change_for(clips, self.layout, self.channels, self.fps, self.checkpoint, convert)
         return PreparedClips(clips, self._transform, self.layout, change)
 
-    def of_store(self, store: str | PathLike | None = None, split: str = 'all') -> Features:
+    def of_store(self, store: str | PathLike | None = None, split: str = 'all', fps: float | None = None) -> Features:
         """Extract features, labels and ids of the clips of a store, preprocessed as described in the checkpoint.
 
         Args:
             store: Folder of the store. By default, the store that the encoder was trained on.
             split: Name of a split, or ``all``.
+            fps: Frames per second of the clips, if the store does not say it.
         """
-        dataset = self.dataset(store, split)
-        return extract_features(self.model, dataset, self.batch_size)
+        return extract_features(self.model, self.dataset(store, split, fps), self.batch_size)
 
-    def dataset(self, store: str | PathLike | None = None, split: str = 'all'):
+    def dataset(self, store: str | PathLike | None = None, split: str = 'all', fps: float | None = None):
         """Return the data set of a split of a store, with the preprocessing of the encoder.
 
         Clips of a known frame rate that differs from that of the encoder are resampled.
@@ -153,7 +156,7 @@ class FeatureExtractor:
                             f'joint, but {self.checkpoint} was trained on {self.layout.name!r} with {self.channels}; '
                             'choose another store')
         check_store_scores(self.model, self.checkpoint, source)
-        clips = clips_of_store(source, split)
+        clips = clips_of_store(source, split, fps)
         if change_for(clips, self.layout, self.channels, self.fps, self.checkpoint):
             return self.prepared(clips)
         scores = dict(scores=True) if self.scores else {}
@@ -191,18 +194,18 @@ class FeatureExtractor:
 
 
 def open_encoder(source: str, device=None, batch_size: int = 256, imports: Sequence[str] = (),
-                 like: str | None = None, fps: float | None = None) -> FeatureExtractor:
+                 like: str | None = None) -> FeatureExtractor:
     """Open an encoder named on a command line.
 
     Args:
         source: A checkpoint, a work_dir to use its last checkpoint, the folder of a saved encoder, or ``zoo/NAME``.
-        device, batch_size, imports, like, fps: As for :class:`FeatureExtractor`.
+        device, batch_size, imports, like: As for :class:`FeatureExtractor`.
     """
     if is_saved(source):
         if like:
             raise UserError(f'{source} describes its own preprocessing: leave out --like {like}')
         return FeatureExtractor.from_pretrained(source, device, batch_size, imports)
-    return FeatureExtractor(last_checkpoint(source), device, batch_size, imports, like, fps)
+    return FeatureExtractor(last_checkpoint(source), device, batch_size, imports, like)
 
 
 def _check_batch_size(batch_size: int) -> None:

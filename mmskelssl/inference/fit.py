@@ -19,15 +19,14 @@ from mmskelssl.evaluation.linear import fit_layer
 from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.recipe_names import canonical
 from mmskelssl.evaluation.recipes import FINETUNE, LINEAR
-from mmskelssl.evaluation.splits import default_pairs
 from mmskelssl.inference.card import classifier_card
-from mmskelssl.inference.change import check_fps
+from mmskelssl.inference.change import agreed_fps
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
+from mmskelssl.inference.fit_clips import check_test_split, class_numbers, classes_of, held_out_parts, others, tests_of
 from mmskelssl.inference.predictions import UNKNOWN
 from mmskelssl.inference.saved.member import Member, member_of
 
-FOLDS = 5
 MAX_LEFT_OUT = 20  # classes that are left out in turn to measure unknown movements
 _TUNE = 'finetune:'
 
@@ -42,19 +41,19 @@ class _Fitted:
 class _Clips:
     """The clips of a store's splits for one encoder, with features that are extracted once."""
 
-    def __init__(self, extractor: FeatureExtractor, store: SkeletonStore):
-        self.extractor, self.store = extractor, store
+    def __init__(self, extractor: FeatureExtractor, store: SkeletonStore, fps: float | None):
+        self.extractor, self.store, self.fps = extractor, store, fps
         self._datasets: dict = {}
         self._feats: dict[str, np.ndarray] = {}
 
     def dataset(self, split: str):
         if split not in self._datasets:
-            self._datasets[split] = self.extractor.dataset(self.store.path, split)
+            self._datasets[split] = self.extractor.dataset(self.store.path, split, self.fps)
         return self._datasets[split]
 
     def feats(self, split: str) -> np.ndarray:
         if split not in self._feats:
-            self._feats[split] = self.extractor.of_store(self.store.path, split).feats
+            self._feats[split] = self.extractor.of_store(self.store.path, split, self.fps).feats
         return self._feats[split]
 
 
@@ -101,7 +100,8 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
         left_out: Number of classes that are left out in turn to measure unknown movements. By default, up to
             :data:`MAX_LEFT_OUT` for linear recipes, and none for fine-tuning.
         seed: Seed of the parts, and of recipes that draw.
-        fps: Frames per second of the clips, if neither the store nor the encoders say it.
+        fps: Frames per second of the clips, if the store does not say it. Clips are resampled if the encoders were
+            trained on another rate.
         data_licence: Licence of the data, for the card.
 
     Returns:
@@ -114,26 +114,27 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     if reject is not None and not 0 <= reject < 1:
         raise UserError(f'--reject {reject}: expected a share of clips from 0 up to, but not including, 1')
     source = SkeletonStore(store)
-    tests = list(test_splits) if test_splits is not None else _tests_of(source, train_split)
-    labels, classes, missing = _classes(source, train_split)
+    tests = list(test_splits) if test_splits is not None else tests_of(source, train_split)
+    labels, classes, missing = classes_of(source, train_split)
     if reject is not None and UNKNOWN in classes:
         raise UserError(f'--reject: the store has a class {UNKNOWN!r}, which could not be distinguished from the '
                         f'answer {UNKNOWN!r}; rename it')
     for test in tests:
-        _check_test(source, train_split, test)
+        check_test_split(source, train_split, test)
     rates = sorted({extractor.fps for extractor in extractors if extractor.fps})
     if len(rates) > 1:
         raise UserError(f'the encoders were trained on different frame rates, {rates}')
-    rate = check_fps(rates[0] if rates else source.head.get('fps') or fps, '--fps')
-    clips = [_Clips(extractor, source) for extractor in extractors]
-    parts, held_by = _parts(labels, source.subjects[source.split(train_split)], seed)
+    of_clips = agreed_fps(source.head.get('fps'), fps, source.path)
+    rate = rates[0] if rates else of_clips
+    clips = [_Clips(extractor, source, of_clips) for extractor in extractors]
+    parts, held_by = held_out_parts(labels, source.subjects[source.split(train_split)], seed)
     used = parts[:1] if recipe.startswith(_TUNE) else parts
 
     def fit(rows: np.ndarray, numbers: np.ndarray) -> Callable[[str, np.ndarray], np.ndarray]:
         fitted = [_fit(each, train_split, rows, numbers, recipe, seed) for each in clips]
         return lambda split, rows: _mean(fitted, split, rows)
 
-    held_scores = [fit(_others(labels, part), labels[_others(labels, part)])(train_split, part) for part in used]
+    held_scores = [fit(others(labels, part), labels[others(labels, part)])(train_split, part) for part in used]
     scores, held = np.concatenate(held_scores), np.concatenate(used)
     temperature = fit_temperature(scores, labels[held])
     threshold = 0. if reject is None else reject_threshold(softmax(scores, temperature), reject)
@@ -148,7 +149,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
 
     measured = []
     for test in tests:
-        own = _numbers(source, test, classes)
+        own = class_numbers(source, test, classes)
         measured.append(report_on(test, _mean(final, test, np.arange(len(own))), own))
     report = dict(
         data=osp.basename(osp.abspath(source.path)), data_hash=source.data_hash, train_split=train_split,
@@ -171,88 +172,6 @@ def _canonical(recipe: str) -> str:
         raise UserError(f'--recipe {recipe}: choose one of '
                         f'{", ".join([*LINEAR, *(f"{_TUNE}{name}" for name in FINETUNE)])}')
     return canonical(LINEAR, recipe)
-
-
-def _tests_of(store: SkeletonStore, train_split: str) -> list[str]:
-    try:
-        return [pair.test for pair in default_pairs(store.splits) if pair.train == train_split]
-    except UserError:  # no pair: the card says that there is no test split
-        return []
-
-
-def _classes(store: SkeletonStore, split: str) -> tuple[np.ndarray, list[str], list[str]]:
-    """Return class numbers of the clips without gaps, the names of these classes, and those without clips."""
-    rows = store.split(split)
-    labels = store.labels[rows]
-    bare = np.flatnonzero(labels < 0)
-    if len(bare):
-        raise UserError(f'sample {store.ids[rows[bare[0]]]} of split {split!r} has no label ({len(bare)} of '
-                        f'{len(labels)} have none); a classifier needs labels')
-    names = store.classes or [str(i) for i in range(int(labels.max()) + 1)]
-    if labels.max() >= len(names):
-        raise UserError(f'{store.path}: a label is outside its {len(names)} classes: repair the store first')
-    there, numbers = np.unique(labels, return_inverse=True)
-    if len(there) < 2:
-        raise UserError(f'all {len(labels)} clips of split {split!r} have the class {names[there[0]]!r}; at least two '
-                        'are needed')
-    kept = [names[label] for label in there]
-    if len(set(kept)) < len(kept):
-        raise UserError(f'{store.path}: two classes have the same name')
-    return numbers, kept, [name for label, name in enumerate(names) if label not in set(there.tolist())]
-
-
-def _numbers(store: SkeletonStore, split: str, classes: list[str]) -> np.ndarray:
-    """Return the class numbers of a test split; K for a class that the classifier does not have."""
-    names = store.classes or [str(i) for i in range(int(store.labels.max()) + 1)]
-    place = {name: i for i, name in enumerate(classes)}
-    return np.array([place.get(names[label], len(classes)) for label in store.labels[store.split(split)]])
-
-
-def _check_test(store: SkeletonStore, train: str, test: str) -> None:
-    rows = store.split(test)
-    if (store.labels[rows] < 0).any():
-        raise UserError(f'split {test!r} has clips without a label; choose another with --test-splits')
-    shared = set(rows.tolist()) & set(store.split(train).tolist())
-    if shared:
-        raise UserError(f'sample {store.ids[min(shared)]} is in the splits {train!r} and {test!r} ({len(shared)} are '
-                        'in both); choose others with --train-split and --test-splits')
-
-
-def _parts(labels: np.ndarray, subjects: np.ndarray, seed: int) -> tuple[list[np.ndarray], str]:
-    """Divide clips into parts to hold out: by subject if there are enough of them, otherwise by clip.
-
-    A clip is never held out if no other part has its class.
-
-    Returns:
-        The rows of each part, and ``subjects`` or ``clips``.
-    """
-    people = np.unique(subjects)
-    if len(people) >= FOLDS and people[0] >= 0:
-        order = np.random.default_rng(seed).permutation(people)
-        groups = [np.flatnonzero(np.isin(subjects, order[i::FOLDS])) for i in range(FOLDS)]
-        parts = [part[np.isin(labels[part], labels[_others(labels, part)])] for part in groups]
-        if all(len(part) for part in parts):
-            return parts, 'subjects'
-    return _parts_by_clip(labels, seed), 'clips'
-
-
-def _parts_by_clip(labels: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Deal the clips of each class to parts."""
-    parts: list[list[int]] = [[] for _ in range(FOLDS)]
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        if len(rows) > 1:
-            order = np.random.default_rng((seed, int(label))).permutation(rows)
-            for i, part in enumerate(parts):
-                part += order[(i + label) % FOLDS::FOLDS].tolist()
-    made = [np.sort(np.array(part, int)) for part in parts if part]
-    if not made:
-        raise UserError(f'{len(labels)} clips, each with its own class: a classifier needs several clips of a class')
-    return made
-
-
-def _others(labels: np.ndarray, part: np.ndarray) -> np.ndarray:
-    return np.setdiff1d(np.arange(len(labels)), part)
 
 
 def _measure(scores: np.ndarray, labels: np.ndarray, temperature: float, threshold: float) -> dict:
@@ -283,12 +202,10 @@ def _areas(fit, split: str, labels: np.ndarray, held: np.ndarray, chosen: Sequen
            temperature: float) -> Iterator[tuple[int, float]]:
     from sklearn.metrics import roc_auc_score
     for label in chosen:
-        rows = _others(labels, held)
+        rows = others(labels, held)
         rows = rows[labels[rows] != label]
         score = fit(rows, np.unique(labels[rows], return_inverse=True)[1])
         known, unknown = held[labels[held] != label], np.flatnonzero(labels == label)
         confidence = [softmax(score(split, some), temperature).max(1) for some in (known, unknown)]
         truth = np.repeat([1, 0], [len(known), len(unknown)])
         yield label, float(roc_auc_score(truth, np.concatenate(confidence)))
-
-

@@ -7,13 +7,15 @@ from sklearn.metrics import log_loss
 
 from mmskelssl.apis import FeatureExtractor, SkeletonClassifier
 from mmskelssl.cli import main
+from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.calibration import calibration_error, fit_temperature, reject_threshold, softmax
 from mmskelssl.evaluation.linear import fit_layer, linear_probe
-from mmskelssl.inference import fit as fitting
+from mmskelssl.inference.change import agreed_fps
 from mmskelssl.inference.clips import clips_of_store
 from mmskelssl.inference.fit import fit_classifier
+from mmskelssl.inference.fit_clips import held_out_parts
 from tests.conftest import StoreWriter
 
 
@@ -75,16 +77,16 @@ def test_the_held_out_clips_are_rarely_refused(classifier):
 
 def test_parts_to_hold_out():
     labels, subjects = np.arange(60) % 4, np.arange(60) // 10
-    parts, by = fitting._parts(labels, subjects, 0)
+    parts, by = held_out_parts(labels, subjects, 0)
     assert by == 'subjects' and sorted(np.concatenate(parts)) == list(range(60)) and len(parts) == 5
     assert all(not set(subjects[a]) & set(subjects[b]) for a in parts for b in parts if a is not b)
-    assert not all((a == b).all() for a, b in zip(parts, fitting._parts(labels, subjects, 1)[0], strict=True)
+    assert not all((a == b).all() for a, b in zip(parts, held_out_parts(labels, subjects, 1)[0], strict=True)
                    if len(a) == len(b))
     rare = labels.copy()
     rare[:3] = 7  # a class of one subject is never held out
-    assert sorted(np.concatenate(fitting._parts(rare, subjects, 0)[0])) == list(range(3, 60))
+    assert sorted(np.concatenate(held_out_parts(rare, subjects, 0)[0])) == list(range(3, 60))
     for unknown in (np.full(60, -1), subjects % 4, np.where(subjects == 2, -1, subjects)):
-        parts, by = fitting._parts(labels, unknown, 0)
+        parts, by = held_out_parts(labels, unknown, 0)
         assert by == 'clips' and sorted(np.concatenate(parts)) == list(range(60))
         assert all(np.bincount(labels[part]).tolist() == [3, 3, 3, 3] for part in parts)
 
@@ -131,10 +133,34 @@ def test_fine_tuning(extractor, tiny_kinect_store, tmp_path):
     assert made.config['report']['held_out']['folds'] == 1 and 'fine-tuned' in made.card
 
 
-def uneven(path, tiny_kinect_store, counts=(6, 5, 1, 0, 4), names=('walk', 'sit', 'rare', 'none', 'fall')):
+def test_clips_of_another_frame_rate_are_resampled(encoder_checkpoint, tiny_kinect_store):
+    """The store does not state its rate, and the encoder was trained on another one."""
+    encoder = FeatureExtractor(encoder_checkpoint, 'cpu', fps=30)
+    made = fit_classifier([encoder], tiny_kinect_store, left_out=0, fps=15)
+    train, test = (encoder.of_store(tiny_kinect_store, split, fps=15) for split in ('train', 'test'))
+    assert np.abs(test.feats - encoder.of_store(tiny_kinect_store, 'test').feats).max() > 1e-4
+    scores = made.scores(clips_of_store(SkeletonStore(tiny_kinect_store), 'test', fps=15))
+    expected = linear_probe(train.feats, train.labels, test.feats, 'logreg')
+    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-3)
+    assert made.fps == 30
+
+
+def test_a_frame_rate_that_contradicts_is_refused(extractor, tiny_kinect_store, tmp_path, monkeypatch):
+    store = uneven(tmp_path / 'thirty', tiny_kinect_store, (3, 3), ('walk', 'sit'), fps=30)
+    with pytest.raises(UserError, match='thirty states 30 frames per second, and fps is 25: leave out fps'):
+        fit_classifier([extractor], store, fps=25)
+    assert [agreed_fps(*rates, 'a') for rates in ((30, None), (None, 25), (30, 29.97), (None, None))] == [
+        30, 25, 30, None]
+    monkeypatch.setattr('mmskelssl.inference.extractor.about_data', lambda dataset: {**about_data(dataset), 'fps': 30})
+    assert FeatureExtractor(extractor.checkpoint, 'cpu', fps=30).fps == 30
+    with pytest.raises(UserError, match='epoch_1.pth states 30 frames per second, and fps is 60'):
+        FeatureExtractor(extractor.checkpoint, 'cpu', fps=60)
+
+
+def uneven(path, tiny_kinect_store, counts=(6, 5, 1, 0, 4), names=('walk', 'sit', 'rare', 'none', 'fall'), fps=None):
     """A store with these numbers of clips of each class in ``train``, and two of the first two classes in ``test``."""
     source = SkeletonStore(tiny_kinect_store)
-    with StoreWriter(path, 'kinect20', classes=list(names)) as writer:
+    with StoreWriter(path, 'kinect20', classes=list(names), fps=fps) as writer:
         splits: dict = dict(train=[], test=[])
         for label, count in enumerate(counts):
             for i in range(count + 1 if label in (0, 3) else count):
@@ -179,7 +205,7 @@ def test_the_command(encoder_checkpoint, tiny_kinect_store, tmp_path, capsys, mo
     text = capsys.readouterr().out
     assert 'test: top-1 ' in text and 'n=16' in text and 'unknown movements: mean AUROC' in text
     assert 'Licence of the training data: mine' in (tmp_path / 'made/README.md').read_text()
-    monkeypatch.setattr(fitting, 'fit_layer', None)  # refused before anything is fitted
+    monkeypatch.setattr('mmskelssl.inference.fit.fit_layer', None)  # refused before anything is fitted
     with pytest.raises(SystemExit):
         main(['fit', encoder_checkpoint, '--data', tiny_kinect_store, '--out', out, '--device', 'cpu'])
     assert 'exists: choose another folder' in capsys.readouterr().err
