@@ -21,9 +21,9 @@ def draws(model, n: int, frames: int, device: str = 'cpu') -> tuple:
     """Return the draws that the model will make in this iteration, in its order."""
     generator = model.data_preprocessor.generator(torch.device(device))
     state = generator.get_state()
-    plan = draw_mix(n, frames, 5, generator)
+    plan = draw_mix(n, frames, 5, generator).numbers()
     lender = draw_shift(n, torch.rand((), generator=generator, device=device).item())
-    other = draw_mix(n, frames, 5, generator)
+    other = draw_mix(n, frames, 5, generator).numbers()
     generator.set_state(state)
     return plan, lender, other
 

@@ -2,7 +2,7 @@
 from collections.abc import Iterable
 
 from mmskelssl.augment.base import BatchAugment
-from mmskelssl.augment.mixing import MixPlan, SwapParts, draw_mix, draw_shift, mix
+from mmskelssl.augment.mixing import MixPlan, SwapParts, draw_mix, draw_shift, mix, partners
 from mmskelssl.augment.skeletal import Rescale, SpatialFlip
 from mmskelssl.augment.spatial import (
     AxisMask,
@@ -25,7 +25,7 @@ __all__ = [
     'AxisMask', 'BatchAugment', 'CoordinateDropout', 'CropResize', 'GaussianBlur', 'GaussianNoise', 'Interpolate',
     'JointMask', 'LinearJitter', 'MixPlan', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear', 'SpatialFlip',
     'SwapParts', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix',
-    'draw_shift', 'mix', 'to_stream', 'transfer_style', 'upsample_mask',
+    'draw_shift', 'mix', 'partners', 'to_stream', 'transfer_style', 'upsample_mask',
 ]
 
 

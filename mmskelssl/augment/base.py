@@ -5,6 +5,7 @@ from torch import Tensor
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.ops.precision import without_autocast
+from mmskelssl.tracing import reads_values
 
 
 def split_axes(x: Tensor, name: str, dims: tuple[int, ...] = (3, 2)) -> Tensor:
@@ -107,7 +108,7 @@ class BatchAugment:
             if self.p == 1:
                 return self._apply(x, generator, scores)
             chosen = torch.rand(len(x), generator=generator, device=x.device) < self.p
-            if x.is_cuda:  # selecting rows would synchronise with the device
+            if not reads_values(x):
                 return torch.where(chosen.view(-1, 1, 1, 1, 1), self._apply(x, generator, scores), x)
             rows = chosen.nonzero().squeeze(1)
             if not len(rows):

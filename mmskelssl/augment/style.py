@@ -8,20 +8,21 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mmskelssl.augment.base import split_axes
+from mmskelssl.augment.mixing import partners
 from mmskelssl.augment.streams import STREAMS
 from mmskelssl.augment.tree import from_bones, to_bones
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 
 
-def _borrow_lengths(bones: Tensor, shift: int) -> Tensor:
+def _borrow_lengths(bones: Tensor, shift: int | Tensor) -> Tensor:
     """Scale bones (N, C, T, V, M) to the length of the partner's bone in the same frame, keeping their direction."""
     points = split_axes(bones, 'style transfer').unflatten(3, bones.shape[2:])
     length = (points.square().sum(2, keepdim=True) + 1e-5).sqrt()
-    return (points * (length.roll(-shift, 0) / length)).view(bones.shape)
+    return (points * (partners(length, shift) / length)).view(bones.shape)
 
 
-def transfer_style(x: Tensor, shift: int, stream: str, layout: SkeletonLayout, scores: int = 0) -> Tensor:
+def transfer_style(x: Tensor, shift: int | Tensor, stream: str, layout: SkeletonLayout, scores: int = 0) -> Tensor:
     """Transfer the style of clip (i + shift) mod N to clip i. Clips (N, C, T, V, M) keep their shape.
 
     For ``joint``, every bone takes the partner's length, frame by frame, and the body is rebuilt from its root. For
@@ -40,7 +41,7 @@ def transfer_style(x: Tensor, shift: int, stream: str, layout: SkeletonLayout, s
     if stream == 'motion':
         mean = x.mean(3, keepdim=True)
         std = x.std(2, keepdim=True, correction=min(1, x.shape[2] - 1))  # a single frame gets 0 instead of NaN
-        return (x - mean) / (std + 1e-3) * std.roll(-shift, 0) + mean.roll(-shift, 0)
+        return (x - mean) / (std + 1e-3) * partners(std, shift) + partners(mean, shift)
     raise UserError(f'unknown stream {stream!r}: choose one of {", ".join(STREAMS)}')
 
 

@@ -1,11 +1,10 @@
 """The skeleton as a tree: conversion between joints and bones."""
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.ops.constants import constant
 from mmskelssl.ops.precision import without_autocast
 from mmskelssl.tracing import exporting
 
@@ -17,8 +16,7 @@ def check_joints(x: Tensor, layout: SkeletonLayout) -> None:
                         'set the layout that the data were prepared with')
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # the cached tensor may be needed by autograd later
+@constant
 def _columns(joints: tuple[int, ...], persons: int, device: torch.device) -> Tensor:
     joint = torch.tensor(joints, device=device)
     return (joint[:, None] * persons + torch.arange(persons, device=device)).flatten()
@@ -34,6 +32,16 @@ def take_joints(x: Tensor, joints: list[int] | tuple[int, ...]) -> Tensor:
     *outer, v, m = x.shape
     columns = _columns(tuple(joints), m, x.device)
     return x.reshape(-1, v * m).index_select(1, columns).view(*outer, len(joints), m)
+
+
+def part_members(layout: SkeletonLayout, device: torch.device) -> Tensor:
+    """Return a bool matrix (parts, V) of the joints of each body part, in the order of ``layout.parts``."""
+    return _members(tuple(map(tuple, layout.parts.values())), layout.num_joints, device)
+
+
+@constant
+def _members(parts: tuple[tuple[int, ...], ...], joints: int, device: torch.device) -> Tensor:
+    return torch.tensor([[joint in part for joint in range(joints)] for part in parts], dtype=torch.bool, device=device)
 
 
 def scale_joints(x: Tensor, factors: Tensor) -> Tensor:
@@ -53,8 +61,7 @@ def _per_person(matrix: Tensor, persons: int) -> Tensor:
     return torch.kron(matrix, torch.eye(persons, dtype=matrix.dtype))
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
+@constant
 def _difference(parents: tuple[int, ...], persons: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return a (V*M, V*M) matrix that subtracts its parent from each joint and nothing from the root.
 
@@ -65,8 +72,7 @@ def _difference(parents: tuple[int, ...], persons: int, device: torch.device, dt
     return _per_person(unit - unit[list(parents)].T * ~root, persons).to(device)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
+@constant
 def _summation(parents: tuple[int, ...], persons: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return a (V*M, V*M) matrix that sums the root and the bones on the path to each joint.
 

@@ -156,7 +156,8 @@ def check_contrast_loss(run: Run) -> Finding | None:
     ends = run.ends(name) if name else None
     if run.model is None or not ends or not batch:
         return None
-    problem = loss_at_chance(ends[1], run.model.candidates(batch), run.model.temperature)
+    candidates = run.model.candidates(batch * (run.whole('world_size') or 1))
+    problem = loss_at_chance(ends[1], candidates, run.model.temperature)
     return judge(problem, f'the encoder does not distinguish clips: {COLLAPSE}',
                  f'the contrastive loss, {ends[1]:.3f}, is better than chance', run.severity)
 

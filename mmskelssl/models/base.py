@@ -141,8 +141,16 @@ class SelfSupervisedModel(SkeletonEncoder):
         if names:
             print_log(f'{cls.__name__}: {" and ".join(names)} will be ignored, as {reason}', 'current', logging.WARNING)
 
+    def draw(self, views: dict[str, Tensor]) -> dict[str, Any]:
+        """Draw the random numbers that :meth:`loss` takes from the preprocessor's generator, as tensors.
+
+        Compiled code cannot use such a generator. A compiled :meth:`loss` therefore gets them as
+        ``data_samples['draws']``. Without this key, it calls this method itself.
+        """
+        return {}
+
     @abstractmethod
-    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Any]) -> dict[str, Tensor]:
         """Return the scalars of one step.
 
         The sum of those with ``loss`` in their name is minimised. The others are only logged.
@@ -217,7 +225,7 @@ class ContrastiveModel(JointEmbeddingModel):
     def candidates(self, batch_size: int) -> int:
         """Return K, the number of embeddings among which a clip must find its own. At chance, InfoNCE is log K.
 
-        Methods with a :attr:`contrast_loss` define it.
+        ``batch_size`` counts the clips of all processes. Methods with a :attr:`contrast_loss` define it.
         """
         raise NotImplementedError
 
@@ -267,7 +275,7 @@ class MomentumContrast(MomentumModel, ContrastiveModel):
 
     Args:
         queue_size: Number of negative keys to keep, K. 0 disables the queue.
-        in_batch: Use the other keys of the batch as negatives, in addition to the queue.
+        in_batch: Use the other keys of the batches of all processes as negatives, in addition to the queue.
         **kwargs: Arguments of :class:`MomentumModel` and :class:`ContrastiveModel`.
     """
 

@@ -2,11 +2,16 @@
 
 All losses compute in float32 (float64 stays float64), regardless of the autocast context. At temperatures of 0.04 to
 0.2, the eight mantissa bits of bfloat16 would cause visible errors in the logits.
+
+Negatives from the batch and statistics of the batch come from the batches of all processes
+(:func:`~mmskelssl.models.modules.gather.gather`). The mean of the losses of several processes, and its gradient, are
+those of one process with all their clips.
 """
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmskelssl.models.modules.gather import gather, own_rows
 from mmskelssl.ops.precision import full_precision
 
 
@@ -19,18 +24,20 @@ def contrast_logits(query: Tensor, key: Tensor, negatives: Tensor, temperature: 
         query, key: (N, D), L2-normalised.
         negatives: (D, K).
         temperature: Divisor of the similarities.
-        in_batch: Also use the keys of the other samples as negatives, which adds N - 1 columns. They are as fresh as
-            the positive. The model therefore cannot solve the task by telling new keys from old ones, a shortcut on
-            small data sets.
+        in_batch: Also use the keys of the other samples of all processes as negatives, which adds their number minus 1
+            columns. They are as fresh as the positive. The model therefore cannot solve the task by telling new keys
+            from old ones, a shortcut on small data sets.
         extra: (N, D), one additional negative per query.
 
     Returns:
-        (N, 1 + K) similarities divided by the temperature. ``in_batch`` adds N - 1 columns and ``extra`` adds one.
+        (N, 1 + K) similarities divided by the temperature. ``in_batch`` and ``extra`` add columns.
     """
     columns = [(query * key).sum(1, keepdim=True), query @ negatives]
-    if in_batch and len(query) > 1:
-        others = ~torch.eye(len(query), dtype=torch.bool, device=query.device)
-        columns.append((query @ key.t())[others].view(len(query), -1))
+    if in_batch:
+        keys = gather(key)
+        own, others = own_rows(len(key), key.device).unsqueeze(1), torch.arange(len(keys) - 1, device=key.device)
+        # All columns but the own one. Selecting them with a mask would make the host wait for the device.
+        columns.append((query @ keys.t()).gather(1, others + (others >= own)))
     if extra is not None:
         columns.append((query * extra).sum(1, keepdim=True))
     return torch.cat(columns, 1) / temperature
@@ -55,16 +62,20 @@ def info_nce(logits: Tensor, positives: Tensor | None = None) -> Tensor:
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Compute the normalised temperature-scaled cross entropy (SimCLR, Chen et al., ICML 2020, equation 1).
 
-    Each of the 2N embeddings must identify the other view of its clip among the 2N - 1 other embeddings.
+    Each of the 2N embeddings must identify the other view of its clip among all other embeddings, those of the other
+    processes included.
 
     Args:
         first, second: (N, D), L2-normalised embeddings of two views of the same clips.
         temperature: Divisor of the similarities.
     """
-    both = torch.cat([first, second])
-    itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
-    logits = (both @ both.t() / temperature).masked_fill(itself, -torch.inf)
-    return F.cross_entropy(logits, torch.arange(len(both), device=both.device).roll(len(first)))
+    both, (firsts, seconds) = torch.cat([first, second]), (gather(first), gather(second))
+    everyone = both if len(firsts) == len(first) else torch.cat([firsts, seconds])
+    own = own_rows(len(first), both.device)
+    own = torch.cat([own, own + len(firsts)])  # columns of the rows themselves
+    itself = torch.arange(len(everyone), device=both.device) == own.unsqueeze(1)
+    logits = (both @ everyone.t() / temperature).masked_fill(itself, -torch.inf)
+    return F.cross_entropy(logits, (own + len(firsts)) % len(everyone))
 
 
 @full_precision
@@ -108,9 +119,10 @@ def redundancy(first: Tensor, second: Tensor, off_diagonal: float) -> Tensor:
     Source: Barlow Twins (Zbontar et al., ICML 2021), section 2.1, equation 1.
 
     Args:
-        first, second: (N, D), not normalised. Each dimension is standardised over the batch.
+        first, second: (N, D), not normalised. Each dimension is standardised over the batches of all processes.
         off_diagonal: lambda, the weight of the D * (D - 1) products whose target is zero.
     """
+    first, second = gather(first), gather(second)
     first, second = ((x - x.mean(0)) * (x.var(0, correction=0) + 1e-5).rsqrt() for x in (first, second))
     correlation = first.t() @ second / len(first)
     diagonal = correlation.diagonal()
@@ -121,8 +133,10 @@ def redundancy(first: Tensor, second: Tensor, off_diagonal: float) -> Tensor:
 def variance_hinge(z: Tensor) -> Tensor:
     """Compute how far the standard deviations of the dimensions of z (N, D) fall short of 1, averaged over them.
 
-    Source: VICReg (Bardes et al., ICLR 2022), equations 1 and 2. The variance is unbiased, plus 1e-4.
+    Source: VICReg (Bardes et al., ICLR 2022), equations 1 and 2. The variance is unbiased, plus 1e-4, and over the
+    batches of all processes.
     """
+    z = gather(z)
     variance = z.var(0) if len(z) > 1 else z.new_zeros(z.shape[1])  # a single sample has no variance
     return F.relu(1 - (variance + 1e-4).sqrt()).mean()
 
@@ -131,8 +145,9 @@ def variance_hinge(z: Tensor) -> Tensor:
 def covariance_penalty(z: Tensor) -> Tensor:
     """Compute the sum of the squared covariances between different dimensions of z (N, D), divided by D.
 
-    Source: VICReg (Bardes et al., ICLR 2022), equations 3 and 4.
+    Source: VICReg (Bardes et al., ICLR 2022), equations 3 and 4. The covariances are over the batches of all processes.
     """
+    z = gather(z)
     z = z - z.mean(0)
     covariance = z.t() @ z / max(len(z) - 1, 1)
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / z.shape[1]

@@ -57,7 +57,7 @@ def bidirectional_gru(gru: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
     On a CPU, the backward pass of a packed sequence fills a zero tensor as large as the whole batch for each frame.
     Its cost is quadratic in the length. At 100 or more frames it is more than twice as slow.
     """
-    if x.is_cuda or not torch.is_grad_enabled():
+    if x.device.type != 'cpu' or not torch.is_grad_enabled():
         return plain_gru(gru, x, lengths)
     return run_by_length(lambda *rows: _both_directions(gru, *rows), x, lengths, x.shape[1])
 

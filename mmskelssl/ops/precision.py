@@ -1,5 +1,6 @@
 """Helpers for computing in full precision, outside autocast."""
 import functools
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -10,9 +11,9 @@ def widen(x):
     return x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def without_autocast(x: Tensor) -> torch.autocast:
-    """Return a context manager that disables autocast on the device of ``x``."""
-    return torch.autocast(x.device.type, enabled=False)
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Return a context manager that disables autocast on the device of ``x``. Meta tensors have none."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def full_precision(function):

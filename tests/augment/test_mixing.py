@@ -64,7 +64,7 @@ def test_swap_parts_is_cutmix_in_the_published_ranges():
     """docs/methods.md 2.1: 3 or 4 of 5 parts, 4 to 7 cells of 4 frames, the same for the whole batch."""
     layout, x, source = get_layout('ntu25'), clips(5, 3, 64, 25, 2), generator()
     swap = SwapParts(layout='ntu25')
-    plans = [swap.draw(x, source)['plan'] for _ in range(300)]
+    plans = [swap.draw(x, source)['plan'].numbers() for _ in range(300)]
     assert {plan.kind for plan in plans} == {'cutmix'} and {len(plan.parts) for plan in plans} == {3, 4}
     assert {plan.length for plan in plans} == {4, 5, 6, 7} and {plan.shift for plan in plans} == {1, 2, 3}
     plan, before = plans[0], x.clone()
@@ -78,7 +78,7 @@ def test_swap_parts_is_cutmix_in_the_published_ranges():
 
 def test_published_ranges_and_frequencies():
     source = generator()
-    plans = [draw_mix(8, 50, 5, source) for _ in range(4000)]
+    plans = [draw_mix(8, 50, 5, source).numbers() for _ in range(4000)]
     shifts = Counter(plan.shift for plan in plans)
     assert shifts.keys() == set(range(1, 7)) and max(abs(times - 4000 / 6) for times in shifts.values()) < 100
     assert {len(plan.parts) for plan in plans} == {2, 3}
@@ -96,19 +96,22 @@ def test_published_ranges_and_frequencies():
 
 def test_skeattn_ranges_and_fixed_kind():
     source = generator()
-    plans = [draw_mix(8, 64, 5, source, parts=(3, 4), cells=(4, 7), kind='cutmix') for _ in range(500)]
+    plans = [draw_mix(8, 64, 5, source, parts=(3, 4), cells=(4, 7), kind='cutmix').numbers() for _ in range(500)]
     assert {plan.kind for plan in plans} == {'cutmix'} and {len(plan.parts) for plan in plans} == {3, 4}
     assert {plan.length for plan in plans} == {4, 5, 6, 7}
     assert max(plan.start + plan.length for plan in plans) == 16
 
 
 def test_same_generator_same_plan():
-    assert draw_mix(8, 50, 5, generator(4)) == draw_mix(8, 50, 5, generator(4)) != draw_mix(8, 50, 5, generator(5))
+    first, again, other = (draw_mix(8, 50, 5, generator(seed)).numbers() for seed in (4, 4, 5))
+    assert first == again != other
 
 
 @pytest.mark.parametrize(('n', 'shifts'), [(1, {0}), (2, {1}), (3, {1}), (4, {1, 2}), (9, set(range(1, 8)))])
 def test_partners_in_small_batches(n, shifts):
-    assert {draw_shift(n, share) for share in np.linspace(0, 1 - 2 ** -53, 200)} == shifts
+    shares = np.linspace(0, 1 - 2 ** -53, 200)
+    assert {draw_shift(n, share) for share in shares} == shifts
+    assert {draw_shift(n, torch.tensor(share)).item() for share in shares} == shifts
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,7 +121,10 @@ def test_any_drawn_plan_fits_any_batch(n, frames, name, seed, kind):
     layout = get_layout(name)
     plan = draw_mix(n, frames, len(layout.parts), generator(seed), kind=kind)
     x = clips(n, 3, frames, layout.num_joints, 1)
-    mixed = mix(x, plan, layout)
+    mixed, masks = mix(x, plan, layout), plan.masks(frames, layout)
+    plan = plan.numbers()  # which give the same
+    assert torch.equal(mixed, mix(x, plan, layout))
+    assert all(map(torch.equal, masks, plan.masks(frames, layout)))
     for i in range(n):
         wanted = oracle.mix(x[i].numpy(), x[(i + plan.shift) % n].numpy(), plan, layout)
         np.testing.assert_allclose(mixed[i].numpy(), wanted, rtol=0, atol=1e-10)
@@ -130,7 +136,7 @@ def test_any_drawn_plan_fits_any_batch(n, frames, name, seed, kind):
 def test_layouts_with_few_or_no_parts():
     two = get_layout({**STICK, 'parts': dict(upper=(0, 1), lower=(2,))})
     plan = draw_mix(4, 50, len(two.parts), generator(), parts=(3, 4), kind='cutmix')
-    assert plan.parts == (0, 1)
+    assert plan.numbers().parts == (0, 1)
     with pytest.raises(UserError, match='layout has none: add `parts`'):
         draw_mix(4, 50, 0, generator())
     for kind in ('cutmix', 'resizemix'):
@@ -157,7 +163,7 @@ def test_fills_of_the_swap(fill, joints):
     before, source, counts = x.clone(), generator(2), set()
     for _ in range(40):
         params = swap.draw(x, source)
-        made, plan = swap.apply(x, **params), params['plan']
+        made, plan = swap.apply(x, **params), params['plan'].numbers()
         chosen = {j for part in plan.parts for j in list(layout.parts.values())[part]} | set(plan.single_joints)
         counts.add(len(plan.parts) if joints is None else len(chosen))
         region = torch.zeros(64, 25, dtype=torch.bool)
@@ -183,14 +189,14 @@ def test_random_joints_are_chosen_equally_often():
     swap, source = SwapParts(joints=(10, 15), layout='ntu25'), generator(3)
     x, count = torch.zeros(3, 3, 64, 25, 1), torch.zeros(25)
     for _ in range(2000):
-        count[list(swap.draw(x, source)['plan'].single_joints)] += 1
+        count += swap.draw(x, source)['plan'].single_joints
     torch.testing.assert_close(count / 2000, torch.full((25,), .5), atol=.05, rtol=0)
 
 
 def test_random_joints_need_no_body_parts():
     bare = get_layout(dict(name='bare', joints=['a', 'b', 'c'], parents=[0, 0, 1], hip=0, shoulders=(1, 2)))
     swap = SwapParts(joints=(10, 15), layout=bare)
-    assert swap.draw(torch.zeros(3, 3, 8, 3, 1), generator())['plan'].single_joints == (0, 1, 2)
+    assert swap.draw(torch.zeros(3, 3, 8, 3, 1), generator())['plan'].numbers().single_joints == (0, 1, 2)
     with pytest.raises(UserError, match='mixing needs body parts'):
         SwapParts(layout=bare).draw(torch.zeros(3, 3, 8, 3, 1), generator())
 

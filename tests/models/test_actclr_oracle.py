@@ -249,7 +249,7 @@ def injected(monkeypatch, late=False, **options):
     def inject(name, value):
         monkeypatch.setattr(model, name, value)
 
-    def draw_mix(n, frames, num_parts, generator, /, **ranges):
+    def draw_mix(n, frames, num_parts, generator, /, device, **ranges):
         assert (n, frames, num_parts) == (N, FRAMES, 5)
         drawn.append(ranges)
         return next(plans)

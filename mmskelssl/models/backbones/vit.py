@@ -10,7 +10,7 @@ from mmskelssl.layouts import CANONICAL, SkeletonLayout
 from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.checks import check_choice, check_integer, check_number
 from mmskelssl.registry import MODELS
-from mmskelssl.tracing import exporting
+from mmskelssl.tracing import reads_values
 
 # Arguments of the named sizes. ``base`` is the encoder of MAMP, STARS and SLiM, with 6.4 million parameters.
 SIZES: Mapping[str, Mapping[str, int]] = dict(
@@ -162,7 +162,7 @@ class SkeletonViT(SkeletonBackbone):
         """
         n, m, v = x.shape[0], x.shape[4], x.shape[3]  # not len(), which would fix the batch of an export
         patches, valid = self.patches(x)
-        if m > 1 and not exporting():  # absent persons cost nothing
+        if m > 1 and reads_values(x):  # absent persons cost nothing
             rows = valid.any(1).nonzero().squeeze(1)
             encoded = self.encode(self.embed(patches[rows]), valid[rows])
             tokens = encoded.new_zeros(n * m, *encoded.shape[1:]).index_copy(0, rows, encoded)

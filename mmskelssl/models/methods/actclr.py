@@ -1,12 +1,13 @@
 """ActCLR (Lin et al., CVPR 2023): actionlet-dependent contrast on unlabelled clips."""
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmskelssl.augment import blend, draw_mix, draw_shift, mix, transfer_style
+from mmskelssl.augment import blend, draw_mix, draw_shift, mix, partners, transfer_style
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
 from mmskelssl.models.checks import check_choice, check_choices, check_integer, check_number, check_switch
@@ -119,15 +120,23 @@ class ActCLR(MomentumContrast):
             names = ('threshold', 'anchor', 'semantic_pooling', 'motion_adaptive')
             unused(f'mask is {self.mask!r}', *names[:4 if self.mask == 'zeros' else 3])
 
-    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+    def draw(self, views: dict[str, Tensor]) -> dict[str, Any]:
+        """Draw the mixing plans of two branches and the distance to the clip that lends its style."""
+        weak, parts, late = views['weak'], len(self.layout.parts), self.progress.epoch >= self.late_epoch
+        n, frames, device = len(weak), weak.shape[2], weak.device
+        generator = self.data_preprocessor.generator(device)
+        kept = draw_mix(n, frames, parts, generator, parts=(1, 2) if late else (2, 3),
+                        cells=(1, 3) if late else (3, 5), device=device)
+        # In float32, but rounded down in float64, as for a Python number.
+        lender = draw_shift(n, torch.rand((), generator=generator, device=device).double())
+        return dict(kept=kept, lender=lender, mixed=draw_mix(n, frames, parts, generator, device=device))
+
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Any]) -> dict[str, Tensor]:
         normal, strong, weak, key_view = (views[name] for name in ('normal', 'strong', 'weak', 'key'))
-        frames, draw = normal.shape[2], self.data_preprocessor.generator(normal.device)
-        late = self.progress.epoch >= self.late_epoch
+        frames = normal.shape[2]
         # Draw everything first. The draws are then the same when a branch is off or the actionlet is random.
-        kept_plan = draw_mix(len(weak), frames, len(self.layout.parts), draw,
-                             parts=(1, 2) if late else (2, 3), cells=(1, 3) if late else (3, 5))
-        lender = draw_shift(len(weak), torch.rand((), generator=draw, device=draw.device).item())
-        mixed_plan = draw_mix(len(weak), frames, len(self.layout.parts), draw)
+        draws = data_samples.get('draws') or self.draw(views)
+        kept_plan, lender, mixed_plan = draws['kept'], draws['lender'], draws['mixed']
 
         self.key_encoder.update(self.progress.fraction)
         intra, inter, mixed = (name in self.branches for name in ('intra', 'inter', 'mixed'))
@@ -237,7 +246,7 @@ class ActCLR(MomentumContrast):
         attention = (mask / 0.1).exp()
         attention = attention / attention.sum((2, 3), keepdim=True)
         pasted, replaced = plan.masks(frames, self.layout, attention.device, attention.dtype)
-        from_partner = (attention.roll(-plan.shift, 0) * pasted).sum((2, 3)).mean(1)
+        from_partner = (partners(attention, plan.shift) * pasted).sum((2, 3)).mean(1)
         from_itself = (attention * (1 - replaced)).sum((2, 3)).mean(1)
         share = (from_partner / (from_partner + from_itself)).unsqueeze(1)
-        return F.normalize((1 - share) * k + share * k.roll(-plan.shift, 0), dim=1)
+        return F.normalize((1 - share) * k + share * partners(k, plan.shift), dim=1)

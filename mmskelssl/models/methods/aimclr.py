@@ -1,5 +1,6 @@
 """AimCLR (Guo et al., AAAI 2022): extreme augmentations, attention drop, nearest neighbours as positives."""
 import torch
+from mmengine.dist import all_reduce
 from torch import Tensor
 
 from mmskelssl.errors import UserError
@@ -15,7 +16,7 @@ def energy_drop(features: Tensor, keep: float = 0.7, epsilon: float = 1e-4) -> T
 
     The attention is the sigmoid of SimAM's inverse energy. Joints whose attention, averaged over channels and frames,
     reaches ``keep`` are dropped first. Then single activations that reach it are dropped. The remaining activations
-    are scaled up to preserve the sum of the mask.
+    are scaled up to preserve the sum of the mask over the batch.
 
     Args:
         features: (N, M, D, T', V) feature map.
@@ -35,7 +36,9 @@ def energy_drop(features: Tensor, keep: float = 0.7, epsilon: float = 1e-4) -> T
         attention = torch.sigmoid(deviation / (4 * (variance + epsilon)) + 0.5)
         joints = (attention.mean((2, 3), keepdim=True) < keep).to(features.dtype)
         cells = (attention < keep).to(features.dtype)
-        scale = joints.float().mean().clamp_min(1e-6) * cells.float().mean().clamp_min(1e-6)
+        kept = torch.stack([joints.float().mean(), cells.float().mean()])
+        all_reduce(kept, 'mean')  # over the batches of all processes
+        scale = kept.clamp_min(1e-6).prod()
     return features * (joints * cells / scale.to(features.dtype))
 
 

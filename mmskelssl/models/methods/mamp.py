@@ -10,6 +10,7 @@ from mmskelssl.models.checks import check_choice, check_integer, check_number, c
 from mmskelssl.models.modules.masking import draw_visible, motion_weights
 from mmskelssl.ops.precision import full_precision
 from mmskelssl.registry import MODELS
+from mmskelssl.tracing import reads_values
 
 
 @MODELS.register_module()
@@ -68,7 +69,7 @@ class MAMP(SelfSupervisedModel):
         clip, encoder = views['clip'], self.backbone
         patches, valid = encoder.patches(clip)
         target = patches if self.target == 'position' else encoder.patches(motion(clip))[0]
-        if clip.shape[4] > 1:
+        if clip.shape[4] > 1 and reads_values(clip):  # absent persons have no tokens to predict, and then cost nothing
             present = valid.any(1).nonzero().squeeze(1)
             patches, valid, target = patches[present], valid[present], target[present]
 
@@ -81,7 +82,8 @@ class MAMP(SelfSupervisedModel):
         encoded = encoder.encode(take(tokens, visible), valid.gather(1, visible), times.gather(1, visible))
         predicted = self.decode(encoded, visible, valid, times)
         hidden = valid.scatter(1, visible, False)
-        return dict(loss=token_error(predicted, target, hidden, self.standardise), hidden=hidden.float().mean())
+        share = hidden.sum() / (valid.any(1).sum() * length).clamp(min=1)  # of the tokens of present persons
+        return dict(loss=token_error(predicted, target, hidden, self.standardise), hidden=share)
 
     def decode(self, encoded: Tensor, visible: Tensor, valid: Tensor, times: Tensor) -> Tensor:
         """Predict all tokens (P, L, C * l) from the encoded visible ones (P, K, D)."""

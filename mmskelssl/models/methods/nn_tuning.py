@@ -8,6 +8,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.models.base import SelfSupervisedModel
 from mmskelssl.models.checks import check_integer, check_number
 from mmskelssl.models.losses import info_nce
+from mmskelssl.models.modules.gather import gather, own_rows
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.norm import BatchNorm1d
 from mmskelssl.models.modules.queue import FeatureQueue
@@ -28,7 +29,7 @@ class NNTuning(SelfSupervisedModel):
         queue_size: Number of recent projections. Choose at most the number of training clips. Entries of the same clip
             are never its neighbours.
         predictor_channels: Hidden width of the predictor, which has two layers with batch norm.
-        temperature: Temperature of the cross entropy over the batch.
+        temperature: Temperature of the cross entropy over the batches of all processes.
         frozen: Prefixes of parameters that are not trained, such as ``backbone.blocks.0.``. STARS trains only the upper
             half of the blocks.
         **kwargs: Arguments of :class:`SelfSupervisedModel`.
@@ -63,10 +64,17 @@ class NNTuning(SelfSupervisedModel):
         predicted = [F.normalize(widen(self.predictor(z)), dim=1) for z in projected]
         zs = [F.normalize(z, dim=1) for z in projected]
         neighbours = [self.neighbour(z, clips) for z in zs]
-        loss = sum(info_nce(neighbour @ p.t() / self.temperature, torch.eye(len(p), device=p.device))
+        loss = sum(self.contrast(neighbour, p)
                    for neighbour, p in zip(neighbours, reversed(predicted), strict=True)) / len(names)
         self.enqueue(zs[0], clips)
         return dict(loss=loss, batch_top1=in_batch_top1(predicted[-1], neighbours[0]), batch_cosine=mean_cosine(zs[0]))
+
+    def contrast(self, neighbours: Tensor, predicted: Tensor) -> Tensor:
+        """Return the loss of finding the prediction for a neighbour (N, D) among those (N, D) of all processes."""
+        everyone = gather(predicted)
+        own = own_rows(len(predicted), predicted.device).unsqueeze(1)
+        positives = torch.arange(len(everyone), device=predicted.device) == own
+        return info_nce(neighbours @ everyone.t() / self.temperature, positives.float())
 
     @torch.no_grad()
     def neighbour(self, z: Tensor, clips: Tensor) -> Tensor:

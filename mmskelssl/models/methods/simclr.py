@@ -10,8 +10,8 @@ from mmskelssl.registry import MODELS
 class SimCLR(ContrastiveModel):
     """Attract two views of a clip and repel all other clips of the batch.
 
-    SimCLR has no queue and no key encoder. A method with more parts has to outperform it. Each process contrasts only
-    its own batch. Takes the arguments of :class:`ContrastiveModel`.
+    SimCLR has no queue and no key encoder. A method with more parts has to outperform it. The other clips are those of
+    the batches of all processes. Takes the arguments of :class:`ContrastiveModel`.
     """
     view_names = ('first', 'second')
     contrast_loss = 'loss'

@@ -5,8 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmskelssl.augment.tree import part_members
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.ops.constants import constant
 from mmskelssl.ops.precision import widen, without_autocast
 
 # The published code divides by this value and then clips at 1. The value thus acts as the threshold of an actionlet.
@@ -61,11 +63,22 @@ def pool_parts(x: Tensor, layout: SkeletonLayout) -> Tensor:
     """Replace each joint's value on the last axis with the mean over the joint's body part."""
     if not layout.parts:
         raise UserError(f'layout {layout.name!r} has no body parts: give it `parts`')
-    pooling = x.new_zeros(layout.num_joints, layout.num_joints)
-    for joints in layout.parts.values():
-        part = torch.tensor(joints, device=x.device)
-        pooling[part[:, None], part] = 1 / len(part)
-    return x @ pooling
+    return x @ _pooling(tuple(map(tuple, layout.parts.values())), layout.num_joints, x.device, x.dtype)
+
+
+@constant
+def _pooling(parts: tuple[tuple[int, ...], ...], joints: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the (V, V) matrix that averages over each joint's body part."""
+    matrix = torch.zeros(joints, joints, dtype=dtype)
+    for joint in parts:
+        part = torch.tensor(joint)
+        matrix[part[:, None], part] = 1 / len(part)
+    return matrix.to(device)
+
+
+@constant
+def _first_joints(parts: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
+    return torch.tensor([joints[0] for joints in parts], device=device)
 
 
 def random_actionlet(mask: Tensor, layout: SkeletonLayout, generator: torch.Generator) -> Tensor:
@@ -85,13 +98,10 @@ def random_actionlet(mask: Tensor, layout: SkeletonLayout, generator: torch.Gene
         (N, M, T', V).
     """
     n, m, t, v = mask.shape
-    parts = list(layout.parts.values())
+    parts = tuple(map(tuple, layout.parts.values()))
     order = torch.rand(n, m, 1, len(parts), generator=generator, device=mask.device).argsort(3).expand(-1, -1, t, -1)
     start = torch.randint(t, (n, m, 1), generator=generator, device=mask.device)
     cells = (start + torch.arange(t, device=mask.device)) % t
-    by_part = mask[..., [joints[0] for joints in parts]].gather(3, order)
+    by_part = mask.index_select(3, _first_joints(parts, mask.device)).gather(3, order)
     by_part = by_part.gather(2, cells.unsqueeze(3).expand(-1, -1, -1, len(parts)))
-    members = mask.new_zeros(len(parts), v)
-    for part, joints in zip(members, parts, strict=True):
-        part[list(joints)] = 1
-    return by_part @ members
+    return by_part @ part_members(layout, mask.device).to(mask.dtype)
