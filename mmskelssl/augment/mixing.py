@@ -21,8 +21,8 @@ KINDS = ('cutmix', 'resizemix', 'mixup')
 class MixPlan:
     """The parameters of mixing, shared by the whole batch.
 
-    A plan has Python numbers or, as drawn, tensors on the device of the clips. The host then never waits for the device,
-    and the operations do not depend on the numbers.
+    A plan has Python numbers or, as drawn, tensors on the device of the clips. The host then never waits for the
+    device, and the operations do not depend on the numbers.
 
     Args:
         shift: Distance to the partner in the batch.

@@ -21,6 +21,13 @@ def add_config_options(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=KeyValues, default={}, metavar='KEY=VALUE', help=help)
 
 
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher``, which the scripts that start several processes give."""
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none',
+                        help='given by tools/dist_train.sh, tools/dist_test.sh and the scripts for Slurm')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
 def add_imports(parser: argparse.ArgumentParser) -> None:
     """Add ``--imports``."""
     parser.add_argument('--imports', nargs='+', action='extend', default=[], metavar='PLUGIN',

@@ -18,7 +18,7 @@ standard input, as mmskelssl predict does. With --window, the file also has reco
 import argparse
 import os.path as osp
 
-from mmskelssl.commands.arguments import add_imports
+from mmskelssl.commands.arguments import add_imports, add_launcher
 from mmskelssl.errors import UserError
 
 
@@ -45,25 +45,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--persons', choices=['each', 'together'], help='windows of each person (the default), or of '
                         'all together')
     add_imports(parser)
+    add_launcher(parser)
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.launcher == 'none':
+        return run_here(args)
+    if _of_clips(args):
+        raise UserError('--launcher: several processes share the clips of a store only')
+    from mmskelssl.engine.distributed import launched
+    with launched(args.launcher):
+        run_here(args)
+
+
+def run_here(args: argparse.Namespace) -> None:
+    """Run in this process, which may be one of several."""
     if args.tensorboard:
         from mmskelssl.visualization.projector import check_new
         check_new(args.tensorboard)
     if _of_clips(args):
         return run_on_clips(args)
+    from mmengine.dist import is_main_process
+
     from mmskelssl.commands.feature_files import save_features, save_projector
     from mmskelssl.engine.plugins import import_plugins
     from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.features import extract_features
+    from mmskelssl.evaluation.processes import together
     from mmskelssl.inference.encoder import build_encoder, move_to, pair_with_data
     from mmskelssl.names import file_name
     import_plugins(args.imports)
     checkpoint = last_checkpoint(args.checkpoint)
     encoder = pair_with_data(checkpoint, *build_encoder(checkpoint, args.like), args.data)
     move_to(encoder.model, args.device)
-    features = extract_features(encoder.model, encoder.dataset(args.split), args.batch_size)
+    with together():
+        features = extract_features(encoder.model, encoder.dataset(args.split), args.batch_size)
+    if not is_main_process():
+        return
     out = args.out or f'{osp.splitext(checkpoint)[0]}_features_{file_name(f"{encoder.data}_{args.split}")}.npz'
     save_features(out, features, encoder.store.classes)
     print(f'{out}: features {features.feats.shape} of split {args.split!r}')

@@ -20,7 +20,7 @@ import argparse
 import os.path as osp
 import textwrap
 
-from mmskelssl.commands.arguments import add_imports
+from mmskelssl.commands.arguments import add_imports, add_launcher
 from mmskelssl.errors import UserError
 
 
@@ -83,6 +83,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', help='such as cuda; default: the GPU if there is one')
     parser.add_argument('--no-pictures', action='store_true', help='do not draw confusion matrices')
     add_imports(parser)
+    add_launcher(parser)
 
 
 def common(args: argparse.Namespace) -> dict:
@@ -92,6 +93,13 @@ def common(args: argparse.Namespace) -> dict:
 
 
 def run(args: argparse.Namespace) -> None:
+    from mmskelssl.engine.distributed import launched
+    with launched(args.launcher):
+        run_here(args)
+
+
+def run_here(args: argparse.Namespace) -> None:
+    """Run in this process, which may be one of several."""
     from mmskelssl.commands import measure
     from mmskelssl.commands.clusters import cluster_checkpoints, without_labels
     from mmskelssl.engine.plugins import import_plugins
@@ -106,11 +114,14 @@ def run(args: argparse.Namespace) -> None:
     if args.protocol == 'ensemble':
         if args.names:
             raise UserError('--names: the members of an ensemble go by their methods and streams')
+        if args.launcher != 'none' and args.checkpoints[0].endswith('.npz'):
+            raise UserError('--launcher: files of scores are fused in one process')
         weights = parse_weights(args.weights or 'equal')
         measure.ensemble_checkpoints(args.checkpoints, out, weights, args.of or ['linear'], **common(args))
     elif args.protocol == 'cluster' and (args.clusters or without_labels(args.checkpoints[0], args.data)):
-        if args.names or args.recipe or args.split_pairs or args.untrained:
-            raise UserError('clusters without labels take no --names, --recipe, --split-pairs or --untrained')
+        if args.names or args.recipe or args.split_pairs or args.untrained or args.launcher != 'none':
+            raise UserError('clusters without labels take no --names, --recipe, --split-pairs, --untrained or '
+                            '--launcher')
         cluster_checkpoints(args.checkpoints, out, args.clusters, args.data, seed=args.seed,
                             batch_size=args.batch_size, device=args.device, pictures=not args.no_pictures)
     elif args.clusters:

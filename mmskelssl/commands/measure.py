@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from mmengine.dist import is_main_process
 
 from mmskelssl.catalogue import Catalogue
 from mmskelssl.commands.output import Output
@@ -23,6 +24,7 @@ from mmskelssl.evaluation.ensemble import (
     parse_weights,
 )
 from mmskelssl.evaluation.features import FeatureBank, usable_device
+from mmskelssl.evaluation.processes import together
 from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, recipes_of, tasks
 from mmskelssl.evaluation.scores import Scores, load_scores
 from mmskelssl.evaluation.splits import parse_pairs, subset
@@ -154,7 +156,7 @@ class Measurement:
         if self.fusion == 'validation' and 'semi' in self.chosen:
             raise UserError('--weights validation: the few labels of semi leave none to choose weights on; '
                             'take equal ones')
-        self.output = Output(self.out, self.pictures)
+        self.output = Output(self.out, self.pictures)  # only the first process writes
 
     def add(self, path: str, model, info: dict, name: str | None = None) -> None:
         """Add an encoder to measure.
@@ -169,18 +171,23 @@ class Measurement:
         self.encoders.append(encoder)
 
     def run(self) -> list[dict]:
-        """Measure all encoders, write and print the results, and return the rows of results.json."""
+        """Measure all encoders, write and print the results, and return the rows of results.json.
+
+        The processes of a launcher share the work, and the first one writes. The others return no rows.
+        """
         if self.fusion not in (None, 'validation'):  # refuse unknown streams early
             fixed_weights(self.fusion, [encoder.stream for encoder in self.encoders])
         try:
-            for encoder in self.encoders:
-                self._measure(encoder)
-            if self.fusion:
+            with together():
+                for encoder in self.encoders:
+                    self._measure(encoder)
+            if self.fusion and is_main_process():
                 self._fuse()
         except BaseException:
-            self.output.rescue()
+            if is_main_process():
+                self.output.rescue()
             raise
-        return self.output.finish()
+        return self.output.finish() if is_main_process() else []
 
     def _measure(self, encoder: Encoder) -> None:
         """Measure one encoder, preceded by its untrained version if this is requested and not yet measured."""
@@ -201,7 +208,7 @@ class Measurement:
         bank = FeatureBank(move_to(model, self.device), encoder.dataset, self.batch_size)
         pairs = parse_pairs(self.pairs, encoder.store.splits)
         for measured in measure_encoder(bank, pairs, list(self.chosen), identity, self.chosen, self.seed):
-            kept = self.output.add(measured, encoder.store.classes, bank.num_classes)
+            kept = self.output.add(measured, encoder.store.classes, bank.num_classes) if is_main_process() else None
             if self.fusion and kept:
                 self._members.append(kept)
         if self.fusion == 'validation':

@@ -24,8 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from mmskelssl.commands.measure import evaluate_with_config
+    from mmskelssl.engine.distributed import launched
     from mmskelssl.engine.work_dir import last_checkpoint
-    checkpoint = last_checkpoint(args.checkpoint)
-    out = args.out or osp.splitext(checkpoint)[0] + '_eval'
-    evaluate_with_config(find_config(args.config), checkpoint, args.protocols, out, cfg_options=args.cfg_options,
-                         **common(args))
+    with launched(args.launcher):
+        checkpoint = last_checkpoint(args.checkpoint)
+        out = args.out or osp.splitext(checkpoint)[0] + '_eval'
+        evaluate_with_config(find_config(args.config), checkpoint, args.protocols, out, cfg_options=args.cfg_options,
+                             **common(args))

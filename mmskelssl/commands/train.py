@@ -11,7 +11,7 @@ On SIGTERM, SIGINT (Ctrl-C) or SIGUSR1, training finishes the iteration, saves a
 import argparse
 import os
 
-from mmskelssl.commands.arguments import add_config_options
+from mmskelssl.commands.arguments import add_config_options, add_launcher
 from mmskelssl.shipped import find_config
 
 
@@ -27,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--init-from', metavar='CKPT',
                         help="start from this encoder; replaces the recipe's earlier stages")
     parser.add_argument('--amp', action='store_true', help='train in bfloat16')
-    parser.add_argument('--compile', action='store_true', help='compile the encoders (torch.compile); for GPUs')
+    parser.add_argument('--compile', nargs='?', const=True, default=False, choices=['encoders', 'loss', 'graph'],
+                        metavar='PART', help='torch.compile of the encoders (default) or of the whole loss, or CUDA '
+                                             'graphs of the loss (graph); for GPUs')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='multiply the learning rate by the number of '
+                        "clips in a step, of all processes, over the config's batch size")
     parser.add_argument('--seed', type=int,
                         help='seed of weights, order and augmentation; default: randomness.seed of the config, or 0')
     add_config_options(parser, 'change the config; stages.NAME.KEY=VALUE changes only one stage')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_launcher(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -49,12 +49,22 @@ def load_config(path: str, options: dict | None = None) -> list[tuple[str, Confi
     written = [copy.deepcopy(cfg) if cfg.get('by_stream') else cfg for _, cfg in stages]
     for _, cfg in stages:
         check_top_level(cfg)
+    batches = [_batch_size(cfg) for _, cfg in stages]
     apply_options(stages, options or {})
     if any([apply_by_stream(cfg, before) for (_, cfg), before in zip(stages, written, strict=True)]):
         apply_options(stages, options or {})
         for _, cfg in stages:
             record_by_stream(cfg)
+    for (_, cfg), batch in zip(stages, batches, strict=True):
+        scale = cfg.get('auto_scale_lr')
+        if isinstance(scale, Mapping) and scale.get('enable') and batch:  # for which its learning rate was chosen
+            scale.setdefault('base_batch_size', batch)
     return stages
+
+
+def _batch_size(cfg: Config) -> int | None:
+    loader = cfg.get('train_dataloader')
+    return loader.get('batch_size') if isinstance(loader, Mapping) else None
 
 
 def _earlier(cfg: Config) -> list[Mapping]:

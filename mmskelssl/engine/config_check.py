@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmskelssl.engine.compiling import PARTS
 from mmskelssl.engine.config_keys import check_top_level
 from mmskelssl.engine.signatures import arguments_at, classes_named
 from mmskelssl.errors import UserError
@@ -89,8 +90,11 @@ def _values(cfg: Config) -> Iterator[str]:
         yield f"sync_bn: {cfg.sync_bn!r} is not 'torch' or None"
     if not isinstance(cfg.get('find_unused_parameters', False), bool):
         yield f'find_unused_parameters: {cfg.find_unused_parameters!r} is not True or False'
-    if not isinstance(cfg.get('compile', False), (bool, Mapping)):
-        yield f'compile: {cfg.compile!r} is not True, False or a dict of arguments of torch.compile'
+    compile = cfg.get('compile', False)
+    part = compile.get('part', 'encoders') if isinstance(compile, Mapping) else compile
+    if not isinstance(part, bool) and part not in PARTS:
+        yield (f'compile: {compile!r} is not True, False, one of {", ".join(PARTS)}, or a dict of one of them as part '
+               'and arguments of torch.compile')
     scale = cfg.get('auto_scale_lr')
     if isinstance(scale, Mapping) and scale.get('enable') and 'base_batch_size' not in scale:
         yield 'auto_scale_lr.base_batch_size is missing: the batch size that the learning rate was chosen for'

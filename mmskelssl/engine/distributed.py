@@ -2,9 +2,14 @@
 import os
 import re
 import secrets
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
+from io import StringIO
 
 import torch
 from mmengine.config import Config
@@ -41,7 +46,7 @@ def process_count(launcher: str) -> int:
 
 
 def prepare_distributed(cfg: Config) -> None:
-    """Make ``--launcher pytorch`` work on CPU: start gloo, and wrap the model without device ids.
+    """Make launchers work on CPUs: start gloo, and wrap the model without device ids.
 
     mmengine would call ``torch.cuda.set_device``, and skips this because the process group already exists. With
     ``sync_bn='torch'``, batch norm uses the statistics of all processes: torch's implementation on GPUs, ours on CPUs.
@@ -59,8 +64,8 @@ def prepare_distributed(cfg: Config) -> None:
     wrapper = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
                'find_unused_parameters': cfg.get('find_unused_parameters', False),
                **(cfg.get('model_wrapper_cfg') or {})}
-    if cfg.launcher == 'pytorch' and not distributed.is_initialized():
-        _start_group(dist_cfg)
+    if cfg.launcher in ('pytorch', 'slurm') and not distributed.is_initialized():
+        _start_group(cfg.launcher, dist_cfg)
     if not torch.cuda.is_available():
         wrapper['device_ids'] = None
         if cfg.pop('sync_bn', None):
@@ -68,8 +73,42 @@ def prepare_distributed(cfg: Config) -> None:
     cfg.model_wrapper_cfg = wrapper
 
 
-def _start_group(dist_cfg: dict) -> None:
-    """Start the process group that torchrun's environment describes.
+@contextmanager
+def launched(launcher: str) -> Iterator[None]:
+    """Run the block in the process group of a launcher, for commands without a config. Only the first process prints.
+
+    A process may be alone with a long piece of work, so the others wait for it for days.
+    """
+    if launcher == 'none' or distributed.is_initialized():
+        yield
+        return
+    _start_group(launcher, dict(timeout=7 * 24 * 3600))
+    try:
+        with redirect_stdout(sys.stdout if get_rank() == 0 else StringIO()):
+            yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def _slurm_environment() -> None:
+    """Set the variables of torchrun from those of Slurm. Values of the user for the address and the port are kept."""
+    environ = os.environ
+    environ.update(RANK=environ['SLURM_PROCID'], WORLD_SIZE=environ['SLURM_NTASKS'],
+                   LOCAL_RANK=environ['SLURM_LOCALID'])
+    if 'MASTER_PORT' not in environ:  # differs between the jobs of a node
+        environ['MASTER_PORT'] = str(20000 + int(environ.get('SLURM_JOB_ID', 0)) % 20000)
+    if 'MASTER_ADDR' not in environ:
+        nodes = environ.get('SLURM_JOB_NODELIST') or environ.get('SLURM_NODELIST', '')
+        try:
+            names = subprocess.run(['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True)
+            environ['MASTER_ADDR'] = names.stdout.split()[0]
+        except (OSError, IndexError, subprocess.CalledProcessError) as error:
+            raise UserError(f'scontrol does not name the nodes of this job ({error}): set MASTER_ADDR to the name of '
+                            'the first one') from error
+
+
+def _start_group(launcher: str, dist_cfg: dict) -> None:
+    """Start the process group that the environment of torchrun or Slurm describes.
 
     torchrun keeps its key-value store when it restarts the processes (``--max-restarts``). A restarted process would
     find the addresses of its dead predecessors there, and wait for them. Therefore each attempt uses its own keys.
@@ -79,8 +118,10 @@ def _start_group(dist_cfg: dict) -> None:
     on_gpu = torch.cuda.is_available()
     if on_gpu and dist_cfg.get('init_backend', 'torch') != 'torch':
         return  # mmengine starts the groups of other libraries
-    if on_gpu:
-        torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+    if launcher == 'slurm':
+        _slurm_environment()
+    if on_gpu:  # a task of Slurm may see only its own GPU
+        torch.cuda.set_device(int(os.environ['LOCAL_RANK']) % max(torch.cuda.device_count(), 1))
     store, rank, world = next(rendezvous('env://', timeout=options['timeout']))
     if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
         store = distributed.PrefixStore(agree_on_attempt(store, rank, world, dist_cfg['timeout']), store)

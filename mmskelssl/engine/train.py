@@ -10,9 +10,9 @@ from functools import partial
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
-from torch import nn
 
 from mmskelssl.engine.checkpoint import load_checkpoint
+from mmskelssl.engine.compiling import compile_model
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.config_keys import check_run_keys, other_names, start_of
 from mmskelssl.engine.distributed import check_equal_shares, lost_process, prepare_distributed
@@ -29,8 +29,8 @@ from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 
 
 def train(config: str, work_dir: str | None = None, resume: str | None = None, init_from: str | None = None,
-          amp: bool = False, compile: bool = False, seed: int | None = None, cfg_options: dict | None = None,
-          launcher: str = 'none', allow_change: bool = False) -> str:
+          amp: bool = False, compile: bool | str = False, seed: int | None = None, cfg_options: dict | None = None,
+          launcher: str = 'none', allow_change: bool = False, auto_scale_lr: bool = False) -> str:
     """Train all stages of a config.
 
     Each stage of a recipe with several stages has its own folder ``work_dir/NAME``. A recipe with one stage uses
@@ -41,9 +41,11 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
         resume: ``auto`` skips finished stages and continues the interrupted one from its newest intact checkpoint. A
             path continues the last stage from that checkpoint. Default: ``resume`` and ``load_from`` of the config.
         init_from: Checkpoint that replaces the earlier stages. Default: the config's ``load_from``.
-        compile: As ``compile = True`` in the config, see :func:`compile_encoders`.
+        compile: As ``compile`` in the config, see :func:`~mmskelssl.engine.compiling.compile_model`.
         seed: Default: ``randomness.seed`` of each config, else 0.
         allow_change: Resume even if the config, data, batch size or number of processes have changed.
+        auto_scale_lr: As ``auto_scale_lr = dict(enable=True)`` in the config: multiply the learning rate by the number
+            of clips in a step over the batch size of the config.
 
     Returns:
         Path of the last checkpoint of the last stage.
@@ -53,7 +55,8 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
         UserError: If the config contains a mistake, or the run fails for a reason that the user can fix.
     """
     install_safe_io()
-    stages = load_config(config, cfg_options)
+    scaled = dict(auto_scale_lr=dict(enable=True)) if auto_scale_lr else {}
+    stages = load_config(config, {**(cfg_options or {}), **scaled})
     check_run_keys(stages, launcher)
     last_cfg = stages[-1][1]
     work_dir = work_dir or last_cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config))[0])
@@ -76,7 +79,7 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
                 if amp:
                     _train_in_bfloat16(cfg)
                 if compile:
-                    cfg.compile = cfg.get('compile') or True
+                    cfg.compile = _compiled(cfg.get('compile'), compile)
                 cfg, spec = complete(cfg, seed)
             runs.append((name, osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth'), cfg, spec))
         for name, last, cfg, spec in runs:
@@ -94,6 +97,13 @@ def _train_in_bfloat16(cfg: Config) -> None:
     if kind not in ('OptimWrapper', 'BF16OptimWrapper'):
         raise UserError(f'{cfg.filename}: --amp would replace optim_wrapper.type = {kind!r}: leave out one of the two')
     cfg.optim_wrapper.type = 'BF16OptimWrapper'
+
+
+def _compiled(given, part: bool | str):
+    """Return the key ``compile`` of a config with the part that ``--compile`` names."""
+    if part is True:
+        return given or True
+    return {**given, 'part': part} if isinstance(given, Mapping) else part
 
 
 def _continue(cfg: Config, resume: str | None) -> None:
@@ -132,7 +142,7 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
                 runner.register_hook(InitFromHook(**start))
             _build_rest(runner)
             if compile:
-                compile_encoders(runner.model, **(compile if isinstance(compile, Mapping) else {}))
+                compile_model(runner.model, compile)
         runner.log_environment()
         _log_choices(runner)
         try:
@@ -148,21 +158,21 @@ def _log_choices(runner: Runner) -> None:
     """Log values that are not obvious from the text of the config."""
     for key, value in stream_values(runner.cfg).items():
         runner.logger.info(f'by_stream.{stream_of(runner.cfg)}: {key} = {value!r}')
+    runner.logger.info(_learning_rate_rule(runner))
     others = other_names(runner.cfg)
     if others:
         runner.logger.warning(f'{runner.cfg.filename}: nothing reads {", ".join(others)}')
 
 
-def compile_encoders(model: nn.Module, **options) -> None:
-    """Apply ``torch.compile`` with these options to the backbone and every copy of it (key encoder, teacher).
-
-    The names in the state dict do not change, so checkpoints are the same as without. The first steps take a minute or
-    more.
-    """
-    encoder: type = type(getattr(model, 'module', model).backbone)
-    for module in model.modules():
-        if type(module) is encoder:
-            module.compile(**options)
+def _learning_rate_rule(runner: Runner) -> str:
+    """State whether the learning rate is scaled with the number of clips in a step."""
+    scale, batch, world = runner.cfg.get('auto_scale_lr') or {}, runner.train_dataloader.batch_size, get_world_size()
+    clips = f'{batch * world} clips in a step' + (f' ({world} processes, {batch} each)' if world > 1 else '')
+    if scale.get('enable'):
+        base = scale['base_batch_size']
+        return f'learning rate: times {batch * world / base:g}, for {clips} instead of {base}'
+    return f'learning rate: as in the config, for {clips}' + (
+        '; --auto-scale-lr scales it with their number' if world > 1 else '')
 
 
 def _build_rest(runner: Runner) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import is_main_process
 from rich.progress import track
 from torch import nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.processes import deal
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
                      progress: bool = True, indices=None) -> Features:
     """Extract features of a data set in eval mode, without augmentation or gradient.
 
-    The mode of the model is restored afterwards.
+    The mode of the model is restored afterwards. Batches are shared by the processes
+    (:func:`~mmskelssl.evaluation.processes.together`).
 
     Args:
         model: A model with ``data_preprocessor`` and ``extract_feat(inputs, num_frames)`` -> (N, D).
@@ -138,12 +141,13 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
     model.eval()
     chunks = [rows[i:i + batch_size] for i in range(0, len(rows), batch_size)]
     feats = None
+    made = deal(lambda chunk: _encode(model, dataset.__getitems__(chunk), str(dataset.ids[chunk[0]])), chunks)
+    quiet = not progress or len(chunks) < 8 or not is_main_process()
     try:
-        for i, chunk in enumerate(track(chunks, 'features', disable=not progress or len(chunks) < 8, transient=True)):
-            made = _encode(model, dataset.__getitems__(chunk), str(dataset.ids[chunk[0]]))
+        for i, some in enumerate(track(made, 'features', len(chunks), disable=quiet, transient=True)):
             if feats is None:
-                feats = np.empty((len(rows), made.shape[1]), np.float32)
-            feats[i * batch_size:i * batch_size + len(chunk)] = made
+                feats = np.empty((len(rows), some.shape[1]), np.float32)
+            feats[i * batch_size:i * batch_size + len(some)] = some
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -6,6 +6,7 @@ import torch
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import label_array, unit_features
+from mmskelssl.evaluation.processes import deal
 from mmskelssl.ops.neighbours import nearest
 
 _CHUNK_BYTES = 28 << 20  # size of a chunk of similarities; above 32 MiB malloc maps fresh pages for each chunk
@@ -42,16 +43,20 @@ def knn_scores(bank, bank_labels, queries, ks: Sequence[int] = (1,), temperature
         raise UserError(f'KNN: bank {tuple(bank.shape)} with {len(labels)} labels does not match queries '
                         f'{tuple(queries.shape)}')
     classes = max(num_classes or 0, int(labels.max()) + 1)
-    votes = {k: np.empty((len(queries), classes), np.float32) for k in ks}
     step = max(1, _CHUNK_BYTES // (4 * len(bank)))
-    for start in range(0, len(queries), step):
+
+    def vote(start: int) -> list[np.ndarray]:
         similarity, near = nearest(queries[start:start + step] @ bank.T, min(max(ks), len(bank)))
         # Subtracting 1 scales all votes of a query equally and prevents overflow at small temperatures.
         weight = torch.ones_like(similarity) if temperature is None else ((similarity - 1) / temperature).exp()
-        for k in ks:
-            vote = similarity.new_zeros(len(similarity), classes)
-            vote.scatter_add_(1, labels[near[:, :k]], weight[:, :k])
-            votes[k][start:start + step] = vote.cpu().numpy()
+        return [similarity.new_zeros(len(similarity), classes).scatter_add_(
+            1, labels[near[:, :k]], weight[:, :k]).cpu().numpy() for k in ks]
+
+    votes = {k: np.empty((len(queries), classes), np.float32) for k in ks}
+    starts = range(0, len(queries), step)
+    for start, parts in zip(starts, deal(vote, starts), strict=True):
+        for k, part in zip(ks, parts, strict=True):
+            votes[k][start:start + step] = part
     return votes
 
 

@@ -15,6 +15,7 @@ from mmskelssl.evaluation.features import FeatureBank, Features, extract_feature
 from mmskelssl.evaluation.knn import knn_scores
 from mmskelssl.evaluation.lineage_knn import Embeddings, lineage_knn
 from mmskelssl.evaluation.metrics import accuracies
+from mmskelssl.evaluation.processes import first_buffers, together
 from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.checks import check_integer, check_number, check_switch
 from mmskelssl.models.monitors import effective_rank, feature_std, in_batch_top1, mean_cosine
@@ -100,16 +101,15 @@ class KNNHook(Hook):
             self.measure(runner)
 
     def measure(self, runner, step: int | None = None) -> None:
-        """Measure on the main process while the others wait."""
+        """Measure. The processes share the work, and the main process logs the results."""
         self.measured_at = runner.iter if step is None else step
-        if is_main_process():
-            config = self.evaluation or runner.cfg.get('evaluation')
-            if config is None:
-                if not self.datasets:
-                    runner.logger.info('KNNHook: the config has no `evaluation`, so nothing is measured')
-                    self.datasets['none'] = None
-            else:
-                self._measure(runner, config)
+        config = self.evaluation or runner.cfg.get('evaluation')
+        if config is None:
+            if not self.datasets:
+                runner.logger.info('KNNHook: the config has no `evaluation`, so nothing is measured')
+                self.datasets['none'] = None
+        else:
+            self._measure(runner, config)
         barrier()
 
     def _dataset(self, config, split: str, **part):
@@ -124,18 +124,22 @@ class KNNHook(Hook):
 
     def _measure(self, runner, config) -> None:
         model = _unwrap(runner.model)
-        if config.get('test_split'):
-            bank = FeatureBank(model, lambda split: self._dataset(config, split), self.batch_size, progress=False,
-                               max_samples={config['train_split']: self.max_bank})
-            train, test = bank[config['train_split']], bank[config['test_split']]
-            clips, knn = self._dataset(config, config['test_split']), self._knn(runner, train, test, bank.num_classes)
-            if self.lineage and knn:
-                found = lineage_knn(model, lambda split: self._dataset(config, split), config['train_split'],
-                                    config['test_split'], self.measured_at, self.batch_size, self.max_bank)
-                knn.update({f'val/lineage_knn{k}_top1': top1 for k, top1 in found.items()})
-        else:
-            clips, knn = self._training_clips(runner, config), {}
-            test = extract_features(model, clips, self.batch_size, progress=False, indices=_spaced(len(clips.ids)))
+        with together(), first_buffers(model.backbone):
+            if config.get('test_split'):
+                bank = FeatureBank(model, lambda split: self._dataset(config, split), self.batch_size, progress=False,
+                                   max_samples={config['train_split']: self.max_bank})
+                train, test = bank[config['train_split']], bank[config['test_split']]
+                clips, knn = self._dataset(config, config['test_split']), \
+                    self._knn(runner, train, test, bank.num_classes)
+            else:
+                clips, knn = self._training_clips(runner, config), {}
+                test = extract_features(model, clips, self.batch_size, progress=False, indices=_spaced(len(clips.ids)))
+        if not is_main_process():
+            return
+        if self.lineage and knn:  # its batches follow each other in one stream of random numbers
+            found = lineage_knn(model, lambda split: self._dataset(config, split), config['train_split'],
+                                config['test_split'], self.measured_at, self.batch_size, self.max_bank)
+            knn.update({f'val/lineage_knn{k}_top1': top1 for k, top1 in found.items()})
         feats = torch.from_numpy(test.feats)
         curves = {'val/feature_std': float(feature_std(feats)), 'val/mean_cosine': float(mean_cosine(feats)),
                   'val/effective_rank': float(effective_rank(feats)),

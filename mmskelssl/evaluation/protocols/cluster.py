@@ -19,7 +19,10 @@ def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.preprocessing import normalize
     from threadpoolctl import threadpool_limits
-    for name in recipes:
+
+    from mmskelssl.evaluation.processes import deal
+
+    def cluster(name: str) -> Outcome:
         start, predictions, numbers = time.perf_counter(), {}, {}
         for test, clips in task.tests.items():
             count = min(len(np.unique(clips.labels)), len(clips))
@@ -29,4 +32,5 @@ def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
             predictions[test] = match_clusters(clips.labels, clusters)
             numbers[test] = dict(nmi=100 * float(normalized_mutual_info_score(clips.labels, clusters)),
                                  ari=100 * float(adjusted_rand_score(clips.labels, clusters)), num_train=0)
-        yield Outcome(name, predictions=predictions, numbers=numbers, seconds=time.perf_counter() - start)
+        return Outcome(name, predictions=predictions, numbers=numbers, seconds=time.perf_counter() - start)
+    yield from deal(cluster, recipes)

@@ -12,8 +12,8 @@ DEFAULTS = ('small',)
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     """Train once per recipe and yield the outcome on all tests."""
-    for name in recipes:
-        yield tune(task, name, RECIPES[name], 'finetune')
+    from mmskelssl.evaluation.processes import deal
+    yield from deal(lambda name: tune(task, name, RECIPES[name], 'finetune'), recipes)
 
 
 def tune(task: Task, name: str, recipe: FinetuneRecipe, what: str, **about) -> Outcome:

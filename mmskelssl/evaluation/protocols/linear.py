@@ -12,7 +12,10 @@ DEFAULTS = ('logreg', 'paper')
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     """Fit once per recipe and yield the outcome on all tests."""
     from mmskelssl.evaluation.linear import linear_probe
-    for name in recipes:
+    from mmskelssl.evaluation.processes import deal
+
+    def probe(name: str) -> Outcome:
         start = time.perf_counter()
         scores = linear_probe(task.train.feats, task.train.labels, all_queries(task), name, task.seed, task.classes)
-        yield Outcome(name, split_scores(task, scores), seconds=time.perf_counter() - start)
+        return Outcome(name, split_scores(task, scores), seconds=time.perf_counter() - start)
+    yield from deal(probe, recipes)

@@ -13,8 +13,10 @@ SCORED = False  # the protocol does not rank the classes
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     """Yield ``map`` with its interval and ``recall`` by rank, in percent. Top 1 uses the class of the first clip."""
+    from mmskelssl.evaluation.processes import deal
     from mmskelssl.evaluation.retrieval import retrieve
-    for name in recipes:
+
+    def rank(name: str) -> Outcome:
         start, predictions, precisions, numbers = time.perf_counter(), {}, {}, {}
         for test, queries in task.tests.items():
             nearest, precision, recall = retrieve(task.train.feats, task.train.labels, queries.feats, queries.labels,
@@ -23,5 +25,6 @@ def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
             numbers[test] = {'map': 100 * float(precision.mean()),
                              'map_ci95': interval(precision),
                              'recall': {rank: 100 * float(found.mean()) for rank, found in recall.items()}}
-        yield Outcome(name, predictions=predictions, numbers=numbers, seconds=time.perf_counter() - start,
-                      precision=precisions)
+        return Outcome(name, predictions=predictions, numbers=numbers, seconds=time.perf_counter() - start,
+                       precision=precisions)
+    yield from deal(rank, recipes)

@@ -14,8 +14,11 @@ DEFAULTS = ('small',)
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     """Yield the outcome of each recipe on each fraction. The clips of a fraction depend only on the seed."""
-    for name in recipes:
-        for fraction in FRACTIONS:
-            few = replace(task, train=task.train.take(subset(task.train.ids, task.train.labels, fraction, task.seed)))
-            yield finetune.tune(few, name, RECIPES[name], f'semi {fraction:.0%}', train_ids=few.train.ids,
-                                label_fraction=fraction)
+    from mmskelssl.evaluation.processes import deal
+
+    def tune(job: tuple[str, float]) -> Outcome:
+        name, fraction = job
+        few = replace(task, train=task.train.take(subset(task.train.ids, task.train.labels, fraction, task.seed)))
+        return finetune.tune(few, name, RECIPES[name], f'semi {fraction:.0%}', train_ids=few.train.ids,
+                             label_fraction=fraction)
+    yield from deal(tune, [(name, fraction) for name in recipes for fraction in FRACTIONS])

@@ -1,0 +1,91 @@
+"""A step on a device mixes no devices, never makes the host wait for a value, and copies from the host once, at build.
+
+Meta tensors take the place of a GPU.
+"""
+import pytest
+import torch
+from contract_methods import METHODS, QUEUED, SEQUENCES, batch, build
+from device_watch import Watched
+
+from mmskelssl.augment import build_augments
+from mmskelssl.models import Progress
+from mmskelssl.models import preprocessor as preprocessor_module
+from mmskelssl.registry import BATCH_AUGMENTS
+
+# The recurrent encoders group clips by length, which the host needs to know.
+READERS = [name for name in METHODS if name in SEQUENCES]
+
+
+@pytest.fixture(autouse=True)
+def cpu_generator(monkeypatch):
+    """Meta tensors have no generator, so all draws come from one of the CPU, whose numbers are not used."""
+    monkeypatch.setattr(preprocessor_module.SkeletonPreprocessor, 'generator',
+                        lambda self, device: torch.Generator().manual_seed(0))
+
+
+def on_device(data):
+    return dict(inputs=data['inputs'].to('meta'),
+                data_samples={name: value.to('meta') for name, value in data['data_samples'].items()})
+
+
+def step(model, data):
+    views = model.data_preprocessor(data, True)
+    total = sum(value for name, value in model(**views, mode='loss').items() if 'loss' in name)
+    total.backward()
+
+
+def watched_step(method, stream='joint', **options):
+    torch.manual_seed(0)
+    model = build(method, stream=stream, **options).to('meta')
+    model.data_preprocessor.cast_data = lambda data: data  # the clips are on the device already
+    data = on_device(batch(4))
+    for iteration in range(2):  # the first step makes the constants
+        model.set_progress(Progress(0, iteration, 10))
+        with Watched() as watched:
+            step(model, data)
+    return watched.total()
+
+
+@pytest.mark.parametrize('stream', ['joint', 'bone'])
+@pytest.mark.parametrize('method', [name for name in METHODS if name not in READERS])
+def test_a_step_never_waits(method, stream):
+    options = dict(in_batch=True) if method in QUEUED else {}
+    if method == 'ActCLR':
+        options['contrast_weight'] = 1.
+    assert watched_step(method, stream, **options) == {}
+
+
+@pytest.mark.parametrize('options', [dict(mask='random'), dict(threshold='relative'), dict(anchor='running')],
+                         ids=str)
+def test_options_of_actclr(options):
+    assert watched_step('ActCLR', **options) == {}
+
+
+@pytest.mark.parametrize('method', READERS)
+def test_recurrent_encoders_read_lengths_only(method):
+    found = watched_step(method)
+    assert 'mixed' not in found
+    assert {place.split(':')[0] for places in found.values() for place in places} <= {
+        'bigru.py', 'decoder.py', 'grouped_gru.py'}
+
+
+@pytest.mark.parametrize('name', sorted(name for name, kind in BATCH_AUGMENTS.module_dict.items()
+                                        if kind.__module__.startswith('mmskelssl.')))
+@pytest.mark.parametrize('p', [.5, 1.])
+def test_augmentations_never_wait(name, p):
+    augment = build_augments([dict(type=name, p=p)], 'ntu25')[0]
+    x = torch.empty(4, 3, 24, 25, 2, device='meta')
+    for _ in range(2):
+        with Watched() as watched:
+            made = augment(x, torch.Generator())
+    assert made.shape == x.shape and watched.total() == {}
+
+
+def test_what_is_recorded():
+    x = torch.empty(4, 3, device='meta')
+    with Watched() as watched:
+        x.mean().item(), x.nonzero(), x[x > 0], x.cpu(), bool(x.sum() > 1)
+        torch.tensor([1., 2.], device='meta'), torch.ones(3).to('meta'), x[:, [0, 1]]
+        x * torch.tensor(2.)
+    found = watched.total()
+    assert {kind: sum(places.values()) for kind, places in found.items()} == dict(read=6, copy=3, mixed=1)

@@ -1,0 +1,30 @@
+# Starts the processes of this machine with torchrun. Sourced by dist_train.sh and dist_test.sh.
+# Usage: launch PROCESSES SCRIPT [ARGUMENTS]. It reads these environment variables:
+#   NNODES=1         number of machines. Run the same command on each of them.
+#   NODE_RANK=0      number of this machine
+#   MASTER_ADDR, MASTER_PORT   address of machine 0, and a free port there (29500; PORT has the same meaning)
+#   RDZV_ENDPOINT    HOST:PORT of one of the machines, instead of NODE_RANK, MASTER_ADDR and MASTER_PORT. The machines
+#                    then join in any order, and may join again after a restart. NNODES may be a range, such as 2:4.
+#   RDZV_ID          name of the run, if several use the same endpoint
+#   MAX_RESTARTS=0   how often the processes are started again after one of them has died
+
+launch() {
+    local processes=$1 nodes=${NNODES:-1}
+    shift
+    local where
+    if [ -n "${RDZV_ENDPOINT:-}" ]; then
+        where=(--nnodes="$nodes" --rdzv-backend=c10d --rdzv-endpoint="$RDZV_ENDPOINT" --rdzv-id="${RDZV_ID:-mmskelssl}")
+    elif [ "$nodes" = 1 ]; then
+        # torchrun chooses a free port, so that two runs on one machine do not collide.
+        where=(--standalone --nnodes=1)
+    else
+        [ -n "${NODE_RANK:-}" ] && [ -n "${MASTER_ADDR:-}" ] || {
+            echo "error: NNODES=$nodes needs NODE_RANK and MASTER_ADDR, or RDZV_ENDPOINT" >&2
+            exit 2
+        }
+        where=(--nnodes="$nodes" --node-rank="$NODE_RANK" --master-addr="$MASTER_ADDR"
+               --master-port="${MASTER_PORT:-${PORT:-29500}}")
+    fi
+    exec python -m torch.distributed.run "${where[@]}" --nproc-per-node="$processes" \
+        --max-restarts="${MAX_RESTARTS:-0}" "$@" --launcher pytorch
+}

@@ -1,0 +1,16 @@
+# Starts one process per GPU with srun. Sourced by slurm_train.sh and slurm_test.sh.
+# Usage: run_tasks PARTITION JOB_NAME SCRIPT [ARGUMENTS]. It reads these environment variables:
+#   GPUS=8            number of processes, on all nodes together
+#   GPUS_PER_NODE=8   the number of nodes is GPUS / GPUS_PER_NODE
+#   CPUS_PER_TASK=4, SRUN_ARGS
+
+run_tasks() {
+    local partition=$1 job=$2 gpus=${GPUS:-8} per_node=${GPUS_PER_NODE:-8}
+    shift 2
+    [ "$gpus" -lt "$per_node" ] && per_node=$gpus
+    [ $((gpus % per_node)) = 0 ] || { echo "error: GPUS=$gpus is not a multiple of GPUS_PER_NODE=$per_node" >&2; exit 2; }
+    # shellcheck disable=SC2086
+    exec srun -p "$partition" --job-name="$job" --nodes=$((gpus / per_node)) --gres=gpu:"$per_node" --ntasks="$gpus" \
+        --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-4}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+        python -u "$@" --launcher slurm
+}
