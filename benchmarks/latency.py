@@ -39,7 +39,7 @@ def classifier(config: str, streams, seed: int = 0):
     from mmskelssl.engine.config import load_config
     from mmskelssl.engine.rebuild import build_model
     from mmskelssl.inference.classifier import SkeletonClassifier
-    from mmskelssl.inference.saved import Member, model_config
+    from mmskelssl.inference.saved.member import Member, model_config
     from mmskelssl.models.preprocessor import SkeletonPreprocessor
     cfg, members = load_config(osp.join(_ROOT, f'configs/{config}.py'))[-1][1], []
     described = describe_data(dict(pipeline=cfg.data.to_dict()['pipeline']), layout='kinect20')
