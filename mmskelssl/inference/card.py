@@ -84,7 +84,7 @@ def encoder_card(info: Mapping, channels: int, fps: float | None, data_licence: 
     return _fill(info, channels, fps, data_licence, tag='feature-extraction',
                  title=f'{escape(info["method"])}, {info.get("stream", "joint")} stream, pre-trained on {escape(name)}',
                  summary='An encoder that maps a clip of skeletons to a feature vector. It was trained without labels '
-                         'with [mmskelssl](https://pypi.org/project/mmskelssl/).'
+                         'with mmskelssl.'
                          + (' The weights are stored as float16.' if half else ''),
                  use="from mmskelssl.apis import FeatureExtractor\n"
                      "    features = FeatureExtractor.from_pretrained('FOLDER')(clips)  # arrays (T, V, C) -> (N, D)",
