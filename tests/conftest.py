@@ -30,6 +30,8 @@ def pytest_collection_modifyitems(config, items):
         shared = [name for name, made in item._fixtureinfo.name2fixturedefs.items() if made[-1].scope == 'module']
         if shared:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    if hasattr(config, 'workerinput'):  # one of several processes: a slow test at the end would leave the others idle
+        items.sort(key=lambda item: item.get_closest_marker('slow') is None)
     if config.getoption('--quick'):
         _keep_the_quick(config, items)
 
@@ -49,7 +51,7 @@ def _folder(variable: str) -> Path:
         pytest.skip(f'{variable} is not set')
     folder = Path(os.environ[variable]).resolve()
     if not folder.is_dir():
-        pytest.fail(f'{variable}={os.environ[variable]} is no folder')
+        pytest.fail(f'{variable}={os.environ[variable]} is not a folder')
     return folder
 
 

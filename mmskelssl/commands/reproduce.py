@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='seeds of pre-training (default 0)')
     parser.add_argument('--out', default='work_dirs/reproduce', metavar='DIR',
                         help='folder of the trainings and tables (default work_dirs/reproduce)')
-    add_config_options(parser, 'change the configs of all trainings, as for train; the result is no reproduction')
+    add_config_options(parser, 'change the configs of all trainings, as for train; the result is not a reproduction')
     add_imports(parser)
 
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     plan = make_plan(entry, args.data, args.out, args.seeds, args.cfg_options, args.rows, args.columns)
     if args.cfg_options:
         changed = ', '.join(f'{key}={value}' for key, value in args.cfg_options.items())
-        plan.notes.append(f'The configs are changed ({changed}): this is no reproduction.')
+        plan.notes.append(f'The configs are changed ({changed}): this is not a reproduction.')
     print(f'{PAPERS[papers[0]]}, {entry.name}: {entry.title}')
     if args.dry_run:
         print(describe(plan, not args.no_cost))

@@ -29,9 +29,10 @@ from mmskelssl.registry import MODELS
 from tests.conftest import random_clip
 
 ENTRIES = [(paper, entry) for paper in PAPERS for entry in entries(paper)]
-NARROW = {'train_cfg.max_epochs': 1, 'model.backbone.hidden_channels': 4, 'train_dataloader.batch_size': 8,
-          'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False, 'default_hooks.knn': None,
-          'model.queue_size': 64, 'model.topk': 16, 'data.pipeline.2.frames': 24}
+NARROW = {'train_cfg.max_epochs': 1, 'model.backbone.hidden_channels': 4, 'model.backbone.out_channels': 16,
+          'train_dataloader.batch_size': 8, 'train_dataloader.num_workers': 0,
+          'train_dataloader.persistent_workers': False, 'default_hooks.knn': None, 'model.queue_size': 64,
+          'model.topk': 16, 'data.pipeline.2.frames': 24}
 
 
 def write_store(path, layout, persons=2):
@@ -148,7 +149,7 @@ def test_the_command_plans_with_costs(stores, tmp_path, capsys, monkeypatch):
     assert out.count('\ntrain actclr_ntu60 ') == 6 and out.count('\nmeasure ') == 4  # 3 streams of 2 stages; 3 and 3s
     assert re.search(r'xsub_bone_seed0/aimclr: 0 of 1 epochs done, about \S+ \S+ \(\S+ s a step\)', out)
     assert 'weights paper-actclr-xsub' in out and re.search(r'in all about \d', out)
-    assert 'has 4 classes, and NTU60 has 60' in out and 'this is no reproduction' in out
+    assert 'has 4 classes, and NTU60 has 60' in out and 'this is not a reproduction' in out
     cli.main([*arguments, '--no-cost'])
     assert 'about' not in capsys.readouterr().out
 
@@ -197,7 +198,7 @@ def test_figures_are_drawn_from_finished_runs(name, count, trained, stores, monk
 def test_it_continues_where_it_stopped(stores, tmp_path, monkeypatch, drawings):
     """Stopped after the first stage, then while measuring. Neither is repeated, and the table keeps what is done."""
     options = {**NARROW, 'model.head.out_channels': 8}
-    del options['model.topk'], options['data.pipeline.2.frames']
+    del options['model.topk'], options['data.pipeline.2.frames'], options['model.backbone.out_channels']
     plan = make_plan(find('crrl', 'table7'), [stores['ntu60']], str(tmp_path), options=options,
                      columns=['NTU60 x-sub'], rows=['motion learner', 'CRRL'])
     run_stage, trained = engine.run_stage, []

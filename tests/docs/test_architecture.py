@@ -1,5 +1,6 @@
 """Imports run in the order that docs/architecture.md states, and never in a circle."""
 import ast
+import functools
 import re
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -27,13 +28,19 @@ def room_of(module: str) -> str | None:
     return room if room in ORDER else None
 
 
-def imported(path: Path, module: str) -> set[str]:
-    """Return every module that a file imports, at the top or inside a function."""
+@functools.cache
+def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Return every import of a file, at the top or inside a function."""
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def imported(path: Path) -> set[str]:
+    """Return every module that a file imports, and every name that it imports from one."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert not node.level, f'{path}: relative import'
             found |= {f'{node.module}.{alias.name}' for alias in node.names}
     return found
@@ -55,7 +62,7 @@ def modules() -> list[tuple[str, Path]]:
 
 
 def test_imports_run_downward():
-    found = {name: climbing(name, imported(path, name)) for name, path in modules()}
+    found = {name: climbing(name, imported(path)) for name, path in modules()}
     assert {name: targets for name, targets in found.items() if targets} == {}
 
 
@@ -69,8 +76,8 @@ def circle(imports: Mapping[str, set[str]]) -> list[str]:
 
 
 def within(name: str, path: Path, names: set[str]) -> set[str]:
-    """Return the modules of the project that a module imports. Those of ``from package import module`` are modules."""
-    exact = {target if target in names else target.rpartition('.')[0] for target in imported(path, name)}
+    """Return those of ``names`` that a module imports, also as ``from package import module``."""
+    exact = {target if target in names else target.rpartition('.')[0] for target in imported(path)}
     # The package itself loads its functions only when they are first used, and holds the version.
     return (exact & names) - {name, 'mmskelssl'}
 
@@ -104,9 +111,8 @@ def test_modules_that_are_imported_exist():
     """Also those that a function imports, which no other test may run."""
     missing = set()
     for name, path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
-            targets = [node.module] if isinstance(node, ast.ImportFrom) else \
-                [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for node in import_statements(path):
+            targets = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             for target in targets:
                 file = ROOT / target.replace('.', '/')
                 if target.startswith('mmskelssl.') and not (file.is_dir() or file.with_suffix('.py').is_file()):

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
-from doc_commands import ROOT, call, commands, read, shell, shorten
+from doc_commands import ROOT, commands, read, run, shorten
 
 from mmskelssl.datasets.toy.store import write_toy_store
 
@@ -16,14 +16,6 @@ PAGES = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md',
 def place(tmp_path):
     write_toy_store(tmp_path / 'toy', num_samples=48, seed=1, subjects=4)
     return tmp_path
-
-
-def run(command, monkeypatch):
-    """Run a command, in this process if it is a script of tools/."""
-    if command.startswith('python tools/'):
-        call(command, monkeypatch)
-    else:
-        shell(command)
 
 
 @pytest.mark.slow
@@ -39,13 +31,9 @@ def test_data_commands(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize('guide', GUIDES)
 def test_commands(guide, place, monkeypatch):
-    """Guides with plug-ins run in separate processes, because a plug-in registers its types in the whole process."""
     found = commands(read(guide))
     for command in found:
-        if guide == 'docs/evaluate.md':
-            run(shorten(command, place), monkeypatch)
-        else:
-            shell(shorten(command, place), PYTHONPATH='')
+        run(shorten(command, place), monkeypatch)
     trained = [command for command in found if 'tools/train.py' in command]
     assert trained and len(list(place.glob('*/epoch_1.pth'))) == len(trained)
 

@@ -4,8 +4,9 @@ import os
 import subprocess
 
 import pytest
-from doc_commands import ROOT, SHORT, commands, read, shell, shorten
+from doc_commands import ROOT, SHORT, commands, read, run, shell, shorten
 
+from mmskelssl.datasets.toy.store import write_toy_store
 from tools.analysis.collect_results import fill
 
 README = read('README.md')
@@ -14,16 +15,18 @@ COMMANDS = commands(README)
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
-    return tmp_path_factory.mktemp('readme')
+    folder = tmp_path_factory.mktemp('readme')
+    write_toy_store(folder / 'toy', num_samples=128, seed=1, subjects=4)
+    return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('command', COMMANDS)
-def test_commands(command, place):
+def test_commands(command, place, monkeypatch):
     if command == 'bash tools/quickstart.sh':
         for _ in range(2):  # idempotent
-            out = shell(command, WORK_DIR=f'{place}/quick', DATA_DIR=f'{place}/toy', OPTIONS=SHORT,
-                        TOY_OPTIONS='--samples 160')
+            out = shell(command, WORK_DIR=f'{place}/quick', DATA_DIR=f'{place}/quick_toy', OPTIONS=SHORT,
+                        TOY_OPTIONS='--samples 128')
         assert 'untrained' in out and 'AimCLR' in out
         results = json.loads((place / 'quick' / 'results.json').read_text())['results']
         assert {row['encoder'] for row in results} == {'untrained', 'AimCLR'}
@@ -32,7 +35,7 @@ def test_commands(command, place):
     elif command == 'bash tools/run_tests.sh':
         assert 'test_readme.py' in shell(f'{command} --collect-only tests/docs')
     else:
-        shell(shorten(command, place))
+        run(shorten(command, place), monkeypatch)
 
 
 def test_the_main_commands_come_first():

@@ -12,6 +12,7 @@ from mmskelssl.datasets.toy.store import write_toy_store
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ['mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine']
+STAGES = ['skeletonclr', 'aimclr', 'actclr']
 SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=5', 'model.backbone.hidden_channels=4',
          'model.backbone.out_channels=16', 'model.queue_size=64']
 
@@ -20,10 +21,16 @@ DUMP = '''
 import os
 
 import torch
+from mmengine.config import config
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
+from mmengine.runner import runner
 
 from mmskelssl.registry import HOOKS
+
+# As in conftest.py: formatting the config and looking for compilers take most of the time of a short run.
+config.FormatCode = lambda text, **_: (text, False)
+runner.collect_env = dict
 
 
 @HOOKS.register_module()
@@ -54,18 +61,22 @@ def store(tmp_path_factory):
     return write_toy_store(tmp_path_factory.mktemp('toy') / 'toy', num_samples=60, seed=2, subjects=4)
 
 
-def launch(tmp_path, store, *configs):
-    """Train the last of ``configs`` and the stages next to it in two processes, which dump their models."""
+@pytest.fixture(scope='module')
+def work(store, tmp_path_factory):
+    """Train three stages in two processes, which dump their models. Starting processes takes most of the time."""
+    tmp_path = tmp_path_factory.mktemp('two')
     (tmp_path / 'dump_rank.py').write_text(DUMP)
-    for name in configs:
-        (tmp_path / f'{name}.py').write_text(f'''
-_base_ = ['{ROOT}/configs/{name}.py']
+    for name in STAGES:
+        (tmp_path / f'{name}_toy.py').write_text(f'''
+_base_ = ['{ROOT}/configs/{name}_toy.py']
 custom_imports = dict(imports={[*PROJECT, 'dump_rank']})
 default_hooks = dict(fill_queue=dict(type='FillQueueHook'), dump_rank=dict(type='DumpRankHook'))
 ''')
+    with open(tmp_path / 'actclr_toy.py', 'a') as file:
+        file.write(f'stages = {[dict(name=name, config=f"{name}_toy.py") for name in STAGES[:-1]]}\n')
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': f'{ROOT}:{tmp_path}',
            'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
-    command = ['bash', ROOT / 'tools' / 'dist_train.sh', tmp_path / f'{configs[-1]}.py', '2', '--work-dir',
+    command = ['bash', ROOT / 'tools' / 'dist_train.sh', tmp_path / f'{STAGES[-1]}_toy.py', '2', '--work-dir',
                tmp_path / 'work', '--cfg-options', f'data.store={store}', *SMALL]
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True)
@@ -75,6 +86,7 @@ default_hooks = dict(fill_queue=dict(type='FillQueueHook'), dump_rank=dict(type=
         process.terminate()  # torchrun ends its workers
         pytest.fail(f'two processes hang:\n{process.communicate(timeout=40)[0][-3000:]}')
     assert process.returncode == 0, output[-3000:]
+    return tmp_path / 'work'
 
 
 def ranks(folder, when):
@@ -105,16 +117,13 @@ def check_stage(folder):
     assert all(torch.equal(saved[key], after[0][key]) for key in shared)
 
 
-def test_skeletonclr(store, tmp_path):
-    launch(tmp_path, store, 'skeletonclr_toy')
-    check_stage(tmp_path / 'work')
+@pytest.mark.parametrize('stage', STAGES)
+def test_the_ranks_train_one_model(work, stage):
+    check_stage(work / stage)
 
 
-def test_both_stages_of_actclr(store, tmp_path):
-    launch(tmp_path, store, 'aimclr_toy', 'actclr_toy')
-    for stage in ('aimclr', 'actclr'):
-        check_stage(tmp_path / 'work' / stage)
-    first = torch.load(tmp_path / 'work' / 'aimclr' / 'epoch_1.pth', weights_only=True)['state_dict']
-    for dump in ranks(tmp_path / 'work' / 'actclr', 'before'):  # both ranks start from the first stage
+def test_both_ranks_start_from_the_stage_before(work):
+    first = torch.load(work / 'aimclr' / 'epoch_1.pth', weights_only=True)['state_dict']
+    for dump in ranks(work / 'actclr', 'before'):
         assert torch.equal(dump['state']['backbone.blocks.9.tcn.2.weight'], first['backbone.blocks.9.tcn.2.weight'])
         assert torch.equal(dump['state']['projector.mlp.3.weight'], first['projector.mlp.3.weight'])

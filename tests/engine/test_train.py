@@ -33,9 +33,10 @@ def ntu(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize('split, width', [('xsub', []), ('xview', SMALL[2:])])
 def test_actclr_ntu60_trains_both_stages(ntu, tmp_path, monkeypatch, split, width):
-    """With the published width in one case, and a narrow network in the other."""
+    """With the published width in one case, and a narrow network in the other; the clips are short."""
     options = [f'data.store={ntu}', f'data.split={split}', 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=8',
-               'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False', *width]
+               'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
+               'data.pipeline.2.frames=16', *width]
     run(monkeypatch, train_tool, 'configs/actclr_ntu60.py', '--work-dir', tmp_path / split, '--cfg-options', *options)
     first, last = (tmp_path / split / name / 'epoch_1.pth' for name in ('aimclr', 'actclr'))
     for path in (first, last):
@@ -176,7 +177,7 @@ def test_evaluate_writes_results(ntu, tmp_path, monkeypatch):
     run(monkeypatch, train_tool, 'configs/skeletonclr_toy.py', '--work-dir', tmp_path, '--cfg-options',
         f'data.store={ntu}', *SMALL)
     run(monkeypatch, evaluate_tool, 'all', tmp_path / 'epoch_1.pth', '--untrained', '--out', tmp_path, '--recipe',
-        '1nn', 'logreg')
+        '1nn', 'logreg', '--no-pictures')
     results = json.loads((tmp_path / 'results.json').read_text())
     assert results['data_hash'] == SkeletonStore(ntu).data_hash and results['config_hash']
     rows = {(row['encoder'], row['protocol']): row for row in results['results'] if row['split'] == 'test'}

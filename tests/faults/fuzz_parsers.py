@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=[
         'mmskelssl.engine.allow_list', 'mmskelssl.engine.rebuild']):
     from mmskelssl.datasets.importers import amass as amass_files
     from mmskelssl.datasets.importers import h36m as h36m_files
-    from mmskelssl.datasets.importers.arrays import clips_in
+    from mmskelssl.datasets.importers.array_files import clips_in
     from mmskelssl.datasets.importers.bandai import _read_npz as read_bandai
     from mmskelssl.datasets.importers.dhg import read_gesture
     from mmskelssl.datasets.importers.florence import import_florence
@@ -118,7 +118,8 @@ def index(text: str) -> None:
     index_columns(parse_index(text.encode('utf-8', 'surrogatepass'), 'index.json'))
 
 
-_FILE = os.path.join(tempfile.mkdtemp(dir='/dev/shm' if os.path.isdir('/dev/shm') else None), 'fuzzed')
+_FOLDER = tempfile.TemporaryDirectory(dir='/dev/shm' if os.path.isdir('/dev/shm') else None)  # removed at the end
+_FILE = os.path.join(_FOLDER.name, 'fuzzed')
 
 
 def pickled(data: bytes) -> None:

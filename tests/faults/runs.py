@@ -2,6 +2,7 @@
 
 They are forked from a server that has everything imported already: a run takes a second or two.
 """
+import functools
 import io
 import logging
 import multiprocessing
@@ -34,6 +35,12 @@ OPTIONS = {**{name: SIZES for name in ('skeletonclr', 'aimclr', 'actclr', 'skeat
            'crrl': {'model.backbone.hidden_channels': 4, 'model.head.out_channels': 8}}
 
 
+@functools.cache
+def _logs() -> tempfile.TemporaryDirectory:
+    """Return the folder of the logs of all runs. It is removed when the tests end."""
+    return tempfile.TemporaryDirectory(prefix='runs')
+
+
 class Run:
     """A training run in a process of its own.
 
@@ -47,7 +54,7 @@ class Run:
     def __init__(self, store, work_dir, *arguments: str, method='skeletonclr', config=None, inject=None, inject_args=(),
                  options=None):
         work_dir = Path(work_dir)
-        self.log = Path(tempfile.mkstemp('.log')[1])
+        self.log = Path(tempfile.mkstemp('.log', dir=_logs().name)[1])
         options = {**SMALL, **OPTIONS[method], 'data.store': store, **(options or {})}
         if 'crrl' in method:
             options.pop('data.pipeline.2.frames')
@@ -252,6 +259,12 @@ def hang_at(number: int, when: str = 'step') -> None:
             os.kill(os.getpid(), which)
         measure(self, runner, *args, **kwargs)
     KNNHook.measure = patched
+
+
+def short_roll_call(seconds: float = 2) -> None:
+    """Give lost ranks less time to answer than a real run does."""
+    from mmskelssl.engine import distributed
+    distributed._silent.__defaults__ = (seconds,)
 
 
 def as_rank_of(rank: int, port: int, world: int, inject=None, inject_args=()) -> None:

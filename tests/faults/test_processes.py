@@ -17,6 +17,7 @@ from runs import (
     assert_same,
     kill_at,
     pause_at,
+    short_roll_call,
     signal_at,
     signal_group_at,
     signal_twice_at,
@@ -48,8 +49,8 @@ def test_dead_worker(tiny_store, tmp_path, lost, how, message):
 
 def test_a_dead_worker_may_show_as_a_lost_connection():
     """Either error may come first. Without other processes, both refer to a worker."""
-    told = _explain_crash(ConnectionResetError(104, 'Connection reset by peer'))
-    assert told.startswith('a data worker has died. It may have run out of memory: reduce train_dataloader.num_workers')
+    line = _explain_crash(ConnectionResetError(104, 'Connection reset by peer'))
+    assert line.startswith('a data worker has died. It may have run out of memory: reduce train_dataloader.num_workers')
 
 
 def free_port() -> int:
@@ -70,7 +71,7 @@ def two_ranks(store, work_dir, *arguments, injects=((), ()), **options):
 def test_dead_rank(tiny_store, tmp_path, lost, victim):
     """32 clips in batches of 5 for each of two: 4 iterations, the last of 1; drop_last would make it 3."""
     options = {'train_dataloader.drop_last': False, 'train_cfg.max_epochs': 2}
-    injects = [(kill_at, (6,)) if rank == victim else () for rank in (0, 1)]
+    injects = [(kill_at, (6,)) if rank == victim else (short_roll_call, ()) for rank in (0, 1)]
     ranks = two_ranks(tiny_store, tmp_path / 'w', injects=injects, **options)
     assert ranks[victim].end() == -signal.SIGKILL, ranks[victim].output[-3000:]
     other = ranks[1 - victim]

@@ -31,7 +31,7 @@ def test_pkummd_recordings_to_skeletonclr(tmp_path, monkeypatch, capsys):
     run(monkeypatch, prepare_data, 'pkummd', tmp_path / 'raw', '--out', tmp_path / 'pku', '--strict')
     assert 'imported 60' in capsys.readouterr().out
     run(monkeypatch, train_tool, 'configs/skeletonclr_pkummd1.py', '--work-dir', tmp_path / 'work', '--cfg-options',
-        f'data.store={tmp_path / "pku"}', 'data.split=xview', *SHORT)
+        f'data.store={tmp_path / "pku"}', 'data.split=xview', 'data.pipeline.2.frames=16', *SHORT)
     model, info = build_from_checkpoint(tmp_path / 'work' / 'epoch_1.pth')
     assert info['method'] == 'SkeletonCLR'
     assert info['dataset']['about']['data_hash'] == SkeletonStore(tmp_path / 'pku').data_hash
