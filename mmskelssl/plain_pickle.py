@@ -26,7 +26,7 @@ class ForeignName(pickle.UnpicklingError):
     """The file names a class or function that is not allowed."""
 
     def __init__(self, module: str, name: str):
-        super().__init__(f'it wants {module!r} {name!r}')
+        super().__init__(f'it refers to {module!r} {name!r}')
         self.name = f'{module}.{name}'
 
 

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     store = SkeletonStore(args.store)
     rows = [browsing.find(store, name) for name in dict.fromkeys(args.sample or [])]
     rows = rows or browsing.one_per_class(store, DEFAULT_SAMPLES)
-    # Looks at many samples, because the person in a single one may lie or hang.
+    # Uses many samples, because the person in a single one may be lying or hanging.
     up = grows_up((store.keypoints(i) for i in browsing.evenly(64, len(store))), store.layout)
     look = dict(angles=tuple(args.angles), y_up=up)
     if args.contact_sheet:

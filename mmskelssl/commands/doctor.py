@@ -1,7 +1,7 @@
 """Check this machine, a run or a store, and say in sentences what is wrong and what to do.
 
 Without a path: versions, GPU, cores and threads, free disk and shared memory, OpenCV, and a training of two seconds.
-A work_dir: does its loss, its features and its learning rate look like those of a run that learns; does its store leak?
+A work_dir: whether loss, features and learning rate look like those of a run that learns, and whether its store leaks.
 A store: everything that verify reports, near duplicates across the splits, and data that may have been understood
 wrongly: scores taken for depth, pixels taken for metres, one person split into two, an unknown frame rate.
 

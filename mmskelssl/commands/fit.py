@@ -1,4 +1,4 @@
-"""Fit a classifier on a labelled store, and keep it with calibrated probabilities and a model card.
+"""Fit a classifier on a labelled store, and save it with calibrated probabilities and a model card.
 
 With several checkpoints, such as the streams of one method, their scores are averaged. The probabilities are calibrated
 on clips that are held out of the training split. The card states the accuracy on the test splits of the store.

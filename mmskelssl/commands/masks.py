@@ -45,7 +45,7 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
         if 'dataset' not in info or not (data or info['dataset'].get('store')):
             raise UserError(f'{path}: does not name its data; add --data STORE to a checkpoint of tools/train.py')
         if not hasattr(model, 'attention_map'):
-            raise UserError(f'{path}: {info["method"]} has no mask to look at')
+            raise UserError(f'{path}: {info["method"]} has no mask to draw')
         torch.manual_seed(0)
         row = measure(path, model, info, data, split, clips)
         rows.append(row)

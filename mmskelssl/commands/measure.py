@@ -46,7 +46,7 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
     import_plugins(imports)
     measurement = Measurement(protocols, out, **options)
     called: Sequence[str | None] = names or [None] * len(paths)
-    for path, name in zip(paths, called, strict=True):  # all first: a bad one costs no waiting
+    for path, name in zip(paths, called, strict=True):  # all first, so that a bad one is reported immediately
         measurement.add(path, *build_from_checkpoint(path), name)
     return measurement.run()
 
@@ -152,7 +152,7 @@ class Measurement:
         if self.fusion:
             for protocol in self.chosen:
                 if not getattr(PROTOCOLS[protocol], 'SCORED', True):
-                    raise UserError(f'--of {protocol}: it gives no scores that could be joined')
+                    raise UserError(f'--of {protocol}: its scores cannot be fused')
         if self.fusion == 'validation' and 'semi' in self.chosen:
             raise UserError('--weights validation: the few labels of semi leave none to choose weights on; '
                             'take equal ones')

@@ -81,7 +81,7 @@ class Output:
 
     def _picture(self, row: dict, labels, predictions, classes: Sequence[str], precision=None) -> None:
         if self.pictures and len(classes) > MAX_DRAWN:
-            print(f'no confusion is drawn of {len(classes)} classes; at most {MAX_DRAWN} fit into a picture')
+            print(f'no confusion matrix is drawn for {len(classes)} classes; at most {MAX_DRAWN} fit into a picture')
         elif self.pictures:
             row['picture'] = self._name('pictures', row, 'png')
             title = f'{row["encoder"]}, {row["stream"]} stream, {row["data"]} {row["split"]}: {row_title(row)}'

@@ -1,10 +1,10 @@
-"""Classify clips with a classifier that mmskelssl fit has kept.
+"""Classify clips with a classifier that mmskelssl fit has saved.
 
 CLIPS are stores, files, folders or archives in any format that mmskelssl detect recognises, or - for JSON lines on
 standard input: {"id": "a", "keypoints": [...], "fps": 30}, with keypoints (T, V, C) or (M, T, V, C). The answer is the
 most probable class of a clip, or "unknown" if its probability is below the threshold of the classifier (fit --reject).
 
-With --window, long recordings are classified window by window, and the windows are merged to segments.
+With --window, long recordings are classified window by window, and the windows are merged into segments.
 
 Examples:
   mmskelssl predict models/mine new_clip.npy

@@ -22,7 +22,7 @@ HOW = ('Here: the last epoch, with the 95 % interval over the test clips, or mea
 def reproduce(paper: str, plan: Plan) -> str:
     """Train what is missing, measure it, and write the result. Everything that is finished is kept.
 
-    The table is written after each of its cells, so an interrupted command leaves those that are done.
+    The table is written after each of its cells, so an interrupted command keeps those that are done.
 
     Returns:
         Path of the table, or of the folder of a figure.

@@ -96,7 +96,7 @@ def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbon
 
 
 def _renamed(model: nn.Module, state: dict) -> dict:
-    """A model's state dict under today's names; an older version may have written it."""
+    """Return a model's state dict under its current names; an older version may have written it."""
     rename = getattr(model, 'rename_state', None)
     return rename(state) if rename else state
 

@@ -70,7 +70,7 @@ def _parameter(data=None, *_) -> Tensor:
 
 def _counter(items=None) -> dict:
     if items is not None and type(items) is not dict:
-        raise ValueError('a Counter of something else than a dict')
+        raise ValueError('a Counter of something other than a dict')
     return dict(items or {})
 
 
@@ -80,7 +80,7 @@ def _shape(items=()) -> tuple:
 
 def _set(items=()) -> set:
     if not isinstance(items, list) or any(type(item) not in (str, int, float) for item in items):
-        raise ValueError('a set of something else than texts and numbers')
+        raise ValueError('a set of something other than strings and numbers')
     return set(items)
 
 
@@ -150,9 +150,9 @@ def _zip(path: str) -> tuple[object, int]:
         size = archive.fp.seek(0, 2)
         sizes = {entry.filename: entry.file_size for entry in entries}
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise Refused('is compressed: torch writes no such file, and it may unpack to any size')
+            raise Refused('is compressed, which torch never does: it may unpack to any size')
         if len(sizes) < len(entries) or sum(sizes.values()) > size:
-            raise Refused('has entries that lie upon each other, and may unpack to any size')
+            raise Refused('has overlapping entries, which may unpack to any size')
         check_table(archive)
         pickles = [name for name in sizes if name.endswith('/data.pkl') and name.count('/') == 1]
         if len(pickles) != 1 or any(name.endswith('/constants.pkl') for name in sizes):
@@ -162,7 +162,7 @@ def _zip(path: str) -> tuple[object, int]:
         def storage(pid) -> Storage:
             kind, key, count = _parse(pid)
             if sizes.get(f'{folder}data/{key}', -1) < count * kind.size:
-                raise ValueError(f'storage {key[:20]!r} is not there, or shorter than it says')
+                raise ValueError(f'storage {key[:20]!r} is missing, or shorter than stated')
             return Storage(kind.size, count)
 
         with archive.open(pickles[0]) as file:
@@ -189,10 +189,10 @@ def _legacy(file) -> tuple[object, int]:
         raise ValueError('no checkpoint')
     tree, keys = load(persistent=storage, max_opcodes=MAX_STEPS), load(max_opcodes=MAX_STEPS)
     if not isinstance(keys, list) or sorted(storages) != sorted(map(str, keys)):
-        raise ValueError('another list of storages than its tensors have')
+        raise ValueError('a list of storages that does not match its tensors')
     for key in map(str, keys):
         if int.from_bytes(file.read(8), 'little') != storages[key].count:
-            raise ValueError(f'storage {key[:20]!r} is of another size than its tensors say')
+            raise ValueError(f'storage {key[:20]!r} has another size than its tensors state')
         file.seek(storages[key].count * storages[key].size, 1)
     if file.tell() > size:
         raise EOFError('it ends too early')

@@ -211,7 +211,7 @@ def check_description(info: dict, path) -> dict:
     if dataset is not None:
         pipeline, about = dataset.get('pipeline'), dataset.get(ABOUT, dataset)
         if not isinstance(about, dict):
-            raise UserError(f'{path}: what it says of its data is a {type(about).__name__}, not a dict')
+            raise UserError(f'{path}: its description of the data is a {type(about).__name__}, not a dict')
         if not isinstance(pipeline, list) or not pipeline or not all(isinstance(step, dict) for step in pipeline) \
                 or not isinstance(about.get('layout'), (str, dict)):
             raise UserError(f'{path}: does not say how its clips were preprocessed (its data set needs a pipeline and '
@@ -228,7 +228,7 @@ def check_description(info: dict, path) -> dict:
 
 
 def decode_object(text: str, what: str, path) -> dict:
-    """Parse a JSON object from a file. NaN, infinite numbers and other values than objects are refused."""
+    """Parse a JSON object from a file. NaN, infinite numbers and values other than objects are refused."""
     def refuse(constant):
         raise ValueError(f'{constant} is not JSON')
     try:

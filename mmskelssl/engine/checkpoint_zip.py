@@ -1,8 +1,8 @@
 """The table of contents of a checkpoint's zip archive, read so that Python and torch cannot disagree on it.
 
 Python's ``zipfile`` looks for the table directly before the end of the archive, torch's reader where the end record
-says. Python distinguishes upper and lower case, torch does not. An archive may use this to show a harmless content to
-the checks and another one to ``torch.load``. Only archives with a single possible reading are accepted, which all
+says. Python distinguishes upper and lower case, torch does not. An archive could use this to show harmless content to
+the checks and other content to ``torch.load``. Only archives with a single possible reading are accepted, which all
 archives written by torch are.
 """
 import struct
@@ -27,7 +27,7 @@ def check_table(archive: zipfile.ZipFile) -> None:
                             != len(entry.extra)):
             raise ValueError('entries with unusual extra fields')
     if len({entry.filename.lower() for entry in entries}) < len(entries):
-        raise ValueError('entries whose names differ in upper and lower case only')
+        raise ValueError('entries whose names differ only in upper and lower case')
     if _table(archive.fp) != len(entries):
         raise ValueError('a table of contents that does not list its entries')
 
@@ -53,5 +53,5 @@ def _table(file) -> int:
         found = wide
     count, total, length, start = found
     if count != total or start + length != stop:
-        raise ValueError('a table of contents in another place than before its end record')
+        raise ValueError('a table of contents that is not directly before its end record')
     return count

@@ -1,4 +1,4 @@
-"""The rules that tell a collapse: for the alarm during a run (KNNHook) and for the check of a finished one (doctor)."""
+"""Rules that detect a collapse: for the alarm during a run (KNNHook), and for the check of a finished run (doctor)."""
 import math
 from collections.abc import Mapping
 

@@ -232,4 +232,4 @@ def check_equal_shares(loader: DataLoader) -> None:
     check_same_data(loader.dataset)
     if get_world_size() > 1 and getattr(loader.sampler, 'round_up', True) is False:
         raise UserError(f'train_dataloader.sampler: with round_up=False the {get_world_size()} processes would get '
-                        'different numbers of clips, and wait for each other for ever: leave it at True')
+                        'different numbers of clips, and wait for each other forever: keep it True')

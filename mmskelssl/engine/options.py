@@ -15,11 +15,11 @@ class Place:
     """A dotted key in one config.
 
     Args:
-        stands: Whether the config already has this key.
+        present: Whether the config already has this key.
         owner: The class that defines the meaning of the key, if any.
         problem: Reason why the key cannot be set, or None.
     """
-    stands: bool = False
+    present: bool = False
     owner: object = None
     problem: str | None = None
 
@@ -56,11 +56,11 @@ def _takers(stages: list[tuple[str, Config]], key: str) -> list[Config]:
     able = [found for found in places if found[2].problem is None]
     if not able:
         raise UserError(f'--cfg-options: no key {key!r} in the config: {places[-1][2].problem}')
-    meanings = {place.owner for _, _, place in able if place.stands} or {place.owner for _, _, place in able}
-    if len(meanings) > 1 and not any(place.stands for _, _, place in able):
-        raise UserError(f'--cfg-options {key}: the stages {", ".join(name for name, _, _ in able)} take it in '
+    meanings = {place.owner for _, _, place in able if place.present} or {place.owner for _, _, place in able}
+    if len(meanings) > 1 and not any(place.present for _, _, place in able):
+        raise UserError(f'--cfg-options {key}: the stages {", ".join(name for name, _, _ in able)} give it '
                         f'different meanings; write stages.{able[-1][0]}.{key}')
-    return [cfg for _, cfg, place in able if place.stands or place.owner in meanings]
+    return [cfg for _, cfg, place in able if place.present or place.owner in meanings]
 
 
 def locate(node, key: str) -> Place:

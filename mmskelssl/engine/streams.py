@@ -68,7 +68,7 @@ def _rewritten(path: str, cfg: Config, key: str) -> bool:
     """Return whether a file that derives from the file with ``by_stream`` sets the key to another value."""
     for base in base_files(path):
         before = read_config(base)
-        if before.get('by_stream') == cfg.get('by_stream') and locate(before._cfg_dict, key).stands:
+        if before.get('by_stream') == cfg.get('by_stream') and locate(before._cfg_dict, key).present:
             return _get(before, key) != _get(cfg, key) or _rewritten(base, before, key)
     return False
 

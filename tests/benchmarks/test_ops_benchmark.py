@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_fast_path_is_measured():
-    # exported_gru calls the plain GRU in an exported model, and is no fast path.
+    # exported_gru calls the plain GRU in an exported model, and is not a fast path.
     files = {path.stem for path in (ROOT / 'mmskelssl/ops').glob('*.py') if 'def plain_' in path.read_text()}
     assert len(files) > 5 and files == {op.split('.')[0] for op in ops.OPS}
 

@@ -32,7 +32,7 @@ def test_every_test_sample_counts_once():
     assert untrained['top1'] == 0 and untrained['ci95'] == pytest.approx([0, 8.76], abs=.01) and pooled['top5'] is None
 
 
-def test_a_fold_that_stands_twice_is_refused():
+def test_a_fold_that_is_named_twice_is_refused():
     with pytest.raises(UserError, match='a fold occurs twice'):
         pool_folds([row('fold1', 1., 10), row('fold1', 1., 10)])
 

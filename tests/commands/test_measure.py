@@ -250,7 +250,7 @@ def test_results_that_cannot_be_added_to_are_refused_before_the_work(encoders, t
         assert (tmp_path / 'results.json').read_text() == content
 
 
-def test_runs_of_one_method_can_be_told_apart(encoders, tmp_path, monkeypatch):
+def test_runs_of_one_method_have_different_names(encoders, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['evaluate.py', 'knn', *encoders[:2], '--out', str(tmp_path), '--recipe', '1nn',
                                       '--names', 'SimCLR, as it is', 'SimCLR, bones'])
     tool.main()

@@ -103,7 +103,7 @@ def test_a_recipe_and_a_protocol(checkpoint, tmp_path, capsys):
 
 def test_protocols_without_scores_are_not_joined(checkpoint, capsys):
     message = fails(capsys, 'evaluate', 'ensemble', checkpoint, checkpoint, '--of', 'retrieval')
-    assert message == 'error: --of retrieval: it gives no scores that could be joined\n'
+    assert message == 'error: --of retrieval: its scores cannot be fused\n'
 
 
 def test_published_recipes_stay():

@@ -204,7 +204,7 @@ def test_with_the_origin_in_the_middle_persons_can_be_exchanged():
                                   run(AlignSequence(turn=False), results)['keypoint'])
 
 
-def test_sequence_is_rigid_and_does_not_see_where_the_camera_stands():
+def test_sequence_is_rigid_and_does_not_depend_on_the_place_of_the_camera():
     results = sample(seed=4)
     out = run(AlignSequence(), results)['keypoint'].astype(np.float64)
     between = results['keypoint'][1] - results['keypoint'][0]

@@ -196,7 +196,7 @@ def test_data_that_were_understood_wrongly(tiny_store, tmp_path, capsys, change,
 
 
 def test_persons_who_take_turns_are_not_one(tiny_store, tmp_path, capsys):
-    """The second one stands three metres away."""
+    """The second one is three metres away."""
     clips = [(name, split_person(clip) + np.float32([0, 3])[:, None, None, None] * (split_person(clip) != 0), label)
              for name, clip, label in clips_of(tiny_store)]
     status, lines = doctor(capsys, write(tmp_path / 'store', clips))

@@ -54,7 +54,7 @@ class OtherTopk(MomentumContrast):
 def test_no_guess_between_two_meanings(tmp_path):
     (tmp_path / 'first.py').write_text("model = dict(type='OtherTopk')\n")
     (tmp_path / 'last.py').write_text("model = dict(type='ActCLR')\nstages = [dict(name='first', config='first.py')]\n")
-    with pytest.raises(UserError, match='first, last take it in different meanings; write stages.last.model.topk'):
+    with pytest.raises(UserError, match='first, last give it different meanings; write stages.last.model.topk'):
         stages(str(tmp_path / 'last.py'), model__topk=4)
     made = stages(str(tmp_path / 'last.py'), stages__first__model__topk=4)
     assert made['first'].model.topk == 4 and 'topk' not in made['last'].model

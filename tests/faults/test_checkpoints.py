@@ -148,11 +148,11 @@ def test_nothing_is_executed(tmp_path, record_property, lost):
             with pytest.raises(UserError, match='a.pth: refused, since it holds'):
                 load_checkpoint(tmp_path / 'a.pth')
         (tmp_path / 'a.pkl').write_bytes(pickle.dumps(dict(annotations=[gadget], split={})))
-        with pytest.raises(UserError, match='a.pkl is refused: .* it wants'):
+        with pytest.raises(UserError, match='a.pkl is refused: .* it refers to'):
             load_pickle(str(tmp_path / 'a.pkl'))
         assert not made.exists(), i
     (tmp_path / 'a.pkl').write_bytes(b'cbuiltins\ngetattr\n(cnumpy\nndarray\nVtofile\ntR.')
-    with pytest.raises(UserError, match="it wants 'builtins' 'getattr'"):
+    with pytest.raises(UserError, match="it refers to 'builtins' 'getattr'"):
         load_pickle(str(tmp_path / 'a.pkl'))
     torch.save(dict(meta=dict(config=f'open({str(made)!r}, "w")'), state_dict={}), tmp_path / 'a.pth')
     assert 'config' not in load_checkpoint(tmp_path / 'a.pth')['meta'] and not made.exists()

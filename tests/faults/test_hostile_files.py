@@ -176,10 +176,10 @@ def test_zips_that_lie(tmp_path, record_property, lost):
     torch.save(dict(state_dict=dict(a=torch.zeros(1000))), path)
     with zipfile.ZipFile(path, 'a') as archive, pytest.warns(UserWarning, match='Duplicate'):
         archive.writestr('a/data.pkl', b'N.')
-    refused(path, load_checkpoint, 'upon each other')
+    refused(path, load_checkpoint, 'has overlapping entries')
     torch.save(dict(state_dict=dict(a=torch.zeros(1000))), path)
     rewritten(path, lambda name, data: data[:100] if name.endswith('/data/0') else data)
-    refused(path, load_checkpoint, 'is not there, or shorter than it says')
+    refused(path, load_checkpoint, 'is missing, or shorter than stated')
     inner = io.BytesIO()
     torch.save(dict(a=1), inner)
     with zipfile.ZipFile(path, 'w') as archive:

@@ -31,7 +31,7 @@ def test_archives(tmp_path, record_property, lost):
         archive.writestr(link, '/etc/passwd')
     source = Source(str(path))
     names = source.files('.txt')
-    assert 'sound.txt' in names and not any('b.txt' in name for name in names)  # what is nested is no file of it
+    assert 'sound.txt' in names and not any('b.txt' in name for name in names)  # nested archives are not read
     with bounded(200):
         for name in names:
             if name in ('sound.txt', 'C:\\out.txt', 'link.txt'):  # a link's content is its text, no path is opened
@@ -45,7 +45,7 @@ def test_archives(tmp_path, record_property, lost):
 
 
 @pytest.mark.fault('F36', 'zip slip, nested and overlapping zips, a million channels, joints or frames in motion files')
-def test_entries_that_lie_upon_each_other(tmp_path, lost):
+def test_entries_that_overlap(tmp_path, lost):
     """Each is read separately, and memory never exceeds its own limit."""
     path = tmp_path / 'a.zip'
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:

@@ -68,8 +68,8 @@ def test_a_store_as_csv_json_and_npz(predict, classifier, tiny_kinect_store, tmp
     store = SkeletonStore(tiny_kinect_store)
     expected = classifier(clips_of_store(store, 'test'))
     for name in ('a.csv', 'a.json', 'a.npz'):
-        told = predict(tiny_kinect_store, '--split', 'test', '--out', tmp_path / name, '--top', 3)
-        assert told.out == f'{tmp_path / name}: 16 clips, {expected.unknown.sum()} unknown\n'
+        printed = predict(tiny_kinect_store, '--split', 'test', '--out', tmp_path / name, '--top', 3)
+        assert printed.out == f'{tmp_path / name}: 16 clips, {expected.unknown.sum()} unknown\n'
     lines = list(csv.DictReader(open(tmp_path / 'a.csv', newline='')))
     assert [line['id'] for line in lines] == expected.ids == [store.ids[i] for i in store.split('test')]
     assert [line['class'] for line in lines] == expected.names
@@ -96,12 +96,12 @@ def test_files(predict, classifier, clips, tmp_path):
     """One npy, a folder of npz files and csv tables, several paths at once."""
     expected = classifier([clips[0][0], clips[1][0], clips[2][0]])
     np.save(tmp_path / 'one.npy', clips[0][0])
-    told = predict(tmp_path / 'one.npy')
-    head, line = told.out.splitlines()
+    printed = predict(tmp_path / 'one.npy')
+    head, line = printed.out.splitlines()
     assert head.split() == ['id', 'class', 'best', 'best_probability', 'second', 'second_probability']
     assert line.startswith(f'{tmp_path}/one.npy  {expected.names[0]}')
-    assert "its joints are read as those of layout 'kinect20'" in told.err
-    assert '30 frames per second are assumed' in told.err
+    assert "its joints are read as those of layout 'kinect20'" in printed.err
+    assert '30 frames per second are assumed' in printed.err
     folder = tmp_path / 'several'
     folder.mkdir()
     np.savez(folder / 'two.npz', b=clips[1][0], c=clips[2][0])
@@ -114,8 +114,8 @@ def test_files(predict, classifier, clips, tmp_path):
 def test_a_damaged_file_is_named(predict, clips, tmp_path):
     np.save(tmp_path / 'good.npy', clips[0][0])
     (tmp_path / 'bad.npy').write_bytes(b'damaged')
-    told = predict(tmp_path)
-    assert len(told.out.splitlines()) == 2 and f'note: {tmp_path}: skipped bad.npy' in told.err
+    printed = predict(tmp_path)
+    assert len(printed.out.splitlines()) == 2 and f'note: {tmp_path}: skipped bad.npy' in printed.err
 
 
 def test_json_lines(predict, refused, classifier, clips, tmp_path, monkeypatch):
@@ -170,9 +170,9 @@ def test_another_frame_rate(predict, classifier, clips, tmp_path):
                 writer.add(str(i), clip)
     predict(tmp_path / 'a', '--out', tmp_path / 'a.npz')
     same(tmp_path / 'a.npz', expected)
-    told = predict(tmp_path / 'b', '--fps', 60, '--out', tmp_path / 'b.npz')
+    printed = predict(tmp_path / 'b', '--fps', 60, '--out', tmp_path / 'b.npz')
     same(tmp_path / 'b.npz', expected)
-    assert 'assumed' not in told.err
+    assert 'assumed' not in printed.err
 
 
 def test_resampling_invents_no_position():
@@ -193,8 +193,8 @@ def test_resampling_invents_no_position():
 
 
 def test_drawing(predict, tiny_kinect_store, tmp_path):
-    told = predict(tiny_kinect_store, '--split', 'test', '--draw', tmp_path / 'a.mp4', '--out', tmp_path / 'a.csv')
-    assert '16 of 16 clips drawn' in told.err
+    printed = predict(tiny_kinect_store, '--split', 'test', '--draw', tmp_path / 'a.mp4', '--out', tmp_path / 'a.csv')
+    assert '16 of 16 clips drawn' in printed.err
     video = cv2.VideoCapture(str(tmp_path / 'a.mp4'))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) > 10 and video.read()[1].std() > 5
 

@@ -156,8 +156,8 @@ def test_the_command(saved, classifier, recorded, recording, tmp_path, capsys):
     for table in ('w.csv', 'w.json', 'w.npz'):
         main([*arguments, '--out', out[table], '--segments', out['s.csv']])
     main([*arguments, '--segments', out['s.json'], '--timeline', out['t.png']])
-    told = capsys.readouterr()
-    assert f'{out["w.csv"]}: 28 windows' in told.out and '2 of 2 tracks drawn' in told.err
+    printed = capsys.readouterr()
+    assert f'{out["w.csv"]}: 28 windows' in printed.out and '2 of 2 tracks drawn' in printed.err
     timeline = classifier.over_time([recording], fps=30)
     found = timeline.segments(.3, .2)
     lines = list(csv.DictReader(open(out['s.csv'], newline='')))

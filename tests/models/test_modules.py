@@ -19,7 +19,7 @@ from mmskelssl.models.modules.pooling import masked_pool
 from mmskelssl.models.modules.queue import FeatureQueue
 
 
-def test_key_equals_query_at_the_start_whatever_initialises_them():
+def test_key_equals_query_at_the_start_for_every_initialisation():
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     key = MomentumEncoder(0.9, net=net)
     nn.init.constant_(net[0].weight, 2.)  # after the copy was made

@@ -108,7 +108,7 @@ def test_matrices_made_in_inference_mode_serve_in_training(always):
     results(temporal_conv, args, 1, 4)
 
 
-def test_stands_back_where_it_does_not_pay_or_cannot_be(used):
+def test_is_not_used_where_it_is_slower_or_impossible(used):
     wide = TemporalConv(64, 9)
     x = torch.randn(4, 64, 13, 25)
     wide(x)

@@ -71,7 +71,7 @@ def test_one_scale_shows_who_is_larger(clip, tmp_path):
     assert inked == [False, False, True]
 
 
-def test_the_frame_stands_still(clip, tmp_path):
+def test_the_frame_does_not_move(clip, tmp_path):
     """A foot that does not move is drawn in one place, regardless of the arms."""
     still = np.repeat(clip[:, :1], 20, axis=1)
     still[:, :, 4:8] += np.linspace(0, .5, 20)[None, :, None, None]

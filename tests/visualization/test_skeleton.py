@@ -93,7 +93,7 @@ def test_joints_at_zero_are_left_out_unless_centring_put_them_there(pair):
     assert not View(lost, 400).seen[:, :, 20].any()
 
 
-def test_heads_are_up_whatever_the_data_calls_up(pair, tmp_path):
+def test_heads_are_up_for_every_vertical_axis_of_the_data(pair, tmp_path):
     upside_down = pair * np.float32([1, -1, 1])
     assert grows_up([pair], LAYOUT) is True and grows_up([upside_down], LAYOUT) is False
     assert grows_up([np.zeros_like(pair)], LAYOUT) is None and grows_up([], LAYOUT) is None

@@ -4,7 +4,7 @@ A paper is a module with ``ENTRIES``. An entry has rows, which are trainings, an
 name things that also exist on the command line: configs and their options, streams, splits, protocols, recipes and
 weights. :mod:`mmskelssl.commands.reproduce_runs` runs them.
 
-Published numbers are those whose source could be read. Others are left out, and so is the numbering of the papers:
+Published numbers are those whose source could be read; others are left out. The numbering is not that of the papers:
 ``table1``, ``table2`` and so on count the tables here.
 """
 from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from mmskelssl.atomic import file_hash, write_atomically
 from mmskelssl.datasets.store.schema import MAX_CLASSES, THIRD, VERSION, is_name, is_rate
 from mmskelssl.layouts import get_layout
 
-# Per-sample integers that are needed first; -1 stands for no value.
+# Per-sample integers that are needed first; -1 means no value.
 COLUMNS = ('offset', 'persons', 'frames', 'label', 'subject')
 _HEAD = ('version', 'layout', 'channels', 'units', 'classes', 'sha256', 'scores_sha256', 'third', 'fps')
 
@@ -37,10 +37,10 @@ def index_columns(index: dict) -> dict:
         found = [positions.get(sample, -1) for sample in ids]
         if found and min(found) >= 0 and len(set(found)) == len(found) and len(positions) == len(samples):
             splits[name] = np.array(found, np.int32)
-    told = [index.get(key) for key in ('sha256', 'samples', 'splits', 'layout', 'channels')]
+    kept = [index.get(key) for key in ('sha256', 'samples', 'splits', 'layout', 'channels')]
     if 'scores_sha256' in index:  # a store without scores keeps its hash, so caches and checkpoints stay valid
-        told.append(index['scores_sha256'])
-    text = json.dumps(told, sort_keys=True)
+        kept.append(index['scores_sha256'])
+    text = json.dumps(kept, sort_keys=True)
     head = {key: index[key] for key in _HEAD if key in index}
     return dict(columns, splits=splits,
                 head=dict(head, data_hash=hashlib.sha256(text.encode()).hexdigest()[:16]))

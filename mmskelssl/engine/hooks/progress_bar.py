@@ -89,7 +89,7 @@ class ProgressBarHook(Hook):
         elif what == 'slow':
             runner.logger.warning(f'steps take {self.pace.now:.2g} s, {self.pace.now / self.pace.first:.0f} times what '
                                   f'the first ones took; ETA {eta}. Do other processes keep the cores busy? With '
-                                  'OMP_NUM_THREADS=1 a run waits least for them')
+                                  'OMP_NUM_THREADS=1 a run waits less for them')
 
     def after_train(self, runner):
         self.bar.update(self.task, completed=runner.iter)

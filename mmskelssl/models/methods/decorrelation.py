@@ -21,8 +21,8 @@ class FeatureDecorrelation(SelfSupervisedModel):
     from the feature map of any encoder; an encoder without joints in its map has no level of joints. The method needs
     no negatives, no queue and no key encoder.
 
-    Each view except the last is compared with the last and with the mean of all but the last. Where the paper's notes
-    do not say so, terms are averaged over views.
+    Each view except the last is compared with the last and with the mean of all but the last. Where the paper does not
+    state it, terms are averaged over views.
 
     Args:
         projector: Arguments of :class:`Projector`, for the projector of each level. USDRL uses three layers with

@@ -21,7 +21,7 @@ from mmskelssl.registry import MODELS
 class NNTuning(SelfSupervisedModel):
     """Predict from a clip the projection of its nearest neighbour among recent clips.
 
-    The loss is that of NNCLR (Dwibedi et al., ICCV 2021). Intended as the last stage after any method, most of all
+    The loss is that of NNCLR (Dwibedi et al., ICCV 2021). Intended as the last stage after any method, above all
     after masked prediction. A projection is the pooled feature after batch norm. The published recipe does not augment:
     the neighbours provide the variety. With a second view, each view predicts the neighbour of the other.
 

@@ -24,7 +24,7 @@ def check_norm(config: Mapping, what: str = 'norm_cfg') -> dict:
     for key, value in config.items():
         kind = str if key == 'type' else _OPTIONS.get(key)
         if kind is None or type(value) not in ((int, float) if kind is float else (kind,)):
-            raise UserError(f'{what}: {key}={str(value)[:40]} is no option of a norm layer; there are '
+            raise UserError(f'{what}: {key}={str(value)[:40]} is not an option of a norm layer; the options are '
                             f'{", ".join(_OPTIONS)}')
     for key, low, high in (('eps', 0., math.inf), ('momentum', 0., 1.)):
         if key in config:

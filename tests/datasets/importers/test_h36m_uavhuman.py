@@ -80,8 +80,8 @@ def test_containers_and_nothing_else(tmp_path):
         bomb = [bomb, bomb]
     cyclic: list = []
     cyclic.append(cyclic)
-    for content, word in (({'a': Runs(os.mkdir, str(mark))}, "it wants '(posix|nt)' 'mkdir'"),
-                          ({'a': Runs(np.array, [1])}, "it wants 'numpy' 'array'"),
+    for content, word in (({'a': Runs(os.mkdir, str(mark))}, "it refers to '(posix|nt)' 'mkdir'"),
+                          ({'a': Runs(np.array, [1])}, "it refers to 'numpy' 'array'"),
                           ({'a': np.zeros(2, [('x', 'f4')])}, 'not of numbers or text'),
                           ({'a': several}, 'an array of Python objects'), ({'a': bomb}, 'unfolds to more than'),
                           ({'a': cyclic}, 'contains itself')):

@@ -308,11 +308,11 @@ def test_the_summary(tmp_path, capsys):
 
 def test_detect(tmp_path):
     (tmp_path / 'a.npy').write_bytes(data(clip(50, 30, 20, 3)))
-    told, command = detect(str(tmp_path))
-    assert 'shape (50, 30, 20, 3)' in told and '--layout kinect20 --axes NTVC --out data/' in command
+    text, command = detect(str(tmp_path))
+    assert 'shape (50, 30, 20, 3)' in text and '--layout kinect20 --axes NTVC --out data/' in command
     (tmp_path / 'p.pkl').write_bytes(annotations(clip(1, 4, 17, 2)))
-    told, command = detect(str(tmp_path / 'p.pkl'))
-    assert 'annotations of pyskl' in told and 'prepare pyskl' in command and '--layout coco17' in command
+    text, command = detect(str(tmp_path / 'p.pkl'))
+    assert 'annotations of pyskl' in text and 'prepare pyskl' in command and '--layout coco17' in command
     (tmp_path / 'x').mkdir()
     (tmp_path / 'x' / 'v.xyz').write_text('')
     with pytest.raises(UserError, match='no files that an importer reads; it holds 1 .xyz'):

@@ -108,11 +108,11 @@ def test_a_joint_without_a_score_is_zero(tmp_path):
 def test_bad_coco_is_skipped_with_a_reason(tmp_path, data, reason):
     one_file(tmp_path, COCO_FORMS['persons'], 'good.json')
     store, skipped = load(one_file(tmp_path, data), tmp_path / 's', 'coco17')
-    told, = skipped.values()
+    found, = skipped.values()
     assert store.ids == ['good'] and set(skipped) <= {'clip.json', 'clip'}
     with pytest.raises(ValueError, match=reason):
-        raise ValueError(told)
-    assert '\n' not in told and len(told) < 300
+        raise ValueError(found)
+    assert '\n' not in found and len(found) < 300
 
 
 # --- OpenPose --------------------------------------------------------------------------------------------------------

@@ -112,8 +112,8 @@ def test_the_program_is_recognised_and_its_numbers_are_right(tmp_path, capsys, f
     assert not store.index['provenance']['skipped'] and not store.index['provenance']['noted']
     assert not store.has_scores or store.scores(0).shape == store.keypoints(0).shape[:3] and store.scores(0).min() > 0
     assert store.has_scores or store.head['third'] == 'none'
-    told, command = detect(str(tmp_path / 'raw'))
-    assert what in told and layout in told and command.startswith('mmskelssl prepare pose ')
+    text, command = detect(str(tmp_path / 'raw'))
+    assert what in text and layout in text and command.startswith('mmskelssl prepare pose ')
     assert form != 'kinetics-skeleton' or store.classes == ['jump'] and store.labels.tolist() == [0]
 
 
@@ -394,7 +394,7 @@ def test_persons_of_frames_are_no_frames_of_persons(tmp_path):
     assert store.index['samples'][0]['persons'] == 2 and store.frames.tolist() == [T]
 
 
-def test_tables_without_names_are_told_which_layouts_fit(tmp_path):
+def test_tables_without_names_list_the_layouts_that_fit(tmp_path):
     with pytest.raises(UserError, match=r'66 columns without a header: give --layout \(.*shrec22'):
         load(tmp_path, {'v.txt': '\n'.join(' '.join(['0.5'] * 66) for _ in range(T))})
 

@@ -17,7 +17,7 @@ def store(tmp_path):
         walk[0, :, :, 2] = [[2], [6], [10], [14]]  # five a frame
         writer.add('walk', walk, 1)
         still = np.full((2, 3, 20, 3), 2.)
-        still[1, 0] = 0  # comes later, which is no movement
+        still[1, 0] = 0  # comes later, which does not count as movement
         writer.add('still', still, 0)
         writer.add('nobody', np.zeros((2, 1, 20, 3)))
         writer.set_split('train', ['walk', 'still'])

@@ -209,7 +209,7 @@ def test_bad_splits_are_refused(tmp_path, ids, message):
         SkeletonStore(tmp_path / 's').split('train')
 
 
-def test_an_id_that_stands_twice(tmp_path):
+def test_an_id_that_appears_twice(tmp_path):
     write(tmp_path / 's', [clip(), clip()])
     edit(tmp_path / 's', lambda index: index['samples'][1].update(id='s0'))
     with pytest.raises(UserError, match="the id 's0' appears twice"):

@@ -80,7 +80,7 @@ def _endings(source: Source) -> tuple[str, ...]:
         if any(found[ending] for ending in kinds):
             rest = sum(len(found[ending]) for ending in ENDINGS if ending not in kinds)
             if rest:
-                print(f'note: {rest} files that end otherwise than in {" or ".join(kinds)} are not read')
+                print(f'note: {rest} files that do not end in {" or ".join(kinds)} are not read')
             return kinds
     raise UserError(f'{source.path}: no files that end in {", ".join(ENDINGS)}')
 
