@@ -50,6 +50,7 @@ class FeatureExtractor:
         fps: Frames per second of the training clips, or None if unknown.
         store: Folder of the training store, or None if unknown.
     """
+    fps: float | None
 
     def __init__(self, checkpoint: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
                  imports: Sequence[str] = (), like: str | PathLike | None = None, fps: float | None = None):
