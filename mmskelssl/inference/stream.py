@@ -33,7 +33,7 @@ class Event:
 
 
 class SkeletonStream:
-    """Classifies the windows of a stream of frames. Memory holds one window.
+    """Classifies the windows of a stream of frames. Memory holds one window::
 
         stream = SkeletonStream(classifier, fps=30)
         for frame in camera:

@@ -9,7 +9,7 @@ from mmskelssl.datasets.toy.store import write_toy_store
 
 GUIDES = ['docs/add_a_method.md', 'docs/add_a_dataset.md', 'docs/evaluate.md']
 PAGES = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md',
-         *(f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md')))]
+         *(str(page.relative_to(ROOT)) for page in sorted((ROOT / 'docs').rglob('*.md')))]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mmskelssl.evaluation.results import add_results, read_results
 from tools.analysis.collect_results import fill, main, table
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ['README.md', *(f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md')))]
+PAGES = ['README.md', *(str(page.relative_to(ROOT)) for page in sorted((ROOT / 'docs').rglob('*.md')))]
 
 
 def row(top1, encoder='SimCLR', protocol='linear', recipe='logreg', **changes):
@@ -36,6 +36,15 @@ def test_protocols_have_columns_of_their_own():
     assert untrained == ['untrained', '10.0 (8.0–12.0)', '', '', '', '', '']
     assert trained == ['SimCLR', '', '50.0 (48.0–52.0)', '60.0 (58.0–62.0)', '20.0 (18.0–22.0)', '30.0 (28.0–32.0)',
                        '40.0 (39.0–41.0)']
+
+
+def test_a_table_may_show_one_encoder_and_its_untrained_backbone():
+    rows = [row(10, 'untrained'), row(20, 'untrained', backbone='BiGRU'), row(50), row(60, 'AimCLR')]
+    assert [line[0] for line in cells(table(rows, encoders='untrained,SimCLR', backbones='STGCN'))[2:]] == [
+        'untrained', 'SimCLR']
+    for wanted in (dict(encoders='BYOL'), dict(backbones='SkeletonViT')):
+        with pytest.raises(UserError, match='no results of the (encoder BYOL|backbone SkeletonViT)'):
+            table(rows, **wanted)
 
 
 def test_streams_seeds_and_data_sets():

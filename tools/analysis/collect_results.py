@@ -2,8 +2,8 @@
 
 A table is enclosed by the lines `<!-- results FOLDER -->` and `<!-- end -->`. FOLDER is relative to the folder of the
 page and is searched for results.json. Options after FOLDER select what is shown: `splits=test,all`,
-`recipes=1nn,logreg`, and `across=encoders` for a table with one line per measure. Rows of tools/analysis/attention.py
-have their own kind of table.
+`recipes=1nn,logreg`, `encoders=untrained,SimCLR`, `backbones=STGCN`, and `across=encoders` for a table with one line
+per measure. Rows of tools/analysis/attention.py have their own kind of table.
 
 Examples:
   python tools/analysis/collect_results.py README.md
@@ -21,7 +21,7 @@ from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.evaluation.results import column_of, data_name, encoder_name, number_text, row_title, shown
 
 _BLOCK = re.compile(r'(<!-- results (\S+)((?: \w+=\S+)*) -->\n).*?(<!-- end -->)', re.S)
-_OPTIONS = ('splits', 'recipes', 'across')
+_OPTIONS = ('splits', 'recipes', 'encoders', 'backbones', 'across')
 
 
 def rows_of(folder: str) -> list[dict]:
@@ -51,31 +51,32 @@ def _means(rows: list[dict]) -> list[dict]:
     return means
 
 
-def table(rows: list[dict], splits: str = '', recipes: str = '', across: str = 'measures') -> str:
+def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str = '', backbones: str = '',
+          across: str = 'measures') -> str:
     """Return a table with a row per encoder and a column per (split, recipe), with untrained encoders first.
 
     A cell is the top-1 accuracy in percent, followed by its 95 % interval. Retrieval shows the mAP, and several seeds
     are shown as mean and standard deviation.
 
     Args:
-        splits, recipes: Comma-separated names to show. Default: all.
+        splits, recipes, encoders, backbones: Comma-separated names to show. Default: all.
         across: ``encoders`` for a column per encoder and a row per measure.
 
     Raises:
-        UserError: If there are no results for a split or recipe.
+        UserError: If there are no results for one of the names.
     """
-    for name, wanted in (('split', splits), ('recipe', recipes)):
-        if missing := {value for value in wanted.split(',') if value} - {row[name] for row in rows}:
+    for name, wanted in (('split', splits), ('recipe', recipes), ('encoder', encoders), ('backbone', backbones)):
+        if missing := {value for value in wanted.split(',') if value} - {row.get(name) for row in rows}:
             raise UserError(f'no results of the {name} {", ".join(sorted(missing))}')
-        rows = [row for row in rows if not wanted or row[name] in wanted.split(',')]
+        rows = [row for row in rows if not wanted or row.get(name) in wanted.split(',')]
     order = list(dict.fromkeys((data_name(row), row['split']) for row in rows))
     rows = sorted(rows, key=lambda row: order.index((data_name(row), row['split'])))
     rows = sorted(shown(rows), key=lambda row: row['encoder'] != 'untrained')
-    backbones = len({row.get('backbone') for row in rows}) > 1
+    several = len({row.get('backbone') for row in rows}) > 1
     streams, data = (len({of(row) for row in rows}) > 1 for of in (lambda row: row.get('stream'), data_name))
 
     def encoder(row: dict) -> str:
-        return encoder_name(row, backbones) + (f', {row["stream"]}' if streams else '')
+        return encoder_name(row, several) + (f', {row["stream"]}' if streams else '')
 
     def column(row: dict) -> tuple:
         return (data_name(row) if data else '', row['split'], *column_of(row))

@@ -1,9 +1,9 @@
-"""Deterministic transforms. A sample is a dict with the keys
+"""Deterministic transforms. A sample is a dict with these keys:
 
-    keypoint (M, T, V, C) float32, total_frames (int), frame_dir (sample id), layout (SkeletonLayout),
-    num_frames (int): number of real frames, which come first. The first transform that needs it adds it.
-    scores (M, T, V) float32, only for stores with scores. Transforms that select, reorder or resample persons and
-        frames do the same with the scores. The other transforms do not change them.
+- keypoint (M, T, V, C) float32, total_frames (int), frame_dir (sample id), layout (SkeletonLayout).
+- num_frames (int): number of real frames, which come first. The first transform that needs it adds it.
+- scores (M, T, V) float32, only for stores with scores. Transforms that select, reorder or resample persons and frames
+  do the same with the scores. The other transforms do not change them.
 """
 import numpy as np
 import torch
