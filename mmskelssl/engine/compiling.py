@@ -48,14 +48,16 @@ def compile_encoders(model: nn.Module, **options) -> None:
 
 
 def compile_loss(model: SelfSupervisedModel, **options) -> None:
-    """Apply ``torch.compile`` with these options to the whole loss: encoders, mixing, queue and update of the key.
+    """Apply ``torch.compile`` with these options to the whole loss: encoders, mixing, losses and queue.
 
-    Random numbers from the preprocessor's generator are drawn before (:meth:`SelfSupervisedModel.draw`).
+    What changes from step to step without being a tensor comes before: random numbers from the preprocessor's generator
+    (:meth:`SelfSupervisedModel.draw`) and the update of the key encoder (:meth:`MomentumModel.update_key`).
     """
-    compiled, start = torch.compile(model.loss, **options), getattr(getattr(model, 'key_encoder', None), 'start', None)
+    compiled, update = torch.compile(model.loss, **options), getattr(model, 'update_key', None)
 
     def loss(views: dict[str, Tensor], data_samples: dict[str, Any]) -> dict[str, Tensor]:
-        if start:
-            start()  # reads the number of updates, once
-        return compiled(views, {**data_samples, 'draws': model.draw(views)})
+        draws = model.draw(views)
+        if update:
+            update()
+        return compiled(views, {**data_samples, 'draws': draws})
     model.loss = loss  # type: ignore[method-assign]

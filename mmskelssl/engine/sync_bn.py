@@ -3,9 +3,9 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.model import MMDistributedDataParallel
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmskelssl.models.modules.gather import summed
 from mmskelssl.registry import MODEL_WRAPPERS
 
 
@@ -20,10 +20,10 @@ class SyncBatchNorm(_BatchNorm):
             return super().forward(x)
         given, x = x.dtype, x.to(self.weight.dtype)  # bfloat16 cannot count beyond 256
         axes, shape = [0, *range(2, x.dim())], [1, -1] + [1] * (x.dim() - 2)
-        count = all_reduce(x.new_tensor(x.numel() / x.shape[1]))
-        mean = all_reduce(x.sum(axes)) / count
+        count = summed(x.new_tensor(x.numel() / x.shape[1]))
+        mean = summed(x.sum(axes)) / count
         centred = x - mean.view(shape)
-        variance = all_reduce(centred.square().sum(axes)) / count
+        variance = summed(centred.square().sum(axes)) / count
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         assert self.num_batches_tracked is not None  # because `track_running_stats` is on
         with torch.no_grad():

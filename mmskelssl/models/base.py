@@ -233,7 +233,7 @@ class ContrastiveModel(JointEmbeddingModel):
 class MomentumModel(JointEmbeddingModel):
     """A joint embedding model with a key encoder, a moving average of the online encoder. It has no negatives (BYOL).
 
-    Each step must begin with ``self.key_encoder.update(self.progress.fraction)``.
+    Each step must begin with ``self.update_key()``.
 
     Args:
         momentum: Arguments of :class:`MomentumEncoder`.
@@ -243,6 +243,15 @@ class MomentumModel(JointEmbeddingModel):
     def __init__(self, *args, momentum: dict | None = None, **kwargs):
         super().__init__(*args, **kwargs)
         self.key_encoder = MomentumEncoder(**(momentum or {}), backbone=self.backbone, projector=self.projector)
+
+    def update_key(self) -> None:
+        """Move the key encoder towards the online encoder.
+
+        The momentum changes during training, and would be a constant in compiled code. A compiled :meth:`loss`
+        therefore leaves the update to its caller.
+        """
+        if not torch.compiler.is_compiling():
+            self.key_encoder.update(self.progress.fraction)
 
     @torch.no_grad()
     def embed_key(self, features: Tensor, num_frames: Tensor | None = None) -> Tensor:

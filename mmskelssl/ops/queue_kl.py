@@ -77,11 +77,10 @@ def queue_similarity_kl(queries: Sequence[Tensor], keys: Sequence[Tensor], negat
                         temperatures: tuple[float, float] = (0.1, 0.04)) -> list[Tensor]:
     """Compute :func:`plain_queue_similarity_kl` with one product for all queries and one selection per distinct key.
 
-    The gradients are computed together with the losses, so ``negatives`` may change after the call. In compiled code,
-    the compiler takes care of that.
+    The gradients are computed together with the losses, so ``negatives`` may change after the call.
     """
     if torch.compiler.is_compiling():
-        return plain_queue_similarity_kl(queries, keys, negatives, topk, temperatures)
+        return plain_queue_similarity_kl(queries, keys, negatives.clone(), topk, temperatures)
     teachers = {}
     for key in keys:
         if id(key) not in teachers:

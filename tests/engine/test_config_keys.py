@@ -14,7 +14,7 @@ from mmskelssl.engine import train as train_module
 from mmskelssl.engine.config import complete, load_config
 from mmskelssl.engine.config_keys import FORMER, INSTEAD, READ, other_names
 from mmskelssl.engine.distributed import prepare_distributed
-from mmskelssl.engine.train import compile_encoders, train
+from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,7 +115,24 @@ def test_auto_scale_lr(started, own_config):
     assert runner.optim_wrapper.param_groups[0]['initial_lr'] == base / 4
     assert started('auto_scale_lr = dict(base_batch_size=64)\n', resume='auto').optim_wrapper.param_groups[0][
         'initial_lr'] == base
-    assert 'auto_scale_lr.base_batch_size is missing' in refused(own_config('auto_scale_lr = dict(enable=True)\n'))
+
+
+def test_the_learning_rate_is_scaled_on_request(started, own_config, tmp_path):
+    """The base is the batch size of the config, regardless of that of the command line, and the log states the rule."""
+    base = load_config(own_config())[-1][1].optim_wrapper.optimizer.lr
+    options = {'train_dataloader.batch_size': 8}
+    runner = started(auto_scale_lr=True, cfg_options=options)
+    assert runner.optim_wrapper.param_groups[0]['initial_lr'] == base / 2
+    assert 'learning rate: times 0.5, for 8 clips in a step instead of 16' in log_of(tmp_path)
+    runner = started(cfg_options=options, work_dir=str(tmp_path / 'plain'))
+    assert runner.optim_wrapper.param_groups[0]['initial_lr'] == base
+    assert 'learning rate: as in the config, for 8 clips in a step\n' in log_of(tmp_path, 'plain')
+    cfg = load_config(own_config('auto_scale_lr = dict(enable=True)\n'), options)[-1][1]
+    assert cfg.auto_scale_lr.base_batch_size == 16
+
+
+def log_of(tmp_path, work_dir: str = 'work') -> str:
+    return next((tmp_path / work_dir).rglob('*.log')).read_text()
 
 
 def test_load_from_resume_and_work_dir(own_config, tmp_path, monkeypatch):
@@ -237,8 +254,19 @@ def test_compile_takes_options(own_config, started, monkeypatch):
     given.clear()
     started("compile = dict(backend='eager')\n", resume='auto', compile=True)
     assert given[0] == dict(backend='eager')
-    assert 'compile: 3 is not True' in refused(own_config('compile = 3\n'))
-    assert compile_encoders.__doc__
+    for value in ('3', "'all'", "dict(part='all')"):
+        assert f'compile: {eval(value)!r} is not True' in refused(own_config(f'compile = {value}\n'))
+
+
+def test_compile_of_the_loss(own_config, started, monkeypatch, tmp_path):
+    given = []
+    monkeypatch.setattr(torch, 'compile', lambda function, **options: given.append((function, options)))
+    started("compile = dict(backend='eager')\n", compile='loss')
+    (function, options), = given
+    assert function.__name__ == 'loss' and options == dict(backend='eager')
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match='a CUDA graph needs a GPU'):
+            train(own_config(), str(tmp_path / 'graph'), compile='graph')
 
 
 def test_launcher_and_scope_are_those_of_the_command_line_and_the_package(own_config):

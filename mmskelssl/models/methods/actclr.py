@@ -138,7 +138,7 @@ class ActCLR(MomentumContrast):
         draws = data_samples.get('draws') or self.draw(views)
         kept_plan, lender, mixed_plan = draws['kept'], draws['lender'], draws['mixed']
 
-        self.key_encoder.update(self.progress.fraction)
+        self.update_key()
         intra, inter, mixed = (name in self.branches for name in ('intra', 'inter', 'mixed'))
         uses_mask = self.motion_adaptive or self.semantic_pooling or mixed
         anchor = self.static_anchor(key_view) if self.computes_mask and uses_mask else None

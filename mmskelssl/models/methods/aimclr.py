@@ -4,7 +4,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 
 from mmskelssl.errors import UserError
-from mmskelssl.models.base import MomentumContrast
+from mmskelssl.models.base import MomentumContrast, Progress
 from mmskelssl.models.checks import check_integer, check_number
 from mmskelssl.models.losses import contrast_logits, ddm, info_nce
 from mmskelssl.ops.precision import widen
@@ -77,9 +77,15 @@ class AimCLR(MomentumContrast):
         if drop_keep is not None:
             self.need_joints('the attention drop', 'set drop_keep=None')
         self.ddm_weight, self.mining_epoch, self.mined, self.drop_keep = ddm_weight, mining_epoch, mined, drop_keep
+        self.set_progress(self.progress)
+
+    def set_progress(self, progress: Progress) -> None:
+        super().set_progress(progress)
+        # As a switch, so that a compiled step does not depend on the epoch.
+        self.mining = self.mining_epoch is not None and progress.epoch >= self.mining_epoch
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.key_encoder.update(self.progress.fraction)
+        self.update_key()
         q = self.embed(self.backbone(views['query']))
         extreme = self.backbone(views['extreme'])
         disturbed = dict(extreme=self.embed(extreme))
@@ -91,7 +97,7 @@ class AimCLR(MomentumContrast):
         logits, *others = (contrast_logits(x, k, negatives, self.temperature, self.in_batch)
                            for x in (q, *disturbed.values()))
         positives = None
-        if self.mining_epoch is not None and self.progress.epoch >= self.mining_epoch:
+        if self.mining:
             positives = self.mine(logits, *others)
         self.queue.enqueue(k)
         divergence = {f'loss_{name}': self.ddm_weight * ddm(theirs, logits)

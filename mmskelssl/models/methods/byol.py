@@ -26,7 +26,7 @@ class BYOL(MomentumModel):
         self.predictor = Projector(self.embedding_channels, predictor_channels, self.embedding_channels, norm=True)
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.key_encoder.update(self.progress.fraction)
+        self.update_key()
         loss = views['first'].new_zeros(())
         for name, other in (('first', 'second'), ('second', 'first')):
             q = F.normalize(widen(self.predictor(self.project(self.backbone(views[name])))), dim=1)

@@ -71,7 +71,7 @@ class CRRLMotion(MomentumContrast):
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
         lengths = true_lengths(views['query'], data_samples)
-        self.key_encoder.update(self.progress.fraction)
+        self.update_key()
         q = self.embed(self.backbone(views['query'], lengths), lengths)
         k = self.encode_key(views['key'], lengths)
         logits = contrast_logits(q, k, self.queue.negatives(), self.temperature, self.in_batch)

@@ -55,7 +55,7 @@ class SkeAttnCLR(MomentumContrast):
                                          for name in (('whole', 'salient', 'rest') if self.local else ('whole',))})
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.key_encoder.update(self.progress.fraction)
+        self.update_key()
         q = self.predict('whole', self.projector(self.pool(self.backbone(views['query']))))
         mask, pairs = None, []
         if self.local:

@@ -16,7 +16,7 @@ class SkeletonCLR(MomentumContrast):
     contrast_loss = 'loss'
 
     def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.key_encoder.update(self.progress.fraction)
+        self.update_key()
         q = self.embed(self.backbone(views['query']))
         k = self.encode_key(views['key'])
         logits = contrast_logits(q, k, self.queue.negatives(), self.temperature, self.in_batch)

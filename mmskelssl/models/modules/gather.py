@@ -25,6 +25,25 @@ def own_rows(count: int, device: torch.device) -> Tensor:
     return torch.arange(count, device=device) + get_rank() * count
 
 
+def summed(x: Tensor) -> Tensor:
+    """Return the sum of a tensor over all processes, with gradient. Its gradient is summed, too."""
+    return _Sum.apply(x)
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone()  # the reduction works in place
+        all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        grad = grad.clone(memory_format=torch.contiguous_format)
+        all_reduce(grad)
+        return grad
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -33,6 +52,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.clone(memory_format=torch.contiguous_format)  # the reduction works in place
+        grad = grad.clone(memory_format=torch.contiguous_format)
         all_reduce(grad)
         return grad[get_rank() * ctx.rows:][:ctx.rows]

@@ -46,6 +46,8 @@ class _Watch(TorchDispatchMode):
             return torch.empty(args[0].numel(), args[0].dim(), dtype=torch.long, device='meta')
         if function is aten.index.Tensor and any(x is not None and x.dtype == torch.bool for x in args[1]):
             self.note('read')
+            shape = [x.numel() if x is not None and x.dtype == torch.bool else 1 for x in args[1]]
+            return args[0].new_empty(max(shape))
         if function in (aten._to_copy.default, aten.copy_.default) and tensors:
             target = kwargs.get('device', args[0].device) if function is aten._to_copy.default else args[0].device
             source = tensors[-1].device.type
