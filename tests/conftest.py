@@ -13,7 +13,8 @@ from mmskelssl.layouts import get_layout
 
 
 def pytest_addoption(parser):
-    parser.addoption('--quick', action='store_true', help='no slow tests, and the first two cases of any other')
+    parser.addoption('--quick', action='store_true', help='two cases of each test, without those that are slow or of '
+                                                          'Hypothesis')
 
 
 def pytest_configure(config):
@@ -41,7 +42,9 @@ def _keep_the_quick(config, items: list) -> None:
     for item in items:
         test = item.nodeid.partition('[')[0]
         cases[test] += 1
-        (rest if cases[test] > 2 or item.get_closest_marker('slow') else kept).append(item)
+        # Hypothesis runs such a test on many examples.
+        long = item.get_closest_marker('slow') or getattr(item.obj, 'is_hypothesis_test', False)
+        (rest if cases[test] > 2 or long else kept).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=rest)
 

@@ -38,9 +38,7 @@ def run(args: argparse.Namespace) -> None:
     if args.contact_sheet and (args.views or args.sample):
         raise UserError('--contact-sheet shows a sample of every class as it is: leave out --sample and --views')
     from mmskelssl.datasets.store.reader import SkeletonStore
-    from mmskelssl.engine.config import load_config
     from mmskelssl.visualization import browsing, grows_up
-    from mmskelssl.visualization.views import ViewSteps
     store = SkeletonStore(args.store)
     rows = [browsing.find(store, name) for name in dict.fromkeys(args.sample or [])]
     rows = rows or browsing.one_per_class(store, DEFAULT_SAMPLES)
@@ -51,7 +49,9 @@ def run(args: argparse.Namespace) -> None:
         print(browsing.draw_sheet(store, args, look, SHEET_SAMPLES))
         return
     steps = None
-    if args.views:
+    if args.views:  # drawing clips as they are needs no torch
+        from mmskelssl.engine.config import load_config
+        from mmskelssl.visualization.views import ViewSteps
         config = find_config(args.views)
         steps = ViewSteps(store, load_config(config)[-1][1], config, args.seed)
     taken: set[str] = set()

@@ -3,6 +3,7 @@ import argparse
 import heapq
 import os.path as osp
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.visualization.clips import contact_sheet, draw_clip
 from mmskelssl.visualization.panels import Panel, Row, draw_panels
-from mmskelssl.visualization.views import ViewSteps
+
+if TYPE_CHECKING:
+    from mmskelssl.visualization.views import ViewSteps  # imports torch
 
 
 def evenly(count: int, of: int) -> list[int]:
@@ -79,7 +82,7 @@ def draw_sheet(store: SkeletonStore, args: argparse.Namespace, look: dict, unlab
                        columns=columns, **look)
 
 
-def draw_sample(store: SkeletonStore, i: int, steps: ViewSteps | None, out: str, args: argparse.Namespace,
+def draw_sample(store: SkeletonStore, i: int, steps: 'ViewSteps | None', out: str, args: argparse.Namespace,
                 look: dict) -> str:
     """Draw one sample, with all steps of a config if one is given."""
     title = ', '.join(filter(None, [store.ids[i], class_name(store, i)]))

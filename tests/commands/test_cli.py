@@ -35,6 +35,17 @@ def test_help_and_import_load_nothing_heavy():
     assert len(found['import mmskelssl']) < 100
 
 
+def test_clips_are_drawn_without_torch(tiny_kinect_store, tmp_path):
+    """Importing it takes longer than drawing."""
+    code = ('import sys\n'
+            'from mmskelssl import cli\n'
+            'cli.main(sys.argv[1:])\n'
+            'assert not {"torch", "mmengine"} & set(sys.modules)')
+    subprocess.run([sys.executable, '-c', code, 'browse', tiny_kinect_store, '--contact-sheet', '--format', 'png',
+                    '--out', str(tmp_path)], check=True, cwd=ROOT, timeout=120)
+    assert (tmp_path / 'contact_sheet.png').is_file()
+
+
 @pytest.mark.parametrize('command', cli.COMMANDS)
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as end:

@@ -74,6 +74,7 @@ def test_an_old_pool_is_replaced_when_asked(tmp_path):
     assert len(SkeletonStore(tmp_path / 'pool')) == 24
 
 
+@pytest.mark.slow
 def test_nwucla_and_msr(real_data, tmp_path):
     for name, file, joints in (('nwucla', 'nw_ucla', None), ('msr', 'msr_action3d', JOINTS)):
         with StoreWriter(tmp_path / name) as writer:

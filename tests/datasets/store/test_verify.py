@@ -171,6 +171,7 @@ def test_the_tool_says_what_it_found(store, monkeypatch, capsys):
     assert status(store) == 1 and 'is not a store' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nwuclas_leak_is_found_and_mended(real_data, tmp_path):
     with StoreWriter(tmp_path / 's') as writer:
         import_pyskl(str(real_data / 'nw_ucla.pkl'), writer, layout='kinect20')
