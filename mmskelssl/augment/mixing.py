@@ -149,12 +149,11 @@ def draw_mix(n: int, frames: int, num_parts: int, generator: torch.Generator, pa
     whole = max(frames // cell, 1)
     length = between(length, *cells).clamp(max=whole)
     number = (which <= .5).long() + (which <= .25).long()
+    weight: float | Tensor = lam if kind == 'mixup' else 1.
     if kind is None:
-        lam = torch.where(number == KINDS.index('mixup'), lam, 1.)
-    elif kind != 'mixup':
-        lam = 1.
+        weight = torch.where(number == KINDS.index('mixup'), lam, 1.)
     return MixPlan(draw_shift(n, shift), number if kind is None else kind, chosen, between(start, 0, whole - length),
-                   length, cell, lam)
+                   length, cell, weight)
 
 
 def between(share: Tensor, low: int, high: int | Tensor) -> Tensor:

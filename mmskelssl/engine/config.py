@@ -57,7 +57,7 @@ def load_config(path: str, options: dict | None = None) -> list[tuple[str, Confi
             record_by_stream(cfg)
     for (_, cfg), batch in zip(stages, batches, strict=True):
         scale = cfg.get('auto_scale_lr')
-        if isinstance(scale, Mapping) and scale.get('enable') and batch:  # for which its learning rate was chosen
+        if isinstance(scale, dict) and scale.get('enable') and batch:  # for which its learning rate was chosen
             scale.setdefault('base_batch_size', batch)
     return stages
 

@@ -212,7 +212,7 @@ SEMI: Recipes[FinetuneRecipe] = Recipes('semi recipe', {
     'small': FINETUNE['small'],
     'paper-actclr': replace(_ACTCLR, steps=(10, 30, 50)),
     'paper-skeattnclr': _SKEATTNCLR,  # for cells without a recipe of their own
-    **{f'paper-skeattnclr-{cell}': replace(_SKEATTNCLR, lr=lr, steps=tuple(steps))
+    **{f'paper-skeattnclr-{cell}': replace(_SKEATTNCLR, lr=lr, steps=tuple(map(int, steps)))
        for cell, (lr, *steps) in _SKEATTNCLR_SEMI.items()},
 })
 

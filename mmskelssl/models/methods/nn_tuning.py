@@ -64,10 +64,10 @@ class NNTuning(SelfSupervisedModel):
         predicted = [F.normalize(widen(self.predictor(z)), dim=1) for z in projected]
         zs = [F.normalize(z, dim=1) for z in projected]
         neighbours = [self.neighbour(z, clips) for z in zs]
-        loss = sum(self.contrast(neighbour, p)
-                   for neighbour, p in zip(neighbours, reversed(predicted), strict=True)) / len(names)
+        losses = [self.contrast(neighbour, p) for neighbour, p in zip(neighbours, reversed(predicted), strict=True)]
         self.enqueue(zs[0], clips)
-        return dict(loss=loss, batch_top1=in_batch_top1(predicted[-1], neighbours[0]), batch_cosine=mean_cosine(zs[0]))
+        return dict(loss=torch.stack(losses).mean(), batch_top1=in_batch_top1(predicted[-1], neighbours[0]),
+                    batch_cosine=mean_cosine(zs[0]))
 
     def contrast(self, neighbours: Tensor, predicted: Tensor) -> Tensor:
         """Return the loss of finding the prediction for a neighbour (N, D) among those (N, D) of all processes."""
