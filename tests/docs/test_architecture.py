@@ -2,6 +2,7 @@
 import ast
 import functools
 import re
+from collections import Counter
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -118,3 +119,9 @@ def test_modules_that_are_imported_exist():
                 if target.startswith('mmskelssl.') and not (file.is_dir() or file.with_suffix('.py').is_file()):
                     missing.add(f'{name} imports {target}')
     assert not missing
+
+
+def test_no_two_test_files_have_one_name():
+    """Pytest imports them by their names, so it could not collect them together."""
+    names = Counter(path.name for path in (ROOT / 'tests').rglob('*.py') if path.name != 'conftest.py')
+    assert [name for name, count in names.items() if count > 1] == []
