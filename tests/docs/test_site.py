@@ -8,6 +8,7 @@ from doc_commands import ROOT
 
 for package in ('sphinx', 'myst_parser', 'furo'):
     pytest.importorskip(package, reason=f'no {package}: pip install -r requirements/docs.txt')
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
