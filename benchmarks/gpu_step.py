@@ -1,4 +1,4 @@
-"""ActCLR's training step on a GPU: plain eager against ours in float32, bfloat16, compiled, with a CUDA graph.
+"""ActCLR's training step on a GPU: plain eager against ours in float32, bfloat16, compiled, and as CUDA graphs.
 
 In these arms the views are already on the device. Two more include the data path before the step: ``host`` gathers each
 batch from the mapped array and transfers it, ``resident`` gathers it on the device (``data.resident=device``). Both
@@ -33,6 +33,7 @@ from benchmarks.cases.steps import progress, sgd
 from benchmarks.measure import count_work, machine
 from benchmarks.reference.actclr import PlainActCLR
 from mmskelssl.datasets import SkeletonDataset
+from mmskelssl.engine.compiling import compile_model
 from mmskelssl.errors import UserError, one_line_errors
 
 
@@ -44,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=10 if cuda else 1, help='of all arms in turn')
     parser.add_argument('--steps', type=int, default=20 if cuda else 1, help='of an arm in a round')
     parser.add_argument('--compile', action=argparse.BooleanOptionalAction, default=cuda,
-                        help="an arm with torch.compile on our backbones (default on a GPU)")
+                        help='arms with torch.compile of the encoders and of the whole loss (default on a GPU)')
     parser.add_argument('--out', metavar='FILE', help='write JSON')
     return parser.parse_args()
 
@@ -53,7 +54,8 @@ class Arm:
     """A model, its optimiser, and a step.
 
     Args:
-        kind: ``plain``, ``fp32``, ``bf16``, ``compiled``, ``graph``, ``host`` or ``resident``.
+        kind: ``plain``, ``fp32``, ``bf16``, ``compiled`` (the encoders), ``loss`` (the whole loss, compiled), ``graph``
+            (the whole loss as CUDA graphs), ``host`` or ``resident``.
         views: On the device.
         dataset: Source of the clips for ``host`` and ``resident``.
     """
@@ -67,14 +69,11 @@ class Arm:
         self.ours = build(made).to(device)
         self.model = PlainActCLR(self.ours, .5).to(device) if kind == 'plain' else self.ours
         self.optimizer = sgd(self.model)
-        if kind == 'compiled':
-            self.model.backbone.compile()
-        if kind == 'graph':  # the query encoder runs five times per step; plans of mixing stay in Python
-            with self.autocast():
-                self.model.backbone = torch.cuda.make_graphed_callables(self.model.backbone, (views['normal'].clone(),))
+        if kind in ('compiled', 'loss', 'graph'):
+            compile_model(self.model, 'encoders' if kind == 'compiled' else kind)
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.bf16, cache_enabled=self.kind != 'graph')
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.bf16)
 
     def read(self) -> dict[str, torch.Tensor]:
         """The views of the next batch."""
@@ -181,7 +180,7 @@ def main() -> None:
     if parity > 1e-10:
         raise UserError(f'the arms differ by {parity:.1e} in float64: nothing is timed')
     views = {name: clips(args.batch, 50, absent=.8, seed=i).to(args.device) for i, name in enumerate(VIEWS)}
-    kinds = ['plain', 'fp32', 'bf16', *(['compiled'] if args.compile else []),
+    kinds = ['plain', 'fp32', 'bf16', *(['compiled', 'loss'] if args.compile else []),
              *(['graph'] if args.device == 'cuda' else [])]
     arms = {kind: Arm(kind, views, args.device) for kind in kinds}
     folder = tempfile.TemporaryDirectory()

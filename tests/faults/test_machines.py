@@ -204,7 +204,7 @@ def test_two_nodes_of_slurm_train_and_evaluate_as_one_process_measures(tiny_stor
     assert '8 clips in a step (2 processes, 4 each); --auto-scale-lr' in train.log.read_text()
     checkpoint, rows = work / 'epoch_1.pth', {}
     arguments = ['--protocols', 'knn', 'linear', 'semi', 'retrieval', '--recipe', '1nn', '20nn', 'logreg',
-                 'small:epochs=1', 'cosine', '--no-pictures', '--batch-size', '5', *given]
+                 'small:epochs=1,min_steps=1', 'cosine', '--no-pictures', '--batch-size', '5', *given]
     for name, command in dict(one=['tools/dist_test.sh', 'configs/skeletonclr_toy.py', checkpoint, '1'],
                               two=['tools/slurm_test.sh', 'part', 'job', 'configs/skeletonclr_toy.py',
                                    checkpoint]).items():
