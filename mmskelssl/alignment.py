@@ -42,7 +42,7 @@ def _held(values: Tensor, known: Tensor) -> Tensor:
     return torch.lerp(start, end, weight)
 
 
-def _position(x: Tensor, joint: int, scores: Tensor | None) -> Tensor:
+def joint_position(x: Tensor, joint: int, scores: Tensor | None) -> Tensor:
     """Return the position (N, C, T, M) of a joint, interpolated over time where it was not seen.
 
     If it was never seen, it is the mean of the person's joints, weighted by their scores.
@@ -87,7 +87,7 @@ def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None, s
         joint: Joint to subtract.
         scores: (N, 1, T, V, M).
     """
-    centred = x - _position(x, layout.centre if joint is None else joint, scores).unsqueeze(3)
+    centred = x - joint_position(x, layout.centre if joint is None else joint, scores).unsqueeze(3)
     return centred if scores is None else centred * (x != 0).any(3, keepdim=True).any(1, keepdim=True)
 
 
@@ -146,7 +146,7 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
     elif scores is None:
         hip = there[n, 0, :, layout.hip, main]  # (N, T)
         first = torch.where(hip.any(1), hip.to(torch.uint8).argmax(1), first)
-    hips = _position(x, layout.hip, scores)  # (N, C, T, M)
+    hips = joint_position(x, layout.hip, scores)  # (N, C, T, M)
     origin = hips[n, :, first, main].view(-1, x.shape[1], 1, 1, 1)
     if middle:
         who = seen[n, first].unsqueeze(1)  # (N, 1, M)

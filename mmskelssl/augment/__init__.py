@@ -15,7 +15,7 @@ from mmskelssl.augment.spatial import (
     Shear,
     YawRotate,
 )
-from mmskelssl.augment.streams import STREAMS, to_stream
+from mmskelssl.augment.streams import STREAMS, stream_channels, to_stream
 from mmskelssl.augment.style import blend, transfer_style, upsample_mask
 from mmskelssl.augment.temporal import CropResize, GaussianBlur, Interpolate, TemporalCrop, TimeReverse
 from mmskelssl.errors import UserError
@@ -25,7 +25,7 @@ __all__ = [
     'AxisMask', 'BatchAugment', 'CoordinateDropout', 'CropResize', 'GaussianBlur', 'GaussianNoise', 'Interpolate',
     'JointMask', 'LinearJitter', 'MixPlan', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear', 'SpatialFlip',
     'SwapParts', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix',
-    'draw_shift', 'mix', 'partners', 'to_stream', 'transfer_style', 'upsample_mask',
+    'draw_shift', 'mix', 'partners', 'stream_channels', 'to_stream', 'transfer_style', 'upsample_mask',
 ]
 
 

@@ -26,9 +26,9 @@ def transfer_style(x: Tensor, shift: int | Tensor, stream: str, layout: Skeleton
     """Transfer the style of clip (i + shift) mod N to clip i. Clips (N, C, T, V, M) keep their shape.
 
     For ``joint``, every bone takes the partner's length, frame by frame, and the body is rebuilt from its root. For
-    ``bone``, the vectors take the partner's lengths. For ``motion``, the mean over the joints and the standard
-    deviation over time are replaced with the partner's. With C=6, each group of three channels has its own lengths.
-    The last ``scores`` channels are scores of joints. Style is a matter of coordinates, so each joint keeps its score.
+    ``bone``, the vectors take the partner's lengths. For ``motion`` and ``invariant``, whose channels need not be
+    vectors, the mean over the joints and the standard deviation over time are replaced with the partner's. With C=6,
+    each group of three channels has its own lengths. The last ``scores`` channels are scores of joints. Style is a matter of coordinates, so each joint keeps its score.
     """
     if scores:
         coordinates, last = x.split([x.shape[1] - scores, scores], 1)
@@ -38,7 +38,7 @@ def transfer_style(x: Tensor, shift: int | Tensor, stream: str, layout: Skeleton
         return from_bones(_borrow_lengths(to_bones(x, layout), shift), x[:, :, :, centre:centre + 1], layout)
     if stream == 'bone':
         return _borrow_lengths(x, shift)
-    if stream == 'motion':
+    if stream in ('motion', 'invariant'):
         mean = x.mean(3, keepdim=True)
         std = x.std(2, keepdim=True, correction=min(1, x.shape[2] - 1))  # a single frame gets 0 instead of NaN
         return (x - mean) / (std + 1e-3) * partners(std, shift) + partners(mean, shift)

@@ -165,14 +165,15 @@ def fill_model(cfg: Config, store: SkeletonStore) -> None:
     model = cfg.model
     model.data_preprocessor.seed = cfg.randomness.seed
     scores = _match_scores(cfg, store)
-    channels = SkeletonPreprocessor.channels(store.channels, model.data_preprocessor.get('alignment', 'none'),
-                                             model.data_preprocessor.get('velocity', False), scores)
+    given = model.data_preprocessor
+    channels = SkeletonPreprocessor.channels(store.channels, given.get('alignment', 'none'),
+                                             given.get('velocity', False), scores, given.get('stream', 'joint'))
     _match_length(cfg)
     for part in (model.data_preprocessor, model.backbone):
         _match_layout(part.setdefault('layout', layout_config(store.layout)), store)
     if model.backbone.setdefault('in_channels', channels) != channels:
         raise UserError(f'model.backbone.in_channels is {model.backbone.in_channels}, but {cfg.data.store} with this '
-                        f'alignment gives {channels}')
+                        f'alignment and stream gives {channels}')
 
 
 def _match_scores(cfg: Config, store: SkeletonStore) -> bool:
@@ -222,7 +223,7 @@ def layout_config(layout: SkeletonLayout):
             return layout.name
     except UserError:
         pass
-    return {key: value for key, value in layout.fields().items() if key != 'canonical'}  # models do not use it
+    return layout.fields()
 
 
 def _match_length(cfg: Config) -> None:

@@ -130,12 +130,15 @@ def coordinates(model: nn.Module, path: str) -> int:
     given = getattr(model, 'data_preprocessor', None)
     if not isinstance(given, SkeletonPreprocessor):
         raise UserError(f'{path}: its model has no data_preprocessor, which turns clips into what it takes')
-    each = SkeletonPreprocessor.channels(1, given.alignment, given.velocity)
-    channels = getattr(getattr(model, 'backbone', None), 'in_channels', 3 * each + given.scores) - given.scores
-    if channels % each or not 0 < channels <= 6 * each:
-        raise UserError(f'{path}: its backbone takes {channels} channels, and its preprocessor makes {each} of each '
-                        'coordinate')
-    return channels // each
+    channels = getattr(getattr(model, 'backbone', None), 'in_channels', None)
+    possible = [3] if given.stream == 'invariant' else [3, 1, 2, 4, 5, 6]
+    made = {count: given.channels(count, given.alignment, given.velocity, given.scores, given.stream)
+            for count in possible}
+    found = next((count for count, number in made.items() if channels in (number, None)), None)
+    if found is None:
+        raise UserError(f'{path}: its backbone takes {channels} channels, and its preprocessor makes {made[3]} of 3 '
+                        'coordinates')
+    return found
 
 
 def move_to(model: SkeletonEncoder, device: str | torch.device | None) -> SkeletonEncoder:

@@ -6,7 +6,8 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmskelssl.alignment import align_shoulders, centre_frames
-from mmskelssl.augment import STREAMS, BatchAugment, build_augments, to_stream
+from mmskelssl.augment import STREAMS, BatchAugment, build_augments, stream_channels, to_stream
+from mmskelssl.augment.invariant import anchors
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.checks import check_choice, check_integer, check_switch
@@ -26,7 +27,9 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
 
     Args:
         layout: Skeleton layout of the clips.
-        stream: ``joint``, ``bone`` or ``motion``. No other option needs to change to switch between streams.
+        stream: ``joint``, ``bone``, ``motion`` or ``invariant``. No other option needs to change to switch between
+            streams. ``invariant`` has velocities of its own and needs no alignment, so ``alignment`` and ``velocity``
+            do not apply to it.
         alignment: ``none`` keeps the clips as returned by the data set. ``frame`` centres every frame and rotates it
             to face the front. ``both`` stacks the two, trajectory and local pose, as input channels (C becomes 2C).
         velocity: Append the difference to the next frame as additional channels (C is doubled).
@@ -50,6 +53,8 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
                             ('scores', scores)):
             check_switch(f'data_preprocessor.{name}', value)
         self.layout = get_layout(layout)
+        if stream == 'invariant':
+            anchors(self.layout)  # refuse a layout without them early
         self.stream, self.alignment, self.velocity = stream, alignment, velocity
         self.keep_absent, self.seed, self.scores = keep_absent, seed, scores
         self.views: dict[str, list[BatchAugment]] = {}
@@ -83,9 +88,17 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         return self._generator
 
     @staticmethod
-    def channels(coordinates: int, alignment: str = 'none', velocity: bool = False, scores: bool = False) -> int:
-        """Return the number of input channels of the backbone for clips with ``coordinates`` per joint."""
-        return coordinates * (2 if alignment == 'both' else 1) * (2 if velocity else 1) + scores
+    def channels(coordinates: int, alignment: str = 'none', velocity: bool = False, scores: bool = False,
+                 stream: str = 'joint') -> int:
+        """Return the number of input channels of the backbone for clips with ``coordinates`` per joint.
+
+        Raises:
+            UserError: If the stream cannot be made of so many coordinates.
+        """
+        each = stream_channels(stream, coordinates)
+        if stream != 'invariant':
+            each *= (2 if alignment == 'both' else 1) * (2 if velocity else 1)
+        return each + scores
 
     def represent(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """Apply alignment, stream and velocity to clips (N, C, T, V, M) that are already augmented.
@@ -98,6 +111,9 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         scores = None
         if self.scores:
             x, scores = x.split([x.shape[1] - 1, 1], 1)
+        if self.stream == 'invariant':
+            x = to_stream(x, self.stream, self.layout, num_frames, scores)
+            return x if scores is None else torch.cat([x, scores], 1)
         if self.alignment != 'none':
             local = align_shoulders(centre_frames(x, self.layout, scores=scores), self.layout, scores)
             x = local if self.alignment == 'frame' else torch.cat([x, local], 1)

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mmskelssl.augment import build_augments
+from mmskelssl.augment import STREAMS, build_augments
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.knn import knn_classify
 from mmskelssl.evaluation.linear import linear_probe
@@ -108,7 +108,7 @@ def test_augmentations(name, n, c, t, layout, m, dtype, strided):
 
 @few
 @given(st.integers(1, 4), st.integers(1, 9), st.sampled_from([*LAYOUTS]), st.integers(1, 3),
-       st.sampled_from(['joint', 'bone', 'motion']), st.sampled_from(['none', 'frame', 'both']), st.booleans(),
+       st.sampled_from(STREAMS), st.sampled_from(['none', 'frame', 'both']), st.booleans(),
        st.integers(14, 26))
 def test_preprocessor(n, t, layout, m, stream, alignment, velocity, joints):
     x = tensor(4, n, 3, t, joints, m)
@@ -120,7 +120,7 @@ def test_preprocessor(n, t, layout, m, stream, alignment, velocity, joints):
     for training in (True, False):
         made = model(dict(inputs=x.clone()), training)['inputs']
         for view in made.values() if training else [made]:
-            channels = SkeletonPreprocessor.channels(3, alignment, velocity)
+            channels = SkeletonPreprocessor.channels(3, alignment, velocity, stream=stream)
             assert view.shape == (n, channels, t, joints, m) and view.isfinite().all()
 
 

@@ -28,6 +28,7 @@ from mmskelssl.inference.quantised import measure_cost, quantise
 from mmskelssl.inference.saved.member import Member
 from mmskelssl.layouts import get_layout
 from mmskelssl.models import backbones
+from mmskelssl.models.preprocessor import SkeletonPreprocessor
 from tests.conftest import random_clip
 
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
@@ -53,7 +54,7 @@ def network(name: str, kind: str = 'FrozenEncoder', pipeline=None, preprocessor=
     """A network with random weights, and statistics of its normalisation from random clips."""
     steps, around = AROUND.get(name, (RESIZED, {}))
     around = around if preprocessor is None else preprocessor
-    channels = 3 * (2 if around.get('velocity') else 1)
+    channels = SkeletonPreprocessor.channels(3, **{k: v for k, v in around.items() if k in ('velocity', 'stream')})
     config = dict(type=kind, backbone=dict(type=name, layout='ntu25', in_channels=channels, **SMALL.get(name, {})),
                   data_preprocessor=dict(type='SkeletonPreprocessor', layout='ntu25', **around), **options)
     model = build_model(config, 'here', seed)
@@ -140,7 +141,7 @@ def test_every_encoder(name):
 @pytest.fixture(scope='module')
 def two_streams() -> SkeletonClassifier:
     joint, bone = (network('TemporalConvNet', 'SkeletonClassifier', seed=i, num_classes=4, preprocessor=dict(stream=s))
-                   for i, s in enumerate(('joint', 'bone')))
+                   for i, s in enumerate(('joint', 'invariant')))
     config = dict(classes=[f'class {i}' for i in range(4)], weights=[1., .5], temperature=.1, threshold=.3, fps=30.)
     made = SkeletonClassifier('here', config, [joint, bone], 'cpu')
     clips = clips_in_memory(raw_clips(20), made.layout, made.channels)

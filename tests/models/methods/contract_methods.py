@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from mmskelssl.augment import stream_channels
 from mmskelssl.layouts import get_layout
 from mmskelssl.models.base import MomentumContrast
 from mmskelssl.registry import MODELS
@@ -55,7 +56,8 @@ def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=No
     views = {name: TURN if method in SEQUENCES else VIEWS.get(name, WEAK) for name in MODELS.get(method).view_names}
     preprocessor = dict(type='SkeletonPreprocessor', layout=layout, stream=stream, views=views)
     return MODELS.build(dict(
-        type=method, backbone=encoder(kind, layout, persons, dropout, width),
+        type=method, backbone=dict(encoder(kind, layout, persons, dropout, width),
+                                   in_channels=stream_channels(stream, 3)),
         **{'data_preprocessor': preprocessor, **ENTRIES[method], **options}))
 
 

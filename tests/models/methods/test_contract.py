@@ -7,6 +7,7 @@ import torch
 from contract_methods import BODY31, METHODS, QUEUED, SEQUENCES, batch, build, promised, step
 
 from mmskelssl.apis import list_methods
+from mmskelssl.augment import STREAMS
 from mmskelssl.engine.collapse import loss_at_chance
 from mmskelssl.errors import UserError
 from mmskelssl.models import Progress
@@ -51,7 +52,7 @@ def test_three_persons(method):
 
 
 @every_method
-@pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
+@pytest.mark.parametrize('stream', STREAMS)
 def test_streams(method, stream):
     torch.manual_seed(0)
     loss, _ = step(build(method, stream=stream), batch(4))
