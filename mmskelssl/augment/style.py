@@ -28,7 +28,8 @@ def transfer_style(x: Tensor, shift: int | Tensor, stream: str, layout: Skeleton
     For ``joint``, every bone takes the partner's length, frame by frame, and the body is rebuilt from its root. For
     ``bone``, the vectors take the partner's lengths. For ``motion`` and ``invariant``, whose channels need not be
     vectors, the mean over the joints and the standard deviation over time are replaced with the partner's. With C=6,
-    each group of three channels has its own lengths. The last ``scores`` channels are scores of joints. Style is a matter of coordinates, so each joint keeps its score.
+    each group of three channels has its own lengths. The last ``scores`` channels are scores of joints. Style is a
+    matter of coordinates, so each joint keeps its score.
     """
     if scores:
         coordinates, last = x.split([x.shape[1] - scores, scores], 1)

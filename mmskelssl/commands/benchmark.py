@@ -1,12 +1,13 @@
 """Pre-train and measure a config on several splits, streams and seeds. Finished runs are skipped.
 
-Several streams are also fused into one classifier (stream `3s`, by sample id). Several seeds are summarised as mean
-and standard deviation. Each run has a folder below --out; results.json in --out contains the rows of all commands. Only
-a repeated measurement replaces its rows.
+Several streams are also fused into one classifier, by sample id: `3s` is joint, bone and motion, `4s` also has the
+invariant stream. Several seeds are summarised as mean and standard deviation. Each run has a folder below --out;
+results.json in --out contains the rows of all commands. Only a repeated measurement replaces its rows.
 
 Examples:
   mmskelssl benchmark configs/aimclr_sbu.py --splits fold1 fold2 fold3 fold4 fold5
   mmskelssl benchmark configs/simclr_nwucla.py --streams joint bone motion --seeds 0 1 2 --protocols all
+  mmskelssl benchmark simclr_nwucla --streams joint bone motion invariant --weights 4s
   mmskelssl benchmark actclr_ntu60 --streams joint bone motion --recipe paper-actclr --weights paper-actclr-xsub \\
       --protocols linear --splits xsub
 """

@@ -15,7 +15,7 @@ FILES = ('scores', 'picture', 'subset')
 _ENCODER = ('encoder', 'method', 'backbone', 'data')
 _RECIPE = ('protocol', 'recipe', 'label_fraction')
 _NUMBERS = ('top1', 'top5', 'mean_class', 'map', 'nmi', 'ari')
-_OWN = (*FILES, 'per_class', 'recall', 'map_ci95', 'members')  # only in rows of single runs
+_OWN = (*FILES, 'per_class', 'recall', 'map_ci95', 'members', 'C', 'cv')  # only in rows of single runs
 
 
 def join_streams(rows: Sequence[dict], folder: str, streams: Sequence[str], weights: str = 'equal',

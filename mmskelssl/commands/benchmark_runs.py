@@ -12,7 +12,7 @@ from mmskelssl.engine.config import load_config, split_pair
 from mmskelssl.engine.train import train
 from mmskelssl.engine.work_dir import checkpoints
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.ensemble import STREAMS, fixed_weights, parse_weights
+from mmskelssl.evaluation.ensemble import TOGETHER, fixed_weights, parse_weights
 from mmskelssl.evaluation.protocols import PROTOCOLS
 from mmskelssl.evaluation.recipe_names import settings_text
 from mmskelssl.evaluation.results import add_results, print_table
@@ -32,9 +32,10 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
             calls. Only a repeated measurement replaces its rows.
         splits: Values of ``data.split``. Default: that of the config. Several values are treated as folds, whose test
             parts are pooled.
-        streams: Several streams are fused into rows of the stream ``3s``.
+        streams: Several streams are fused into rows of the stream ``2s``, ``3s`` or ``4s``
+            (:func:`~mmskelssl.evaluation.ensemble.stream_of_members`).
         seeds: Several seeds are summarised in additional rows with the mean and the standard deviation ``std``.
-        recipes: Names of recipes of any protocol. Default: the defaults of each protocol.
+        recipes: Names of recipes of any protocol. Default: the defaults of each protocol for the data.
         weights: Weights of the streams: a name, or numbers in the order of ``streams``
             (:func:`~mmskelssl.evaluation.ensemble.parse_weights`).
         data: Store to measure on. Default: the one of the pre-training.
@@ -45,7 +46,8 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
     Returns:
         The rows of this call.
     """
-    chosen = recipes_by_stream(protocols, recipes, streams)
+    store = data or load_config(config, cfg_options or {})[-1][1].data.store
+    chosen = recipes_by_stream(protocols, recipes, streams, osp.basename(osp.abspath(store)))
     weights = _check_weights(weights, streams)
     rows: list[dict] = []
     hashes: set[tuple] = set()
@@ -75,15 +77,15 @@ def run_name(split: str | None, stream: str, seed: int) -> str:
     return '_'.join(str(part) for part in (split, stream, f'seed{seed}') if part)
 
 
-def recipes_by_stream(protocols: Sequence[str], recipes: Recipes | None,
-                      streams: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+def recipes_by_stream(protocols: Sequence[str], recipes: Recipes | None, streams: Sequence[str],
+                      data: str | None = None) -> dict[str, dict[str, list[str]]]:
     """Return stream -> protocol -> canonical names of recipes.
 
     Raises:
         UserError: If a recipe is unknown, or the streams do not have the same number of recipes.
     """
     named = recipes if isinstance(recipes, Mapping) else dict.fromkeys(streams, recipes)
-    chosen = {stream: choose_recipes(protocols, named[stream]) for stream in streams}
+    chosen = {stream: choose_recipes(protocols, named[stream], data) for stream in streams}
     if len({tuple((protocol, len(some)) for protocol, some in found.items()) for found in chosen.values()}) > 1:
         raise UserError('the streams need the same number of recipes of each protocol')
     return chosen
@@ -95,7 +97,8 @@ def _check_weights(weights: str, streams: Sequence[str]) -> str:
         raise UserError('--weights validation: the probes would have to be fitted again; use evaluate ensemble with '
                         'the checkpoints of the streams')
     if len(streams) == 1 and weights != 'equal':
-        raise UserError(f'--weights {weights} is for several streams: add --streams {" ".join(STREAMS)}')
+        raise UserError(f'--weights {weights} is for several streams: add --streams '
+                        + ' '.join(TOGETHER.get(weights, TOGETHER['3s'])))
     fixed_weights(weights, streams)  # refuse others before hours of training
     return weights
 

@@ -44,10 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_weights(parser: argparse.ArgumentParser, help: str) -> None:
-    """Add ``--weights``. The help lists the published weights."""
-    from mmskelssl.evaluation.ensemble import PUBLISHED
+    """Add ``--weights``. The help lists the names of weights."""
+    from mmskelssl.evaluation.ensemble import PUBLISHED, TOGETHER
+    named = '; '.join(f'{name} (equal, for {", ".join(streams)})' for name, streams in TOGETHER.items())
     parser.add_argument('--weights', nargs='+', metavar='WEIGHT',
-                        help=f'{help}: {", ".join(PUBLISHED)}')
+                        help=f'{help}: {", ".join(PUBLISHED)}; {named}')
 
 
 def describe_protocols() -> str:
@@ -64,7 +65,8 @@ def describe_protocols() -> str:
 def default_recipes() -> str:
     """Return the names of the default recipes of all protocols."""
     from mmskelssl.evaluation.protocols import PROTOCOLS
-    return ' '.join(dict.fromkeys(name for protocol in PROTOCOLS.values() for name in protocol.DEFAULTS))
+    return ' '.join(dict.fromkeys(name for protocol in PROTOCOLS.values() for name in protocol.DEFAULTS)) + \
+        ' (logreg-cv instead of logreg on your own data)'
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

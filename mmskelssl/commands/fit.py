@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='checkpoints, work_dirs to use their last ones, saved encoders, or zoo/NAME')
     parser.add_argument('--data', required=True, metavar='STORE', help='labelled store')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder to create')
-    parser.add_argument('--recipe', default='logreg', metavar='NAME',
-                        help='linear recipe (logreg, paper, paper-actclr, ...) or finetune:NAME, such as '
-                             'finetune:small (default logreg)')
+    parser.add_argument('--recipe', metavar='NAME',
+                        help='linear recipe (logreg-cv, logreg, paper, ...) or finetune:NAME, such as finetune:small; '
+                             'default: logreg-cv, which chooses C on training clips, and logreg for the benchmarks')
     parser.add_argument('--train-split', default='train', metavar='SPLIT', help='split to fit on (default train), or '
                         'all')
     parser.add_argument('--test-splits', nargs='*', metavar='SPLIT', help='splits to measure on; default: those of the '
@@ -61,6 +61,9 @@ def summary(report: dict) -> list[str]:
              f'{row["ece_before"]:.1f} -> {row["ece"]:.1f} %' + (f', {row["rejected"]:.1f} % unknown'
                                                                   if report['threshold'] else '')
              for row in (*report['tests'], report['held_out'])]
+    if report.get('C'):
+        lines.insert(0, f'{report["recipe"]}: C = {", ".join(f"{value:.3g}" for value in report["C"])}, chosen on the '
+                        'training clips')
     if not report['tests']:
         lines.append('note: the store has no test split for this training split; the accuracy is that of held-out '
                      'training clips')

@@ -118,8 +118,8 @@ class Measurement:
         protocols: Names in :data:`~mmskelssl.evaluation.protocols.PROTOCOLS`.
         out: Output folder for results.json, scores and pictures.
         data: Store to use instead of the one in the checkpoint.
-        recipes: Names of recipes of any protocol. Default: the defaults of each protocol. Protocols without any of the
-            named recipes are left out.
+        recipes: Names of recipes of any protocol. Default: the defaults of each protocol for the data. Protocols
+            without any of the named recipes are left out.
         pairs: Pairs of splits as ``train:test`` strings.
         untrained: Also measure each distinct architecture at its initialisation.
         seed: Seed of the probes and of the label subsets.
@@ -207,19 +207,24 @@ class Measurement:
     def _measure_one(self, encoder: Encoder, model, identity: dict) -> None:
         bank = FeatureBank(move_to(model, self.device), encoder.dataset, self.batch_size)
         pairs = parse_pairs(self.pairs, encoder.store.splits)
-        for measured in measure_encoder(bank, pairs, list(self.chosen), identity, self.chosen, self.seed):
+        chosen = self._chosen_for(encoder)
+        for measured in measure_encoder(bank, pairs, list(chosen), identity, chosen, self.seed):
             kept = self.output.add(measured, encoder.store.classes, bank.num_classes) if is_main_process() else None
             if self.fusion and kept:
                 self._members.append(kept)
         if self.fusion == 'validation':
-            self._validation += self._held_out(bank, pairs, identity)
+            self._validation += self._held_out(bank, pairs, identity, chosen)
 
-    def _held_out(self, bank: FeatureBank, pairs, identity: dict) -> list[Scores]:
+    def _chosen_for(self, encoder: Encoder) -> dict[str, list[str]]:
+        """Return the recipes of each protocol. The defaults depend on the data."""
+        return self.chosen if self.recipes else choose_recipes(self.protocols, None, encoder.data)
+
+    def _held_out(self, bank: FeatureBank, pairs, identity: dict, chosen: dict[str, list[str]]) -> list[Scores]:
         """Return scores of held-out training clips from probes that were not trained on them."""
         made = []
         for task, alike in tasks(bank, pairs, self.seed):
             held_out = task.held_out(subset(task.train.ids, task.train.labels, HELD_OUT, self.seed))
-            for protocol, recipes in self.chosen.items():
+            for protocol, recipes in chosen.items():
                 made += [Scores(m.test.ids, m.scores, m.test.labels,
                                 {**identity, **m.row, 'train_split': alike[0].train})
                          for m in measure(held_out, protocol, recipes) if m.scores is not None]
@@ -245,8 +250,9 @@ class Measurement:
         return choose_weights([found[tuple(row[key] for key in keys)] for row in rows], [*map(member_name, rows)])
 
 
-def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None) -> dict[str, list[str]]:
-    """Return a dict from protocol to its recipes among ``names``, or to its default recipes without names.
+def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None,
+                   data: str | None = None) -> dict[str, list[str]]:
+    """Return a dict from protocol to its recipes among ``names``, or to its default recipes for ``data`` without names.
 
     Names are canonical (:mod:`mmskelssl.evaluation.recipe_names`). Changed settings apply to every protocol that has
     the recipe. Protocols without any of the named recipes are left out.
@@ -255,7 +261,7 @@ def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None) -> dic
         UserError: If a recipe is unknown, a change to its settings is wrong, or no protocol has any of the recipes.
     """
     if not names:
-        return {protocol: recipes_of(protocol) for protocol in protocols}
+        return {protocol: recipes_of(protocol, data=data) for protocol in protocols}
     known = {protocol: PROTOCOLS[protocol].RECIPES for protocol in protocols}
     for name in names:
         if not any(name in protocol.RECIPES for protocol in PROTOCOLS.values()):

@@ -11,6 +11,7 @@ from mmskelssl.commands.reproduce_plan import Plan
 from mmskelssl.engine.config import split_pair
 from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.ensemble import stream_of_members
 from mmskelssl.evaluation.results import number_text
 from mmskelssl.names import file_name
 from mmskelssl.provenance import command_line, machine, versions
@@ -49,7 +50,7 @@ def measure(plan: Plan, row: Row, column: Column) -> dict:
         {stream: [column.recipe_of(stream)] for stream in row.streams}, column.weights if len(row.streams) > 1 else
         'equal', plan.changes(row, column), data=plan.stores[column.on] if column.on else None, stage=row.stage,
         init_from=starts.get, show=False)
-    stream = row.streams[0] if len(row.streams) == 1 else f'{len(row.streams)}s'
+    stream = stream_of_members(row.streams)
     found = [row for row in rows if row['stream'] == stream and (row.get('label_fraction') or 1.) == column.share and
              (len(plan.seeds) == 1 or row.get('seeds'))]
     assert len(found) == 1, [(row['stream'], row.get('label_fraction'), row.get('seeds')) for row in rows]

@@ -120,6 +120,11 @@ class SkeletonDataset(Dataset):
     def __len__(self) -> int:
         return len(self.positions)
 
+    @property
+    def subjects(self) -> np.ndarray:
+        """(N,) int64; -1 for unknown subjects. Training does not use them."""
+        return self.store.subjects[self.positions]
+
     def __getitems__(self, indices: list[int]) -> dict:
         """Return a batch: ``inputs`` (B, C, T, V, M) float32; ``data_samples`` with index, num_frames and any label."""
         chosen = np.asarray(indices)

@@ -1,7 +1,7 @@
 """Ensembles of encoders, usually the streams of one method: a weighted sum of their scores."""
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.scores import Scores, join
 
-STREAMS = ('joint', 'bone', 'motion')
+STREAMS = ('joint', 'bone', 'motion', 'invariant')  # as in mmskelssl.augment, which takes long to import
+# Equal weights of the first three streams and of all four. Other streams, or one of them twice, are refused.
+TOGETHER = {'3s': STREAMS[:3], '4s': STREAMS}
 # Weights of joint, bone and motion in the authors' scripts. They were tuned separately for each cell of a table. Only
 # `equal` and `validation` never use the test set. The scripts of ActCLR contain AimCLR's as well.
 PUBLISHED = {
@@ -20,10 +22,10 @@ PUBLISHED = {
     'paper-aimclr-pkummd1-xsub': (.6, .6, .4), 'paper-aimclr-pkummd1-xview': (.6, 0., .4),
     'paper-aimclr-pkummd2-xsub': (.6, .4, .6), 'paper-aimclr-pkummd2-xview': (.2, .2, .6),
 }
-FUSIONS = ('equal', 'validation', *PUBLISHED)
+FUSIONS = ('equal', 'validation', *TOGETHER, *PUBLISHED)
 HELD_OUT = .2  # share of the training clips used to choose weights
 # Fields that describe single members, not the ensemble.
-_OWN = ('scores', 'picture', 'checkpoint', 'epoch', 'config_hash', 'feature_dim')
+_OWN = ('scores', 'picture', 'checkpoint', 'epoch', 'config_hash', 'feature_dim', 'C', 'cv')
 
 
 def parse_weights(words: str | Sequence[str | float]) -> str:
@@ -54,7 +56,7 @@ def fixed_weights(fusion: str, streams: Sequence[str]) -> np.ndarray:
 
     Args:
         fusion: As :func:`parse_weights` returns it, but not ``validation``. Numbers are in the order of the members,
-            published weights are assigned by stream.
+            other names assign weights by stream.
         streams: Stream of each member.
     """
     fusion = parse_weights(fusion)
@@ -62,14 +64,27 @@ def fixed_weights(fusion: str, streams: Sequence[str]) -> np.ndarray:
         return np.full(len(streams), 1 / len(streams))
     if fusion == 'validation':
         raise UserError('weights `validation` are chosen on scores of training clips, see choose_weights')
-    if fusion not in PUBLISHED:
+    if fusion not in (*TOGETHER, *PUBLISHED):
         numbers = [float(word) for word in fusion.split()]
         if len(numbers) != len(streams):
             raise UserError(f'--weights {fusion}: {len(numbers)} numbers for {len(streams)} members')
         return np.array(numbers)
-    if sorted(streams) != sorted(STREAMS):
-        raise UserError(f'--weights {fusion} is for the streams {", ".join(STREAMS)}, not for {", ".join(streams)}')
-    return np.array([dict(zip(STREAMS, PUBLISHED[fusion], strict=True))[stream] for stream in streams])
+    known = TOGETHER.get(fusion, TOGETHER['3s'])
+    if sorted(streams) != sorted(known):
+        raise UserError(f'--weights {fusion} is for the streams {", ".join(known)}, not for {", ".join(streams)}')
+    weights = PUBLISHED.get(fusion, [1 / len(known)] * len(known))
+    return np.array([dict(zip(known, weights, strict=True))[stream] for stream in streams])
+
+
+def stream_of_members(streams: Iterable[str]) -> str:
+    """Return the value of ``stream`` for an ensemble.
+
+    ``2s`` is joint and bone, ``3s`` adds motion and ``4s`` the invariant stream. Other streams are joined by ``+``.
+    """
+    there = {*streams}
+    if len(there) > 1 and there == {*STREAMS[:len(there)]}:
+        return f'{len(there)}s'
+    return '+'.join([*(stream for stream in STREAMS if stream in there), *sorted(there - {*STREAMS})])
 
 
 def choose_weights(validation: Sequence[Scores], names: Sequence[str], step: float = .1) -> np.ndarray:
@@ -93,8 +108,7 @@ def fuse(members: Sequence[Scores], weights: Sequence[float] | np.ndarray, fusio
     total = np.tensordot(np.asarray(weights, np.float64), scores.astype(np.float64), 1)
     rows = [member.row for member in members]
     row = {key: _common([row.get(key) for row in rows]) for key in rows[0] if key not in _OWN}
-    streams = {member['stream'] for member in rows}
-    row.update(stream=row['stream'] if len(streams) == 1 else f'{len(streams)}s', checkpoint=None,
+    row.update(stream=stream_of_members(member['stream'] for member in rows), checkpoint=None,
                **accuracies(labels, total.argmax(1), total), members=names, fusion=fusion,
                weights=[float(weight) for weight in weights], num_test=len(ids),
                **{key: sum(row.get(key) or 0. for row in rows) for key in ('seconds', 'feature_seconds')})

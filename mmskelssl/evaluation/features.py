@@ -23,17 +23,20 @@ class Features:
         feats: (N, D) float32.
         labels: (N,) int64, -1 if unknown.
         ids: N sample names.
+        subjects: (N,) int64, -1 if unknown. None if the source of the clips does not state subjects.
     """
     feats: np.ndarray
     labels: np.ndarray
     ids: list[str]
+    subjects: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows) -> 'Features':
         """Return the features of the given rows."""
-        return Features(self.feats[rows], self.labels[rows], [self.ids[i] for i in rows])
+        return Features(self.feats[rows], self.labels[rows], [self.ids[i] for i in rows],
+                        None if self.subjects is None else self.subjects[rows])
 
 
 def label_array(labels, what: str, known: bool = True) -> np.ndarray:
@@ -157,7 +160,12 @@ def extract_features(model: nn.Module, dataset, batch_size: int = 256, device: s
     if len(bad):
         raise UserError(f'sample {ids[bad[0]]}: its feature is not finite ({len(bad)} of {len(ids)} samples): '
                         'check the sample, and the checkpoint, for NaN')
-    return Features(feats, np.asarray(dataset.labels, np.int64)[rows], ids)
+    return Features(feats, np.asarray(dataset.labels, np.int64)[rows], ids, _subjects(dataset, rows))
+
+
+def _subjects(dataset, rows) -> np.ndarray | None:
+    subjects = getattr(dataset, 'subjects', None)
+    return None if subjects is None else np.asarray(subjects, np.int64)[rows]
 
 
 def _encode(model: Any, batch: dict, name: str) -> np.ndarray:
@@ -211,7 +219,8 @@ class FeatureBank:
                 made = extract_features(self.model, dataset, self.batch_size, self.device, self.progress, new)
                 self._feats.update(zip(made.ids, made.feats, strict=True))
             feats = np.stack([self._feats[name] for name in ids]) if ids else np.empty((0, 0), np.float32)
-            self._splits[split] = Features(feats, np.asarray(dataset.labels, np.int64)[rows], ids)
+            labels = np.asarray(dataset.labels, np.int64)[rows]
+            self._splits[split] = Features(feats, labels, ids, _subjects(dataset, rows))
             self.seconds += time.perf_counter() - start
         return self._splits[split]
 

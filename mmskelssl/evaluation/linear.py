@@ -12,22 +12,25 @@ import torch
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
+from mmskelssl.evaluation.cross_validation import choose_c
 from mmskelssl.evaluation.features import feature_tensor, label_array
-from mmskelssl.evaluation.recipes import LINEAR, LogRegRecipe, SGDRecipe, batches
+from mmskelssl.evaluation.recipes import LINEAR, LogRegCVRecipe, LogRegRecipe, SGDRecipe, batches
 
 
-def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 0, num_classes: int | None = None,
-                 **changes) -> np.ndarray:
+def linear_probe(train, train_labels, test, recipe: str | LogRegRecipe = 'logreg', seed: int = 0,
+                 num_classes: int | None = None, subjects=None, **changes) -> np.ndarray:
     """Fit a linear classifier on training features and score test features.
 
     Args:
         train: (N, D) features.
         train_labels: (N,) classes. All labels must be known.
         test: (M, D) features.
-        recipe: A name in :data:`~mmskelssl.evaluation.recipes.LINEAR`, with changes if any.
-        seed: Seed of the initial weights and the order in SGD recipes. ``logreg`` is deterministic.
+        recipe: A name in :data:`~mmskelssl.evaluation.recipes.LINEAR`, with changes if any, or a logistic regression.
+        seed: Seed of the initial weights and the order in SGD recipes, and of the parts in ``logreg-cv``. ``logreg`` is
+            deterministic.
         num_classes: Number of classes. By default, the highest label + 1. ``logreg`` never predicts a class without
             training clips.
+        subjects: (N,) subject of each training clip, -1 if unknown, for ``logreg-cv``.
         **changes: Fields of the recipe to replace. Report such results under another name.
 
     Returns:
@@ -39,17 +42,17 @@ def linear_probe(train, train_labels, test, recipe: str = 'logreg', seed: int = 
     train, test = (feature_tensor(x, f'linear probe: {what}').numpy() for x, what in ((train, 'train'), (test, 'test')))
     if test.shape[1] != train.shape[1]:  # check before the fit, which takes time
         raise UserError(f'linear probe: features {train.shape} and {test.shape} do not match')
-    return fit_probe(train, train_labels, recipe, seed, num_classes, **changes)(test)
+    return fit_probe(train, train_labels, recipe, seed, num_classes, subjects, **changes)(test)
 
 
-def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_classes: int | None = None,
-              **changes) -> Callable[[np.ndarray], np.ndarray]:
+def fit_probe(train, train_labels, recipe: str | LogRegRecipe = 'logreg', seed: int = 0,
+              num_classes: int | None = None, subjects=None, **changes) -> Callable[[np.ndarray], np.ndarray]:
     """Fit the classifier of :func:`linear_probe` for later use.
 
     Returns:
         A function that maps features (M, D) float32 to scores (M, classes) float32.
     """
-    settings = replace(LINEAR[recipe], **changes)
+    settings = replace(LINEAR[recipe] if isinstance(recipe, str) else recipe, **changes)
     train = feature_tensor(train, 'linear probe: train').numpy()
     labels = label_array(train_labels, 'linear probe')
     if len(train) != len(labels):
@@ -58,6 +61,8 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
         raise UserError(f'linear probe: all {len(labels)} training clips have class {labels[0]}; at least two classes '
                         'are needed')
     classes = max(num_classes or 0, int(labels.max()) + 1)
+    if isinstance(settings, LogRegCVRecipe):
+        settings = choose_c(settings, train, labels, subjects, seed).recipe
     if isinstance(settings, SGDRecipe):
         weight, bias = _sgd(settings, train, labels, seed, classes)
 
@@ -78,7 +83,8 @@ def fit_probe(train, train_labels, recipe: str = 'logreg', seed: int = 0, num_cl
     return checked
 
 
-def fit_layer(train, train_labels, recipe: str = 'logreg', seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def fit_layer(train, train_labels, recipe: str | LogRegRecipe = 'logreg',
+              seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Fit the classifier of :func:`linear_probe` and return it as a layer on the features as they are.
 
     Args:
@@ -87,12 +93,14 @@ def fit_layer(train, train_labels, recipe: str = 'logreg', seed: int = 0) -> tup
     Returns:
         Weights (classes, D) and biases (classes,), float64.
     """
-    settings, labels = LINEAR[recipe], label_array(train_labels, 'linear layer')
+    settings, labels = LINEAR[recipe] if isinstance(recipe, str) else recipe, label_array(train_labels, 'linear layer')
     train = feature_tensor(train, 'linear layer: train').numpy()
     classes = len(np.unique(labels))
     if len(train) != len(labels) or classes < 2 or labels.max() != classes - 1:
         raise UserError(f'linear layer: {len(train)} clips with labels of {classes} classes; at least two classes are '
                         'needed, numbered without gaps')
+    if isinstance(settings, LogRegCVRecipe):
+        settings = choose_c(settings, train, labels, seed=seed).recipe
     if isinstance(settings, SGDRecipe):
         weight, bias = (value.double().numpy() for value in _sgd(settings, train, labels, seed, classes))
     else:

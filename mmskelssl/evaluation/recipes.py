@@ -75,6 +75,30 @@ class LogRegRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class LogRegCVRecipe(Recipe):
+    """Logistic regression like :class:`LogRegRecipe`, with C chosen by cross-validation on the training clips.
+
+    Args:
+        smallest, largest, candidates: Range and number of the values of C, at equal ratios.
+        folds: Number of parts that are held out in turn, with different subjects if these are known.
+        max_iter: Maximum number of iterations of L-BFGS.
+    """
+    smallest: float = 1e-4
+    largest: float = 1.
+    candidates: int = 9
+    folds: int = 5
+    max_iter: int = 1000
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.largest <= self.smallest:
+            raise UserError(f'largest is {self.largest:g}; it must be above smallest, which is {self.smallest:g}')
+        for name in ('candidates', 'folds'):
+            if getattr(self, name) < 2:
+                raise UserError(f'{name} is {getattr(self, name)}; it must be at least 2')
+
+
+@dataclass(frozen=True)
 class FinetuneRecipe(Recipe):
     """Fine-tuning with cross-entropy on unaugmented clips. The result is that of the last epoch.
 
@@ -154,6 +178,10 @@ class KMeansRecipe(Recipe):
     starts: int = 10
 
 
+# Data sets of the project's tables and of the papers, by the name of their store's folder. Elsewhere there are no
+# numbers to compare with, so a protocol may have other defaults (`OWN_DEFAULTS`).
+BENCHMARK_DATA = ('toy', 'nwucla', 'msr', 'sbu', 'bandai', 'cmu', 'ntu60', 'ntu120', 'pkummd1', 'pkummd2')
+
 # Number of neighbours. A single neighbour decides regardless of its weight; 20 vote with exp(similarity /
 # KNN_TEMPERATURE).
 KNN: Recipes[int] = Recipes('KNN recipe', {'1nn': 1, '20nn': 20})
@@ -161,7 +189,7 @@ KNN_TEMPERATURE = 0.1
 
 # The code of AimCLR, ActCLR and SkeAttnCLR starts the layer with N(0, 0.02) and zero bias, and drops the last partial
 # batch. `paper` has AimCLR's rate and schedule without these two: this project's tables use it, so it stays as it is.
-LINEAR: Recipes[SGDRecipe | LogRegRecipe] = Recipes('linear recipe', {
+LINEAR: Recipes[SGDRecipe | LogRegRecipe | LogRegCVRecipe] = Recipes('linear recipe', {
     'paper': SGDRecipe(lr=3, batch_size=128),
     'paper-aimclr': SGDRecipe(lr=3, batch_size=128, init_std=.02, drop_last=True),
     'paper-actclr': SGDRecipe(lr=24, batch_size=1024, init_std=.02, drop_last=True),  # NTU60 and PKU-MMD
@@ -170,6 +198,7 @@ LINEAR: Recipes[SGDRecipe | LogRegRecipe] = Recipes('linear recipe', {
     'paper-crrl': SGDRecipe(lr=.1, batch_size=16, epochs=85, steps=(15, 35, 50, 66, 75), gamma=.5, nesterov=True,
                             init_std=.01),
     'logreg': LogRegRecipe(),
+    'logreg-cv': LogRegCVRecipe(),
 })
 
 # Where the authors' code has other settings for a data set, a split or a stream, the name of the recipe says which

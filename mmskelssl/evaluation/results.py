@@ -190,7 +190,7 @@ def data_name(row: Mapping) -> str:
 
 
 def _legend(rows: Sequence[Mapping]) -> list[str]:
-    """Return lines that describe the recipes and the weights of ensembles."""
+    """Return lines that describe the recipes, the weights of ensembles and what was chosen by cross-validation."""
     used = dict.fromkeys((row['protocol'], row['recipe']) for row in rows)
     lines = [f'{protocol} {recipe}: {PROTOCOLS[protocol].RECIPES[recipe]}' for protocol, recipe in used
              if protocol in PROTOCOLS and is_dataclass(PROTOCOLS[protocol].RECIPES.get(recipe))]
@@ -199,6 +199,9 @@ def _legend(rows: Sequence[Mapping]) -> list[str]:
             weights = ', '.join(f'{w:.2g} {name}' for w, name in zip(row['weights'], row['members'], strict=True))
             lines.append(f'{row["encoder"]} {row["stream"]}, {row["split"]}, {row_title(row)}: {weights} '
                          f'({row["fusion"]})')
+        if row.get('C') and row.get('cv'):
+            lines.append(f'{row["encoder"]} {row["stream"]}, {row["split"]}, {row_title(row)}: C = {row["C"]:.3g}, '
+                         f'chosen on {row["cv"]["parts"]} parts of the training clips, divided by {row["cv"]["by"]}')
     return lines
 
 

@@ -63,3 +63,50 @@ def subset(ids: Sequence[str], labels: np.ndarray, fraction: float, seed: int) -
         order = np.random.default_rng((seed, int(label))).permutation(len(members))
         kept.append(members[order[:max(1, round(fraction * len(members)))]])
     return np.sort(np.concatenate(kept))
+
+
+def held_out_parts(labels: np.ndarray, subjects: np.ndarray | None, folds: int,
+                   seed: int) -> tuple[list[np.ndarray], str]:
+    """Divide clips into parts to hold out: by subject if there are as many subjects as parts, otherwise by clip.
+
+    A clip is never held out if no other part has its class. Parts by clip have the same share of each class.
+
+    Args:
+        labels: (N,) classes.
+        subjects: (N,) subject of each clip, -1 if unknown. None divides by clip.
+        folds: Number of parts.
+        seed: Seed of the division.
+
+    Returns:
+        The rows of each part, and ``subjects`` or ``clips``.
+
+    Raises:
+        UserError: If each clip has its own class.
+    """
+    people = np.unique(subjects) if subjects is not None else np.array([-1])
+    if len(people) >= folds and people[0] >= 0:
+        order = np.random.default_rng(seed).permutation(people)
+        groups = [np.flatnonzero(np.isin(subjects, order[i::folds])) for i in range(folds)]
+        parts = [part[np.isin(labels[part], labels[_others(labels, part)])] for part in groups]
+        if all(len(part) for part in parts):
+            return parts, 'subjects'
+    return _parts_by_clip(labels, folds, seed), 'clips'
+
+
+def _parts_by_clip(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+    """Deal the clips of each class to parts."""
+    parts: list[list[int]] = [[] for _ in range(folds)]
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        if len(rows) > 1:
+            order = np.random.default_rng((seed, int(label))).permutation(rows)
+            for i, part in enumerate(parts):
+                part += order[(i + label) % folds::folds].tolist()
+    made = [np.sort(np.array(part, int)) for part in parts if part]
+    if not made:
+        raise UserError(f'{len(labels)} clips, each with its own class: a classifier needs several clips of a class')
+    return made
+
+
+def _others(labels: np.ndarray, part: np.ndarray) -> np.ndarray:
+    return np.setdiff1d(np.arange(len(labels)), part)

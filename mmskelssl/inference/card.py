@@ -93,6 +93,12 @@ def encoder_card(info: Mapping, channels: int, fps: float | None, data_licence: 
                  limits=_LIMITS)
 
 
+def _chosen(report: Mapping) -> str:
+    """Describe what the recipe chose on the training clips."""
+    values = ', '.join(f'{value:.3g}' for value in report.get('C') or ())
+    return f' (C = {values})' if values else ''
+
+
 def classifier_card(members: Sequence[Mapping], channels: int, fps: float | None, data_licence: str | None,
                     report: Mapping) -> str:
     """Return the card of a classifier.
@@ -105,7 +111,7 @@ def classifier_card(members: Sequence[Mapping], channels: int, fps: float | None
     classes, held, unknown = report['classes'], report['held_out'], report['unknown']
     lines = [f'Data: {escape(report["data"])}, data hash {escape(report["data_hash"])}, split '
              f'{escape(report["train_split"])}, {report["num_train"]} clips, {len(classes)} classes. Recipe: '
-             f'{escape(report["recipe"])}, seed {report["seed"]}.',
+             f'{escape(report["recipe"])}{_chosen(report)}, seed {report["seed"]}.',
              f'Classes: {", ".join(map(escape, classes))}.', _training(members)]
     if report['left_out']:
         lines.append(f'Classes without training clips, which are never predicted: '

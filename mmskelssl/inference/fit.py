@@ -14,19 +14,22 @@ import torch
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.calibration import calibration_error, fit_temperature, reject_threshold, softmax
+from mmskelssl.evaluation.cross_validation import Choice, choose_c
 from mmskelssl.evaluation.finetuning import classify, finetune
 from mmskelssl.evaluation.linear import fit_layer
 from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.recipe_names import canonical
-from mmskelssl.evaluation.recipes import FINETUNE, LINEAR
+from mmskelssl.evaluation.recipes import BENCHMARK_DATA, FINETUNE, LINEAR, LogRegCVRecipe, LogRegRecipe
+from mmskelssl.evaluation.splits import held_out_parts
 from mmskelssl.inference.card import classifier_card
 from mmskelssl.inference.change import agreed_fps
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
-from mmskelssl.inference.fit_clips import check_test_split, class_numbers, classes_of, held_out_parts, others, tests_of
+from mmskelssl.inference.fit_clips import check_test_split, class_numbers, classes_of, others, tests_of
 from mmskelssl.inference.predictions import UNKNOWN
 from mmskelssl.inference.saved.member import Member, member_of
 
+FOLDS = 5
 MAX_LEFT_OUT = 20  # classes that are left out in turn to measure unknown movements
 _TUNE = 'finetune:'
 
@@ -57,10 +60,11 @@ class _Clips:
         return self._feats[split]
 
 
-def _fit(clips: _Clips, split: str, rows: np.ndarray, labels: np.ndarray, recipe: str, seed: int) -> _Fitted:
+def _fit(clips: _Clips, split: str, rows: np.ndarray, labels: np.ndarray, recipe: str | LogRegRecipe,
+         seed: int) -> _Fitted:
     """Fit one member on rows of a split, whose classes are numbered without gaps."""
     extractor, classes = clips.extractor, int(labels.max()) + 1
-    if recipe.startswith(_TUNE):
+    if isinstance(recipe, str) and recipe.startswith(_TUNE):
         name = recipe.removeprefix(_TUNE)
         network = finetune(extractor.model, clips.dataset(split), rows.tolist(), labels, FINETUNE[name], classes, seed,
                            f'finetune {name}')
@@ -84,7 +88,7 @@ def _member(model, info: dict, weight: torch.Tensor, bias: torch.Tensor) -> Memb
     return made
 
 
-def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: str = 'logreg',
+def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: str | None = None,
                    train_split: str = 'train', test_splits: Sequence[str] | None = None, reject: float | None = None,
                    left_out: int | None = None, seed: int = 0, fps: float | None = None,
                    data_licence: str | None = None) -> SkeletonClassifier:
@@ -93,7 +97,8 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     Args:
         extractors: Encoders, such as the streams of one method. Their scores are averaged.
         store: Folder of the labelled store.
-        recipe: A linear recipe, such as ``logreg``, or ``finetune:`` and a fine-tuning recipe.
+        recipe: A linear recipe, such as ``logreg``, or ``finetune:`` and a fine-tuning recipe. By default,
+            ``logreg-cv``, and ``logreg`` for the data sets in :data:`~mmskelssl.evaluation.recipes.BENCHMARK_DATA`.
         train_split: Split to fit on, or ``all``.
         test_splits: Splits to measure on. By default, those that belong to the training split.
         reject: Share of held-out clips that may be refused as unknown. By default, no clip is refused.
@@ -110,7 +115,8 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     Raises:
         UserError: If encoders, store, splits and options do not match, or a clip has no label.
     """
-    recipe = _canonical(recipe)
+    named = osp.basename(osp.abspath(store)) in BENCHMARK_DATA
+    recipe = _canonical(recipe or ('logreg' if named else 'logreg-cv'))
     if reject is not None and not 0 <= reject < 1:
         raise UserError(f'--reject {reject}: expected a share of clips from 0 up to, but not including, 1')
     source = SkeletonStore(store)
@@ -127,11 +133,14 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     of_clips = agreed_fps(source.head.get('fps'), fps, source.path)
     rate = rates[0] if rates else of_clips
     clips = [_Clips(extractor, source, of_clips) for extractor in extractors]
-    parts, held_by = held_out_parts(labels, source.subjects[source.split(train_split)], seed)
+    subjects = source.subjects[source.split(train_split)]
+    parts, held_by = held_out_parts(labels, subjects, FOLDS, seed)
     used = parts[:1] if recipe.startswith(_TUNE) else parts
+    choices = _choices(recipe, [each.feats for each in clips], train_split, labels, subjects, seed)
+    recipes: list[str | LogRegRecipe] = [choice.recipe for choice in choices] or [recipe] * len(clips)
 
     def fit(rows: np.ndarray, numbers: np.ndarray) -> Callable[[str, np.ndarray], np.ndarray]:
-        fitted = [_fit(each, train_split, rows, numbers, recipe, seed) for each in clips]
+        fitted = [_fit(each, train_split, rows, numbers, own, seed) for each, own in zip(clips, recipes, strict=True)]
         return lambda split, rows: _mean(fitted, split, rows)
 
     held_scores = [fit(others(labels, part), labels[others(labels, part)])(train_split, part) for part in used]
@@ -141,7 +150,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     unknown = _unknown(fit, train_split, labels, classes, parts, temperature,
                        (0 if recipe.startswith(_TUNE) else MAX_LEFT_OUT) if left_out is None else left_out)
     everything = np.arange(len(labels))
-    final = [_fit(each, train_split, everything, labels, recipe, seed) for each in clips]
+    final = [_fit(each, train_split, everything, labels, own, seed) for each, own in zip(clips, recipes, strict=True)]
     members = [one.member() for one in final]
 
     def report_on(split: str, scores: np.ndarray, labels: np.ndarray, **more) -> dict:
@@ -156,12 +165,23 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
         num_train=len(labels), recipe=recipe, seed=seed, classes=classes, left_out=missing, temperature=temperature,
         threshold=threshold, reject=reject, tests=measured, unknown=unknown,
         held_out=report_on(f'held out of {train_split}', scores, labels[held], folds=len(used), by=held_by))
+    if choices:
+        report['C'] = [choice.C for choice in choices]
     card = classifier_card([member.info for member in members], extractors[0].channels, rate, data_licence, report)
     first = extractors[0]
     return SkeletonClassifier(
         osp.basename(first.checkpoint), dict(fps=rate, classes=classes, weights=[1 / len(members)] * len(members),
                                              temperature=temperature, threshold=threshold, report=report),
         members, next(first.model.parameters()).device, first.batch_size, card)
+
+
+def _choices(recipe: str, feats: Sequence[Callable[[str], np.ndarray]], split: str, labels: np.ndarray,
+             subjects: np.ndarray, seed: int) -> list[Choice]:
+    """Choose the C of each member once, on all training clips; [] if the recipe chooses nothing."""
+    settings = None if recipe.startswith(_TUNE) else LINEAR[recipe]
+    if not isinstance(settings, LogRegCVRecipe):
+        return []
+    return [choose_c(settings, of(split), labels, subjects, seed) for of in feats]
 
 
 def _canonical(recipe: str) -> str:

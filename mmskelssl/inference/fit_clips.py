@@ -5,9 +5,6 @@ from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.splits import default_pairs
 
-FOLDS = 5
-
-
 def tests_of(store: SkeletonStore, train_split: str) -> list[str]:
     try:
         return [pair.test for pair in default_pairs(store.splits) if pair.train == train_split]
@@ -51,39 +48,6 @@ def check_test_split(store: SkeletonStore, train: str, test: str) -> None:
     if shared:
         raise UserError(f'sample {store.ids[min(shared)]} is in the splits {train!r} and {test!r} ({len(shared)} are '
                         'in both); choose others with --train-split and --test-splits')
-
-
-def held_out_parts(labels: np.ndarray, subjects: np.ndarray, seed: int) -> tuple[list[np.ndarray], str]:
-    """Divide clips into parts to hold out: by subject if there are enough of them, otherwise by clip.
-
-    A clip is never held out if no other part has its class.
-
-    Returns:
-        The rows of each part, and ``subjects`` or ``clips``.
-    """
-    people = np.unique(subjects)
-    if len(people) >= FOLDS and people[0] >= 0:
-        order = np.random.default_rng(seed).permutation(people)
-        groups = [np.flatnonzero(np.isin(subjects, order[i::FOLDS])) for i in range(FOLDS)]
-        parts = [part[np.isin(labels[part], labels[others(labels, part)])] for part in groups]
-        if all(len(part) for part in parts):
-            return parts, 'subjects'
-    return _parts_by_clip(labels, seed), 'clips'
-
-
-def _parts_by_clip(labels: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Deal the clips of each class to parts."""
-    parts: list[list[int]] = [[] for _ in range(FOLDS)]
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        if len(rows) > 1:
-            order = np.random.default_rng((seed, int(label))).permutation(rows)
-            for i, part in enumerate(parts):
-                part += order[(i + label) % FOLDS::FOLDS].tolist()
-    made = [np.sort(np.array(part, int)) for part in parts if part]
-    if not made:
-        raise UserError(f'{len(labels)} clips, each with its own class: a classifier needs several clips of a class')
-    return made
 
 
 def others(labels: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -58,7 +58,7 @@ def test_padded_clips_move_up_to_their_last_real_frame(stream):
 
 def test_wrong_stream_or_layout():
     layout = get_layout('ntu25')
-    with pytest.raises(UserError, match="unknown stream 'bones': choose one of joint, bone, motion"):
+    with pytest.raises(UserError, match="unknown stream 'bones': choose one of joint, bone, motion, invariant"):
         to_stream(clips(1, 3, 2, 25, 1), 'bones', layout)
     with pytest.raises(UserError, match='unknown stream'):
         transfer_style(clips(1, 3, 2, 25, 1), 1, 'bones', layout)

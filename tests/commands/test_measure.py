@@ -49,7 +49,7 @@ def test_every_protocol_from_one_command(encoders, tiny_store, tmp_path, monkeyp
     rows = results(tmp_path)['results']
     assert [*dict.fromkeys(row['protocol'] for row in rows)] == [*PROTOCOLS]
     out = capsys.readouterr().out
-    assert 'semi 5 %' in out and 'cosine mAP' in out and 'LogRegRecipe(C=0.1' in out
+    assert 'semi 5 %' in out and 'cosine mAP' in out and 'LogRegCVRecipe(smallest=0.0001' in out
     store = SkeletonStore(tiny_store)
     test = set(store.splits['test'])
     for row in rows:
@@ -60,7 +60,7 @@ def test_every_protocol_from_one_command(encoders, tiny_store, tmp_path, monkeyp
             scores = load_scores(str(tmp_path / row['scores']))
             assert set(scores.ids) == test and scores.classes == store.classes
             assert 100 * (scores.scores.argmax(1) == scores.labels).mean() == pytest.approx(row['top1'], abs=1e-3)
-    assert (tmp_path / 'scores' / 'SimCLR_tiny_linear_logreg_test.npz').is_file()
+    assert (tmp_path / 'scores' / 'SimCLR_tiny_linear_logreg-cv_test.npz').is_file()
     few = [row for row in rows if row['protocol'] == 'semi']
     assert [row['label_fraction'] for row in few] == [.01, .05, .1]
     for row in few:

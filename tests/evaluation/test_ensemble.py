@@ -5,8 +5,16 @@ import zipfile
 import numpy as np
 import pytest
 
+from mmskelssl import augment
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.ensemble import choose_weights, fixed_weights, fuse, parse_weights
+from mmskelssl.evaluation.ensemble import (
+    STREAMS,
+    choose_weights,
+    fixed_weights,
+    fuse,
+    parse_weights,
+    stream_of_members,
+)
 from mmskelssl.evaluation.scores import Scores, join, load_scores, save_scores
 
 IDS = [f'clip{i:02d}' for i in range(60)]
@@ -69,6 +77,25 @@ def test_named_weights():
                           ('pkummd1-xsub', [.6, .6, .4]), ('pkummd1-xview', [.6, 0, .4]),
                           ('pkummd2-xsub', [.6, .4, .6]), ('pkummd2-xview', [.2, .2, .6])):
         assert fixed_weights(f'paper-aimclr-{cell}', ['joint', 'bone', 'motion']).tolist() == weights
+
+
+def test_three_and_four_streams():
+    four = ['invariant', 'joint', 'motion', 'bone']
+    assert fixed_weights('4s', four).tolist() == [.25] * 4 and parse_weights(['4s']) == '4s'
+    assert fixed_weights('3s', four[1:]).tolist() == [1 / 3] * 3
+    for name, streams in (('4s', four[1:]), ('4s', [*four, 'joint']), ('3s', four), ('3s', ['joint'] * 3)):
+        with pytest.raises(UserError, match=f'--weights {name} is for the streams joint, bone, motion.* not for'):
+            fixed_weights(name, streams)
+    assert STREAMS == augment.STREAMS  # written twice, because importing the other takes long
+
+
+@pytest.mark.parametrize('streams, name', [
+    (('joint',), 'joint'), (('bone', 'joint'), '2s'), (('motion', 'joint', 'bone'), '3s'), (STREAMS, '4s'),
+    (('joint', 'joint'), 'joint'), (('invariant', 'joint', 'bone'), 'joint+bone+invariant'),
+    (('bone', 'motion'), 'bone+motion'), (('mine', 'joint'), 'joint+mine')])
+def test_other_streams_do_not_pass_as_the_usual_ones(streams, name):
+    made = fuse([member(i, stream=stream) for i, stream in enumerate(streams)], [1.] * len(streams), 'equal')
+    assert made.row['stream'] == stream_of_members(streams) == name
 
 
 def test_weights_as_numbers():

@@ -11,11 +11,13 @@ from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.calibration import calibration_error, fit_temperature, reject_threshold, softmax
+from mmskelssl.evaluation.cross_validation import choose_c
 from mmskelssl.evaluation.linear import fit_layer, linear_probe
+from mmskelssl.evaluation.recipes import LINEAR
+from mmskelssl.evaluation.splits import held_out_parts
 from mmskelssl.inference.change import agreed_fps
 from mmskelssl.inference.clips import clips_of_store
 from mmskelssl.inference.fit import fit_classifier
-from mmskelssl.inference.fit_clips import held_out_parts
 from tests.conftest import StoreWriter
 
 
@@ -49,7 +51,10 @@ def test_it_learns_and_says_so(classifier, tiny_kinect_store):
 
 def test_the_scores_are_those_of_the_probe(classifier, extractor, tiny_kinect_store):
     train, test = (extractor.of_store(tiny_kinect_store, split) for split in ('train', 'test'))
-    expected = linear_probe(train.feats, train.labels, test.feats, 'logreg')
+    expected = linear_probe(train.feats, train.labels, test.feats, 'logreg-cv', subjects=train.subjects)
+    report = classifier.config['report']
+    assert report['recipe'] == 'logreg-cv'  # the store is not one of the benchmarks
+    assert report['C'] == [choose_c(LINEAR['logreg-cv'], train.feats, train.labels, train.subjects).C]
     made = classifier.scores(clips_of_store(SkeletonStore(tiny_kinect_store), 'test'))
     np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-3)
 
@@ -77,16 +82,16 @@ def test_the_held_out_clips_are_rarely_refused(classifier):
 
 def test_parts_to_hold_out():
     labels, subjects = np.arange(60) % 4, np.arange(60) // 10
-    parts, by = held_out_parts(labels, subjects, 0)
+    parts, by = held_out_parts(labels, subjects, 5, 0)
     assert by == 'subjects' and sorted(np.concatenate(parts)) == list(range(60)) and len(parts) == 5
     assert all(not set(subjects[a]) & set(subjects[b]) for a in parts for b in parts if a is not b)
-    assert not all((a == b).all() for a, b in zip(parts, held_out_parts(labels, subjects, 1)[0], strict=True)
+    assert not all((a == b).all() for a, b in zip(parts, held_out_parts(labels, subjects, 5, 1)[0], strict=True)
                    if len(a) == len(b))
     rare = labels.copy()
     rare[:3] = 7  # a class of one subject is never held out
-    assert sorted(np.concatenate(held_out_parts(rare, subjects, 0)[0])) == list(range(3, 60))
+    assert sorted(np.concatenate(held_out_parts(rare, subjects, 5, 0)[0])) == list(range(3, 60))
     for unknown in (np.full(60, -1), subjects % 4, np.where(subjects == 2, -1, subjects)):
-        parts, by = held_out_parts(labels, unknown, 0)
+        parts, by = held_out_parts(labels, unknown, 5, 0)
         assert by == 'clips' and sorted(np.concatenate(parts)) == list(range(60))
         assert all(np.bincount(labels[part]).tolist() == [3, 3, 3, 3] for part in parts)
 

@@ -17,8 +17,8 @@ from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.protocols import cluster, finetune, knn, linear, retrieval, semi
 from mmskelssl.evaluation.protocols.base import Outcome, Task, check
 from mmskelssl.evaluation.recipe_names import canonical, settings_text
+from mmskelssl.evaluation.recipes import BENCHMARK_DATA, KNN_TEMPERATURE
 from mmskelssl.evaluation.recipes import KNN as KNN_RECIPES
-from mmskelssl.evaluation.recipes import KNN_TEMPERATURE
 from mmskelssl.evaluation.splits import SplitPair, default_pairs, parse_pairs
 
 if TYPE_CHECKING:
@@ -48,14 +48,21 @@ class Measured:
         return None if self.outcome.scores is None else self.outcome.scores[self.name]
 
 
-def recipes_of(protocol: str, names: Sequence[str] | None = None) -> list[str]:
+def recipes_of(protocol: str, names: Sequence[str] | None = None, data: str | None = None) -> list[str]:
     """Return the canonical names of the given recipes of a protocol, or of its defaults.
+
+    Args:
+        names: Names of recipes. By default, those of the protocol.
+        data: Name of the data set, whose defaults may differ if it is not one of
+            :data:`~mmskelssl.evaluation.recipes.BENCHMARK_DATA`.
 
     Raises:
         UserError: If there is no such recipe, or a change to its settings is wrong.
     """
-    known = PROTOCOLS[protocol].RECIPES
-    return list(dict.fromkeys(canonical(known, name) for name in names or PROTOCOLS[protocol].DEFAULTS))
+    known, usual = PROTOCOLS[protocol].RECIPES, PROTOCOLS[protocol].DEFAULTS
+    if data is not None and data not in BENCHMARK_DATA:
+        usual = getattr(PROTOCOLS[protocol], 'OWN_DEFAULTS', usual)
+    return list(dict.fromkeys(canonical(known, name) for name in names or usual))
 
 
 def measure(task: Task, protocol: str, recipes: Sequence[str] | None = None) -> Iterator[Measured]:

@@ -4,6 +4,8 @@ A protocol is a module or any object with
 
 - ``RECIPES``: a catalogue of :mod:`mmskelssl.evaluation.recipes`,
 - ``DEFAULTS``: names of the default recipes,
+- ``OWN_DEFAULTS``, if others are the default for data that is not one of
+  :data:`~mmskelssl.evaluation.recipes.BENCHMARK_DATA`,
 - ``run(task, recipes)``, which yields an :class:`Outcome` for each recipe,
 - a docstring whose first line is its help text,
 - ``SCORED = False`` if no outcome has scores.
