@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.results import add_results, read_results
+from mmskelssl.evaluation.results import add_results, print_table, read_results
 from tools.analysis.collect_results import fill, main, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +54,19 @@ def test_streams_seeds_and_data_sets():
     assert head == ['encoder', 'sbu test, logreg', 'sbu to msr test, logreg']
     assert joint == ['SimCLR, joint', '50.5 ± 0.7', '30.0 (28.0–32.0)']
     assert fused == ['SimCLR, 3s', '70.0 (68.0–72.0)', '']
+
+
+def test_the_split_without_leaks_comes_first(capsys):
+    """In the tables of pages, and in those of commands, whose splits are the lines of an encoder."""
+    rows = [row(value, encoder, split=split) for value, (encoder, split) in enumerate(itertools.product(
+        ('untrained', 'SimCLR'), ('test', 'test_clean', 'xsub')), 10)]
+    assert cells(table(rows))[0] == ['encoder', 'test_clean, logreg', 'test, logreg', 'xsub, logreg']
+    assert cells(table(rows, splits='test,test_clean'))[2] == ['untrained', '11.0 (9.0–13.0)', '10.0 (8.0–12.0)']
+    print_table(rows)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [name for line in lines for name in line if name in ('untrained', 'SimCLR', 'test', 'test_clean', 'xsub')] \
+        == [name for encoder in ('untrained', 'SimCLR') for split in ('test_clean', 'test', 'xsub')
+            for name in (encoder, split)]
 
 
 def test_a_table_may_show_a_part_and_be_turned(tmp_path):

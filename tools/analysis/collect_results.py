@@ -55,7 +55,7 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
           across: str = 'measures') -> str:
     """Return a table with a row per encoder and a column per (split, recipe), with untrained encoders first.
 
-    A cell is the top-1 accuracy in percent, followed by its 95 % interval. Retrieval shows the mAP, and several seeds
+    Columns of ``test_clean`` come first. A cell is the top-1 accuracy in percent, followed by its 95 % interval. Retrieval shows the mAP, and several seeds
     are shown as mean and standard deviation.
 
     Args:
@@ -70,6 +70,7 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
             raise UserError(f'no results of the {name} {", ".join(sorted(missing))}')
         rows = [row for row in rows if not wanted or row.get(name) in wanted.split(',')]
     order = list(dict.fromkeys((data_name(row), row['split']) for row in rows))
+    order.sort(key=lambda pair: pair[1] != 'test_clean')  # without the clips that leak from the training set
     rows = sorted(rows, key=lambda row: order.index((data_name(row), row['split'])))
     rows = sorted(shown(rows), key=lambda row: row['encoder'] != 'untrained')
     several = len({row.get('backbone') for row in rows}) > 1
@@ -94,8 +95,8 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
 
 
 def _title(row: dict, data: bool) -> str:
-    """Return the title of a column: knn, logreg and paper are named by their recipe alone."""
-    plain = row['protocol'] == 'knn' or (row['protocol'] == 'linear' and row['recipe'] in ('logreg', 'paper'))
+    """Return the title of a column: knn, logreg, logreg-cv and paper are named by their recipe alone."""
+    plain = row['protocol'] == 'knn' or (row['protocol'] == 'linear' and row['recipe'] in ('logreg', 'logreg-cv', 'paper'))
     recipe = row['recipe'] if plain else row_title(row) + (' mAP' if row['protocol'] == 'retrieval' else '')
     return f'{data_name(row)} ' * data + f'{row["split"]}, {recipe}'
 
