@@ -13,6 +13,7 @@ from mmskelssl.augment.spatial import (
     Rotate,
     Scale,
     Shear,
+    TiltRotate,
     YawRotate,
 )
 from mmskelssl.augment.streams import STREAMS, stream_channels, to_stream
@@ -24,7 +25,7 @@ from mmskelssl.registry import BATCH_AUGMENTS, explain_unknown
 __all__ = [
     'AxisMask', 'BatchAugment', 'CoordinateDropout', 'CropResize', 'GaussianBlur', 'GaussianNoise', 'Interpolate',
     'JointMask', 'LinearJitter', 'MixPlan', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear', 'SpatialFlip',
-    'SwapParts', 'TemporalCrop', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix',
+    'SwapParts', 'TemporalCrop', 'TiltRotate', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix',
     'draw_shift', 'mix', 'partners', 'stream_channels', 'to_stream', 'transfer_style', 'upsample_mask',
 ]
 

@@ -89,6 +89,23 @@ class Rotate(BatchAugment):
 
 
 @BATCH_AUGMENTS.register_module()
+class TiltRotate(BatchAugment):
+    """Rotate by independent angles from U(-degrees, degrees) about x, then y, then z. 3D only."""
+
+    def __init__(self, degrees: float = 17.2, p: float = 1.0, layout=None):
+        super().__init__(p, layout)
+        self.degrees = degrees
+
+    def draw(self, x, generator):
+        """Draw ``angles`` (N, 3) about x, y and z, right-handed, in radians."""
+        limit = math.radians(self.degrees)
+        return dict(angles=uniform(x, generator, -limit, limit, 3))
+
+    def apply(self, x, angles):
+        return linear_map(x, rotation(angles), 'TiltRotate')
+
+
+@BATCH_AUGMENTS.register_module()
 class YawRotate(BatchAugment):
     """Rotate about the vertical axis y by U(-degrees, degrees), which simulates another viewpoint. 3D only."""
 

@@ -29,7 +29,9 @@ def load_config(path: str, options: dict | None = None) -> list[tuple[str, Confi
     """Read a config and the earlier stages that it names.
 
     Args:
-        path: Config file. ``stages = [dict(name, config, carry)]`` lists the stages that run before it.
+        path: Config file. ``stages = [dict(name, config, carry)]`` lists the stages that run before it. A last entry
+            without ``config``, ``dict(name)``, gives the file's own stage a name. By default, that is the first part
+            of the name of the file.
         options: Dotted keys to change. They take precedence over ``by_stream``. See
             :func:`~mmskelssl.engine.options.apply_options`.
 
@@ -43,9 +45,12 @@ def load_config(path: str, options: dict | None = None) -> list[tuple[str, Confi
     if not osp.isfile(path):
         raise UserError(f'{path}: no such config; see configs/')
     cfg = read_config(path)
-    stages = [(stage['name'], read_config(_stage_path(stage['config'], path))) for stage in _earlier(cfg)]
+    stages = [(stage['name'], read_config(_stage_path(stage['config'], path))) for stage in earlier_stages(cfg)]
     name = osp.splitext(osp.basename(path))[0]
-    stages.append((name.split('_')[0] if stages else name, cfg))
+    stages.append((own_name(cfg) or name.split('_')[0] if stages else name, cfg))
+    if len({name for name, _ in stages}) < len(stages):
+        raise UserError(f'{path}: stages: the name {stages[-1][0]!r} appears twice; name the stage of this file with a '
+                        'last entry dict(name=...)')
     written = [copy.deepcopy(cfg) if cfg.get('by_stream') else cfg for _, cfg in stages]
     for _, cfg in stages:
         check_top_level(cfg)
@@ -67,8 +72,23 @@ def _batch_size(cfg: Config) -> int | None:
     return loader.get('batch_size') if isinstance(loader, Mapping) else None
 
 
-def _earlier(cfg: Config) -> list[Mapping]:
+def own_name(cfg: Config) -> str | None:
+    """Return the name that ``stages`` gives to the stage of the config itself."""
     given = cfg.get('stages') or []
+    own = given[-1] if isinstance(given, (list, tuple)) and len(given) > 1 else None
+    if isinstance(own, Mapping) and set(own) == {'name'} and isinstance(own['name'], str):
+        return own['name'] or None
+    return None
+
+
+def earlier_stages(cfg: Config) -> list[Mapping]:
+    """Return the entries of ``stages`` for the stages that run before the config itself.
+
+    Raises:
+        UserError: If an entry is malformed.
+    """
+    given = cfg.get('stages') or []
+    given = given[:-1] if own_name(cfg) else given
     for i, stage in enumerate(given if isinstance(given, (list, tuple)) else [given]):
         if not (isinstance(stage, Mapping) and {'name', 'config'} <= set(stage) <= {'name', 'config', 'carry'}):
             raise UserError(f'{cfg.filename}: stages.{i} is {stage!r}; it must be dict(name=..., config=..., '

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.compiling import compile_model
-from mmskelssl.engine.config import complete, load_config
+from mmskelssl.engine.config import complete, earlier_stages, load_config
 from mmskelssl.engine.config_keys import check_run_keys, other_names, start_of
 from mmskelssl.engine.distributed import check_equal_shares, lost_process, prepare_distributed
 from mmskelssl.engine.hooks import InitFromHook, RunInfoHook
@@ -62,7 +62,7 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
     work_dir = work_dir or last_cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config))[0])
     resume, init_from = start_of(last_cfg, resume, init_from)
     carries = {stage['name']: stage.get('carry', ['backbone.', 'projector.'])
-               for stage in last_cfg.get('stages') or []}
+               for stage in earlier_stages(last_cfg)}
     staged = bool(carries)
     if init_from and not osp.isfile(init_from):
         raise UserError(f'--init-from (or load_from of the config) {init_from}: no such file')

@@ -147,8 +147,8 @@ def shown(rows: Sequence[Mapping]) -> list[Mapping]:
 def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None:
     """Print a table with one line per encoder and split and one column per recipe, followed by the recipes.
 
-    The honest split ``test_clean`` comes first. Cells show top 1 in percent and its 95 % interval. Retrieval shows the mAP. Several seeds show the mean and the
-    standard deviation. The split is followed by n, its number of test clips.
+    The honest split ``test_clean`` comes first. Cells show top 1 in percent and its 95 % interval. Retrieval shows the
+    mAP. Several seeds show the mean and the standard deviation. The split is followed by n, its number of test clips.
     """
     rows = shown(rows)
     encoders = [row['encoder'] for row in rows]

@@ -6,8 +6,8 @@ from mmskelssl.augment import build_augments
 from mmskelssl.errors import UserError
 from mmskelssl.registry import BATCH_AUGMENTS
 
-ALWAYS = {'TemporalCrop', 'CropResize', 'Shear', 'Rotate', 'YawRotate', 'Scale', 'LinearJitter', 'JointMask',
-          'CoordinateDropout', 'Rescale'}  # p = 1 unless a config says otherwise
+ALWAYS = {'TemporalCrop', 'CropResize', 'Shear', 'Rotate', 'TiltRotate', 'YawRotate', 'Scale', 'LinearJitter',
+          'JointMask', 'CoordinateDropout', 'Rescale'}  # p = 1 unless a config says otherwise
 SOMETIMES = {'TimeReverse', 'GaussianBlur', 'Interpolate', 'SpatialFlip', 'GaussianNoise', 'AxisMask'}  # p = .5
 FIXED = {'TimeReverse', 'SpatialFlip'}  # nothing to draw
 TOGETHER = {'SwapParts'}  # drawn once for the whole batch: tests/augment/test_mixing.py
@@ -131,7 +131,7 @@ def test_strided_input(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_planar_clips_work_or_are_refused_by_name(name):
     x, augment = clips(c=2), build(name, p=1.)
-    if name in ('Rotate', 'YawRotate'):
+    if name in ('Rotate', 'TiltRotate', 'YawRotate'):
         with pytest.raises(UserError, match=f'{name} needs 3 coordinates per joint, but the clips have 2'):
             augment(x, generator())
     else:

@@ -9,7 +9,7 @@ from mmskelssl.registry import BATCH_AUGMENTS
 MOVING = {'TemporalCrop', 'TimeReverse', 'Interpolate', 'CropResize', 'SpatialFlip', 'SwapParts'}
 SPATIAL = ['AxisMask', 'CoordinateDropout', 'GaussianBlur', 'GaussianNoise', 'JointMask', 'LinearJitter', 'Rescale',
            'Scale', 'Shear']
-ONLY_3D = ['Rotate', 'YawRotate']
+ONLY_3D = ['Rotate', 'TiltRotate', 'YawRotate']
 SETTINGS = dict(SpatialFlip=dict(mirror=True))
 LAYOUT = get_layout('coco17')
 

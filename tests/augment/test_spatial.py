@@ -17,6 +17,7 @@ from mmskelssl.augment import (
     Scale,
     Shear,
     SpatialFlip,
+    TiltRotate,
     YawRotate,
 )
 from mmskelssl.layouts import get_layout
@@ -37,7 +38,8 @@ def many(v=1, c=3):
 
 
 FREE = [(Shear(), oracle.linear), (LinearJitter(.3), oracle.linear), (Rotate(), oracle.rotate),
-        (Rotate(main=170, minor=90), oracle.rotate), (YawRotate(), oracle.yaw_rotate), (Scale(), oracle.scale),
+        (Rotate(main=170, minor=90), oracle.rotate), (TiltRotate(90), oracle.rotate), (YawRotate(), oracle.yaw_rotate),
+        (Scale(), oracle.scale),
         (GaussianNoise(), oracle.gaussian_noise), (AxisMask(), oracle.axis_mask), (JointMask(), oracle.joint_mask),
         (CoordinateDropout(), oracle.coordinate_dropout)]
 BOUND = [(lambda: SpatialFlip(), oracle.spatial_flip),
@@ -109,6 +111,12 @@ def test_yaw_draws_and_keeps_heights():
     torch.testing.assert_close(y[:, 1], x[:, 1])
     torch.testing.assert_close(y[:, 0], x[:, 2])  # a quarter turn takes z to x
     torch.testing.assert_close(y[:, 2], -x[:, 0])
+
+
+def test_tilt_draws():
+    degrees = TiltRotate(20).draw(many(), generator())['angles'].rad2deg()
+    assert -20 <= degrees.min() < -19.9 and 19.9 < degrees.max() <= 20 and degrees.mean(0).abs().max() < 1
+    assert np.abs(np.corrcoef(degrees.T.numpy()) - np.eye(3)).max() < .05  # three draws, not one
 
 
 def test_scale_draws():

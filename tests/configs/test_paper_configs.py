@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 
 from mmskelssl.cli import make_parser
 from mmskelssl.engine.config import load_config
@@ -14,7 +15,9 @@ from mmskelssl.registry import HOOKS, MODELS
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS, DATASETS = ('skeletonclr', 'aimclr', 'actclr'), ('ntu60', 'ntu120', 'pkummd1', 'pkummd2')
 CRRL = ('crrlmotion', 'crrlreconstruct', 'crrl')
-STAGED = ('actclr', 'crrl')
+STAGED = ('actclr', 'crrl', 'mamp')
+# Methods whose configs are not named after the class.
+CLASSES = dict(mamp='nntuning', mampmasked='mamp', decorrelation='featuredecorrelation')
 
 # docs/methods.md 0.1, 0.4, 0.6 and 1.4
 COMMON = {
@@ -112,6 +115,48 @@ CRRL_OWN = dict(
           'model.data_preprocessor.views': dict(clip=[])})
 
 
+# docs/methods.md 6.2 and 6.3: encoder, views and schedule of MAMP and of the second stage of STARS
+VIT = {
+    'model.backbone': dict(type='SkeletonViT', size='base', segment=4),
+    'model.data_preprocessor.type': 'SkeletonPreprocessor',
+    'model.data_preprocessor.stream': 'joint',
+    'train_dataloader.batch_size': 128,
+    'train_dataloader.sampler.shuffle': True,
+    'data.split': 'xsub',
+    'data.pipeline': [dict(type='SelectPersons', max_persons=2), dict(type='AlignSequence', turn=False),
+                      dict(type='ResizeFrames', frames=120), dict(type='PackSkeleton')],
+}
+MAMP = {
+    'model.type': 'MAMP', 'model.mask_ratio': 0.9, 'model.target': 'motion', 'model.standardise': True,
+    'model.decoder_channels': 256, 'model.decoder_heads': 8,
+    'model.data_preprocessor.views': dict(clip=[dict(type='CropResize', scale=(0.5, 1.0)),
+                                                dict(type='TiltRotate', degrees=17.2)]),
+    'optim_wrapper': dict(
+        type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),
+        paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0)),
+    'param_scheduler': [
+        dict(type='LinearLR', start_factor=1e-6, by_epoch=True, begin=0, end=20, convert_to_iter_based=True),
+        dict(type='CosineAnnealingLR', by_epoch=True, begin=20, eta_min=5e-4, convert_to_iter_based=True)],
+    'train_cfg': dict(by_epoch=True, max_epochs=400),
+}
+MAMP_OWN = dict(ntu60=(0.8, 3), ntu120=(0.75, 5), pkummd2=(0.8, 5))  # tau and depth of the decoder
+STARS = {
+    'model.type': 'NNTuning', 'model.queue_size': 32768, 'model.predictor_channels': 4096, 'model.temperature': 0.07,
+    'model.data_preprocessor.views': dict(first=[]),
+    'optim_wrapper.optimizer': dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95)),
+    'optim_wrapper.clip_grad': dict(max_norm=3),
+    'param_scheduler': [],
+    'train_cfg': dict(by_epoch=True, max_epochs=10),
+}
+# docs/methods.md 7: what is published, apart from the encoder
+USDRL = {
+    'model.type': 'FeatureDecorrelation', 'model.similarity': 5.0, 'model.variance': 5.0, 'model.level_weight': 0.5,
+    'optim_wrapper.optimizer': dict(type='Adam', lr=5e-4, weight_decay=1e-5),
+    'param_scheduler': [dict(type='MultiStepLR', by_epoch=True, milestones=[351], gamma=0.1)],
+    'train_cfg': dict(by_epoch=True, max_epochs=451), 'train_dataloader.batch_size': 384,
+}
+
+
 def plain(value):
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -181,6 +226,50 @@ def test_crrl(method, dataset):
     if method == 'crrl':
         table['stages'] = [dict(name='crrlmotion', config=f'crrlmotion_{dataset}.py', carry={'backbone.': 'teacher.'})]
     compare(Config.fromfile(CONFIGS / f'{method}_{dataset}.py'), table)
+
+
+@pytest.mark.parametrize('dataset', [*MAMP_OWN])
+def test_mamp_and_its_tuning(dataset):
+    stages = load_config(str(CONFIGS / f'mamp_{dataset}.py'))
+    assert [name for name, _ in stages] == ['mamp', 'nn_tuning']
+    tau, depth = MAMP_OWN[dataset]
+    compare(stages[0][1], {**VIT, **MAMP, 'data.store': f'data/{dataset}', 'model.tau': tau,
+                           'model.decoder_depth': depth})
+    compare(stages[1][1], {**VIT, **STARS, 'data.store': f'data/{dataset}', 'stages': [
+        dict(name='mamp', config=f'mampmasked_{dataset}.py', carry=['backbone.']), dict(name='nn_tuning')]})
+
+
+@pytest.mark.parametrize('dataset', [*MAMP_OWN])
+def test_feature_decorrelation(dataset):
+    cfg = Config.fromfile(CONFIGS / f'decorrelation_{dataset}.py')
+    compare(cfg, {**USDRL, 'data.store': f'data/{dataset}'})
+    assert [*cfg.model.data_preprocessor.views] == ['first', 'second', 'third', 'fourth']
+
+
+def test_what_is_built_of_mamp_and_its_tuning():
+    """Sizes of the encoder, the published rates of its blocks, and which parameters do not decay."""
+    masked, tuned = built('mampmasked_ntu60'), built('mamp_ntu60')
+    for model in (masked, tuned):
+        assert (model.pooling, model.backbone.out_channels, len(model.backbone.blocks)) == ('mean', 256, 8)
+    free = {name for name, p in tuned.named_parameters() if p.requires_grad}
+    assert {name.split('.')[2] for name in free if name.startswith('backbone.blocks.')} == {'4', '5', '6', '7'}
+    assert {name for name in free if name.startswith('backbone.') and '.blocks.' not in name} == {
+        'backbone.norm.weight', 'backbone.norm.bias'}
+    rates = groups('mamp_ntu60', tuned)
+    assert rates['backbone.norm.weight'][0] == rates['predictor.mlp.0.weight'][0] == 1e-3
+    for block in range(4, 8):
+        assert rates[f'backbone.blocks.{block}.mlp.0.weight'][0] == pytest.approx(1e-3 * .45 ** (8 - block))
+    decay = {name: group[1] for name, group in groups('mampmasked_ntu60', masked).items()}
+    assert decay['backbone.blocks.0.mlp.0.weight'] == decay['decoder.0.mlp.0.weight'] == .05
+    assert decay['backbone.patch.bias'] == decay['backbone.blocks.0.norm1.weight'] == decay['decoder_norm.weight'] == 0
+
+
+def groups(name: str, model) -> dict:
+    """Return the rate and the weight decay of each parameter."""
+    wrapper = build_optim_wrapper(model, Config.fromfile(CONFIGS / f'{name}.py').optim_wrapper)
+    made = {id(p): (group['lr'], group['weight_decay']) for group in wrapper.optimizer.param_groups
+            for p in group['params']}
+    return {key: made[id(p)] for key, p in model.named_parameters() if id(p) in made}
 
 
 def test_what_is_built_of_skeattnclr():
@@ -264,6 +353,9 @@ def test_noise_gives_absent_persons_a_body_in_the_papers_recipes_only(path):
 def test_every_promised_config_is_there():
     promised = {f'{method}_{dataset}.py' for method in (*METHODS, 'skeattnclr', *CRRL)
                 for dataset in ('toy', 'nwucla', 'sbu', 'msr', *DATASETS)}
+    promised |= {f'{method}_{dataset}.py' for method in ('mamp', 'mampmasked', 'decorrelation', 'byol')
+                 for dataset in ('toy', 'nwucla', 'sbu', 'msr', 'bandai', 'ntu60', 'ntu120', 'pkummd2')}
+    promised |= {f'{method}_{dataset}.py' for method in ('vicreg', 'barlowtwins') for dataset in ('toy', 'nwucla')}
     promised |= {'crrl_cmu.py', *(f'simclr_{dataset}.py' for dataset in ('toy', 'nwucla', 'sbu', 'msr'))}
     assert promised <= {path.name for path in CONFIGS.glob('*.py')}
 
@@ -280,7 +372,8 @@ def test_the_first_line_runs_the_config(path):
     args = make_parser('train').parse_args([config, *shlex.split(re.sub(r'[][]', '', options))])
     stages = load_config(str(CONFIGS.parent / args.config), args.cfg_options)
     method = path.stem.split('_')[0]
-    assert len(stages) == (2 if method in STAGED else 1) and stages[-1][1].model.type.lower() == method
+    assert len(stages) == (2 if method in STAGED else 1)
+    assert stages[-1][1].model.type.lower() == CLASSES.get(method, method)
     for key, value in args.cfg_options.items():
         assert all(lookup(cfg, key) == value for _, cfg in stages)
     assert len(text.splitlines()) <= 40

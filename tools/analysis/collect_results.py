@@ -55,8 +55,8 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
           across: str = 'measures') -> str:
     """Return a table with a row per encoder and a column per (split, recipe), with untrained encoders first.
 
-    Columns of ``test_clean`` come first. A cell is the top-1 accuracy in percent, followed by its 95 % interval. Retrieval shows the mAP, and several seeds
-    are shown as mean and standard deviation.
+    Columns of ``test_clean`` come first. A cell is the top-1 accuracy in percent, followed by its 95 % interval.
+    Retrieval shows the mAP, and several seeds are shown as mean and standard deviation.
 
     Args:
         splits, recipes, encoders, backbones: Comma-separated names to show. Default: all.
@@ -96,7 +96,8 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
 
 def _title(row: dict, data: bool) -> str:
     """Return the title of a column: knn, logreg, logreg-cv and paper are named by their recipe alone."""
-    plain = row['protocol'] == 'knn' or (row['protocol'] == 'linear' and row['recipe'] in ('logreg', 'logreg-cv', 'paper'))
+    plain = row['protocol'] == 'knn' or (row['protocol'] == 'linear' and
+                                         row['recipe'] in ('logreg', 'logreg-cv', 'paper'))
     recipe = row['recipe'] if plain else row_title(row) + (' mAP' if row['protocol'] == 'retrieval' else '')
     return f'{data_name(row)} ' * data + f'{row["split"]}, {recipe}'
 

@@ -2,3 +2,4 @@
 _base_ = 'front.py'
 weak = [dict(op, degrees=180) if op['type'] == 'YawRotate' else op for op in _base_.weak]
 strong = [dict(op, degrees=180) if op['type'] == 'YawRotate' else op for op in _base_.strong]
+gentle = [dict(op, degrees=180) if op['type'] == 'YawRotate' else op for op in _base_.gentle]

@@ -11,4 +11,6 @@ strong = [
     dict(type='SpatialFlip', p=0.5, mirror=True),
     dict(type='AxisMask', p=0.3),
     dict(type='GaussianNoise', p=0.5, std=0.03, absent=False)]
+# For methods that hide parts of a clip themselves.
+gentle = [op for op in weak if op['type'] in ('CropResize', 'YawRotate', 'Scale')]
 swap = dict(type='SwapParts', parts=(3, 4), cells=(2, 4), cell=4)

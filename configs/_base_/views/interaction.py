@@ -12,6 +12,8 @@ weak = [
 strong = [
     *weak,
     dict(type='GaussianNoise', p=0.5, std=0.04, absent=False)]
+# For methods that hide parts of a clip themselves.
+gentle = [op for op in weak if op['type'] in ('CropResize', 'YawRotate', 'Scale')]
 swap = dict(type='SwapParts', parts=(3, 4), cells=(1, 2), cell=4)
 # For clips that keep their own length and are not cropped.
 whole = [op for op in weak if op['type'] not in ('CropResize', 'LinearJitter', 'JointMask')]

@@ -1,0 +1,6 @@
+# MAMP's preprocessing of NTU and PKU-MMD (docs/methods.md 6.2): the clip is moved as a whole, not turned or scaled.
+frames120 = [
+    dict(type='SelectPersons', max_persons=2),
+    dict(type='AlignSequence', turn=False),
+    dict(type='ResizeFrames', frames=120),
+    dict(type='PackSkeleton')]

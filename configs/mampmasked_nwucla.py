@@ -1,0 +1,12 @@
+# python tools/train.py configs/mampmasked_nwucla.py
+_base_ = [
+    '_base_/runtime.py',
+    '_base_/datasets/nwucla.py',
+    '_base_/views/front.py',
+    '_base_/models/mamp_small.py',
+    '_base_/schedules/adamw.py']
+# As wide rotations as in simclr_nwucla.py.
+turned = [dict(op, degrees=90) if op['type'] == 'YawRotate' else op for op in _base_.gentle]
+model = dict(data_preprocessor=dict(views=dict(clip=turned)))
+train_dataloader = dict(batch_size=128)
+train_cfg = dict(by_epoch=True, max_epochs=150)
