@@ -3,6 +3,7 @@
 Examples:
   mmskelssl train configs/actclr_toy.py
   mmskelssl train configs/actclr_ntu60.py --amp --cfg-options data.split=xview
+  mmskelssl train configs/simclr_nwucla.py --amp auto
   mmskelssl train configs/aimclr_nwucla.py --cfg-options model.data_preprocessor.stream=bone
   mmskelssl train configs/actclr_nwucla.py --resume
 
@@ -26,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='resume even if config, data, batch size or number of processes have changed')
     parser.add_argument('--init-from', metavar='CKPT',
                         help="start from this encoder; replaces the recipe's earlier stages")
-    parser.add_argument('--amp', action='store_true', help='train in bfloat16')
+    parser.add_argument('--amp', nargs='?', const=True, default=False, type=_amp, metavar='auto',
+                        help='train in bfloat16; --amp auto measures for two seconds whether it is faster here')
     parser.add_argument('--compile', nargs='?', const=True, default=False, choices=['encoders', 'loss', 'graph'],
                         metavar='PART', help='torch.compile of the encoders (default) or of the whole loss, or CUDA '
                                              'graphs of the loss (graph); for GPUs')
@@ -36,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='seed of weights, order and augmentation; default: randomness.seed of the config, or 0')
     add_config_options(parser, 'change the config; stages.NAME.KEY=VALUE changes only one stage')
     add_launcher(parser)
+
+
+def _amp(text: str) -> str:
+    if text != 'auto':
+        raise argparse.ArgumentTypeError(f'{text!r}: give nothing or auto; the config goes before --amp')
+    return text
 
 
 def run(args: argparse.Namespace) -> None:

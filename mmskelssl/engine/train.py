@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
+from mmskelssl.engine.amp import choose_precision, train_in_bfloat16
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.compiling import compile_model
 from mmskelssl.engine.config import complete, earlier_stages, load_config
@@ -29,8 +30,9 @@ from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 
 
 def train(config: str, work_dir: str | None = None, resume: str | None = None, init_from: str | None = None,
-          amp: bool = False, compile: bool | str = False, seed: int | None = None, cfg_options: dict | None = None,
-          launcher: str = 'none', allow_change: bool = False, auto_scale_lr: bool = False) -> str:
+          amp: bool | str = False, compile: bool | str = False, seed: int | None = None,
+          cfg_options: dict | None = None, launcher: str = 'none', allow_change: bool = False,
+          auto_scale_lr: bool = False) -> str:
     """Train all stages of a config.
 
     Each stage of a recipe with several stages has its own folder ``work_dir/NAME``. A recipe with one stage uses
@@ -41,6 +43,7 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
         resume: ``auto`` skips finished stages and continues the interrupted one from its newest intact checkpoint. A
             path continues the last stage from that checkpoint. Default: ``resume`` and ``load_from`` of the config.
         init_from: Checkpoint that replaces the earlier stages. Default: the config's ``load_from``.
+        amp: Train in bfloat16. ``auto`` does so if a measurement of two seconds favours it, and logs the reason.
         compile: As ``compile`` in the config, see :func:`~mmskelssl.engine.compiling.compile_model`.
         seed: Default: ``randomness.seed`` of each config, else 0.
         allow_change: Resume even if the config, data, batch size or number of processes have changed.
@@ -54,6 +57,8 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
         Stopped: If a signal requested a stop. The run is saved.
         UserError: If the config contains a mistake, or the run fails for a reason that the user can fix.
     """
+    if amp not in (False, True, 'auto'):
+        raise UserError(f"amp is {amp!r}; it must be True, False or 'auto'")
     install_safe_io()
     scaled = dict(auto_scale_lr=dict(enable=True)) if auto_scale_lr else {}
     stages = load_config(config, {**(cfg_options or {}), **scaled})
@@ -76,27 +81,21 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
             cfg.launcher = launcher
             _continue(cfg, resume)
             with mistakes_in(cfg.filename):
-                if amp:
-                    _train_in_bfloat16(cfg)
+                if amp is True:
+                    train_in_bfloat16(cfg)
                 if compile:
                     cfg.compile = _compiled(cfg.get('compile'), compile)
                 cfg, spec = complete(cfg, seed)
-            runs.append((name, osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth'), cfg, spec))
-        for name, last, cfg, spec in runs:
+                spec, note = choose_precision(cfg, spec) if amp == 'auto' else (spec, '')
+            runs.append((name, osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth'), cfg, spec, note))
+        for name, last, cfg, spec, note in runs:
             if resume == 'auto' and cfg.load_from == last:
                 refuse_changes(last, load_checkpoint(last), spec, allow_change)
             else:
-                run_stage(name, cfg, spec, dict(checkpoint=previous, carry=carry) if previous else None, allow_change)
+                start = dict(checkpoint=previous, carry=carry) if previous else None
+                run_stage(name, cfg, spec, start, allow_change, note)
             previous, carry = last, carries.get(name, carry)
     return last
-
-
-def _train_in_bfloat16(cfg: Config) -> None:
-    """Apply ``--amp``. An optimiser wrapper of another type in the config is refused, not replaced."""
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'BF16OptimWrapper'):
-        raise UserError(f'{cfg.filename}: --amp would replace optim_wrapper.type = {kind!r}: leave out one of the two')
-    cfg.optim_wrapper.type = 'BF16OptimWrapper'
 
 
 def _compiled(given, part: bool | str):
@@ -120,13 +119,15 @@ def _continue(cfg: Config, resume: str | None) -> None:
         logging.getLogger('mmskelssl').warning(f'skipped {problem}; continuing from {cfg.load_from}')
 
 
-def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_change: bool = False) -> None:
+def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_change: bool = False,
+              note: str = '') -> None:
     """Train one stage.
 
     Args:
         cfg, spec: As :func:`complete` returns them.
         start: Arguments of InitFromHook. None starts from scratch.
         allow_change: Resume even if the checkpoint belongs to a different run.
+        note: A line for the log.
     """
     if 'type' not in cfg.train_cfg:  # counted in epochs, which is mmengine's default
         cfg.train_cfg = dict(type='ResumableTrainLoop', **{k: v for k, v in cfg.train_cfg.items() if k != 'by_epoch'})
@@ -145,6 +146,8 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
                 compile_model(runner.model, compile)
         runner.log_environment()
         _log_choices(runner)
+        if note:
+            runner.logger.info(note)
         try:
             runner.train()
         except (OSError, RuntimeError, UserError) as error:

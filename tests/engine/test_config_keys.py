@@ -139,7 +139,7 @@ def test_load_from_resume_and_work_dir(own_config, tmp_path, monkeypatch):
     """As in mmengine, they load the weights or resume the whole run. The command line takes precedence."""
     monkeypatch.chdir(tmp_path)
     seen = []
-    monkeypatch.setattr(train_module, 'run_stage', lambda name, cfg, spec, start, allow: seen.append(
+    monkeypatch.setattr(train_module, 'run_stage', lambda name, cfg, spec, start, *_: seen.append(
         (cfg.work_dir, cfg.load_from, cfg.resume, start and start['checkpoint'])))
     for name in 'abc':
         Path(f'{name}.pth').write_bytes(b'')
