@@ -5,6 +5,7 @@ from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.splits import default_pairs
 
+
 def tests_of(store: SkeletonStore, train_split: str) -> list[str]:
     try:
         return [pair.test for pair in default_pairs(store.splits) if pair.train == train_split]
