@@ -18,6 +18,7 @@ def test_every_paragraph_is_an_answer():
 
 @pytest.mark.parametrize('question, answer', ANSWERS, ids=[question for question, _ in ANSWERS])
 def test_an_answer_is_short_and_leads_on(question, answer):
+    answer = ' '.join(answer.split())
     assert len(answer.split()) < 90 and ('](' in answer or '`' in answer)
     for script in re.findall(r'`(?:python |bash )?(tools/[\w/]+\.(?:py|sh))', answer):
         assert (ROOT / script).is_file(), script

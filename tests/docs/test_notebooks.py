@@ -27,7 +27,8 @@ def test_the_code_runs(name, tmp_path, monkeypatch, capsys):
             names |= {key: value for key, value in SHORT.items() if key in names}
     plt.close('all')
     assert names['checkpoint'].endswith('epoch_1.pth')
-    assert {row['encoder'] for row in names['rows']} == {'untrained', 'SimCLR'}
+    method = dict(quickstart='SkeletonCLR', own_data='SimCLR')[name]
+    assert {row['encoder'] for row in names['rows']} == {'untrained', method}
     assert [path.name for path in tmp_path.iterdir()] == ['work_dirs']
 
 

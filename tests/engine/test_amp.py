@@ -1,4 +1,4 @@
-"""``--amp auto``: a measurement decides, the log says so, a resumed run keeps its precision, and draws stay the same."""
+"""``--amp auto``: a measurement decides, the log says so, a resumed run keeps its precision, draws stay the same."""
 import json
 
 import pytest

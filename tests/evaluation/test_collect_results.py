@@ -104,6 +104,12 @@ def test_folders_are_relative_to_the_page(tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
+    other = tmp_path / 'other.md'
+    other.write_text('<!-- results . -->\n<!-- end -->\n')
+    monkeypatch.setattr(sys, 'argv', ['collect_results.py', str(page), str(other), '--check'])
+    with pytest.raises(SystemExit, match='^[^,]*other.md: tables differ'):
+        main()
+    assert table([row(50)]) not in other.read_text()
 
 
 def test_a_number_that_no_file_has_is_noticed(tmp_path):

@@ -1,4 +1,4 @@
-"""Fill the tables of a Markdown page from committed results.json files.
+"""Fill the tables of Markdown pages from committed results.json files.
 
 A table is enclosed by the lines `<!-- results FOLDER -->` and `<!-- end -->`. FOLDER is relative to the folder of the
 page and is searched for results.json. Options after FOLDER select what is shown: `splits=test,all`,
@@ -6,7 +6,7 @@ page and is searched for results.json. Options after FOLDER select what is shown
 per measure. Rows of tools/analysis/attention.py have their own kind of table.
 
 Examples:
-  python tools/analysis/collect_results.py README.md
+  python tools/analysis/collect_results.py README.md docs/results.md docs/methods/*.md
   python tools/analysis/collect_results.py docs/results.md --check
 """
 import argparse
@@ -127,16 +127,21 @@ def fill(page: str, root: str) -> str:
 @one_line_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('page')
+    parser.add_argument('pages', nargs='+', metavar='PAGE')
     parser.add_argument('--check', action='store_true', help='change nothing; exit 1 if a table is out of date')
     args = parser.parse_args()
-    with open(args.page, encoding='utf-8') as file:
-        old = file.read()
-    new = fill(old, osp.dirname(osp.abspath(args.page)))
+    outdated = []
+    for page in args.pages:
+        with open(page, encoding='utf-8') as file:
+            old = file.read()
+        new = fill(old, osp.dirname(osp.abspath(page)))
+        if new != old:
+            outdated.append(page)
+            if not args.check:
+                with open(page, 'w', encoding='utf-8') as file:
+                    file.write(new)
     if args.check:
-        sys.exit(f'{args.page}: tables differ from the results files' if new != old else 0)
-    with open(args.page, 'w', encoding='utf-8') as file:
-        file.write(new)
+        sys.exit(f'{", ".join(outdated)}: tables differ from the results files' if outdated else 0)
 
 
 if __name__ == '__main__':
