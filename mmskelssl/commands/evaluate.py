@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              'the default is the number with the best silhouette')
     parser.add_argument('--names', nargs='+', default=[], metavar='NAME',
                         help='names of the encoders in the table, one for each checkpoint, for example for runs of one '
-                             'method with different options; default: their methods')
+                             'method with different options; runs of different seeds may share a name; default: their '
+                             'methods')
 
 
 def add_weights(parser: argparse.ArgumentParser, help: str) -> None:

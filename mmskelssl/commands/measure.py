@@ -39,15 +39,21 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
     """Measure checkpoints that describe their model. Options are those of :class:`Measurement`.
 
     Args:
-        names: Names of the encoders in tables. Default: the names of their methods.
+        names: Names of the encoders in tables. Default: the names of their methods. Runs of different seeds may share
+            a name. Tables of several seeds show their mean.
     """
-    if names and (len(names) != len(paths) or len(set(names)) < len(names)):
-        raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give each its own name')
+    if names and len(names) != len(paths):
+        raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give one for each')
     import_plugins(imports)
     measurement = Measurement(protocols, out, **options)
     called: Sequence[str | None] = names or [None] * len(paths)
+    taken: dict[tuple, str] = {}
     for path, name in zip(paths, called, strict=True):  # all first, so that a bad one is reported immediately
-        measurement.add(path, *build_from_checkpoint(path), name)
+        model, info = build_from_checkpoint(path)
+        if name and (other := taken.setdefault((name, info.get('seed')), path)) is not path:
+            raise UserError(f'--names: {other} and {path} are both called {name!r}, and both have seed '
+                            f'{info.get("seed")}; only runs of different seeds may share a name')
+        measurement.add(path, model, info, name)
     return measurement.run()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmskelssl import cli
+from mmskelssl.commands import measure
 from mmskelssl.commands.measure import ensemble_checkpoints, evaluate_checkpoints, transfer_checkpoints
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.train import train
@@ -255,6 +256,20 @@ def test_runs_of_one_method_have_different_names(encoders, tmp_path, monkeypatch
                                       '--names', 'SimCLR, as it is', 'SimCLR, bones'])
     tool.main()
     assert [row['encoder'] for row in results(tmp_path)['results']] == ['SimCLR, as it is', 'SimCLR, bones']
-    for names in (['a'], ['a', 'a']):
-        with pytest.raises(UserError, match='--names: . for 2 checkpoints; give each its own name'):
-            evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=names)
+    with pytest.raises(UserError, match='--names: 1 for 2 checkpoints; give one for each'):
+        evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=['a'])
+    with pytest.raises(UserError, match="are both called 'a', and both have seed 0; only runs of different seeds"):
+        evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=['a', 'a'])
+
+
+def test_seeds_of_one_encoder_share_a_name(encoders, tmp_path, monkeypatch):
+    """Their rows are kept apart by the seed, and tables show the mean."""
+    build = measure.build_from_checkpoint
+
+    def other_seed(path):
+        model, info = build(path)
+        return model, dict(info, seed=encoders.index(path))
+    monkeypatch.setattr(measure, 'build_from_checkpoint', other_seed)
+    evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=['a', 'a'], recipes=['1nn'])
+    rows = results(tmp_path)['results']
+    assert [(row['encoder'], row['pretrain_seed']) for row in rows] == [('a', 0), ('a', 1)]
