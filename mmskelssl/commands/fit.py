@@ -7,7 +7,7 @@ Examples:
   mmskelssl fit work_dirs/mine/epoch_300.pth --data data/mine --out models/mine
   mmskelssl fit JOINT.pth BONE.pth MOTION.pth --data data/nwucla --reject 0.05 --out models/nwucla
   mmskelssl fit CKPT --data data/mine --recipe finetune:small --out models/tuned
-  mmskelssl fit models/encoder --data data/mine --out models/mine
+  mmskelssl fit zoo/simclr-nwucla-joint --data data/mine --out models/mine
 """
 import argparse
 
