@@ -97,7 +97,7 @@ def measure_steps(cfg: Config, seconds: float) -> tuple[float, float]:
             return 1., 1.
         model = MODELS.build(cfg.model).to(device).train()
         times: tuple[list[float], list[float]] = ([], [])
-        end = None
+        end = 0.
         for i in itertools.count():
             half = bool(i % 2)
             start = time.perf_counter()

@@ -84,7 +84,7 @@ def held_out_parts(labels: np.ndarray, subjects: np.ndarray | None, folds: int,
         UserError: If each clip has its own class.
     """
     people = np.unique(subjects) if subjects is not None else np.array([-1])
-    if len(people) >= folds and people[0] >= 0:
+    if subjects is not None and len(people) >= folds and people[0] >= 0:
         order = np.random.default_rng(seed).permutation(people)
         groups = [np.flatnonzero(np.isin(subjects, order[i::folds])) for i in range(folds)]
         parts = [part[np.isin(labels[part], labels[_others(labels, part)])] for part in groups]

@@ -3,7 +3,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from mmskelssl.evaluation.protocols.base import Outcome, Task, all_queries, split_scores
-from mmskelssl.evaluation.recipes import LINEAR, LogRegCVRecipe
+from mmskelssl.evaluation.recipes import LINEAR, LogRegCVRecipe, LogRegRecipe
 
 RECIPES = LINEAR
 DEFAULTS = ('logreg', 'paper')
@@ -18,7 +18,8 @@ def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     train = task.train
 
     def probe(name: str) -> Outcome:
-        start, recipe, fitted, numbers = time.perf_counter(), RECIPES[name], name, {}
+        start, recipe, numbers = time.perf_counter(), RECIPES[name], {}
+        fitted: str | LogRegRecipe = name
         if isinstance(recipe, LogRegCVRecipe):
             choice = choose_c(recipe, train.feats, train.labels, train.subjects, task.seed)
             fitted, numbers = choice.recipe, dict.fromkeys(task.tests, choice.numbers())
