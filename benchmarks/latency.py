@@ -50,7 +50,7 @@ def classifier(config: str, streams, seed: int = 0):
         made = model_config(given, 'SkeletonClassifier', num_classes=CLASSES)
         about = made['data_preprocessor']
         made['backbone']['in_channels'] = SkeletonPreprocessor.channels(
-            3, about.get('alignment', 'none'), about.get('velocity', False))
+            3, about.get('alignment', 'none'), about.get('velocity', False), stream=stream)
         torch.manual_seed(seed + number)
         members.append(Member(build_model(made, config).eval(), dict(model=made, dataset=described)))
     head = dict(classes=[f'class {i}' for i in range(CLASSES)], weights=[1.] * len(streams), temperature=1.,
