@@ -1,4 +1,6 @@
-"""Train, measure and use models from Python. docs/python.md has an example of each function::
+"""Train, measure and use models from Python. docs/python.md has an example of each function.
+
+Example::
 
     extractor = FeatureExtractor('work_dirs/aimclr_toy/epoch_16.pth')
     feats = extractor([walk, jump])  # arrays (T, V, C) -> (2, D)

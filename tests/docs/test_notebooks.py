@@ -7,7 +7,8 @@ import pytest
 from doc_commands import ROOT
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / 'docs' / 'notebooks').glob('*.ipynb'))
-SHORT = {'CLIPS': 96, 'EPOCHS': 1}
+METHODS = {'own_data': 'SimCLR', 'quickstart': 'SkeletonCLR'}
+SHORT = {'CLIPS': 160, 'EPOCHS': 1}
 
 
 def read(name: str) -> dict:
@@ -27,8 +28,7 @@ def test_the_code_runs(name, tmp_path, monkeypatch, capsys):
             names |= {key: value for key, value in SHORT.items() if key in names}
     plt.close('all')
     assert names['checkpoint'].endswith('epoch_1.pth')
-    method = dict(quickstart='SkeletonCLR', own_data='SimCLR')[name]
-    assert {row['encoder'] for row in names['rows']} == {'untrained', method}
+    assert {row['encoder'] for row in names['rows']} == {'untrained', METHODS[name]}
     assert [path.name for path in tmp_path.iterdir()] == ['work_dirs']
 
 
