@@ -114,6 +114,26 @@ def tiny_kinect_store(tmp_path_factory) -> str:
     return write_tiny_store(tmp_path_factory.mktemp('stores') / 'tiny_kinect', 'kinect20', persons=1)
 
 
+@pytest.fixture(scope='session')
+def pool_options(tiny_store, tiny_kinect_store) -> dict:
+    """Options of ``simclr_toy`` that train a small encoder on both: a batch of 16 has 12 clips of the first."""
+    one = [dict(type='SelectPersons', max_persons=1), dict(type='AlignSequence'),
+           dict(type='ResizeFrames', frames=24), dict(type='PackSkeleton')]
+    return {'data.store': None, 'data.stores': [
+        dict(store=tiny_store, weight=3), dict(store=tiny_kinect_store, weight=1, name='kinect', pipeline=one)],
+        'model.backbone.channels': (8, 8, 16, 16), 'train_dataloader.batch_size': 16, 'train_cfg.max_epochs': 2,
+        'default_hooks.checkpoint.interval': 1, 'default_hooks.knn.interval': 1}
+
+
+@pytest.fixture(scope='session')
+def pool_run(pool_options, tmp_path_factory) -> Path:
+    """The work_dir of two epochs with :func:`pool_options`. Copy it before changing it."""
+    from mmskelssl.engine.train import train
+    from mmskelssl.shipped import find_config
+    folder = tmp_path_factory.mktemp('pool') / 'run'
+    return Path(train(find_config('simclr_toy'), str(folder), cfg_options=pool_options)).parent
+
+
 @pytest.fixture(scope='session', autouse=True)
 def runs_start_quickly():
     """Skip what takes most of the time of a short run in mmengine: formatting the config and looking for compilers."""

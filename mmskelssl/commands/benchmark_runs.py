@@ -9,6 +9,7 @@ from mmskelssl.commands.measure import choose_recipes, evaluate_checkpoints
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.config import load_config, split_pair
+from mmskelssl.engine.pool_config import is_pool
 from mmskelssl.engine.train import train
 from mmskelssl.engine.work_dir import checkpoints
 from mmskelssl.errors import UserError
@@ -46,7 +47,10 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
     Returns:
         The rows of this call.
     """
-    store = data or load_config(config, cfg_options or {})[-1][1].data.store
+    described = load_config(config, cfg_options or {})[-1][1].data
+    if data is None and is_pool(described):
+        raise UserError(f'{config} trains on several stores: name the one to measure on with --data')
+    store = data or described.store
     chosen = recipes_by_stream(protocols, recipes, streams, osp.basename(osp.abspath(store)))
     weights = _check_weights(weights, streams)
     rows: list[dict] = []

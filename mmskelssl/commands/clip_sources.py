@@ -92,8 +92,13 @@ def _with_layout(argv: list[str], path: str, model, out: str, layout: str | None
         return argv + (['--layout', layout] if layout and argv[0] in ('pose', 'arrays', 'pyskl') else [])
     place = argv.index('--layout') + 1
     guess = argv[place]
+    if not layout and guess in _UNKNOWN and getattr(model, 'is_open', False):
+        raise UserError(f'{path}: the layout of its joints is not known, and the encoder was trained on several: add '
+                        '--layout')
     if layout:
         argv[place] = layout
+    elif getattr(model, 'is_open', False):
+        pass  # takes the layout that was recognised
     elif guess in _UNKNOWN or get_layout(guess).num_joints == model.layout.num_joints:
         say(f'{path}: its joints are read as those of layout {model.layout.name!r}, as in training (--layout)')
         argv[place] = _layout_name(model.layout, out)
@@ -157,6 +162,8 @@ def _json_clip(line: str, number: int, model, fps: float | None) -> tuple[tuple,
     if not isinstance(name, (str, int)):
         raise UserError(f'{where}: its id is not text')
     layout = model.layout
+    if given.get('layout') is None and getattr(model, 'is_open', False):
+        raise UserError(f'{where}: no layout, and the encoder was trained on several')
     if given.get('layout') is not None:
         if not isinstance(given['layout'], (str, dict)):
             raise UserError(f'{where}: its layout is neither a name nor an object')

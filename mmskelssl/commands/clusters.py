@@ -9,6 +9,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.clusters import Clusters, find_clusters
 from mmskelssl.evaluation.features import extract_features
 from mmskelssl.inference.encoder import move_to, pair_with_data
+from mmskelssl.inference.pools import pool_of
 from mmskelssl.names import file_name
 from mmskelssl.provenance import command_line, versions
 from mmskelssl.visualization.clips import contact_sheet
@@ -18,7 +19,10 @@ SHOWN = 12  # number of clips on a contact sheet, nearest to the centre of the c
 
 def without_labels(path: str, data: str | None) -> bool:
     """Return whether the store that a checkpoint would be measured on has no labels at all."""
-    return bool((pair_with_data(path, *build_from_checkpoint(path), data).store.labels < 0).all())
+    model, info = build_from_checkpoint(path)
+    if data is None and pool_of(info):  # measured on those of its stores that have labels
+        return False
+    return bool((pair_with_data(path, model, info, data).store.labels < 0).all())
 
 
 def cluster_checkpoints(paths: Sequence[str], out: str, count: int | None = None, data: str | None = None,

@@ -45,10 +45,14 @@ def print_list() -> None:
         config = _read(path)
         with open(path, encoding='utf-8') as file:
             first = file.readline().strip().removeprefix('# ')
-        lines.append((name, config.get('model', {}).get('type', ''), config.get('data', {}).get('store', ''), first))
+        lines.append((name, config.get('model', {}).get('type', ''), _stores(config.get('data', {})), first))
     widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:3]]
     for *cells, first in lines:
         print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + f'  {first}')
+
+
+def _stores(data: Mapping) -> str:
+    return '+'.join(part['store'] for part in data.get('stores') or [data] if part.get('store'))
 
 
 def print_differences(first: str, second: str) -> None:

@@ -94,7 +94,9 @@ def run_here(args: argparse.Namespace) -> None:
 def _of_clips(args: argparse.Namespace) -> bool:
     """Return whether the clips are read one by one: not from a store as it is, or for a saved encoder."""
     from mmskelssl.inference.saved.hub import is_saved
-    plain = args.data is None or osp.isfile(osp.join(args.data, 'index.json'))
+    # A name that is no path may be that of a store which the encoder was trained on.
+    plain = args.data is None or osp.isfile(osp.join(args.data, 'index.json')) or (
+        args.data != '-' and osp.basename(args.data) == args.data and not osp.lexists(args.data))
     options = (args.window, args.stride, args.persons, args.layout, args.fps)
     return args.convert or any(value is not None for value in options) or not plain or is_saved(args.checkpoint)
 

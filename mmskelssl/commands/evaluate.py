@@ -72,7 +72,8 @@ def default_recipes() -> str:
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options shared with the command ``test``."""
-    parser.add_argument('--data', metavar='STORE', help='store to measure on; default: the one it was trained on')
+    parser.add_argument('--data', metavar='STORE', help='store to measure on; default: the one it was trained on, or '
+                        'each of several')
     parser.add_argument('--out', metavar='DIR', help='folder for results.json; default: DIR_OF_CKPT/NAME_OF_CKPT_eval')
     parser.add_argument('--recipe', nargs='+', metavar='NAME[:FIELD=VALUE,...]',
                         help=f'recipes to run; default: {default_recipes()}; a protocol without any of them is '

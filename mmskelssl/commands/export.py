@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'encoder was trained on')
     parser.add_argument('--like', metavar='CONFIG', help='.onnx and .pt2: preprocess as this config does, for a '
                         'checkpoint that does not describe its own preprocessing')
+    parser.add_argument('--layout', help='.onnx and .pt2: layout of the clips, for an encoder of several layouts')
     parser.add_argument('--prefix', help=f'.safetensors: prefix of the tensors to write (default {PREFIX})')
     add_imports(parser)
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         return
     from mmskelssl.inference.graphs import open_model
     from mmskelssl.inference.onnx import export_onnx, export_program, write_file
-    model = open_model(args.checkpoint, args.like)
+    model = open_model(args.checkpoint, args.like, args.layout)
     if suffix == '.pt2':
         export_program(model, args.out, args.whole)
     else:
@@ -73,6 +74,7 @@ def _check(args: argparse.Namespace, suffix: str) -> None:
     """Refuse options that have no effect."""
     graph = suffix in ('.onnx', '.pt2')
     for name, possible, where in (('whole', graph, '.onnx and .pt2'), ('like', graph, '.onnx and .pt2'),
+                                  ('layout', graph, '.onnx and .pt2'),
                                   ('int8', suffix == '.onnx', '.onnx'), ('data', args.int8, '--int8'),
                                   ('prefix', not graph, '.safetensors')):
         if getattr(args, name) and not possible:

@@ -17,6 +17,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.attention import masks_of, quarter_shares, uniform_shares
 from mmskelssl.evaluation.metrics import bootstrap_mean
 from mmskelssl.evaluation.results import add_results, identity, read_results
+from mmskelssl.inference.pools import pool_of
 from mmskelssl.names import file_name
 from mmskelssl.visualization.clips import strip
 
@@ -42,6 +43,8 @@ def attention(checkpoints: Sequence[str], out: str, data: str | None = None, spl
     names: set[str] = set()
     for path in map(last_checkpoint, checkpoints):
         model, info = build_from_checkpoint(path)
+        if pool_of(info):
+            raise UserError(f'{path}: masks are drawn for encoders that were trained on one store')
         if 'dataset' not in info or not (data or info['dataset'].get('store')):
             raise UserError(f'{path}: does not name its data; add --data STORE to a checkpoint of tools/train.py')
         if not hasattr(model, 'attention_map'):

@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmskelssl.catalogue import Catalogue
 from mmskelssl.commands.output import Output
 from mmskelssl.datasets.skeleton_dataset import about_data
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_model
@@ -29,9 +30,10 @@ from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, 
 from mmskelssl.evaluation.scores import Scores, load_scores
 from mmskelssl.evaluation.splits import parse_pairs, subset
 from mmskelssl.inference.encoder import Encoder, move_to, pair_with_data
+from mmskelssl.inference.pools import pool_of
 
 # Keys that all members of an ensemble share.
-_ALIKE = ('split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')
+_ALIKE = ('data', 'data_hash', 'split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')
 
 
 def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: str, imports: Sequence[str] = (),
@@ -62,8 +64,9 @@ def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: 
     """Measure a checkpoint whose model and data a config describes. Options are those of :class:`Measurement`."""
     import_plugins(imports)
     from mmskelssl.engine.config import complete, load_config
+    from mmskelssl.engine.pool_config import is_pool
     cfg = load_config(config, cfg_options)[-1][1]
-    if options.get('data'):
+    if options.get('data') and not is_pool(cfg.data):
         cfg.data.store = options['data']
     cfg, spec = complete(cfg)
     info = {**spec.meta(), 'model': spec.model, 'dataset': spec.dataset}
@@ -167,10 +170,23 @@ class Measurement:
     def add(self, path: str, model, info: dict, name: str | None = None) -> None:
         """Add an encoder to measure.
 
+        An encoder that was trained on several stores is measured on each of them that has labels and a pair of splits.
+
         Raises:
             UserError: If the encoder does not match its data.
         """
-        encoder = pair_with_data(path, model, info, self.data, name)
+        if self.data is None and (pool := pool_of(info)):
+            for store, entry in pool.items():
+                if reason := _not_measured(entry, self.pairs):
+                    print(f'note: {store} is not measured: {reason}')
+                else:
+                    self._add(path, model, info, entry.get('store') or store, name)
+        else:
+            self._add(path, model, info, self.data, name)
+
+    def _add(self, path: str, model, info: dict, data: str | None, name: str | None) -> None:
+        encoder = pair_with_data(path, model, info, data, name)
+        info = encoder.info
         if self.another and about_data(info.get('dataset') or {}).get('data_hash') == encoder.store.data_hash:
             raise UserError(f'{path} was pre-trained on {encoder.store.path} itself; transfer needs another store')
         parse_pairs(self.pairs, encoder.store.splits)
@@ -202,7 +218,7 @@ class Measurement:
         identity = dict(encoder=encoder.name or encoder.method, method=encoder.method,
                         backbone=info['model']['backbone']['type'], data=encoder.data, stream=encoder.stream,
                         epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
-                        pretrain_data=osp.basename(osp.abspath(info['dataset'].get('store') or store.path)),
+                        pretrain_data=_pretrain_data(info, store.path),
                         config_hash=info.get('config_hash'), checkpoint=encoder.path)
         if self.untrained and (architecture := _architecture(encoder)) not in self._seen:
             self._seen.add(architecture)
@@ -241,7 +257,7 @@ class Measurement:
         for trained in (False, True):
             members = [m for m in self._members if (m.row['encoder'] != 'untrained') == trained]
             for some in group(members, _ALIKE):
-                if len(some) < len(self.encoders):
+                if len(some) < sum(one.store.data_hash == some[0].row['data_hash'] for one in self.encoders):
                     continue  # untrained encoders that several methods share
                 weights = self._weights(some)
                 self.output.add_ensemble(fuse(some, weights, self.fusion))
@@ -251,7 +267,7 @@ class Measurement:
         rows = [member.row for member in members]
         if self.fusion != 'validation':
             return fixed_weights(self.fusion, [row['stream'] for row in rows])
-        keys = ('encoder', 'stream', 'checkpoint', 'train_split', 'protocol', 'recipe', 'label_fraction')
+        keys = ('encoder', 'data', 'stream', 'checkpoint', 'train_split', 'protocol', 'recipe', 'label_fraction')
         found = {tuple(scores.row[key] for key in keys): scores for scores in self._validation}
         return choose_weights([found[tuple(row[key] for key in keys)] for row in rows], [*map(member_name, rows)])
 
@@ -279,6 +295,27 @@ def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None,
         raise UserError(f'--recipe {" ".join(names)}: not of the protocol {", ".join(protocols)}; choose among '
                         f'{", ".join(dict.fromkeys(name for recipes in known.values() for name in recipes))}')
     return chosen
+
+
+def _not_measured(entry: dict, pairs: Sequence[str] | None) -> str | None:
+    """Return why a store of a pool cannot be measured, or None."""
+    if not entry.get('store'):
+        return 'the model does not say where it is; name it with --data'
+    store = SkeletonStore(entry['store'])
+    if (store.labels < 0).all():
+        return 'it has no labels'
+    try:
+        parse_pairs(pairs, store.splits)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _pretrain_data(info: dict, path: str) -> str:
+    """Return the name of the store that an encoder was trained on, or the names of several."""
+    if names := about_data(info['dataset']).get('pool'):
+        return '+'.join(names)
+    return osp.basename(osp.abspath(info['dataset'].get('store') or path))
 
 
 def _architecture(encoder: Encoder) -> str:

@@ -10,6 +10,7 @@ from torch.utils.data import default_collate
 
 from mmskelssl.datasets.preprocessing import build_transform, run_transform
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.engine.pool_config import is_pool
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import Progress
 from mmskelssl.models.classifier import SkeletonClassifier
@@ -37,6 +38,8 @@ def measure_cost(cfg, split: str) -> Cost:
     Raises:
         UserError: If the split does not make one batch.
     """
+    if is_pool(cfg.data):
+        raise UserError('data.stores: the cost of a step is measured for configs of one store')
     device, store = get_device(), SkeletonStore(cfg.data.store)
     size, clips = cfg.train_dataloader.batch_size, len(store.split(split))
     steps = clips // size if cfg.train_dataloader.get('drop_last') else -(-clips // size)

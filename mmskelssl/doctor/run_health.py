@@ -3,13 +3,15 @@ import glob
 import json
 import math
 import os.path as osp
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from mmskelssl.datasets.store.near import LIMIT
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.verify import verify_across
 from mmskelssl.doctor.finding import FAULT, NOTE, OK, Finding, judge
-from mmskelssl.doctor.store_health import check_store
+from mmskelssl.doctor.store_health import check_store, from_fault
 from mmskelssl.engine.checkpoint import build_from_checkpoint, load_checkpoint
 from mmskelssl.engine.checkpoint_schema import describe
 from mmskelssl.engine.collapse import features_alike, loss_at_chance, views_lost
@@ -85,8 +87,11 @@ def check_run(work_dir: str, near: bool | None = None) -> Iterator[Finding]:
             run = Run(name, curves, {}, {}, None)
         else:
             yield check_progress(run)
-        checks = (partial(check_finite, folder=osp.join(work_dir, stage)), check_trend, check_contrast_loss,
-                  check_views, check_features, check_knn, check_rate)
+        measured = [partial(check_features, prefix=prefix) for prefix in measured_stores(run)]
+        measured += [partial(check_knn, prefix=prefix) for prefix in measured_stores(run)]
+        checks: tuple[Callable[[Run], Finding | None], ...] = (
+            partial(check_finite, folder=osp.join(work_dir, stage)), check_trend, check_contrast_loss, check_views,
+            *measured, check_rate)
         for check in checks:
             if finding := check(run):
                 yield Finding(finding.level, name + finding.what, finding.cure)
@@ -171,22 +176,38 @@ def check_views(run: Run) -> Finding | None:
                  f'{top1[1]:.0f} % of the views find their own clip in a batch of {batch}', run.severity)
 
 
-def check_features(run: Run) -> Finding | None:
-    """Apply the rule of the collapse alarm to the features of the last measurement."""
-    names = ('val/mean_cosine', 'val/feature_std')
-    last = {name: run.series(name)[-1] for name in names if run.series(name)}
-    if not last or len(run.series(next(iter(last)))) < 2:  # only the untrained encoder has been measured
+def measured_stores(run: Run) -> list[str]:
+    """Return the prefix of the curves of each store: ``val/``, or ``val/NAME/`` for the stores of a pool."""
+    return sorted({f'{name.rpartition("/")[0]}/' for name in run.curves if name.startswith('val/')})
+
+
+def _of(prefix: str) -> str:
+    name = prefix.removeprefix('val/').rstrip('/')
+    return f'{name}: ' if name else ''
+
+
+def check_features(run: Run, prefix: str = 'val/') -> Finding | None:
+    """Apply the rule of the collapse alarm to the features of the last measurement.
+
+    Args:
+        prefix: Prefix of the curves, see :func:`measured_stores`.
+    """
+    names = ('mean_cosine', 'feature_std')
+    last = {f'val/{name}': run.series(prefix + name)[-1] for name in names if run.series(prefix + name)}
+    if not last or max(len(run.series(prefix + name)) for name in names) < 2:  # only the untrained encoder is measured
         return None
     shown = ', '.join(f'{name.removeprefix("val/").replace("_", " ")} {value:.2f}' for name, value in last.items())
-    return judge(features_alike(last), COLLAPSE, f'features of different clips differ ({shown})', run.severity)
+    alike = features_alike(last)
+    return judge(alike and _of(prefix) + alike, COLLAPSE, f'{_of(prefix)}features of different clips differ ({shown})',
+                 run.severity)
 
 
-def check_knn(run: Run) -> Finding | None:
+def check_knn(run: Run, prefix: str = 'val/') -> Finding | None:
     """Compare the accuracy of nearest neighbours with that of the untrained encoder."""
-    values = run.series('val/knn_top1')
+    values = run.series(f'{prefix}knn_top1')
     if len(values) < 2:
         return None
-    text = f'nearest neighbours reach {values[-1]:.1f} %, and {values[0]:.1f} % with the untrained encoder'
+    text = f'{_of(prefix)}nearest neighbours reach {values[-1]:.1f} %, and {values[0]:.1f} % with the untrained encoder'
     worse = values[-1] < values[0]
     return judge(text if worse else None, 'measure both with intervals: mmskelssl evaluate knn WORK_DIR --untrained. '
                  'Weaker augmentations, or more epochs, may help', text, NOTE)
@@ -208,7 +229,26 @@ def check_rate(run: Run) -> Finding | None:
 
 
 def check_data(data: dict, near: bool) -> Iterator[Finding]:
-    """Yield the findings about the store of a run."""
+    """Yield the findings about the stores of a run."""
+    if not data.get('stores'):
+        yield from check_store_of_run(data, near)
+        return
+    for entry in data['stores']:
+        yield from check_store_of_run(entry, near)
+    paths = [*dict.fromkeys(entry['store'] for entry in data['stores'] if entry.get('store'))]
+    if not near:
+        yield Finding(NOTE, 'clips that two stores have in common were not searched',
+                      f'mmskelssl verify {" ".join(paths)} --near')
+        return
+    try:
+        faults = verify_across(paths, LIMIT)
+    except UserError:  # reported for the store
+        return
+    yield from map(from_fault, faults) if faults else [Finding(OK, 'no clip of a store is like one of another store')]
+
+
+def check_store_of_run(data: dict, near: bool) -> Iterator[Finding]:
+    """Yield the findings about one store of a run."""
     path = data.get('store')
     if not path:
         yield Finding(NOTE, 'the store of the run is unknown, so duplicates and leaks were not searched',

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from mmskelssl import registry
 from mmskelssl.augment import BatchAugment
+from mmskelssl.datasets.pool import PooledDataset
 from mmskelssl.engine.plugins import is_trusted
 from mmskelssl.errors import UserError, printable
 from mmskelssl.layouts import SkeletonLayout, get_layout
@@ -52,7 +53,8 @@ PREPROCESSOR = Place('preprocessor', 'MODELS', lambda kind: issubclass(kind, Ske
 BACKBONE = Place('backbone', 'MODELS', _is_backbone, {})
 MODEL = Place('model', 'MODELS', lambda kind: issubclass(kind, SkeletonEncoder),
               {'backbone': BACKBONE, 'data_preprocessor': PREPROCESSOR})
-DATASET = Place('data set', 'DATASETS', lambda kind: hasattr(kind, '__getitem__'), {'pipeline': TRANSFORM})
+DATASET = Place('data set', 'DATASETS', lambda kind: hasattr(kind, '__getitem__') and kind is not PooledDataset,
+                {'pipeline': TRANSFORM})  # descriptions of several stores are narrowed to one of them first
 
 
 def allowed(place: Place) -> dict[str, type]:

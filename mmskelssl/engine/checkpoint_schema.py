@@ -209,22 +209,34 @@ def check_description(info: dict, path) -> dict:
             or type(model['backbone'].get('type')) is not str:
         raise UserError(f'{path}: its model description names no type, or no backbone with a type')
     if dataset is not None:
-        pipeline, about = dataset.get('pipeline'), dataset.get(ABOUT, dataset)
-        if not isinstance(about, dict):
-            raise UserError(f'{path}: its description of the data is a {type(about).__name__}, not a dict')
-        if not isinstance(pipeline, list) or not pipeline or not all(isinstance(step, dict) for step in pipeline) \
-                or not isinstance(about.get('layout'), (str, dict)):
-            raise UserError(f'{path}: does not say how its clips were preprocessed (its data set needs a pipeline and '
-                            'a layout); take a checkpoint written by tools/train.py')
-        try:
-            get_layout(about['layout'])
-        except UserError as error:
-            raise UserError(f'{path}: its data set: {error}') from error
-        for key in ('store', 'data_hash', 'split', 'train_split', 'test_split'):
-            value = about.get(key) if key == 'data_hash' else dataset.get(key)
-            if value is not None and not (type(value) is str and value.isprintable()):
-                raise UserError(f'{path}: its data set has a {key} that is not a text')
+        _check_dataset(dataset, path)
+        stores = dataset.get('stores', [])
+        if not isinstance(stores, list) or not all(isinstance(entry, dict) for entry in stores):
+            raise UserError(f'{path}: the stores of its data set are not a list of dicts')
+        for entry in stores:
+            _check_dataset(entry, path)
+            if not _label(entry.get(ABOUT, {}).get('name')):
+                raise UserError(f'{path}: a store of its data set has no name of letters, digits and ._+%-')
     return {'method': model['type'], **info}
+
+
+def _check_dataset(dataset: dict, path) -> None:
+    """Check the description of a data set over one store, or what several stores have in common."""
+    pipeline, about = dataset.get('pipeline'), dataset.get(ABOUT, dataset)
+    if not isinstance(about, dict):
+        raise UserError(f'{path}: its description of the data is a {type(about).__name__}, not a dict')
+    if not isinstance(pipeline, list) or not pipeline or not all(isinstance(step, dict) for step in pipeline) \
+            or not isinstance(about.get('layout'), (str, dict)):
+        raise UserError(f'{path}: does not say how its clips were preprocessed (its data set needs a pipeline and '
+                        'a layout); take a checkpoint written by tools/train.py')
+    try:
+        get_layout(about['layout'])
+    except UserError as error:
+        raise UserError(f'{path}: its data set: {error}') from error
+    for key in ('store', 'data_hash', 'split', 'train_split', 'test_split'):
+        value = about.get(key) if key == 'data_hash' else dataset.get(key)
+        if value is not None and not (type(value) is str and value.isprintable()):
+            raise UserError(f'{path}: its data set has a {key} that is not a text')
 
 
 def decode_object(text: str, what: str, path) -> dict:

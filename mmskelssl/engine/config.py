@@ -3,8 +3,9 @@ import copy
 import os.path as osp
 from collections.abc import Mapping
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
+from mmskelssl.datasets.pool import Pool
 from mmskelssl.datasets.skeleton_dataset import ABOUT, check_scores, dataset_config, describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.config_check import check_config
@@ -13,6 +14,7 @@ from mmskelssl.engine.config_keys import check_top_level
 from mmskelssl.engine.distributed import is_first_process, process_count
 from mmskelssl.engine.named_hooks import complete_hooks
 from mmskelssl.engine.options import apply_options
+from mmskelssl.engine.pool_config import OF_ENTRIES, check_entries, check_sampler, fill_pool, is_pool
 from mmskelssl.engine.run_spec import RunSpec, describe_run
 from mmskelssl.engine.signatures import takes
 from mmskelssl.engine.streams import apply_by_stream, record_by_stream
@@ -129,31 +131,85 @@ def complete(cfg: Config, seed: int | None = None) -> tuple[Config, RunSpec]:
     cfg.setdefault('default_scope', 'mmskelssl')
     store = check_data(cfg)
     fill_model(cfg, store)
-    train_split, test_split = split_pair(cfg.data.split)
-    data = dict(cfg.data, train_split=train_split, test_split=test_split, data_hash=store.data_hash,
-                layout=layout_config(store.layout))
-    return cfg, describe_run(cfg, data, process_count(cfg.get('launcher', 'none')))
+    return cfg, describe_run(cfg, described_data(cfg.data, store), process_count(cfg.get('launcher', 'none')))
 
 
-def check_data(cfg: Config) -> SkeletonStore:
-    """Open and check the store that ``data`` names, and fill in the data sets for training and monitoring.
+def described_data(data: Mapping, store: SkeletonStore | Pool) -> dict:
+    """Return the config's ``data`` with what follows from its stores: splits, hashes and layouts."""
+    about = dict(data_hash=store.data_hash, layout=layout_config(store.layout))
+    if not isinstance(store, Pool):
+        train_split, test_split = split_pair(data['split'])
+        return dict(data, train_split=train_split, test_split=test_split, **about)
+    stores = [described_data(entry, store.stores[entry['name']]) for entry in data['stores']]
+    return dict({key: data[key] for key in ('pipeline', 'scores') if key in data}, stores=stores, **about)
+
+
+def check_data(cfg: Config) -> SkeletonStore | Pool:
+    """Open and check the stores that ``data`` names, and fill in the data sets for training and monitoring.
 
     ``data = dict(store, split, pipeline, prepare)`` is the single place that names the data. ``prepare`` is the command
     that creates the store, shown if the store does not exist. ``type`` selects a custom data set class, which receives
-    all other keys.
+    all other keys. ``stores``, a list of such dicts, takes the place of ``store`` to train on several.
     """
     data = cfg.get('data')
     if not data:
         raise UserError('the config has no `data = dict(store=..., split=..., pipeline=[...])`')
+    loader, first = cfg.train_dataloader, is_first_process(cfg.get('launcher', 'none'), on_its_machine=True)
+    store: SkeletonStore | Pool
+    if is_pool(data):
+        check_entries(data)
+        check_sampler(loader)
+        opened, configs, evaluations = {}, [], {}
+        for i, entry in enumerate(data.stores):
+            own = ConfigDict({key: value for key, value in entry.items() if key not in OF_ENTRIES})
+            opened[entry.name], config, evaluations[entry.name] = check_store(own, first, f'data.stores.{i}')
+            entry.update(own)
+            configs.append(config)
+        store, evaluation = Pool(opened), dict(stores=evaluations)
+        for entry, config in zip(data.stores, configs, strict=True):
+            clips = len(opened[entry.name].split(config['split'])) - config.get('held_out', 0)
+            if entry.get('weight') is None:
+                entry.weight = clips
+        dataset = dict(type='PooledDataset', stores=configs, names=[entry.name for entry in data.stores],
+                       weights=[entry.weight for entry in data.stores])
+    else:
+        store, dataset, evaluation = check_store(data, first)
+    if loader.get('dataset', dataset) != dataset:
+        raise UserError('train_dataloader.dataset is not read: `data` describes the data set (type, store, ...)')
+    loader.dataset = dataset
+    # The scope is explicit because mmengine looks up collate functions only in its root registry.
+    loader.setdefault('collate_fn', dict(type='mmskelssl.whole_batch'))
+    if any(part.get('resident') for part in data.get('stores') or [data]):
+        # Nothing to read, and workers cannot access the device's memory.
+        loader.update(num_workers=0, persistent_workers=False, pin_memory=False, prefetch_factor=None)
+    if cfg.get('evaluation') not in (None, evaluation):
+        raise UserError('evaluation is not read: `data` describes what KNNHook measures on; '
+                        'default_hooks.knn.evaluation names another store')
+    cfg.evaluation = evaluation
+    return store
+
+
+def check_store(data: ConfigDict, verify: bool, where: str = 'data') -> tuple[SkeletonStore, dict, dict]:
+    """Open and check the store of ``data``, whose missing keys are filled in.
+
+    Args:
+        data: A config's ``data`` with one store.
+        verify: Compare the store with its hash.
+        where: Place of ``data`` in the config, for messages.
+
+    Returns:
+        The store, the config of the data set for training, and the description for monitors.
+    """
     given = {'train_split', 'test_split', ABOUT} & set(data)
     if given:
-        raise UserError(f'data.{min(given)} is not an argument of a data set: it follows from the store and data.split')
+        raise UserError(f'{where}.{min(given)} is not an argument of a data set: it follows from the store and '
+                        f'{where}.split')
     data.setdefault('split', 'standard')
     data.setdefault('prepare', f'python tools/prepare_data.py SOURCE PATH --out {data.store}')
     train_split, test_split = split_pair(data.split)
     store = open_store(data)
     store.split(train_split)
-    if is_first_process(cfg.get('launcher', 'none'), on_its_machine=True):
+    if verify:
         store.verify_hash()
     monitored = test_split if test_split in store.splits else None
     # Without a test split, features are monitored on held-out clips of the training split.
@@ -162,25 +218,13 @@ def check_data(cfg: Config) -> SkeletonStore:
     dataset = dataset_config(describe_data(data), train_split)
     if data.get('held_out'):
         dataset['held_out'] = data.held_out
-    if cfg.train_dataloader.get('dataset', dataset) != dataset:
-        raise UserError('train_dataloader.dataset is not read: `data` describes the data set (type, store, ...)')
-    cfg.train_dataloader.dataset = dataset
-    # The scope is explicit because mmengine looks up collate functions only in its root registry.
-    cfg.train_dataloader.setdefault('collate_fn', dict(type='mmskelssl.whole_batch'))
-    if data.get('resident'):  # nothing to read, and workers cannot access the device's memory
-        cfg.train_dataloader.update(num_workers=0, persistent_workers=False, pin_memory=False, prefetch_factor=None)
     source = {**data, 'train_split': train_split, 'test_split': monitored}
     for key in ('split', 'prepare', 'resident'):
         source.pop(key, None)
-    evaluation = describe_data(source)
-    if cfg.get('evaluation') not in (None, evaluation):
-        raise UserError('evaluation is not read: `data` describes what KNNHook measures on; '
-                        'default_hooks.knn.evaluation names another store')
-    cfg.evaluation = evaluation
-    return store
+    return store, dataset, describe_data(source)
 
 
-def fill_model(cfg: Config, store: SkeletonStore) -> None:
+def fill_model(cfg: Config, store: SkeletonStore | Pool) -> None:
     """Set the seed of the model, the layout and channels of the store, and whether the clips have scores."""
     model = cfg.model
     model.data_preprocessor.seed = cfg.randomness.seed
@@ -189,17 +233,23 @@ def fill_model(cfg: Config, store: SkeletonStore) -> None:
     channels = SkeletonPreprocessor.channels(store.channels, given.get('alignment', 'none'),
                                              given.get('velocity', False), scores, given.get('stream', 'joint'))
     _match_length(cfg)
+    if isinstance(store, Pool):
+        fill_pool(cfg, store, layout_config)
     for part in (model.data_preprocessor, model.backbone):
         _match_layout(part.setdefault('layout', layout_config(store.layout)), store)
     if model.backbone.setdefault('in_channels', channels) != channels:
-        raise UserError(f'model.backbone.in_channels is {model.backbone.in_channels}, but {cfg.data.store} with this '
+        raise UserError(f'model.backbone.in_channels is {model.backbone.in_channels}, but {store.path} with this '
                         f'alignment and stream gives {channels}')
 
 
-def _match_scores(cfg: Config, store: SkeletonStore) -> bool:
+def _match_scores(cfg: Config, store: SkeletonStore | Pool) -> bool:
     """Return ``data.scores`` after checking it, and set it in the preprocessor."""
     scores, preprocessor = cfg.data.get('scores', False), cfg.model.data_preprocessor
-    check_scores(store, scores)
+    for i, entry in enumerate(cfg.data.get('stores') or []):
+        if entry.get('scores', False) != scores:
+            raise UserError(f'data.stores.{i}.scores differs from data.scores: set data.scores alone')
+    for one in store.stores.values() if isinstance(store, Pool) else [store]:
+        check_scores(one, scores)
     if scores and 'scores' not in preprocessor:
         method = MODELS.get(cfg.model.type)
         if hasattr(method, 'check_takes_scores'):
@@ -248,13 +298,14 @@ def layout_config(layout: SkeletonLayout):
 
 def _match_length(cfg: Config) -> None:
     """Refuse padded clips for methods that ignore the true length of a clip."""
-    padded = any(step['type'] == 'PadFrames' for step in cfg.data.pipeline)
+    pipelines = [part.pipeline for part in cfg.data.get('stores') or [cfg.data]]
+    padded = any(step['type'] == 'PadFrames' for pipeline in pipelines for step in pipeline)
     if padded and not getattr(MODELS.get(cfg.model.type), 'variable_length', False):
         raise UserError(f'{cfg.model.type} takes clips of one length: put ResizeFrames instead of PadFrames into '
                         'data.pipeline')
 
 
-def _match_layout(given, store: SkeletonStore) -> None:
+def _match_layout(given, store: SkeletonStore | Pool) -> None:
     given, expected = get_layout(given), store.layout
     if given != expected:
         raise UserError(f'{store.path} has layout {expected.name!r} ({expected.num_joints} joints), but the config '

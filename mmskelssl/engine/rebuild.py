@@ -9,9 +9,10 @@ from torch.nn.modules import module as torch_modules
 
 from mmskelssl.datasets.preprocessing import build_transform
 from mmskelssl.datasets.skeleton_dataset import dataset_config
-from mmskelssl.engine.allow_list import DATASET, MODEL, TRANSFORM, allowed, resolve, resolve_all
+from mmskelssl.engine.allow_list import DATASET, MODEL, PREPROCESSOR, TRANSFORM, allowed, resolve, resolve_all
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import SkeletonEncoder
+from mmskelssl.models.preprocessor import SkeletonPreprocessor
 
 MAX_BYTES, MAX_TENSORS = 1 << 30, 20_000  # limits for a model from a file; the largest published one has 20 MiB
 
@@ -47,6 +48,12 @@ def build_model(config: dict, where: str, seed: int | None = None) -> SkeletonEn
                 finally:
                     logging.disable(before)
             return model
+
+
+def build_preprocessor(config: dict, where: str) -> SkeletonPreprocessor:
+    """Build a preprocessor from plain data. Arguments and errors are those of :func:`build_model`."""
+    with _one_line(f'{where}: its preprocessor cannot be built here'):
+        return _make(resolve(config, PREPROCESSOR, where))
 
 
 def build_dataset(data: dict, split: str, where: str):

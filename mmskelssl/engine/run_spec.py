@@ -1,6 +1,7 @@
 """Describes everything that determines the result of a run, hashes it, and compares it with other runs."""
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from mmengine.config import Config
 
 from mmskelssl.datasets.skeleton_dataset import describe_data
 from mmskelssl.engine.named_hooks import decides_result, deciding_hooks, usual_name
+from mmskelssl.engine.pool_config import OF_ENTRIES
 from mmskelssl.errors import UserError
 
 # Increase it when the description of an unchanged run changes. Checkpoints of all earlier versions still resume.
@@ -20,6 +22,7 @@ _INDIFFERENT = {
     *(f'train_dataloader.{key}' for key in ('dataset', 'num_workers', 'persistent_workers', 'pin_memory',
                                             'prefetch_factor', 'timeout', 'multiprocessing_context')),
     'model.data_preprocessor.seed', 'model.data_preprocessor.non_blocking'}
+_OF_A_STORE = re.compile(r'data\.stores\.\d+\.')  # where the keys of `data` are, if there are several stores
 # Keys that descriptions of version 1 do not record. The values of the current run are assumed for them.
 _UNKNOWN_TO_FIRST = ('sync_bn', 'custom_hooks', 'auto_scale_lr', 'model_wrapper_cfg')
 
@@ -30,7 +33,8 @@ class RunSpec:
 
     Args:
         model: Complete model config, from which the model can be built.
-        data: The config's ``data``, with ``train_split``, ``test_split``, ``data_hash`` and ``layout``.
+        data: The config's ``data``, with ``train_split``, ``test_split``, ``data_hash`` and ``layout``. If there are
+            several stores, ``stores`` has such an entry for each.
         schedule: The keys :data:`SCHEDULE` of the config.
         hooks: Those ``default_hooks`` and ``custom_hooks`` that affect the result.
         seed: Seed of weights, order and augmentation.
@@ -67,9 +71,11 @@ class RunSpec:
     @property
     def dataset(self) -> dict:
         """Description from which :func:`mmskelssl.engine.rebuild.build_dataset` builds the data set of any split."""
-        other = ('split', 'prepare', 'resident', 'held_out', 'data_hash', 'layout')
-        return describe_data({key: value for key, value in self.data.items() if key not in other},
-                             data_hash=self.data['data_hash'], layout=self.data['layout'])
+        if 'stores' not in self.data:
+            return _describe_store(self.data)
+        stores = [_describe_store({key: value for key, value in entry.items() if key not in OF_ENTRIES},
+                                  name=entry['name']) for entry in self.data['stores']]
+        return _describe_store({**self.data, 'stores': stores})
 
     def meta(self) -> dict:
         """Return the description of the run in a checkpoint. It contains only strings and numbers, for any reader."""
@@ -153,13 +159,20 @@ def _encode(value):
     return sorted(value) if isinstance(value, (set, frozenset)) else list(value)
 
 
+def _describe_store(data: Mapping, **about) -> dict:
+    other = ('split', 'prepare', 'resident', 'held_out', 'data_hash', 'layout')
+    return describe_data({key: value for key, value in data.items() if key not in other},
+                         data_hash=data['data_hash'], layout=data['layout'], **about)
+
+
 def _flatten(node: Mapping) -> dict[str, object]:
     return dict(_leaves(node, ''))
 
 
 def _leaves(node, path: str) -> Iterator[tuple[str, object]]:
     """Yield (dotted key, value) of every leaf that affects the result."""
-    if path in _INDIFFERENT or path.endswith('.layout.canonical'):  # the hash of the data covers canonical names
+    if _OF_A_STORE.sub('data.', path) in _INDIFFERENT or re.fullmatch(r'data\.stores\.\d+\.name', path) \
+            or path.endswith('.layout.canonical'):  # the hash of the data covers canonical names
         return
     if not isinstance(node, (dict, list)) or not node:
         yield path, node

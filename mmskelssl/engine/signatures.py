@@ -1,5 +1,6 @@
 """Finds the arguments of the classes that a config names, from their signatures."""
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ _BUILDERS = dict(HOOKS={'priority'}, OPTIM_WRAPPERS={'constructor', 'paramwise_c
                  PARAM_SCHEDULERS={'convert_to_iter_based'})
 # Keys of `data` that are not arguments of the data set. Some are refused elsewhere with a reason.
 _DATA = {'split', 'prepare', 'train_split', 'test_split', ABOUT}
+_ENTRY = re.compile(r'data\.stores\.\d+')
 # Keys of `train_dataloader` that mmengine reads itself.
 _LOADER = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn', 'num_batch_per_epoch'}
 _PLAIN = {
@@ -48,8 +50,9 @@ def arguments_at(path: str, node: Mapping) -> Arguments | None:
     A dict with a ``type`` takes the arguments of its class, including inherited ones. Some other dicts have an implied
     class.
     """
-    if path == 'data':
-        found = _with(_of_type(node.get('type', SkeletonDataset)), {'type', *_DATA})
+    if path == 'data' or _ENTRY.fullmatch(path):
+        more = {'stores'} if path == 'data' else {'weight', 'name'}
+        found = _with(_of_type(node.get('type', SkeletonDataset)), {'type', *_DATA, *more})
         found.owners.pop('part', None)  # chosen by the run
         return found
     if path == 'train_dataloader':

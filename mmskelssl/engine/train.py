@@ -11,6 +11,9 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
+from mmskelssl.datasets.pool import Pool
+from mmskelssl.datasets.pool_sampler import check_batches, shares
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.amp import choose_precision, train_in_bfloat16
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.compiling import compile_model
@@ -18,6 +21,7 @@ from mmskelssl.engine.config import complete, earlier_stages, load_config
 from mmskelssl.engine.config_keys import check_run_keys, other_names, start_of
 from mmskelssl.engine.distributed import check_equal_shares, lost_process, prepare_distributed
 from mmskelssl.engine.hooks import InitFromHook, RunInfoHook
+from mmskelssl.engine.pool_config import is_pool
 from mmskelssl.engine.randomness import own_algorithms
 from mmskelssl.engine.run_spec import RunSpec, refuse_changes
 from mmskelssl.engine.runner import SkeletonRunner
@@ -26,6 +30,7 @@ from mmskelssl.engine.stopping import start_worker, stop_on_signal
 from mmskelssl.engine.streams import stream_of, stream_values
 from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
 from mmskelssl.errors import UserError
+from mmskelssl.layouts.union import describe_joints
 from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 
 
@@ -162,6 +167,8 @@ def _log_choices(runner: Runner) -> None:
     for key, value in stream_values(runner.cfg).items():
         runner.logger.info(f'by_stream.{stream_of(runner.cfg)}: {key} = {value!r}')
     runner.logger.info(_learning_rate_rule(runner))
+    if is_pool(runner.cfg.data):
+        _log_pool(runner)
     others = other_names(runner.cfg)
     if others:
         runner.logger.warning(f'{runner.cfg.filename}: nothing reads {", ".join(others)}')
@@ -178,13 +185,31 @@ def _learning_rate_rule(runner: Runner) -> str:
         '; --auto-scale-lr scales it with their number' if world > 1 else '')
 
 
+def _log_pool(runner: Runner) -> None:
+    """Log the shares of the stores and what they lack, and how to find clips that two of them have in common."""
+    data = runner.train_loop.dataloader.dataset
+    pool = Pool({entry.name: SkeletonStore(entry.store) for entry in runner.cfg.data.stores})
+    for name, share, size in zip(data.names, shares(data), data.sizes, strict=True):
+        layout = pool.stores[name].layout
+        joints = f', {describe_joints(layout, pool.layout)}' if len(pool.layouts) > 1 else ''
+        runner.logger.info(f'pool: {100 * share:.0f} % of each batch from the {size} training clips of {name} '
+                           f'({layout.name}{joints})')
+    for remark in pool.remarks():
+        runner.logger.warning(f'pool: {remark}')
+    paths = ' '.join(dict.fromkeys(store.path for store in pool.stores.values()))
+    runner.logger.warning(f'pool: a test clip that another store has as a training clip makes accuracies too high: '
+                          f'check with mmskelssl verify {paths} --near')
+
+
 def _build_rest(runner: Runner) -> None:
     """Build everything that the runner builds when training starts, in its order, so that mistakes show up earlier."""
     loader = runner.train_loop.dataloader
     if not len(loader):
-        raise UserError(f'{runner.cfg.data.store}: {len(loader.dataset)} training clips do not make one batch of '
+        stores = [part.store for part in runner.cfg.data.get('stores') or [runner.cfg.data]]
+        raise UserError(f'{", ".join(stores)}: {len(loader.dataset)} training clips do not make one batch of '
                         f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
     check_equal_shares(loader)
+    check_batches(loader)
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     optimizer = runner.optim_wrapper.get('optimizer', {}).get('type')
     if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:  # mmengine would try to call it

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.errors import printable
+from mmskelssl.inference.pools import layouts_of
 from mmskelssl.layouts import get_layout
 
 _SPECIAL = re.compile(r'([\\`*_{}\[\]<>#|~$&])')
@@ -81,13 +82,16 @@ def encoder_card(info: Mapping, channels: int, fps: float | None, data_licence: 
     rows = [(row['data'], row['split'], f'{row["protocol"]} {row["recipe"]}', row) for row in own if row.get('ci95')]
     table = _table(('data', 'split', 'protocol', 'top-1, 95 % interval', 'clips'),
                    [(*map(escape, names), accuracy(row), row['num_test']) for *names, row in rows])
+    layouts = [layout.name for layout in layouts_of(info)]
+    chosen = f', layout={layouts[0]!r}' if len(layouts) > 1 else ''
     return _fill(info, channels, fps, data_licence, tag='feature-extraction',
                  title=f'{escape(info["method"])}, {info.get("stream", "joint")} stream, pre-trained on {escape(name)}',
                  summary='An encoder that maps a clip of skeletons to a feature vector. It was trained without labels '
                          'with mmskelssl.'
                          + (' The weights are stored as float16.' if half else ''),
                  use="from mmskelssl.apis import FeatureExtractor\n"
-                     "    features = FeatureExtractor.from_pretrained('FOLDER')(clips)  # arrays (T, V, C) -> (N, D)",
+                     f"    features = FeatureExtractor.from_pretrained('FOLDER'{chosen})(clips)  # arrays (T, V, C) -> "
+                     "(N, D)",
                  training=_training([info]), results=table or 'None were given.',
                  intended='Features for nearest neighbours, clustering, linear probes and fine-tuning. ' + _RESEARCH,
                  limits=_LIMITS)

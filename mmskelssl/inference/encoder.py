@@ -15,6 +15,7 @@ from mmskelssl.engine.rebuild import build_dataset
 from mmskelssl.engine.run_spec import plain
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import usable_device
+from mmskelssl.inference.pools import for_store, store_of
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
@@ -62,7 +63,7 @@ def pair_with_data(path: str, model: SkeletonEncoder, info: dict, data: str | No
 
     Args:
         path, model, info, name: As for :class:`Encoder`.
-        data: Store. Default: the store that the encoder was trained on.
+        data: Store, or the name of one of the stores that the encoder was trained on. Default: the only one.
 
     Raises:
         UserError: If the checkpoint does not describe its preprocessing or does not name a store, or if the store has
@@ -72,9 +73,14 @@ def pair_with_data(path: str, model: SkeletonEncoder, info: dict, data: str | No
     if 'pipeline' not in dataset:
         raise UserError(f'{path}: does not say how its clips were preprocessed; use python tools/test.py CONFIG CKPT, '
                         'or give a config whose preprocessing it should have (embed --like CONFIG)')
+    if dataset.get('stores'):
+        data = store_of(info, data, path)
     if not (data or dataset.get('store')):
         raise UserError(f'{path}: does not name its data; add --data STORE')
     store = SkeletonStore(data or dataset['store'])
+    if dataset.get('stores'):
+        model, info = for_store(model, info, store, path)
+        dataset = info['dataset']
     about = about_data(dataset)
     trained_on = get_layout(about.get('layout', store.layout))
     if trained_on != store.layout:

@@ -17,12 +17,14 @@ from mmskelssl.inference.card import encoder_card
 from mmskelssl.inference.change import agreed_fps, change_for, check_fps
 from mmskelssl.inference.clips import ClipSet, PreparedClips, clips_in_memory, clips_of_store
 from mmskelssl.inference.encoder import build_encoder, check_store_scores, coordinates, move_to
+from mmskelssl.inference.pools import for_layout, for_store, layouts_of, pool_of, store_of
 from mmskelssl.inference.saved.hub import find_folder, is_saved, push_folder
 from mmskelssl.inference.saved.member import member_of, training_store
 from mmskelssl.inference.saved.read import read_card, read_folder
 from mmskelssl.inference.saved.write import write_folder
-from mmskelssl.layouts import get_layout
+from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.models.base import SkeletonEncoder
+from mmskelssl.models.pool_preprocessor import PoolPreprocessor
 
 
 class FeatureExtractor:
@@ -40,6 +42,8 @@ class FeatureExtractor:
             not describe their own, such as converted official weights.
         fps: Frames per second of the clips that the encoder was trained on, if the checkpoint does not say it. Another
             rate than that of the checkpoint is refused.
+        layout: Layout of the clips, for an encoder that was trained on stores of several layouts. Without it, such an
+            encoder takes stores and ClipSets, which state their layout, but no arrays.
 
     Attributes:
         model: The whole model. Its ``backbone`` is the encoder.
@@ -53,32 +57,35 @@ class FeatureExtractor:
     fps: float | None
 
     def __init__(self, checkpoint: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
-                 imports: Sequence[str] = (), like: str | PathLike | None = None, fps: float | None = None):
+                 imports: Sequence[str] = (), like: str | PathLike | None = None, fps: float | None = None,
+                 layout: str | Mapping | SkeletonLayout | None = None):
         import_plugins(imports)
         _check_batch_size(batch_size)
         model, info = build_encoder(checkpoint, like)
         if info.get('dataset') is None:
             raise UserError(f'{os.fspath(checkpoint)}: does not say how its clips were preprocessed; use a checkpoint '
                             'written by tools/train.py, or name a config with like=...')
-        self._set(os.fspath(checkpoint), model, info, device, batch_size)
+        self._set(os.fspath(checkpoint), *_for(model, info, layout, os.fspath(checkpoint)), device, batch_size)
         self.fps = agreed_fps(self.fps, fps, self.checkpoint)
 
     @classmethod
     def from_pretrained(cls, source: str | PathLike, device: str | torch.device | None = None, batch_size: int = 256,
-                        imports: Sequence[str] = (), revision: str | None = None) -> 'FeatureExtractor':
+                        imports: Sequence[str] = (), revision: str | None = None,
+                        layout: str | Mapping | SkeletonLayout | None = None) -> 'FeatureExtractor':
         """Load a saved encoder.
 
         Args:
             source: A folder, ``zoo/NAME``, or a repository on the Hugging Face hub
                 (:func:`~mmskelssl.inference.saved.hub.find_folder`).
-            device, batch_size, imports: As for the class.
+            device, batch_size, imports, layout: As for the class.
             revision: Branch, tag or commit on the hub.
         """
         import_plugins(imports)
         _check_batch_size(batch_size)
         folder = find_folder(source, revision)
         config, (member,) = read_folder(folder, 'encoder')
-        made = cls._of(os.fspath(source), member.model, member.info, device, batch_size, config['fps'])
+        name = os.fspath(source)
+        made = cls._of(name, *_for(member.model, member.info, layout, name), device, batch_size, config['fps'])
         made._card = read_card(folder)
         return made
 
@@ -119,15 +126,23 @@ class FeatureExtractor:
                 finite or shows no body. The message contains the name of the clip.
         """
         if not isinstance(clips, ClipSet):
+            if self.is_open:
+                raise UserError(f'{self.checkpoint} was trained on the layouts '
+                                f'{", ".join(one.name for one in layouts_of(self.info))}: say which one the clips have '
+                                'with layout=...')
             clips = clips_in_memory(clips, self.layout, self.channels, check_fps(fps, 'fps'), scores=self.scores)
         return self.of_clips(clips, convert).feats
 
     def of_clips(self, clips: ClipSet, convert: bool = False) -> Features:
         """Extract features, labels and ids of clips, see :meth:`prepared`."""
+        if self.is_open:
+            return self.for_layout(clips.layout).of_clips(clips, convert)
         return extract_features(self.model, self.prepared(clips, convert), self.batch_size)
 
     def prepared(self, clips: ClipSet, convert: bool = False) -> PreparedClips:
         """Return clips as a data set of prepared clips, resampled and converted where necessary."""
+        if self.is_open:
+            raise UserError(f'{self.checkpoint}: open it for the layout of the clips, with layout=...')
         change = change_for(clips, self.layout, self.channels, self.fps, self.checkpoint, convert)
         return PreparedClips(clips, self._transform, self.layout, change)
 
@@ -139,7 +154,39 @@ class FeatureExtractor:
             split: Name of a split, or ``all``.
             fps: Frames per second of the clips, if the store does not say it.
         """
+        if pool_of(self.info):
+            return self.for_store(store).of_store(None, split, fps)
         return extract_features(self.model, self.dataset(store, split, fps), self.batch_size)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the encoder was trained on several layouts, and none of them has been chosen."""
+        return isinstance(self.model.data_preprocessor, PoolPreprocessor)
+
+    def for_layout(self, layout: str | Mapping | SkeletonLayout) -> 'FeatureExtractor':
+        """Return an extractor with the same encoder for clips of one layout."""
+        model, info = for_layout(self.model, self.info, get_layout(layout), self.checkpoint)
+        return self._twin(model, info)
+
+    def for_store(self, store: str | PathLike | None) -> 'FeatureExtractor':
+        """Return an extractor with the same encoder and the preprocessing of a store.
+
+        Args:
+            store: Folder of a store, or the name of one that the encoder was trained on. An encoder that was trained on
+                a single store is returned unchanged.
+        """
+        if not pool_of(self.info):
+            return self
+        source = SkeletonStore(store_of(self.info, None if store is None else os.fspath(store), self.checkpoint))
+        twin = self._twin(*for_store(self.model, self.info, source, self.checkpoint))
+        twin.store = source.path
+        return twin
+
+    def _twin(self, model: SkeletonEncoder, info: dict) -> 'FeatureExtractor':
+        device = next(self.model.parameters()).device
+        twin = self._of(self.checkpoint, model, info, device, self.batch_size)
+        twin.fps = twin.fps or self.fps
+        return twin
 
     def dataset(self, store: str | PathLike | None = None, split: str = 'all', fps: float | None = None):
         """Return the data set of a split of a store, with the preprocessing of the encoder.
@@ -149,6 +196,8 @@ class FeatureExtractor:
         Raises:
             UserError: If no store is known, or it has another layout or number of coordinates.
         """
+        if pool_of(self.info):
+            return self.for_store(store).dataset(None, split, fps)
         if not (store or self.store):
             raise UserError(f'{self.checkpoint}: does not name its data; give the folder of a store')
         source = SkeletonStore(store or self.store)
@@ -195,18 +244,27 @@ class FeatureExtractor:
 
 
 def open_encoder(source: str, device=None, batch_size: int = 256, imports: Sequence[str] = (),
-                 like: str | None = None) -> FeatureExtractor:
+                 like: str | None = None, layout: str | Mapping | SkeletonLayout | None = None) -> FeatureExtractor:
     """Open an encoder named on a command line.
 
     Args:
         source: A checkpoint, a work_dir to use its last checkpoint, the folder of a saved encoder, or ``zoo/NAME``.
-        device, batch_size, imports, like: As for :class:`FeatureExtractor`.
+        device, batch_size, imports, like, layout: As for :class:`FeatureExtractor`.
     """
     if is_saved(source):
         if like:
             raise UserError(f'{source} describes its own preprocessing: leave out --like {like}')
-        return FeatureExtractor.from_pretrained(source, device, batch_size, imports)
-    return FeatureExtractor(last_checkpoint(source), device, batch_size, imports, like)
+        return FeatureExtractor.from_pretrained(source, device, batch_size, imports, layout=layout)
+    return FeatureExtractor(last_checkpoint(source), device, batch_size, imports, like, layout=layout)
+
+
+def _for(model: SkeletonEncoder, info: dict, layout, where: str) -> tuple[SkeletonEncoder, dict]:
+    """Return an encoder and its description for clips of a layout, if one is given."""
+    if layout is None:
+        return model, info
+    if not pool_of(info):
+        raise UserError(f'{where} was trained on one layout: leave out layout={str(layout)[:40]!r}')
+    return for_layout(model, info, get_layout(layout), where)
 
 
 def _check_batch_size(batch_size: int) -> None:

@@ -127,6 +127,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
                         f'answer {UNKNOWN!r}; rename it')
     for test in tests:
         check_test_split(source, train_split, test)
+    extractors = [extractor.for_store(store) for extractor in extractors]
     rates = sorted({extractor.fps for extractor in extractors if extractor.fps})
     if len(rates) > 1:
         raise UserError(f'the encoders were trained on different frame rates, {rates}')

@@ -15,20 +15,34 @@ from mmskelssl.errors import UserError
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor, open_encoder
 from mmskelssl.inference.pipeline import TorchPipeline
+from mmskelssl.inference.pools import layouts_of
 from mmskelssl.inference.saved.hub import find_folder, is_saved
 from mmskelssl.inference.saved.read import read_config
+from mmskelssl.layouts.library import read_layout
 
 # Sizes of the example that a graph is traced with. They differ, so that none is confused with another.
 BATCH, FRAMES, PERSONS, RAW_FRAMES = 3, 13, 2, 17
 
 
-def open_model(source: str, like: str | None = None) -> FeatureExtractor | SkeletonClassifier:
-    """Open an encoder or a saved classifier on the CPU. Arguments are those of ``open_encoder``."""
+def open_model(source: str, like: str | None = None,
+               layout: str | None = None) -> FeatureExtractor | SkeletonClassifier:
+    """Open an encoder or a saved classifier on the CPU.
+
+    Args:
+        source, like: As for ``open_encoder``.
+        layout: Layout of the clips, for an encoder that was trained on several.
+    """
     if is_saved(source) and read_config(find_folder(source))['kind'] == 'classifier':
         if like:
             raise UserError(f'{source} describes its own preprocessing: leave out --like {like}')
+        if layout:
+            raise UserError(f'{source} is a classifier of one layout: leave out --layout {layout}')
         return SkeletonClassifier.from_pretrained(source, 'cpu')
-    return open_encoder(source, 'cpu', like=like)
+    extractor = open_encoder(source, 'cpu', like=like, layout=read_layout(layout) if layout else None)
+    if extractor.is_open:
+        raise UserError(f'{source} was trained on several layouts: add --layout with one of '
+                        f'{", ".join(one.name for one in layouts_of(extractor.info))}')
+    return extractor
 
 
 def networks_of(model: FeatureExtractor | SkeletonClassifier) -> list[FeatureExtractor]:

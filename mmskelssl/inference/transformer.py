@@ -26,6 +26,7 @@ class SkeletonFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         like: A config whose preprocessing the clips get, for a checkpoint that does not describe its own.
         fps: Frames per second of the clips, which are resampled if the encoder was trained on another rate. By default,
             the clips have the rate of the encoder.
+        layout: Layout of the clips, for an encoder that was trained on several.
 
     Attributes:
         extractor_: The encoder. It is not pickled but loaded again.
@@ -33,9 +34,10 @@ class SkeletonFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     """
 
     def __init__(self, checkpoint: str | PathLike, device: str | None = None, batch_size: int = 256,
-                 imports: Sequence[str] = (), like: str | PathLike | None = None, fps: float | None = None):
+                 imports: Sequence[str] = (), like: str | PathLike | None = None, fps: float | None = None,
+                 layout: str | dict | None = None):
         self.checkpoint, self.device, self.batch_size = checkpoint, device, batch_size
-        self.imports, self.like, self.fps = imports, like, fps
+        self.imports, self.like, self.fps, self.layout = imports, like, fps, layout
 
     def fit(self, X, y=None) -> 'SkeletonFeatures':
         """Load the encoder.
@@ -61,7 +63,8 @@ class SkeletonFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         given = repr(self.get_params())
         if getattr(self, '_given', None) != given:
             like = None if self.like is None else os.fspath(self.like)
-            self.extractor_ = open_encoder(os.fspath(self.checkpoint), self.device, self.batch_size, self.imports, like)
+            self.extractor_ = open_encoder(os.fspath(self.checkpoint), self.device, self.batch_size, self.imports, like,
+                                           layout=self.layout)
             self.n_features_out_, self._given = int(self.extractor_.model.feat_channels), given
         return self.extractor_
 

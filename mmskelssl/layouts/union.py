@@ -48,6 +48,25 @@ def joint_mask(layout: SkeletonLayout, union: SkeletonLayout) -> np.ndarray:
     return np.array([name in layout.named for name in union.joints])
 
 
+def places(layout: SkeletonLayout, union: SkeletonLayout) -> list[int | None]:
+    """Return, for each joint of the union, the joint of the layout with the same canonical name, or None.
+
+    Raises:
+        UserError: The two have no joint in common.
+    """
+    made = [layout.named.get(name) for name in union.joints]
+    if all(joint is None for joint in made):
+        raise UserError(f'layout {layout.name!r} has none of the joints of {union.name!r}')
+    return made
+
+
+def describe_joints(layout: SkeletonLayout, union: SkeletonLayout) -> str:
+    """Return a phrase about the joints of the union that a layout has and lacks."""
+    missing = [name for name in union.joints if name not in layout.named]
+    there = f'{union.num_joints - len(missing)} of the {union.num_joints} joints'
+    return there + (f'; missing: {", ".join(missing)}' if missing else '')
+
+
 def into_union(clip: np.ndarray, layout: SkeletonLayout, union: SkeletonLayout) -> np.ndarray:
     """Move a clip (..., V, C) to (..., V', C). Joints that the layout lacks are zero."""
     made = np.zeros((*clip.shape[:-2], union.num_joints, clip.shape[-1]), clip.dtype)

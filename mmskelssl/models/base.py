@@ -110,6 +110,7 @@ class SelfSupervisedModel(SkeletonEncoder):
     optional_views: tuple[str, ...] = ()  # further views that a config may have
     variable_length = False  # whether the method uses ``num_frames``; if not, all clips must have the same length
     takes_scores = False  # whether the clips may have the scores of the joints as an additional channel
+    takes_pools = True  # whether the clips of a batch may have different layouts
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
                  pooling: str = 'mean', init_cfg: dict | None = None):

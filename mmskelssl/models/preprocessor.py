@@ -4,12 +4,15 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmskelssl.alignment import align_shoulders, centre_frames
 from mmskelssl.augment import STREAMS, BatchAugment, build_augments, stream_channels, to_stream
 from mmskelssl.augment.invariant import anchors
+from mmskelssl.augment.tree import take_joints
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
+from mmskelssl.layouts.union import places
 from mmskelssl.models.checks import check_choice, check_integer, check_switch
 from mmskelssl.registry import MODELS
 
@@ -40,11 +43,15 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         scores: The last channel of the clips is the score of the joints. Augmentations keep it with its joint,
             alignment uses it, and it becomes the last input channel, independent of stream and velocity.
         non_blocking: Copy tensors to the device asynchronously.
+        union: Layout of the encoder, if it was trained on several layouts. The last step moves each joint to the
+            place of its canonical name there. Joints that ``layout`` lacks are zero.
+        num_persons: Number of persons that the encoder takes, if clips may have fewer. The others are zero.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, stream: str = 'joint', alignment: str = 'none',
                  velocity: bool = False, views: dict[str, list] | None = None, keep_absent: bool = False,
-                 seed: int = 0, non_blocking: bool = True, scores: bool = False):
+                 seed: int = 0, non_blocking: bool = True, scores: bool = False,
+                 union: str | dict | SkeletonLayout | None = None, num_persons: int | None = None):
         super().__init__(non_blocking)
         check_choice('data_preprocessor.stream', stream, STREAMS)
         check_choice('data_preprocessor.alignment', alignment, ('none', 'frame', 'both'))
@@ -57,6 +64,14 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             anchors(self.layout)  # refuse a layout without them early
         self.stream, self.alignment, self.velocity = stream, alignment, velocity
         self.keep_absent, self.seed, self.scores = keep_absent, seed, scores
+        if num_persons is not None:
+            check_integer('data_preprocessor.num_persons', num_persons)
+        self.num_persons = num_persons
+        self.union = None if union is None else get_layout(union)
+        self.places: tuple[int, ...] | None = None
+        if self.union is not None:  # the joint after the last one is zero
+            self.places = tuple(self.layout.num_joints if joint is None else joint
+                                for joint in places(self.layout, self.union))
         self.views: dict[str, list[BatchAugment]] = {}
         self.origin: dict[str, str] = {}
         pending = {name: list(ops or []) for name, ops in (views or {}).items()}
@@ -119,7 +134,18 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             x = local if self.alignment == 'frame' else torch.cat([x, local], 1)
         x = to_stream(x, self.stream, self.layout, num_frames)
         x = torch.cat([x, to_stream(x, 'motion', self.layout, num_frames)], 1) if self.velocity else x
-        return x if scores is None else torch.cat([x, scores], 1)
+        return self.place(x if scores is None else torch.cat([x, scores], 1))
+
+    def place(self, x: Tensor) -> Tensor:
+        """Move clips (N, C, T, V, M) to the joints of ``union`` and to ``num_persons`` persons, where these are set."""
+        if self.places is not None:
+            x = take_joints(torch.cat([x, torch.zeros_like(x[:, :, :, :1])], 3), self.places)
+        if self.num_persons is None or x.shape[4] == self.num_persons:
+            return x
+        if x.shape[4] > self.num_persons:
+            raise UserError(f'the clips have {x.shape[4]} persons, but the encoder takes at most {self.num_persons}: '
+                            "put dict(type='SelectPersons') into the pipeline")
+        return F.pad(x, (0, self.num_persons - x.shape[4]))
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.
@@ -132,15 +158,24 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             The same keys. ``inputs`` is a dict of views in training and the clips otherwise.
         """
         data = self.cast_data(data)
-        x = data['inputs']
+        frames = (data.get('data_samples') or {}).get('num_frames')
+        generator = self.generator(data['inputs'].device) if training and self.views else None
+        return {**data, 'inputs': self.prepare(data['inputs'], frames, generator)}
+
+    def prepare(self, x: Tensor, frames: Tensor | None,
+                generator: torch.Generator | None) -> Tensor | dict[str, Tensor]:
+        """Prepare clips (N, C, T, V, M) with ``frames`` (N,) real frames. The views are drawn if a generator is given.
+
+        Returns:
+            A dict of views, or the clips without a generator.
+        """
         if x.dim() != 5 or x.shape[3] != self.layout.num_joints:
             raise UserError(f'the clips have shape {tuple(x.shape)}; expected (N, C, T, V, M) with V = '
                             f'{self.layout.num_joints}, the joints of layout {self.layout.name!r}: '
                             'set data_preprocessor.layout to that of the store')
-        frames = (data.get('data_samples') or {}).get('num_frames')
-        if not (training and self.views):
-            return {**data, 'inputs': self.represent(x, frames)}
-        generator, scores = self.generator(x.device), (1,) if self.scores else ()
+        if generator is None:
+            return self.represent(x, frames)
+        scores = (1,) if self.scores else ()
         clips: dict[str, Tensor] = {}
         for name, ops in self.views.items():
             clip = clips[self.origin[name]] if name in self.origin else x
@@ -150,4 +185,4 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         if self.keep_absent:
             present = (x != 0).any(3, keepdim=True).any(2, keepdim=True).any(1, keepdim=True)
             clips = {name: clip * present for name, clip in clips.items()}
-        return {**data, 'inputs': {name: self.represent(clip, frames) for name, clip in clips.items()}}
+        return {name: self.represent(clip, frames) for name, clip in clips.items()}

@@ -3,6 +3,7 @@ import glob
 import json
 import os.path as osp
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from mmskelssl.errors import UserError
 
@@ -41,6 +42,17 @@ def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
     return {stage: dict(series) for stage, series in stages.items()}
 
 
+def _with_stores(names: Iterable[str], stages: Mapping[str, Mapping]) -> list[str]:
+    """Return names of scalars, and after each ``val/NAME`` those of the stores of a pool, ``val/STORE/NAME``."""
+    known = dict.fromkeys(name for series in stages.values() for name in series)
+    made = []
+    for name in names:
+        of_stores = (other for other in known if other.startswith('val/') and other.count('/') == 2
+                     and name == f'val/{other.rpartition("/")[2]}')
+        made += [name, *of_stores]
+    return made
+
+
 def plot_curves(work_dir: str, out: str) -> str:
     """Plot the curves of a run over the iterations, one line per stage.
 
@@ -54,7 +66,8 @@ def plot_curves(work_dir: str, out: str) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     stages = read_scalars(work_dir)
-    panels = [panel for panel in PANELS if any(name in series for series in stages.values() for name in panel[1])]
+    every = [(title, _with_stores(names, stages), unit) for title, names, unit in PANELS]
+    panels = [panel for panel in every if any(name in series for series in stages.values() for name in panel[1])]
     if not panels:
         raise UserError(f'{work_dir}: its logs contain none of the known curves yet; let it run longer')
     figure = Figure(figsize=(4.2 * len(panels), 3.2), layout='constrained')

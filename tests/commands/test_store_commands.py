@@ -50,3 +50,17 @@ def test_verify_near(run):
     assert 'near duplicates' not in run('verify s')
     assert run('verify s --near') == run('prepare verify s --near 0.05')
     assert 'above 0 and below 1' in run('prepare verify s --near 2', 2)
+
+
+def test_verify_across_stores(run, tmp_path):
+    """Copies in another layout are found by their common joints, and so are those in a test split."""
+    run('prepare convert s --to ntu25 --out ntu')
+    tested = len(SkeletonStore('s').splits['test'])
+    text = run('verify s ntu o --near')
+    assert ('near duplicates across stores: 24 of 24 samples of s move like one of ntu (distance up to 0.05); in '
+            f'{tested} of these pairs, one is in a test split' in text) and '(clip000 like clip000, 0.000' in text
+    assert 'of o' not in text and text.count('across stores') == 2  # the heading, and the finding above
+    assert 'across stores' not in run('verify s ntu o')
+    write_tiny_store(tmp_path / 'face', 'face68', 1, samples=4)
+    assert 's and face were not compared: only 0 joints in common' in run('verify s face --near')
+    assert 'a store is named twice' in run('verify s s', 2)

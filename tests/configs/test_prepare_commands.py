@@ -18,9 +18,10 @@ DATASETS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
 @pytest.mark.parametrize('path', sorted(DATASETS.glob('*.py')), ids=lambda path: path.stem)
 def test_the_command_parses(path):
     data = Config.fromfile(path).data
-    python, *arguments = shlex.split(data.prepare)
-    assert (python, arguments[0]) == ('python', 'tools/prepare_data.py')
-    assert make_parser('prepare').parse_args(arguments[1:]).out == data.store
+    for part in data.get('stores', [data]):
+        python, *arguments = shlex.split(part.prepare)
+        assert (python, arguments[0]) == ('python', 'tools/prepare_data.py')
+        assert make_parser('prepare').parse_args(arguments[1:]).out == part.store
 
 
 def test_cmu_trains_on_the_split_that_its_importer_makes(tmp_path):

@@ -285,3 +285,20 @@ def test_required_versions(monkeypatch):
 def test_output(capsys):
     assert print_findings([Finding(OK, 'fine'), Finding(NOTE, 'odd\x1b', 'look'), Finding(FAULT, 'bad', 'pip x')]) == 1
     assert capsys.readouterr().out == 'ok    fine\nnote  odd\\x1b. Look\nFAULT bad. pip x\n1 faults, 1 notes\n'
+
+
+def test_a_run_on_several_stores(pool_run, tmp_path, capsys):
+    """Curves and data of each store are checked, and the clips that they have in common."""
+    folder = tmp_path / 'run'
+    shutil.copytree(pool_run, folder)
+    log, = folder.glob('*/vis_data/scalars.json')
+    with log.open('a') as file:
+        file.write(json.dumps({'val/kinect/mean_cosine': .999, 'val/kinect/knn_top1': 1., 'step': 9}) + '\n')
+        file.write(json.dumps({'val/tiny/mean_cosine': .5, 'val/tiny/feature_std': .5, 'step': 9}) + '\n')
+    status, lines = doctor(capsys, folder)
+    text = '\n'.join(lines)
+    assert status == 1 and 'FAULT kinect: different clips look alike' in text
+    assert 'ok    tiny: features of different clips differ' in text and 'note  kinect: nearest neighbours' in text
+    assert text.count('48 clips without a fault') == 2
+    assert 'clips that two stores have in common were not searched. mmskelssl verify' in text
+    assert 'ok    no clip of a store is like one of another store' in doctor(capsys, folder, '--near')[1]

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from mmskelssl.datasets.toy.store import write_toy_store
+from tests.conftest import write_tiny_store
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ['mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine']
-STAGES = ['skeletonclr', 'aimclr', 'actclr']
+STAGES = ['pool', 'skeletonclr', 'aimclr', 'actclr']  # the first trains SkeletonCLR on stores of two layouts
 SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=5', 'model.backbone.hidden_channels=4',
          'model.backbone.out_channels=16', 'model.queue_size=64']
 
@@ -63,21 +64,26 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def work(store, tmp_path_factory):
-    """Train three stages in two processes, which dump their models. Starting processes takes most of the time."""
+    """Train all stages in two processes, which dump their models. Starting processes takes most of the time."""
     tmp_path = tmp_path_factory.mktemp('two')
+    small = write_tiny_store(tmp_path / 'small', 'kinect20', 1, samples=24)
+    pool = f'store=None, stores=[dict(store={store!r}, weight=3), dict(store={small!r}, weight=2)]'
     (tmp_path / 'dump_rank.py').write_text(DUMP)
     for name in STAGES:
         (tmp_path / f'{name}_toy.py').write_text(f'''
-_base_ = ['{ROOT}/configs/{name}_toy.py']
+_base_ = ['{ROOT}/configs/{name.replace("pool", "skeletonclr")}_toy.py']
+data = dict({pool if name == 'pool' else f'store={store!r}'})
 custom_imports = dict(imports={[*PROJECT, 'dump_rank']})
 default_hooks = dict(fill_queue=dict(type='FillQueueHook'), dump_rank=dict(type='DumpRankHook'))
 ''')
     with open(tmp_path / 'actclr_toy.py', 'a') as file:
-        file.write(f'stages = {[dict(name=name, config=f"{name}_toy.py") for name in STAGES[:-1]]}\n')
+        stages = [dict(name=name, config=f'{name}_toy.py') for name in STAGES[:-1]]
+        stages[0]['carry'] = []  # its encoder is for other joints
+        file.write(f'stages = {stages}\n')
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': f'{ROOT}:{tmp_path}',
            'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
     command = ['bash', ROOT / 'tools' / 'dist_train.sh', tmp_path / f'{STAGES[-1]}_toy.py', '2', '--work-dir',
-               tmp_path / 'work', '--cfg-options', f'data.store={store}', *SMALL]
+               tmp_path / 'work', '--cfg-options', *SMALL]
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True)
     try:
@@ -127,3 +133,9 @@ def test_both_ranks_start_from_the_stage_before(work):
     for dump in ranks(work / 'actclr', 'before'):
         assert torch.equal(dump['state']['backbone.blocks.9.tcn.2.weight'], first['backbone.blocks.9.tcn.2.weight'])
         assert torch.equal(dump['state']['projector.mlp.3.weight'], first['projector.mlp.3.weight'])
+
+
+def test_each_rank_takes_the_same_from_each_store_of_a_pool(work):
+    """Three of five clips come from the store of 60 clips, and no clip is in both batches."""
+    indices = [dump['index'].tolist() for dump in ranks(work / 'pool', 'after')]
+    assert [sum(i < 60 for i in rank) for rank in indices] == [3, 3] and len({*indices[0], *indices[1]}) == 10

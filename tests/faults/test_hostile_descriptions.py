@@ -73,7 +73,7 @@ def places() -> dict:
 WELCOME = {  # place -> registry whose own classes belong there, and the first parts of their modules
     'model': ('MODELS', ('mmskelssl.models.methods.', 'mmskelssl.models.classifier')),
     'backbone': ('MODELS', ('mmskelssl.models.backbones.',)),
-    'preprocessor': ('MODELS', ('mmskelssl.models.preprocessor',)),
+    'preprocessor': ('MODELS', ('mmskelssl.models.preprocessor', 'mmskelssl.models.pool_preprocessor')),
     'view': ('BATCH_AUGMENTS', ('mmskelssl.augment.',)),
     'data set': ('DATASETS', ('mmskelssl.datasets.',)),
     'step': ('TRANSFORMS', ('mmskelssl.datasets.',))}

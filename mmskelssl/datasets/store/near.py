@@ -13,6 +13,8 @@ camera and style, no two performances come below 0.06, except that people who mo
 """
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from rich.progress import track
@@ -25,6 +27,7 @@ _SHARES = (.04, .08, .12, .16, .2)
 CUTS = ((0., 1.), *((0., 1 - share) for share in _SHARES), *((share, 1.) for share in _SHARES))
 _TIMES = np.array([np.linspace(start, end, SPANS + 1) for start, end in CUTS])
 LEAST = 5  # frames; shorter clips have no movement to compare
+LEAST_JOINTS = 8  # with fewer, different movements are alike
 _DIMENSIONS, _SAMPLE, _BLOCK = 64, 300, 256
 
 
@@ -36,15 +39,49 @@ class Near:
     distance: float
 
 
-def near_duplicates(store: SkeletonStore, samples: Iterable[int], others: Iterable[int],
-                    limit: float = LIMIT) -> list[Near]:
+class Clips(Protocol):
+    """Clips that are read by number, such as those of a store."""
+
+    def keypoints(self, i: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Both:
+    """The clips of two stores, numbered consecutively, with the joints that both have."""
+    first: SkeletonStore
+    second: SkeletonStore
+
+    @cached_property
+    def joints(self) -> tuple[list[int], list[int]]:
+        """Joints of the first store, and those of the second with the same canonical names."""
+        one, other = self.first.layout, self.second.layout
+        if one == other:
+            return [*range(one.num_joints)], [*range(one.num_joints)]
+        names = [name for name in one.named if name in other.named]
+        return [one.named[name] for name in names], [other.named[name] for name in names]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the clips cannot be compared, or None."""
+        if self.first.channels != self.second.channels:
+            return f'{self.first.channels} and {self.second.channels} coordinates a joint'
+        return None if len(self.joints[0]) >= LEAST_JOINTS else f'only {len(self.joints[0])} joints in common'
+
+    def keypoints(self, i: int) -> np.ndarray:
+        """Return the common joints (M, T, V, C) of a clip."""
+        number = i - len(self.first)
+        return self.first.keypoints(i)[:, :, self.joints[0]] if number < 0 else \
+            self.second.keypoints(number)[:, :, self.joints[1]]
+
+
+def near_duplicates(store: Clips, samples: Iterable[int], others: Iterable[int], limit: float = LIMIT) -> list[Near]:
     """Find the nearest other sample within the limit for each sample.
 
     Clips with different numbers of persons, or with fewer than :data:`LEAST` frames that show a person, are not
     compared. Distances of an orthogonal projection never exceed the true distances, so they rule out most pairs.
 
     Args:
-        store: Store with the samples.
+        store: Store with the samples, or :class:`Both`.
         samples, others: Positions in the store. A sample is not compared with itself.
         limit: Largest distance.
 
@@ -76,7 +113,7 @@ def distance(clip: np.ndarray, other: np.ndarray) -> float:
     return float(min(np.linalg.norm(first - second[0], axis=1).min(), np.linalg.norm(second - first[0], axis=1).min()))
 
 
-def _candidates(store: SkeletonStore, samples: list[int], others: list[int],
+def _candidates(store: Clips, samples: list[int], others: list[int],
                 limit: float) -> Iterator[tuple[int, int]]:
     """Yield pairs whose projections are within the limit, for any cut of either clip."""
     every = list(dict.fromkeys([*samples, *others]))
@@ -97,7 +134,7 @@ def _candidates(store: SkeletonStore, samples: list[int], others: list[int],
                 yield block[row], others[column]
 
 
-def _comparable(store: SkeletonStore, i: int) -> np.ndarray:
+def _comparable(store: Clips, i: int) -> np.ndarray:
     clip = _moving(store.keypoints(i))
     assert clip is not None  # `near_duplicates` passes no others
     return clip

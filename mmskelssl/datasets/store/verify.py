@@ -1,7 +1,8 @@
 """Finds the faults of a store by reading all of it."""
 import hashlib
+import itertools
 import os.path as osp
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,7 @@ from rich.progress import track
 
 from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.cache import check_caches
-from mmskelssl.datasets.store.near import LIMIT, near_duplicates
+from mmskelssl.datasets.store.near import LIMIT, Both, near_duplicates
 from mmskelssl.datasets.store.reader import ARRAYS, SkeletonStore
 from mmskelssl.datasets.store.schema import MAX_CLASSES
 from mmskelssl.errors import UserError
@@ -80,6 +81,39 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     faults += [Fault('the id appears twice', twice, cure=_AGAIN)] * bool(twice)
     faults += _split_faults(store, contents)
     return faults if near is None else faults + list(_near_faults(store, near))
+
+
+def verify_across(paths: Sequence[str], near: float) -> list[Fault]:
+    """Find near duplicates across stores, such as those that one encoder will be trained on.
+
+    Stores of different layouts are compared by the joints with the same canonical names. The axes have to match: a clip
+    that was turned is another movement.
+
+    Args:
+        paths: Folders of sound stores.
+        near: Largest distance, as for :func:`verify`.
+    """
+    stores = [SkeletonStore(path) for path in paths]
+    faults = []
+    for first, second in itertools.combinations(stores, 2):
+        both = Both(first, second)
+        where = f'{first.path} and {second.path}'
+        if both.problem:
+            faults.append(Fault(f'{where} were not compared: {both.problem}', fatal=False,
+                                cure='convert one of them (mmskelssl prepare convert)'))
+            continue
+        start = len(first)
+        found = near_duplicates(both, range(start), range(start, start + len(second)), near)
+        tested = [{name for _, test in split_pairs(store.splits) for name in store.splits[test]}
+                  for store in (first, second)]
+        pairs = [(first.ids[pair.sample], second.ids[pair.other - start], pair.distance) for pair in found]
+        count = sum(one in tested[0] or other in tested[1] for one, other, _ in pairs)
+        if pairs:
+            what = (f'near duplicates across stores: {len(pairs)} of {start} samples of {first.path} move like one of '
+                    f'{second.path} (distance up to {near:g}); in {count} of these pairs, one is in a test split')
+            samples = tuple(f'{one} like {other}, {distance:.3f}' for one, other, distance in pairs)
+            faults.append(Fault(what, samples, False, 'leave them out of one of the stores (mmskelssl prepare subset)'))
+    return faults
 
 
 def _faults_of(keypoints: np.ndarray, scores: np.ndarray | None) -> Iterable[tuple[str, bool]]:

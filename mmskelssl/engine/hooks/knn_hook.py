@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from mmskelssl.datasets.skeleton_dataset import dataset_config
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.collapse import MAX_COSINE, MIN_STD, features_alike, views_lost
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import FeatureBank, Features, extract_features
@@ -19,6 +20,7 @@ from mmskelssl.evaluation.processes import first_buffers, together
 from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.models.checks import check_integer, check_number, check_switch
 from mmskelssl.models.monitors import effective_rank, feature_std, in_batch_top1, mean_cosine
+from mmskelssl.models.pool_preprocessor import PoolPreprocessor, narrowed
 from mmskelssl.registry import DATASETS, HOOKS
 
 _CLIPS = 256  # enough for the monitors that compare views and for stores without a test split
@@ -37,9 +39,12 @@ class KNNHook(Hook):
     Without a test split (``test_split`` None) the neighbour curves are left out. The others are measured on the clips
     that ``held_out`` keeps out of training, or on training clips if nothing is held out.
 
+    A run on several stores has these curves for each of them, as in ``val/nwucla/knn_top1``.
+
     Args:
         evaluation: ``dict(store, pipeline, train_split, test_split, held_out)``, plus ``type`` and arguments for a
-            custom data set class. Default: the config's ``evaluation``.
+            custom data set class. Default: the config's ``evaluation``. ``dict(stores={NAME: dict(...)})`` names
+            several stores.
         interval: Epochs between two measurements, or iterations with ``by_epoch=False``.
         k: One or more numbers of neighbours. Each has its own curve. They apply to this run only and do not follow the
             recipes of the published protocols.
@@ -77,6 +82,7 @@ class KNNHook(Hook):
         self.lineage = lineage
         self.max_bank, self.max_cosine, self.min_std, self.patience = max_bank, max_cosine, min_std, patience
         self.datasets: dict = {}
+        self.reported: set[str] = set()  # stores without a test split
         self.measured_at = -1
         self.strikes = {'features': 0, 'contrast': 0}
 
@@ -109,21 +115,32 @@ class KNNHook(Hook):
                 runner.logger.info('KNNHook: the config has no `evaluation`, so nothing is measured')
                 self.datasets['none'] = None
         else:
-            self._measure(runner, config)
+            stores = config.get('stores') or {'': config}
+            curves = {name: self._measure(runner, part, f'val/{name}/' if name else 'val/')
+                      for name, part in stores.items()}
+            if is_main_process():
+                self._alarm(runner, curves)
         barrier()
 
     def _dataset(self, config, split: str, **part):
-        if split not in self.datasets:
-            self.datasets[split] = DATASETS.build({**dataset_config(config, split), **part})
-        return self.datasets[split]
+        key = config['store'], str(config['pipeline']), split, *part
+        if key not in self.datasets:
+            self.datasets[key] = DATASETS.build({**dataset_config(config, split), **part})
+        return self.datasets[key]
 
     def _check_lineage(self, runner) -> None:
         Embeddings(_unwrap(runner.model), 0)
-        if not (self.evaluation or runner.cfg.get('evaluation') or {}).get('test_split'):
+        config = self.evaluation or runner.cfg.get('evaluation') or {}
+        if config.get('stores'):
+            raise UserError('KNNHook: lineage is for runs on one store: set it to False')
+        if not config.get('test_split'):
             raise UserError('KNNHook: lineage needs a test split: set it to False')
 
-    def _measure(self, runner, config) -> None:
-        model = _unwrap(runner.model)
+    def _measure(self, runner, config, prefix: str) -> dict[str, float]:
+        """Log the curves of one store, and return them with the prefix ``val/``. Only the main process has them."""
+        model, batch = _unwrap(runner.model), runner.train_dataloader.batch_size or 1
+        if isinstance(pool := getattr(model, 'data_preprocessor', None), PoolPreprocessor):
+            model = narrowed(model, pool.members[SkeletonStore(config['store']).layout.name])
         with together(), first_buffers(model.backbone):
             if config.get('test_split'):
                 bank = FeatureBank(model, lambda split: self._dataset(config, split), self.batch_size, progress=False,
@@ -135,7 +152,7 @@ class KNNHook(Hook):
                 clips, knn = self._training_clips(runner, config), {}
                 test = extract_features(model, clips, self.batch_size, progress=False, indices=_spaced(len(clips.ids)))
         if not is_main_process():
-            return
+            return {}
         if self.lineage and knn:  # its batches follow each other in one stream of random numbers
             found = lineage_knn(model, lambda split: self._dataset(config, split), config['train_split'],
                                 config['test_split'], self.measured_at, self.batch_size, self.max_bank)
@@ -143,20 +160,23 @@ class KNNHook(Hook):
         feats = torch.from_numpy(test.feats)
         curves = {'val/feature_std': float(feature_std(feats)), 'val/mean_cosine': float(mean_cosine(feats)),
                   'val/effective_rank': float(effective_rank(feats)),
-                  'val/batch_top1': view_top1(model, clips, runner.train_dataloader.batch_size or 1), **knn}
+                  'val/batch_top1': view_top1(model, clips, batch), **knn}
         curves = {name: value for name, value in curves.items() if math.isfinite(value)}
-        for name, value in curves.items():
+        named = {prefix + name.removeprefix('val/'): value for name, value in curves.items()}
+        for name, value in named.items():
             runner.message_hub.update_scalar(name, value)
-        runner.visualizer.add_scalars(curves, step=self.measured_at)
+        runner.visualizer.add_scalars(named, step=self.measured_at)
         text = '  '.join(f'{name.removeprefix("val/")} {value:.3g}' for name, value in curves.items())
-        runner.logger.info(f'features after {self.measured_at} iterations: {text}')
-        self._alarm(runner, curves)
+        store = prefix.removeprefix('val/').rstrip('/')
+        runner.logger.info(f'features{f" of {store}" if store else ""} after {self.measured_at} iterations: {text}')
+        return curves
 
     def _training_clips(self, runner, config):
         held_out = config.get('held_out', 0)
-        if not self.datasets:
+        if config['store'] not in self.reported:
+            self.reported.add(config['store'])
             kept = f'{held_out} training clips that are held out' if held_out else 'clips that are trained on'
-            runner.logger.info(f'KNNHook: there is no test split; features are measured on {kept}')
+            runner.logger.info(f'KNNHook: {config["store"]} has no test split; features are measured on {kept}')
         part = dict(held_out=held_out, part='held_out') if held_out else {}
         return self._dataset(config, config['train_split'], **part)
 
@@ -169,10 +189,13 @@ class KNNHook(Hook):
         return {f'val/knn{k if k > 1 else ""}_top1': accuracies(test.labels, vote.argmax(1))['top1']
                 for k, vote in votes.items()}
 
-    def _alarm(self, runner, curves: dict[str, float]) -> None:
+    def _alarm(self, runner, curves: dict[str, dict[str, float]]) -> None:
+        """Check the curves of each store."""
         if self.measured_at == 0:
             return  # the features of an untrained encoder may well be alike
-        self._strike(runner, 'features', features_alike(curves, self.max_cosine, self.min_std))
+        found = {name: features_alike(one, self.max_cosine, self.min_std) for name, one in curves.items()}
+        alike = [f'{name}: {what}' if name else what for name, what in found.items() if what]
+        self._strike(runner, 'features', '; '.join(alike) or None)
         scalars = runner.message_hub.log_scalars
         if 'train/batch_top1' not in scalars:
             return

@@ -28,14 +28,19 @@ class NonFiniteHook(Hook):
     @staticmethod
     def _stop(runner, iteration: int, batch, loss: torch.Tensor) -> None:
         dataset, batch = runner.train_dataloader.dataset, batch if isinstance(batch, dict) else {}
-        inputs = torch.as_tensor(batch.get('inputs', ())).cpu().numpy()  # resident clips are on the device
+        given = batch.get('inputs', ())
+        groups = given if isinstance(given, dict) else {'': given}  # clips of several layouts are a dict
+        groups = {name: torch.as_tensor(clips).cpu().numpy() for name, clips in groups.items()}  # may be on the device
+        clips = [clip for group in groups.values() for clip in group]
         index = (batch.get('data_samples') or {}).get('index')
-        index = np.arange(len(inputs)) if index is None else torch.as_tensor(index).cpu().numpy()
+        index = np.arange(len(clips)) if index is None else torch.as_tensor(index).cpu().numpy()
         known = getattr(getattr(dataset, 'store', None), 'ids', None)
-        ids = [known[i] if known else str(i) for i in index]
-        bad = [name for name, clip in zip(ids, inputs, strict=True) if not np.isfinite(clip).all()]
+        name_of = getattr(dataset, 'name_of', lambda i: known[i] if known else str(i))
+        ids = [name_of(i) for i in index]
+        bad = [name for name, clip in zip(ids, clips, strict=True) if not np.isfinite(clip).all()]
         buffer = io.BytesIO()
-        np.savez(buffer, inputs=inputs, index=index, ids=np.array(ids), iteration=iteration, loss=float(loss))
+        arrays = {f'inputs_{name}' if name else 'inputs': group for name, group in groups.items()}
+        np.savez(buffer, **arrays, index=index, ids=np.array(ids), iteration=iteration, loss=float(loss))
         path = osp.join(runner.work_dir, f'non_finite_iter_{iteration + 1}_rank{runner.rank}.npz')
         write_atomically(path, buffer.getvalue())
         cause = (f'the clips of {_some(bad)} are not finite: repair or leave them out' if bad else

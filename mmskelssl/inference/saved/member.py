@@ -6,6 +6,7 @@ from mmskelssl.datasets.skeleton_dataset import about_data, describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
+from mmskelssl.inference.pools import pool_of
 from mmskelssl.models.base import SkeletonEncoder
 
 # Keys of a checkpoint's description that a saved model keeps. The path of the store is not among them.
@@ -55,6 +56,14 @@ def member_of(model: SkeletonEncoder, info: dict, kind: str = 'FrozenEncoder', *
     made = build_model(config, info.get('method') or kind)
     made.backbone.load_state_dict(model.backbone.state_dict())
     dataset, about = info['dataset'], about_data(info['dataset'])
+    stores = []
+    for entry in dataset.get('stores') or []:
+        facts = about_data(entry)
+        if store := training_store(entry):
+            facts.update({key: store.head[key] for key in ('fps', 'units') if store.head.get(key)})
+        stores.append(describe_data(_preprocessing(entry), **facts))
+    if stores:
+        about.setdefault('name', ' + '.join(pool_of(info)))
     if dataset.get('store'):
         about.setdefault('name', osp.basename(osp.abspath(dataset['store'])))
     if dataset.get('train_split'):
@@ -62,8 +71,12 @@ def member_of(model: SkeletonEncoder, info: dict, kind: str = 'FrozenEncoder', *
     if (store := training_store(dataset)) and store.head.get('units'):
         about.setdefault('units', store.head['units'])
     kept = {key: info[key] for key in KEPT if info.get(key) is not None}
-    described = {key: dataset[key] for key in ('pipeline', 'scores') if key in dataset}
+    described = _preprocessing(dataset) | (dict(stores=stores) if stores else {})
     return Member(made.eval(), dict(kept, model=config, dataset=describe_data(described, **about)))
+
+
+def _preprocessing(dataset: dict) -> dict:
+    return {key: dataset[key] for key in ('pipeline', 'scores') if key in dataset}
 
 
 def training_store(dataset: dict) -> SkeletonStore | None:

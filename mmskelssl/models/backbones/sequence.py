@@ -35,3 +35,8 @@ class SequenceEncoder(SkeletonBackbone):
         if not n:
             raise UserError('the batch contains no clips')
         return x.permute(0, 2, 4, 3, 1).reshape(n, t, -1)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """Return (N, M * V * C) bool: the entries of frame vectors whose joint is not zero throughout the clip."""
+        there = (x != 0).any(2).any(1)  # (N, V, M)
+        return there.transpose(1, 2).flatten(1).repeat_interleave(self.in_channels, 1)

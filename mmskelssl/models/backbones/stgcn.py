@@ -9,9 +9,9 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.adjacency import build_adjacency
 from mmskelssl.models.backbones.base import SkeletonBackbone
-from mmskelssl.models.checks import check_choice, check_integer, check_number
+from mmskelssl.models.checks import check_choice, check_integer, check_number, check_switch
 from mmskelssl.models.modules.init import normal_init
-from mmskelssl.models.modules.norm import BatchNorm1d, build_norm
+from mmskelssl.models.modules.norm import BatchNorm1d, build_norm, norm_of_shown
 from mmskelssl.ops.absent import encode_persons
 from mmskelssl.ops.batch_norm import can_fold, conv_norm
 from mmskelssl.ops.dropout import Dropout
@@ -119,17 +119,22 @@ class STGCN(SkeletonBackbone):
             clips show one person.
         norm_cfg: Config of the norm layer, such as ``dict(type='GN', num_groups=2)``. ``models/modules/norm.py`` lists
             the available layers.
+        masked: Ignore joints that are zero throughout a clip, such as those that a store of a pool lacks. They do not
+            affect the norm of the input and are zero after it, and their features are zero. Between input and output
+            they connect their neighbours, as other joints do.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, hidden_channels: int = 16,
                  out_channels: int = 256, adjacency: str = 'stgcn', dropout: float = 0.5,
-                 absent: str = 'encode', norm_cfg: dict | None = None, init_cfg: dict | None = None):
+                 absent: str = 'encode', norm_cfg: dict | None = None, masked: bool = False,
+                 init_cfg: dict | None = None):
         super().__init__(layout, in_channels, init_cfg)
         check_choice('backbone.absent', absent, ('encode', 'skip'))
         check_integer('backbone.hidden_channels', hidden_channels)
         check_integer('backbone.out_channels', out_channels)
         check_number('backbone.dropout', dropout, 0, below=1)
-        self.absent, self.out_channels = absent, out_channels
+        check_switch('backbone.masked', masked)
+        self.absent, self.out_channels, self.masked = absent, out_channels, masked
         array = torch.from_numpy(build_adjacency(adjacency, self.layout))
         self.register_buffer('A', array)
         h = hidden_channels
@@ -178,10 +183,17 @@ class STGCN(SkeletonBackbone):
     def encode(self, persons: Tensor) -> Tensor:
         """Encode persons (P, T, V * C) to maps (P, D, T', V)."""
         p, t, vc = persons.shape
-        x = self.data_bn(persons.reshape(p * t, vc)).view(p, t, self.layout.num_joints, -1)
+        x, shown = persons.reshape(p * t, vc), None
+        if self.masked:
+            shown = (persons != 0).any(1).view(p, self.layout.num_joints, -1).any(2)  # (P, V)
+            entries = shown.repeat_interleave(self.in_channels, 1).unsqueeze(1).expand(p, t, vc)
+            x = norm_of_shown(self.data_bn, x, entries.reshape(p * t, vc))
+        else:
+            x = self.data_bn(x)
+        x = x.view(p, t, self.layout.num_joints, -1)
         x = x.permute(0, 3, 1, 2)  # channels last in memory
         if exporting():  # strides would become conditions on the length
             x = x.contiguous()
         for block, importance in zip(self.blocks, self.edge_importance, strict=True):
             x = block(x, self.A * importance)
-        return x
+        return x if shown is None else x * shown.view(p, 1, 1, -1)

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.models.backbones.sequence import SequenceEncoder
-from mmskelssl.models.checks import check_integer
-from mmskelssl.models.modules.norm import BatchNorm1d
+from mmskelssl.models.checks import check_integer, check_switch
+from mmskelssl.models.modules.norm import BatchNorm1d, norm_of_shown
 from mmskelssl.registry import MODELS
 
 
@@ -21,10 +21,13 @@ class TemporalConvNet(SequenceEncoder):
         num_persons: Number of persons in a clip, as in :class:`SequenceEncoder`.
         channels: Output channels of each layer. The last value is the feature dimension.
         kernel: Kernel size in frames, odd.
+        masked: Ignore joints that are zero throughout a clip, such as those that a store of a pool lacks. They do not
+            affect the norm of the input, and are zero after it.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int = 1,
-                 channels: tuple[int, ...] = (128, 128, 256, 256), kernel: int = 5, init_cfg: dict | None = None):
+                 channels: tuple[int, ...] = (128, 128, 256, 256), kernel: int = 5, masked: bool = False,
+                 init_cfg: dict | None = None):
         super().__init__(layout, in_channels, num_persons, init_cfg)
         if not isinstance(channels, Sequence) or isinstance(channels, str) or not channels:
             raise UserError(f'backbone.channels is {channels!r}; it must be the output channels of each layer')
@@ -33,7 +36,8 @@ class TemporalConvNet(SequenceEncoder):
         check_integer('backbone.kernel', kernel)
         if kernel % 2 == 0:
             raise UserError(f'backbone.kernel is {kernel}; it must be odd')
-        self.out_channels = channels[-1]
+        check_switch('backbone.masked', masked)
+        self.out_channels, self.masked = channels[-1], masked
         layers: list[nn.Module] = [BatchNorm1d(self.frame_channels)]
         for i, (before, after) in enumerate(zip((self.frame_channels, *channels), channels, strict=False)):
             layers += [nn.Conv1d(before, after, kernel, 1 + i % 2, kernel // 2, bias=False), BatchNorm1d(after),
@@ -45,4 +49,9 @@ class TemporalConvNet(SequenceEncoder):
 
         ``num_frames`` is not used.
         """
-        return self.layers(self.frames(x).transpose(1, 2)).unsqueeze(1).unsqueeze(4)
+        frames = self.frames(x).transpose(1, 2)
+        if self.masked:
+            made = self.layers[1:](norm_of_shown(self.layers[0], frames, self.shown(x).unsqueeze(2)))
+        else:
+            made = self.layers(frames)
+        return made.unsqueeze(1).unsqueeze(4)

@@ -53,6 +53,7 @@ class ActCLR(MomentumContrast):
     A warning names the options that have no effect in the given combination.
     """
     view_names = ('strong', 'normal', 'weak', 'key')
+    takes_pools = False  # mixes the joints of different clips
 
     def __init__(self, *args, mask: str = 'actionlet', threshold: str = 'published', anchor: str = 'batch',
                  motion_adaptive: bool = True, semantic_pooling: bool = True,

@@ -2,6 +2,7 @@
 import math
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,3 +56,20 @@ class BatchNorm1d(nn.BatchNorm1d):
         if self.training and x.numel() == x.shape[1]:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0., self.eps)
         return super().forward(x)
+
+
+def norm_of_shown(norm: nn.Module, x: Tensor, shown: Tensor) -> Tensor:
+    """Normalise an input (N, F, ...) whose hidden values are zero, and keep them zero.
+
+    Hidden values take the running mean first, so that the mean of a feature that is often hidden is that of its shown
+    values. As zeros, they would add the distance from the origin to its variance.
+
+    Args:
+        norm: Batch norm.
+        x: Input.
+        shown: Bool, which broadcasts to ``x``.
+    """
+    mean = norm.running_mean
+    assert isinstance(mean, Tensor)
+    mean = mean.to(x.dtype).view(1, -1, *[1] * (x.dim() - 2))
+    return norm(torch.where(shown, x, mean)) * shown
