@@ -135,6 +135,7 @@ def test_the_pipeline_runs_once(store, monkeypatch):
     assert len(runs) == 144, 'other data are another cache'
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(store, monkeypatch):
     """After a SIGKILL at the second of six parts, only the rest is computed, and the result is the same."""
     code = f"""
@@ -162,6 +163,7 @@ SkeletonDataset({str(store)!r}, 'train', {PIPELINE!r})
     assert sorted(path.suffix for path in (store / 'cache').iterdir()) == ['.json', '.lock', '.npy', '.npy']
 
 
+@pytest.mark.slow
 def test_processes_make_what_one_makes(store, monkeypatch):
     monkeypatch.setattr(preprocessing, 'PART', 8)
     for jobs in (1, 2):
