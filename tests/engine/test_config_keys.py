@@ -178,7 +178,7 @@ def test_env_cfg(started, own_config, monkeypatch):
 
 
 def test_the_wrapper_of_several_processes(own_config, monkeypatch):
-    monkeypatch.setattr('mmskelssl.engine.distributed._start_group', lambda _: None)
+    monkeypatch.setattr('mmskelssl.engine.distributed._start_group', lambda *_: None)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
 
     def wrapper(**given):
