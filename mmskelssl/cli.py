@@ -33,6 +33,7 @@ COMMANDS = {
     'save': 'save an encoder to a folder, with a model card',
     'attention': "draw and measure a method's masks",
     'curves': "draw a run's curves",
+    'report': 'write a page that shows what an encoder has learned',
     'convert': 'convert an official checkpoint',
     'export': 'write a model as safetensors, ONNX or for torch.export',
     'configs': 'list, print and compare configs',

@@ -2,8 +2,8 @@
 import numpy as np
 
 from mmskelssl.engine.checkpoint import build_from_checkpoint
-from mmskelssl.errors import UserError
-from mmskelssl.evaluation.features import Features, extract_features
+from mmskelssl.evaluation.features import extract_features
+from mmskelssl.evaluation.projection import tsne
 from mmskelssl.inference.encoder import move_to, pair_with_data
 from mmskelssl.visualization.scatter import draw_scatter
 
@@ -32,19 +32,8 @@ def draw_tsne(path: str, out: str, data: str | None = None, split: str = 'test',
     classes = encoder.store.classes or [str(label) for label in range(features.labels.max() + 1)]
     shown = features.take(rows)
     what = f'{len(shown)} of {len(features)} clips' if len(shown) < len(features) else f'{len(shown)} clips'
-    draw_scatter(out, tsne(shown, seed), shown.labels, classes, f'{title or encoder.method}: t-SNE of {what}')
+    draw_scatter(out, tsne(shown.feats, seed), shown.labels, classes, f'{title or encoder.method}: t-SNE of {what}')
     print(out)
-
-
-def tsne(features: Features, seed: int = 0) -> np.ndarray:
-    """Return points (N, 2) of L2-normalised features."""
-    from sklearn.manifold import TSNE
-    from sklearn.preprocessing import normalize
-    if len(features) < 4:
-        raise UserError(f't-SNE needs at least 4 clips; there are {len(features)}')
-    perplexity = min(30., (len(features) - 1) / 3)
-    return TSNE(init='pca', perplexity=perplexity, random_state=seed).fit_transform(
-        normalize(features.feats.astype(np.float64)))
 
 
 def _shown(labels: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from mmskelssl.errors import UserError
 
 LOOKS = 300  # clips, evenly spaced, from which the meaning of the coordinates is judged
 MOST_NEAR = 20_000  # clips; larger stores are searched for near duplicates only on request
+NOT_SEARCHED = 'were not searched for near duplicates'
 LARGE = 4.  # metres; no body is larger from end to end
 FEW = .05  # share of clips with a split person that may be real: one person leaves and another enters
 
@@ -34,7 +35,7 @@ def check_store(path: str, near: bool | None = None) -> Iterator[Finding]:
     faults = verify(path, LIMIT if near else None)
     yield from map(from_fault, faults) if faults else [Finding(OK, f'{path}: {len(store)} clips without a fault')]
     if not near:
-        yield Finding(NOTE, f'{len(store)} clips were not searched for near duplicates',
+        yield Finding(NOTE, f'{len(store)} clips {NOT_SEARCHED}',
                       'mmskelssl doctor STORE --near does; it takes longer')
     if any(fault.fatal for fault in faults):
         return  # the other checks rely on sound numbers and splits

@@ -19,10 +19,12 @@ PANELS = (('loss', ('loss',), ''),
 def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
     """Read the logged scalars of a work_dir as stage -> name -> iteration -> value.
 
-    A stage is a folder that contains runs. If a run was resumed, later values replace earlier ones.
+    A stage is a folder that contains runs, each in a folder named after its start. Stages are in the order in which
+    they began. If a run was resumed, later values replace earlier ones.
     """
     pattern = osp.join(glob.escape(work_dir), '**', 'vis_data', 'scalars.json')
-    files = sorted(filter(osp.isfile, glob.glob(pattern, recursive=True)))  # a pipe would block
+    files = sorted(filter(osp.isfile, glob.glob(pattern, recursive=True)),  # a pipe would block
+                   key=lambda path: (osp.basename(osp.dirname(osp.dirname(path))), path))
     if not files:
         raise UserError(f'{work_dir}: no vis_data/scalars.json found in this folder; give the work_dir of a run')
     stages: dict = defaultdict(lambda: defaultdict(dict))

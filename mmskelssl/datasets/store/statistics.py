@@ -14,12 +14,13 @@ def store_stats(path: str) -> dict:
 
     Returns:
         ``name``, ``layout``, ``units``, ``classes``; per sample ``lengths`` (frames), ``labels`` (-1: none),
-        ``persons`` (visible persons) and ``energy``, each (N,); ``ranges`` (C, 2), the 1st and 99th percentile of each
+        ``persons`` (visible persons), ``energy`` and ``missing``, each (N,); ``ranges`` (C, 2), the 1st and 99th percentile of each
         coordinate; ``splits``, the size of each split. Energy is the mean distance that a joint moves between
-        consecutive frames, in the data's units.
+        consecutive frames, in the data's units. ``missing`` is the share of joints that are not seen, among the
+        persons and frames that show someone.
     """
     store = SkeletonStore(path)
-    persons, energy, sampled = np.zeros(len(store), int), np.zeros(len(store)), []
+    persons, energy, missing, sampled = np.zeros(len(store), int), np.zeros(len(store)), np.zeros(len(store)), []
     for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
         keypoints = store.keypoints(i)
         seen = np.asarray(keypoints.any((2, 3)))
@@ -28,10 +29,12 @@ def store_stats(path: str) -> dict:
         if steps.any():
             energy[i] = np.linalg.norm(np.diff(keypoints[..., :3], axis=1)[steps], axis=-1).mean()
         if seen.any():
+            missing[i] = 1 - keypoints[seen].any(-1).mean()
             sampled.append(keypoints[seen][::10].reshape(-1, store.channels))
     points = np.concatenate(sampled or [np.zeros((1, store.channels), np.float32)])
     return dict(name=path, layout=store.layout.name, units=store.head.get('units', ''), classes=store.classes,
                 lengths=np.array(store.frames), labels=store.labels, persons=persons, energy=energy,
+                missing=missing,
                 ranges=np.percentile(points, (1, 99), axis=0).T, splits={k: len(v) for k, v in store.splits.items()})
 
 
@@ -47,6 +50,7 @@ def print_stats(stats: dict) -> None:
     for column in ('', 'least', 'median', 'mean', 'most'):
         table.add_column(column, justify='right' if column else 'left')
     for name, values, digits in (('frames', stats['lengths'], 0), ('persons', stats['persons'], 0),
+                                 ('missing joints (%)', 100 * stats['missing'], 1),
                                  (f'motion energy ({stats["units"]} a frame)', stats['energy'], 4)):
         table.add_row(_shown(name), *(f'{f(values):.{digits if f is not np.mean else max(digits, 2)}f}'
                               for f in (np.min, np.median, np.mean, np.max)))

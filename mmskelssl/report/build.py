@@ -1,0 +1,291 @@
+"""Put the parts of the report together."""
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mmskelssl.datasets.store.near import Near
+from mmskelssl.doctor.finding import FAULT, NOTE, OK, Finding
+from mmskelssl.doctor.run_health import check_run
+from mmskelssl.doctor.store_health import MOST_NEAR, NOT_SEARCHED, check_store
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.features import FeatureBank
+from mmskelssl.evaluation.splits import SplitPair
+from mmskelssl.inference.timeline import Timeline
+from mmskelssl.report.charts import Chart
+from mmskelssl.report.clips import LONGEST, ClipPacker, skeleton
+from mmskelssl.report.confusion import confusion
+from mmskelssl.report.curves import curve_charts
+from mmskelssl.report.data import data_part
+from mmskelssl.report.feature_map import (
+    clip_table,
+    colourings,
+    map_figure,
+    neighbour_table,
+    projections,
+    same_movements,
+)
+from mmskelssl.report.masks import CLIPS, mask_part, masks_of_sources
+from mmskelssl.report.measures import Measured, measure_sources
+from mmskelssl.report.page import render
+from mmskelssl.report.recording import recording_part
+from mmskelssl.report.selection import Selection, neighbours, select
+from mmskelssl.report.sources import Source, class_names
+from mmskelssl.report.views import view_part
+
+MOST = 1000  # clips on a page by default
+
+
+@dataclass
+class _Page:
+    """What the parts have contributed so far."""
+    parts: list[tuple[str, str]] = field(default_factory=lambda: [('summary', 'Summary')])
+    context: dict = field(default_factory=dict)
+    data: dict = field(default_factory=dict)
+    charts: list[Chart] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, key: str, title: str, context: dict, data: dict | None = None, charts: Sequence[Chart] = ()) -> None:
+        self.parts.append((key, title))
+        self.context.update(context)
+        self.data.update(data or {})
+        self.charts += charts
+
+    def note(self, texts: Sequence[str], level: str = NOTE) -> None:
+        self.findings += [Finding(level, text) for text in texts if text]
+
+
+def build_report(sources: list[Source], pair: str | None = None, most: int = MOST, seed: int = 0,
+                 timeline: Timeline | None = None) -> bytes:
+    """Return the page.
+
+    Args:
+        sources: Runs and models, the first of which the clips are about.
+        pair: ``TRAIN:TEST`` splits. By default, those of the encoder's training.
+        most: Largest number of clips on the page.
+        seed: Seed of probes, projections and clusters.
+        timeline: A recording, classified window by window.
+
+    Raises:
+        UserError: If there is neither an encoder nor a curve to show.
+    """
+    if most < 1:
+        raise UserError(f'--clips {most}: expected 1 or more')
+    first, page = sources[0], _Page()
+    charts, problems, staged = curve_charts(sources)
+    if charts:
+        page.add('curves', 'Curves', dict(curves=charts, stages=staged), charts=charts)
+    for source in sources:
+        page.note([f'{source.name}: {problem}' if len(sources) > 1 else problem for problem in source.problems], FAULT)
+    if not charts and first.extractor is None:
+        raise UserError('; '.join([*first.problems, *problems]) or f'{first.path}: there is nothing to show')
+    page.findings += _health(first)
+    measured = Measured([], {}, None, [])
+    if first.store is not None:
+        measured = _clips(page, first, sources, pair, most, seed)
+    if timeline is not None:
+        _recording(page, timeline)
+    page.note(measured.notes)
+    return _render(page, sources, measured)
+
+
+def _health(source: Source) -> list[Finding]:
+    """Return what doctor finds wrong with the run and the store."""
+    found: list[Finding] = []
+    if source.is_run:
+        try:
+            found += check_run(source.path)
+        except UserError as error:
+            found.append(Finding(NOTE, str(error)))
+    elif source.store is not None:
+        found += check_store(source.store.path, False)
+    return [one for one in found if one.level != OK and NOT_SEARCHED not in one.what]
+
+
+def _clips(page: _Page, first: Source, sources: list[Source], pair_text: str | None, most: int,
+           seed: int) -> Measured:
+    """Add the parts about clips."""
+    store = first.store
+    assert store is not None
+    pair = first.pair(pair_text)
+    alike = [source for source in sources if source.store is not None and source.store.data_hash == store.data_hash]
+    page.note([f'{source.name} has other data than {first.name}: only its curves are shown'
+               for source in sources if source.store is not None and source not in alike])
+    banks = [source.bank() for source in alike]
+    measured = measure_sources(alike, banks, pair, seed)
+    packer = ClipPacker.of_store(store)
+    selection, features = _selection(banks[0], store, pair, most)
+    place = {int(row): i for i, row in enumerate(selection.rows)}
+    own = np.stack([features[int(row)] for row in selection.rows])
+    predictions = measured.predictions
+    names = [pair.train, pair.test] if pair else []
+    groups, notes = colourings(store, selection.rows, own, predictions, names or list(store.splits), seed)
+    places, more = projections(own, seed)
+    page.note([*notes, *more])
+    same = _same(store, selection, pair)
+    if pair and same:
+        share = f'{len(same)} of {len(selection.queries)} clips of {pair.test!r}'
+        page.note([f'leak: {share} show the same movement as a clip of {pair.train!r}'], FAULT)
+    table = clip_table(store, selection.rows, packer)
+    right = {int(row): i for i, row in enumerate(predictions.rows)} if predictions else {}
+    if predictions:
+        at = [right.get(int(row)) for row in selection.rows]
+        table['predicted'] = [None if i is None else int(predictions.predicted[i]) for i in at]
+        table['confidence'] = [None if i is None else round(float(predictions.confidence[i]), 3) for i in at]
+    near = neighbour_table(selection, same)
+    classes = class_names(store)
+    heads = [group['title'] for group in groups]
+    rows = [[name, *(group['names'][group['groups'][i]] for group in groups)] for i, name in enumerate(table['id'])]
+    whole = len(selection.rows) == len(store) or not pair
+    page.add('map', 'Map', dict(map=dict(
+        count=len(selection.rows), projections=list(places), colourings=heads, head=['id', *heads], table=rows,
+        note='' if whole else f'{len(selection.rows)} clips are shown: {len(selection.queries)} of {pair.test}, their '
+        f'neighbours, and evenly spaced ones of {pair.train}.' if pair else '')), dict(
+        clips=table, classes=classes, skeleton=skeleton(store.layout), colourings=groups, projections=places,
+        map=map_figure(len(selection.rows)), fps=packer.source_fps, fpsKnown=packer.fps_known, longest=LONGEST,
+        first=near[0]['clip'] if near else 0))
+    if any(entry['near'] for entry in near):
+        page.add('neighbours', 'Neighbours', dict(neighbours=dict(
+            what=f'clips of {pair.train}' if pair else 'other clips', head=['clip', *'12345'],
+            table=[[table['id'][entry['clip']], *(f'{table["id"][i]} ({d:.3f}{", same movement" if i == entry["same"] else ""})'
+                                                 for i, d in zip(entry['near'], entry['distance'], strict=True))]
+                   for entry in near])), dict(
+            neighbours=near, aside=f'Neighbours are found for the clips of {pair.test}.' if pair else ''))
+    if predictions:
+        found = confusion(predictions, np.stack([features[int(row)] for row in predictions.rows])
+                          if all(int(row) in features for row in predictions.rows) else own, classes, place)
+        page.add('confusion', 'Confusion', dict(confusion=found), dict(
+            cells=found['cells'], surest=[one['clip'] for one in found['surest']],
+            unsure=[one['clip'] for one in found['unsure']]), [found['chart']] if found['chart'] else [])
+    _masks_and_views(page, first, alike, selection, place, packer)
+    part = data_part(store, same, len(selection.queries), (pair.test, pair.train) if pair else ('all', 'all'), place)
+    page.add('data', 'Data', dict(data_part=part), charts=part['charts'])
+    return measured
+
+
+def _selection(bank: FeatureBank, store, pair: SplitPair | None, most: int) -> tuple[Selection, dict[int, np.ndarray]]:
+    """Choose the clips of the page. Also return the features of all clips of the splits by position."""
+    test, train = (store.split(name) for name in ((pair.test, pair.train) if pair else ('all', 'all')))
+    queries, gallery = (bank[name].feats for name in ((pair.test, pair.train) if pair else ('all', 'all')))
+    where = {int(row): i for i, row in enumerate(train)}
+    same = np.array([where.get(int(row), -1) for row in test])
+    selection = select(test, train, lambda rows: neighbours(queries[rows], gallery, same[rows]), most)
+    features = {int(row): feature for rows, feats in ((train, gallery), (test, queries))
+                for row, feature in zip(rows, feats, strict=True)}
+    return selection, features
+
+
+def _same(store, selection: Selection, pair: SplitPair | None) -> dict[int, Near]:
+    gallery = store.split(pair.train) if pair else np.arange(len(store))
+    return same_movements(store, selection, gallery if len(gallery) <= MOST_NEAR else selection.rows)
+
+
+def _masks_and_views(page: _Page, first: Source, alike: list[Source], selection: Selection, place: dict[int, int],
+                     packer: ClipPacker) -> None:
+    store = first.store
+    assert store is not None
+    chosen = _one_per_class(store.labels, selection.queries, CLIPS)
+    masks, notes = masks_of_sources(alike, chosen)
+    page.note(notes)
+    if masks:
+        part = mask_part(masks, chosen, [store.keypoints(int(row)) for row in chosen], place, packer,
+                         list(store.layout.joints))
+        page.add('masks', 'Masks', {}, dict(masks=part))
+    if first.is_run:
+        views, reason = view_part(first, chosen, place, packer)
+        if views:
+            page.add('views', 'Views', {}, dict(views=views))
+        else:
+            page.note([f'the views cannot be shown: {reason}'])
+
+
+def _one_per_class(labels: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """Return clips of different classes as far as possible, in ascending order."""
+    seen: dict[int, int] = {}
+    turns = []
+    for row in rows:
+        label = int(labels[row])
+        turns.append(seen.get(label, 0))
+        seen[label] = turns[-1] + 1
+    return np.sort(rows[np.argsort(turns, kind='stable')[:count]])
+
+
+def _recording(page: _Page, timeline: Timeline) -> None:
+    part = recording_part(timeline, lambda clips: ClipPacker(
+        clips.layout, [np.asarray(clips.read(0)[0])], 'm', timeline.windows[0].fps))
+    page.add('recording', 'Recording', dict(recording=part), dict(
+        recordingSkeleton=skeleton(timeline.clips.layout),
+        tracks=[{key: track[key] for key in ('key', 'title', 'clip', 'starts')} for track in part['tracks']]),
+        [track['chart'] for track in part['tracks']])
+
+
+def _render(page: _Page, sources: list[Source], measured: Measured) -> bytes:
+    first = sources[0]
+    store = first.store
+    data = store.path.rstrip('/').rpartition('/')[2] if store is not None else ''
+    what = first.method or 'run'
+    title = f'{what} on {data}' if data else what
+    if len(sources) > 1:
+        title = ' and '.join([', '.join(source.name for source in sources[:-1]), sources[-1].name])
+    order = ['summary', 'curves', 'map', 'neighbours', 'confusion', 'masks', 'views', 'data', 'recording']
+    page.parts.sort(key=lambda part: order.index(part[0]))
+    page.data['charts'] = {chart.key: chart.item for chart in page.charts}
+    return render('report.html', 'report', page.data, ['player.js', 'theme.js', 'report.js'], True, title=title,
+                  subtitle=_subtitle(first), parts=page.parts, cards=_cards(measured), facts=_facts(first),
+                  findings=sorted(page.findings, key=lambda one: one.level != FAULT), accuracy=_accuracy(measured),
+                  **page.context)
+
+
+def _subtitle(source: Source) -> str:
+    info = source.info
+    if not info:
+        return f'The run in {source.path} has no checkpoint yet'
+    parts = [info['model'].get('backbone', {}).get('type', ''), f'{info.get("stream", "joint")} stream',
+             f'{info["epoch"]} epochs' if info.get('epoch') else '']
+    return ', '.join(filter(None, parts))
+
+
+def _cards(measured: Measured) -> list[dict]:
+    """Return the accuracies of the first encoder, next to what they are compared with."""
+    made = []
+    by_name = {row['name']: row for row in measured.rows}
+    for key, title in measured.columns.items():
+        row = measured.rows[0].get(key)
+        if row is None:
+            continue
+        others = [f'{name} {by_name[name][key]["top1"]:.1f}' for name in ('untrained encoder', 'raw coordinates')
+                  if key in by_name.get(name, {})]
+        low, high = row['ci95']
+        made.append(dict(value=f'{row["top1"]:.1f} %', text=f'{title}, 95 % interval {low:.1f} to {high:.1f}'
+                         + (f'; {", ".join(others)}' if others else '')))
+    return made
+
+
+def _accuracy(measured: Measured) -> dict | None:
+    if not measured.rows:
+        return None
+
+    def text(cell: dict | None) -> str:
+        return f'{cell["top1"]:.1f} ({cell["ci95"][0]:.1f}–{cell["ci95"][1]:.1f})' if cell else '–'
+
+    return dict(head=['', *measured.columns.values()], caption='Top-1 accuracy in per cent, with 95 % intervals',
+                rows=[[row['name'], *(text(row.get(key)) for key in measured.columns)] for row in measured.rows])
+
+
+def _facts(source: Source) -> list[tuple[str, str]]:
+    info, store = source.info, source.store
+    dataset = info.get('dataset') or {}
+    facts = [('Path', source.path), ('Method', source.method),
+             ('Encoder', info.get('model', {}).get('backbone', {}).get('type', '')),
+             ('Weights', f'{sum(p.numel() for p in source.extractor.model.parameters()):,}' if source.extractor else ''),
+             ('Stream', info.get('stream', '')),
+             ('Trained', f'{info["epoch"]} epochs, {info.get("iteration", "?")} iterations, seed {info.get("seed")}'
+              if info.get('epoch') else ''),
+             ('Trained on', ', '.join(filter(None, [str(dataset.get('store') or ''),
+                                                    f'split {dataset["train_split"]}' if dataset.get('train_split')
+                                                    else '']))),
+             ('Clips of the page', f'{store.path}: {len(store)} clips, layout {store.layout.name}, splits '
+              f'{", ".join(f"{name} {len(ids)}" for name, ids in store.splits.items()) or "none"}' if store else ''),
+             ('Data hash', store.data_hash if store else ''), ('Config hash', info.get('config_hash', '')),
+             ('Checkpoint', source.extractor.checkpoint if source.extractor else '')]
+    return [(term, str(text)) for term, text in facts if text]

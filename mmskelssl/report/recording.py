@@ -1,0 +1,85 @@
+"""Long recordings: the probabilities of the classes over time, with the skeleton above them."""
+from collections.abc import Callable
+
+import numpy as np
+
+from mmskelssl.errors import UserError
+from mmskelssl.evaluation.calibration import softmax
+from mmskelssl.evaluation.linear import fit_probe
+from mmskelssl.inference.classifier import Predictions
+from mmskelssl.inference.clips import ClipSet
+from mmskelssl.inference.timeline import Timeline, keeps_one_person, over_time
+from mmskelssl.inference.windows import cut
+from mmskelssl.report.charts import DASHES, PALETTE, Chart, figure, item, plain
+from mmskelssl.report.clips import ClipPacker
+from mmskelssl.report.sources import Source, class_names, labelled
+
+TRACKS, CLASSES = 4, 6
+LONGEST = 600  # seconds of a track
+
+
+def timeline_of(source: Source, clips: ClipSet, train_split: str | None, window: float, stride: float,
+                fps: float | None, persons: str | None, convert: bool) -> Timeline:
+    """Classify the windows of recordings with the saved classifier, or with a linear probe on the encoder.
+
+    Raises:
+        UserError: If there is no classifier, and no labelled training split to fit a probe on.
+    """
+    if source.classifier is not None:
+        return over_time(source.classifier, clips, window, stride, fps, persons, convert)
+    extractor, store = source.extractor, source.store
+    if extractor is None or store is None or train_split is None or not labelled(store, store.split(train_split)):
+        raise UserError(f'{source.path}: windows are classified by a saved classifier, or by a probe that needs a '
+                        'labelled training split')
+    rate = clips.fps or fps or extractor.fps
+    if rate is None:
+        raise UserError('the frame rate of the recordings is not known, so their windows are not: add --fps')
+    train = extractor.of_store(store.path, train_split)
+    probe = fit_probe(train.feats, train.labels)
+    each = (persons or ('each' if keeps_one_person(source.info) else 'together')) == 'each'
+    parts, windows = cut(clips, window, stride, rate, each)
+    chances = softmax(probe(extractor.of_clips(parts, convert).feats)).astype(np.float32)
+    names = class_names(store)
+    return Timeline(clips, windows, Predictions(list(parts.ids), names[:chances.shape[1]], chances))
+
+
+def recording_part(timeline: Timeline, packer_of: Callable[[ClipSet], ClipPacker]) -> dict:
+    """Return the part of the page: a player, a chart and the segments of each track."""
+    clips, found = timeline.clips, timeline.segments()
+    packer = packer_of(clips)
+    keys = list(dict.fromkeys((window.clip, window.person) for window in timeline.windows))
+    tracks = []
+    for number, (clip, person) in enumerate(keys[:TRACKS]):
+        rows = [row for row, window in enumerate(timeline.windows) if (window.clip, window.person) == (clip, person)]
+        keypoints = np.asarray(clips.read(clip)[0])
+        keypoints = keypoints if person is None else keypoints[person:person + 1]
+        name = clips.ids[clip] if person is None else f'{clips.ids[clip]}, person {person}'
+        own = [one for one in found if (one.id, one.person) == (clips.ids[clip], person)]
+        tracks.append(dict(
+            title=name, key=f'track-{number}', clip=packer.pack(keypoints, LONGEST),
+            seconds=keypoints.shape[1] / timeline.windows[rows[0]].fps, chart=_chart(number, timeline, rows, name),
+            segments=[[f'{one.start:.2f}', f'{one.end:.2f}', one.label, f'{one.probability:.2f}'] for one in own],
+            starts=[one.start for one in own]))
+    return dict(tracks=tracks, more=len(keys) - len(tracks))
+
+
+def _chart(number: int, timeline: Timeline, rows: list[int], name: str) -> Chart:
+    from bokeh.models import Legend, LegendItem, Span
+    chances = timeline.predictions.probabilities[rows]
+    own = [timeline.windows[row] for row in rows]
+    times = [(window.start + window.end) / 2 for window in own]
+    classes = timeline.predictions.classes
+    best = sorted(np.argsort(-chances.max(0), kind='stable')[:CLASSES].tolist())
+    made = figure(220, x_axis_label='seconds', y_axis_label='probability', y_range=(0, 1.02), name=f'track-{number}')
+    items = []
+    for i, label in enumerate(best):
+        drawn = made.line(times, chances[:, label].astype(float).tolist(), color=PALETTE[i], line_width=2,
+                          line_dash=DASHES[i // 2 % len(DASHES)])
+        items.append(LegendItem(label=plain(classes[label]), renderers=[drawn]))
+    made.add_layout(Legend(items=items, orientation='horizontal', ncols=3, background_fill_alpha=0,
+                           border_line_color=None, label_text_font_size='11px'), 'above')
+    made.add_layout(Span(location=0, dimension='height', line_color='#888888', line_width=2, name=f'track-time-{number}'))
+    head = ['seconds', *(classes[label] for label in best)]
+    table = [[f'{time:.2f}', *(f'{row[label]:.2f}' for label in best)] for time, row in zip(times, chances, strict=True)]
+    return Chart(f'track-{number}', name, f'Probabilities over {len(rows)} windows', item(made), head, table)
+
