@@ -13,27 +13,24 @@ from mmskelssl.evaluation.features import FeatureBank
 from mmskelssl.evaluation.splits import SplitPair
 from mmskelssl.inference.timeline import Timeline
 from mmskelssl.report.charts import Chart
-from mmskelssl.report.clips import LONGEST, ClipPacker, skeleton
+from mmskelssl.report.clips import ClipPacker, skeleton
 from mmskelssl.report.confusion import confusion
 from mmskelssl.report.curves import curve_charts
 from mmskelssl.report.data import data_part
-from mmskelssl.report.feature_map import (
-    clip_table,
-    colourings,
-    map_figure,
-    neighbour_table,
-    projections,
-    same_movements,
-)
+from mmskelssl.report.feature_map import colourings, map_part, projections
+from mmskelssl.report.head import accuracy_table, cards, facts, subtitle, title
 from mmskelssl.report.masks import CLIPS, mask_part, masks_of_sources
 from mmskelssl.report.measures import Measured, measure_sources
+from mmskelssl.report.neighbours import neighbour_part, same_movements
 from mmskelssl.report.page import render
 from mmskelssl.report.recording import recording_part
 from mmskelssl.report.selection import Selection, neighbours, select
+from mmskelssl.report.shown import Shown
 from mmskelssl.report.sources import Source, class_names
 from mmskelssl.report.views import view_part
 
 MOST = 1000  # clips on a page by default
+ORDER = ('summary', 'curves', 'map', 'neighbours', 'confusion', 'masks', 'views', 'data', 'recording')
 
 
 @dataclass
@@ -113,52 +110,27 @@ def _clips(page: _Page, first: Source, sources: list[Source], pair_text: str | N
                for source in sources if source.store is not None and source not in alike])
     banks = [source.bank() for source in alike]
     measured = measure_sources(alike, banks, pair, seed)
-    packer = ClipPacker.of_store(store)
     selection, features = _selection(banks[0], store, pair, most)
-    place = {int(row): i for i, row in enumerate(selection.rows)}
-    own = np.stack([features[int(row)] for row in selection.rows])
-    predictions = measured.predictions
-    names = [pair.train, pair.test] if pair else []
-    groups, notes = colourings(store, selection.rows, own, predictions, names or list(store.splits), seed)
-    places, more = projections(own, seed)
-    page.note([*notes, *more])
     same = _same(store, selection, pair)
     if pair and same:
-        share = f'{len(same)} of {len(selection.queries)} clips of {pair.test!r}'
-        page.note([f'leak: {share} show the same movement as a clip of {pair.train!r}'], FAULT)
-    table = clip_table(store, selection.rows, packer)
-    right = {int(row): i for i, row in enumerate(predictions.rows)} if predictions else {}
-    if predictions:
-        at = [right.get(int(row)) for row in selection.rows]
-        table['predicted'] = [None if i is None else int(predictions.predicted[i]) for i in at]
-        table['confidence'] = [None if i is None else round(float(predictions.confidence[i]), 3) for i in at]
-    near = neighbour_table(selection, same)
-    classes = class_names(store)
-    heads = [group['title'] for group in groups]
-    rows = [[name, *(group['names'][group['groups'][i]] for group in groups)] for i, name in enumerate(table['id'])]
-    whole = len(selection.rows) == len(store) or not pair
-    page.add('map', 'Map', dict(map=dict(
-        count=len(selection.rows), projections=list(places), colourings=heads, head=['id', *heads], table=rows,
-        note='' if whole else f'{len(selection.rows)} clips are shown: {len(selection.queries)} of {pair.test}, their '
-        f'neighbours, and evenly spaced ones of {pair.train}.' if pair else '')), dict(
-        clips=table, classes=classes, skeleton=skeleton(store.layout), colourings=groups, projections=places,
-        map=map_figure(len(selection.rows)), fps=packer.source_fps, fpsKnown=packer.fps_known, longest=LONGEST,
-        first=near[0]['clip'] if near else 0))
-    if any(entry['near'] for entry in near):
-        page.add('neighbours', 'Neighbours', dict(neighbours=dict(
-            what=f'clips of {pair.train}' if pair else 'other clips', head=['clip', *'12345'],
-            table=[[table['id'][entry['clip']], *(f'{table["id"][i]} ({d:.3f}{", same movement" if i == entry["same"] else ""})'
-                                                 for i, d in zip(entry['near'], entry['distance'], strict=True))]
-                   for entry in near])), dict(
-            neighbours=near, aside=f'Neighbours are found for the clips of {pair.test}.' if pair else ''))
-    if predictions:
-        found = confusion(predictions, np.stack([features[int(row)] for row in predictions.rows])
-                          if all(int(row) in features for row in predictions.rows) else own, classes, place)
+        page.note([f'leak: {len(same)} of {len(selection.queries)} clips of {pair.test!r} show the same movement as a '
+                   f'clip of {pair.train!r}'], FAULT)
+    shown = Shown(store, selection, pair, measured.predictions)
+    own = np.stack([features[int(row)] for row in selection.rows])
+    groups, notes = colourings(store, selection.rows, own, measured.predictions, shown.splits, seed)
+    places, more = projections(own, seed)
+    page.note([*notes, *more])
+    page.add('map', 'Map', *map_part(shown, groups, places))
+    if selection.nearest.shape[1]:
+        page.add('neighbours', 'Neighbours', *neighbour_part(shown, same))
+    if measured.predictions:
+        found = confusion(measured.predictions, np.stack([features[int(row)] for row in measured.predictions.rows]),
+                          class_names(store), shown.place)
         page.add('confusion', 'Confusion', dict(confusion=found), dict(
             cells=found['cells'], surest=[one['clip'] for one in found['surest']],
             unsure=[one['clip'] for one in found['unsure']]), [found['chart']] if found['chart'] else [])
-    _masks_and_views(page, first, alike, selection, place, packer)
-    part = data_part(store, same, len(selection.queries), (pair.test, pair.train) if pair else ('all', 'all'), place)
+    _masks_and_views(page, first, alike, shown)
+    part = data_part(store, same, len(selection.queries), shown.names, shown.place)
     page.add('data', 'Data', dict(data_part=part), charts=part['charts'])
     return measured
 
@@ -180,11 +152,9 @@ def _same(store, selection: Selection, pair: SplitPair | None) -> dict[int, Near
     return same_movements(store, selection, gallery if len(gallery) <= MOST_NEAR else selection.rows)
 
 
-def _masks_and_views(page: _Page, first: Source, alike: list[Source], selection: Selection, place: dict[int, int],
-                     packer: ClipPacker) -> None:
-    store = first.store
-    assert store is not None
-    chosen = _one_per_class(store.labels, selection.queries, CLIPS)
+def _masks_and_views(page: _Page, first: Source, alike: list[Source], shown: Shown) -> None:
+    store, place, packer = shown.store, shown.place, shown.packer
+    chosen = _one_per_class(store.labels, shown.selection.queries, CLIPS)
     masks, notes = masks_of_sources(alike, chosen)
     page.note(notes)
     if masks:
@@ -220,72 +190,9 @@ def _recording(page: _Page, timeline: Timeline) -> None:
 
 
 def _render(page: _Page, sources: list[Source], measured: Measured) -> bytes:
-    first = sources[0]
-    store = first.store
-    data = store.path.rstrip('/').rpartition('/')[2] if store is not None else ''
-    what = first.method or 'run'
-    title = f'{what} on {data}' if data else what
-    if len(sources) > 1:
-        title = ' and '.join([', '.join(source.name for source in sources[:-1]), sources[-1].name])
-    order = ['summary', 'curves', 'map', 'neighbours', 'confusion', 'masks', 'views', 'data', 'recording']
-    page.parts.sort(key=lambda part: order.index(part[0]))
-    page.data['charts'] = {chart.key: chart.item for chart in page.charts}
-    return render('report.html', 'report', page.data, ['player.js', 'theme.js', 'report.js'], True, title=title,
-                  subtitle=_subtitle(first), parts=page.parts, cards=_cards(measured), facts=_facts(first),
-                  findings=sorted(page.findings, key=lambda one: one.level != FAULT), accuracy=_accuracy(measured),
-                  **page.context)
-
-
-def _subtitle(source: Source) -> str:
-    info = source.info
-    if not info:
-        return f'The run in {source.path} has no checkpoint yet'
-    parts = [info['model'].get('backbone', {}).get('type', ''), f'{info.get("stream", "joint")} stream',
-             f'{info["epoch"]} epochs' if info.get('epoch') else '']
-    return ', '.join(filter(None, parts))
-
-
-def _cards(measured: Measured) -> list[dict]:
-    """Return the accuracies of the first encoder, next to what they are compared with."""
-    made = []
-    by_name = {row['name']: row for row in measured.rows}
-    for key, title in measured.columns.items():
-        row = measured.rows[0].get(key)
-        if row is None:
-            continue
-        others = [f'{name} {by_name[name][key]["top1"]:.1f}' for name in ('untrained encoder', 'raw coordinates')
-                  if key in by_name.get(name, {})]
-        low, high = row['ci95']
-        made.append(dict(value=f'{row["top1"]:.1f} %', text=f'{title}, 95 % interval {low:.1f} to {high:.1f}'
-                         + (f'; {", ".join(others)}' if others else '')))
-    return made
-
-
-def _accuracy(measured: Measured) -> dict | None:
-    if not measured.rows:
-        return None
-
-    def text(cell: dict | None) -> str:
-        return f'{cell["top1"]:.1f} ({cell["ci95"][0]:.1f}–{cell["ci95"][1]:.1f})' if cell else '–'
-
-    return dict(head=['', *measured.columns.values()], caption='Top-1 accuracy in per cent, with 95 % intervals',
-                rows=[[row['name'], *(text(row.get(key)) for key in measured.columns)] for row in measured.rows])
-
-
-def _facts(source: Source) -> list[tuple[str, str]]:
-    info, store = source.info, source.store
-    dataset = info.get('dataset') or {}
-    facts = [('Path', source.path), ('Method', source.method),
-             ('Encoder', info.get('model', {}).get('backbone', {}).get('type', '')),
-             ('Weights', f'{sum(p.numel() for p in source.extractor.model.parameters()):,}' if source.extractor else ''),
-             ('Stream', info.get('stream', '')),
-             ('Trained', f'{info["epoch"]} epochs, {info.get("iteration", "?")} iterations, seed {info.get("seed")}'
-              if info.get('epoch') else ''),
-             ('Trained on', ', '.join(filter(None, [str(dataset.get('store') or ''),
-                                                    f'split {dataset["train_split"]}' if dataset.get('train_split')
-                                                    else '']))),
-             ('Clips of the page', f'{store.path}: {len(store)} clips, layout {store.layout.name}, splits '
-              f'{", ".join(f"{name} {len(ids)}" for name, ids in store.splits.items()) or "none"}' if store else ''),
-             ('Data hash', store.data_hash if store else ''), ('Config hash', info.get('config_hash', '')),
-             ('Checkpoint', source.extractor.checkpoint if source.extractor else '')]
-    return [(term, str(text)) for term, text in facts if text]
+    page.parts.sort(key=lambda part: ORDER.index(part[0]))
+    page.data['charts'] = {chart.key: chart.item for chart in page.charts if chart.item}
+    return render('report.html', 'report', page.data, ['player.js', 'theme.js', 'report.js'], True,
+                  title=title(sources), subtitle=subtitle(sources[0]), parts=page.parts, cards=cards(measured),
+                  facts=facts(sources[0]), findings=sorted(page.findings, key=lambda one: one.level != FAULT),
+                  accuracy=accuracy_table(measured), **page.context)

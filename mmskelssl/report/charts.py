@@ -24,13 +24,13 @@ class Chart:
         key: Its id, unique on the page.
         title: Its heading.
         summary: What it shows, in a sentence for those who cannot see it.
-        item: The figure as Bokeh's JSON.
+        item: The figure as Bokeh's JSON; None if the summary says everything.
         head, table: Header and rows of the table behind it.
     """
     key: str
     title: str
     summary: str
-    item: dict
+    item: dict | None
     head: Sequence[str] = ()
     table: Sequence[Sequence[Any]] = field(default_factory=list)
 
@@ -49,10 +49,10 @@ def figure(height: int = 220, **options):
     """Return an empty figure as wide as the page allows, without tools that would catch scrolling."""
     from bokeh.plotting import figure as bokeh_figure
     made = bokeh_figure(height=height, sizing_mode='stretch_width', toolbar_location=None, tools='',
-                        background_fill_color=None, border_fill_color=None, outline_line_color=None, min_border_right=12,
-                        output_backend='canvas', **options)
+                        background_fill_color=None, border_fill_color=None, outline_line_color=None,
+                        min_border_right=12, output_backend='canvas', **options)
     made.toolbar.logo = None
-    made.xgrid.grid_line_color = None
+    made.xgrid.grid_line_color = made.axis.minor_tick_line_color = None
     return made
 
 
@@ -60,6 +60,13 @@ def item(made) -> dict:
     """Return a figure as data for ``Bokeh.embed.embed_item``."""
     from bokeh.embed import json_item
     return json_item(made)
+
+
+def legend(items: Sequence, columns: int):
+    """Return a legend for a place above the figure."""
+    from bokeh.models import Legend
+    return Legend(items=list(items), orientation='horizontal', ncols=columns, location='left', padding=0, margin=0,
+                  label_text_font_size='11px', background_fill_alpha=0, border_line_color=None)
 
 
 def lines(key: str, title: str, series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str = '',
@@ -71,8 +78,9 @@ def lines(key: str, title: str, series: Mapping[str, Sequence[tuple[float, float
         x, y: Titles of the axes.
         marks: Places on the x axis to mark with a vertical line.
     """
-    from bokeh.models import Legend, LegendItem, Span
-    made = figure(x_axis_label=plain(x), y_axis_label=plain(y) or None)
+    from bokeh.models import LegendItem, Span
+    rows_of_legend = -(-len(series) // 2) if len(series) > 1 else 0
+    made = figure(200 + 20 * rows_of_legend, x_axis_label=plain(x), y_axis_label=plain(y) or None)
     items = []
     for i, (name, points) in enumerate(series.items()):
         colour = PALETTE[i % len(PALETTE)]
@@ -85,8 +93,7 @@ def lines(key: str, title: str, series: Mapping[str, Sequence[tuple[float, float
     for place, _ in marks:
         made.add_layout(Span(location=place, dimension='height', line_dash='dashed', line_color='#888888'))
     if len(series) > 1:
-        made.add_layout(Legend(items=items, orientation='horizontal', label_text_font_size='11px', ncols=2,
-                               background_fill_alpha=0, border_line_color=None, padding=0, margin=0), 'above')
+        made.add_layout(legend(items, 2), 'above')
     rows = [[name, len(points), points[0][1], points[-1][1], min(y for _, y in points), max(y for _, y in points)]
             for name, points in series.items()]
     shown = ', '.join(f'{name} from {row[2]:.3g} to {row[3]:.3g}' for name, row in zip(series, rows, strict=True))
@@ -96,16 +103,23 @@ def lines(key: str, title: str, series: Mapping[str, Sequence[tuple[float, float
 
 def histogram(key: str, title: str, values: np.ndarray, unit: str) -> Chart:
     """Draw how often values occur."""
-    whole = bool((values == values.round()).all())
+    from bokeh.models import SingleIntervalTicker
     low, high = float(values.min()), float(values.max())
-    bins: Any = np.arange(low, high + 2) - .5 if whole and high - low < 30 else min(30, max(5, len(np.unique(values))))
+    if low == high:
+        return Chart(key, title, f'The same for all {len(values)} clips: {low:.4g} {unit}', None)
+    whole = bool((values == values.round()).all()) and high - low < 30
+    some = min(30, max(5, len(np.unique(values))))
+    bins: Any = np.arange(low, high + 2) - .5 if whole else some
     counts, edges = np.histogram(values, bins)
+    gap = .1 if whole else 0.
     made = figure(200, x_axis_label=plain(unit), y_axis_label='clips')
-    made.quad(top=counts.tolist(), bottom=0, left=edges[:-1].tolist(), right=edges[1:].tolist(), color=PALETTE[0],
+    made.quad(top=counts.tolist(), bottom=0, left=(edges[:-1] + gap).tolist(), right=(edges[1:] - gap).tolist(), color=PALETTE[0],
               line_color=None, fill_alpha=.85)
     made.y_range.start = 0
+    if whole:
+        made.xaxis.ticker = SingleIntervalTicker(interval=max(1, round((high - low) / 8)))
     median = float(np.median(values))
-    rows = [[f'{a:.4g} to {b:.4g}' if len(counts) and not whole else f'{(a + b) / 2:.4g}', int(count)]
+    rows = [[f'{a:.4g} to {b:.4g}' if not whole else f'{(a + b) / 2:.4g}', int(count)]
             for a, b, count in zip(edges[:-1], edges[1:], counts, strict=True) if count]
     return Chart(key, title, f'{title}: {low:.4g} to {high:.4g} {unit}, median {median:.4g}', item(made),
                  [unit or title, 'clips'], rows)

@@ -1,34 +1,40 @@
-"""The clips of a page with all that is known about each: place on the map, class, cluster, neighbours."""
+"""The map of the features: where each clip is, and what its dot can be coloured by."""
 import numpy as np
 
-from mmskelssl.datasets.store.near import LIMIT, Near, near_duplicates
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.clusters import find_clusters
 from mmskelssl.evaluation.projection import pca, tsne
 from mmskelssl.report.charts import MARKERS, PALETTE, figure, item, look
-from mmskelssl.report.clips import ClipPacker
+from mmskelssl.report.clips import LONGEST, skeleton
 from mmskelssl.report.measures import Predictions
-from mmskelssl.report.selection import Selection
+from mmskelssl.report.shown import Shown
 from mmskelssl.report.sources import class_names
 
-_DIGITS = 3
 
+def map_part(shown: Shown, groups: list[dict], places: dict[str, list]) -> tuple[dict, dict]:
+    """Return what the template and the script need for the map.
 
-def clip_table(store: SkeletonStore, rows: np.ndarray, packer: ClipPacker) -> dict:
-    """Return the clips of a page, one column per property."""
-    columns: dict[str, list] = dict(id=[store.ids[row] for row in rows], label=store.labels[rows].tolist(),
-                                    frames=store.frames[rows].tolist())
-    columns['packed'] = [packer.pack(store.keypoints(int(row))) for row in rows]
-    return columns
+    Args:
+        groups: From :func:`colourings`.
+        places: From :func:`projections`.
+    """
+    store, count = shown.store, len(shown.selection.rows)
+    table, heads = shown.table(), [group['title'] for group in groups]
+    rows = [[name, *(group['names'][group['groups'][i]] for group in groups)] for i, name in enumerate(table['id'])]
+    return dict(map=dict(count=count, projections=list(places), colourings=heads, head=['id', *heads], table=rows,
+                         note=shown.note)), \
+        dict(clips=table, classes=class_names(store), skeleton=skeleton(store.layout), colourings=groups,
+             projections=places, map=map_figure(count), fps=shown.packer.source_fps, fpsKnown=shown.packer.fps_known,
+             longest=LONGEST, first=shown.place[int(shown.selection.queries[0])])
 
 
 def colourings(store: SkeletonStore, rows: np.ndarray, features: np.ndarray, predictions: Predictions | None,
                names_of_splits: list[str], seed: int) -> tuple[list[dict], list[str]]:
     """Return what the dots of the map can be coloured by, and notes on what is missing.
 
-    Each has a ``title``, the ``names`` of its groups with their ``looks`` (colour and marker), and ``groups``, the group
-    of each clip.
+    Each has a ``title``, the ``names`` of its groups with their ``looks`` (colour and marker), and ``groups``, the
+    group of each clip.
     """
     made, notes = [], []
     if (store.labels[rows] >= 0).any():
@@ -110,23 +116,3 @@ def map_figure(count: int) -> dict:
     made.axis.visible = False
     made.ygrid.grid_line_color = None
     return item(made)
-
-
-def same_movements(store: SkeletonStore, selection: Selection, gallery: np.ndarray) -> dict[int, Near]:
-    """Return for each clip the training clip that shows the same movement, if there is one within the usual limit."""
-    found = near_duplicates(store, selection.queries, gallery, LIMIT)
-    return {near.sample: near for near in found}
-
-
-def neighbour_table(selection: Selection, same: dict[int, Near]) -> list[dict]:
-    """Return the neighbours of each query: clips of the page, cosine distances, and which show the same movement."""
-    place = {int(row): i for i, row in enumerate(selection.rows)}
-    made = []
-    for query, rows, cosines in zip(selection.queries, selection.nearest, selection.cosine, strict=True):
-        twin = same.get(int(query))
-        made.append(dict(
-            clip=place[int(query)], near=[place[int(row)] for row in rows],
-            distance=[round(max(0., 1 - float(c)), _DIGITS) for c in cosines],
-            same=place.get(twin.other, -1) if twin else None,
-            same_distance=round(twin.distance, 4) if twin else None))
-    return made

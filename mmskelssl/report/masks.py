@@ -7,7 +7,7 @@ from torch.nn.functional import interpolate
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.attention import masks_of
-from mmskelssl.report.charts import DASHES, PALETTE, figure, item, plain
+from mmskelssl.report.charts import DASHES, PALETTE, figure, item, legend, plain
 from mmskelssl.report.clips import ClipPacker
 from mmskelssl.report.sources import Source
 
@@ -88,7 +88,7 @@ def mask_part(masks: list[Masks], rows: np.ndarray, clips: list[np.ndarray], pla
 
 def _curve(masks: list[Masks]) -> dict:
     """Return the chart of the mean mask over time. ``report.js`` fills it for the clip that is played."""
-    from bokeh.models import ColumnDataSource, Legend, LegendItem, Span
+    from bokeh.models import ColumnDataSource, LegendItem, Span
     made = figure(180, x_axis_label='seconds', y_axis_label='mean of the mask', name='mask-curve')
     items = []
     for i, one in enumerate(masks):
@@ -97,7 +97,6 @@ def _curve(masks: list[Masks]) -> dict:
                           line_dash=DASHES[i % len(DASHES)])
         items.append(LegendItem(label=plain(one.name), renderers=[drawn]))
     if len(masks) > 1:
-        made.add_layout(Legend(items=items, orientation='horizontal', background_fill_alpha=0, border_line_color=None),
-                        'above')
+        made.add_layout(legend(items, 3), 'above')
     made.add_layout(Span(location=0, dimension='height', line_color='#888888', line_width=2, name='mask-time'))
     return item(made)

@@ -130,6 +130,7 @@ def _kept(source: Source, pair: SplitPair) -> Predictions:
     ordered = np.zeros((len(rows), len(names)))
     unknown = [name for name in classifier.classes if name not in names]
     if unknown:
-        raise UserError(f'{source.path}: its class {unknown[0]!r} is not a class of {store.path}; choose another --data')
+        raise UserError(f'{source.path}: its class {unknown[0]!r} is not a class of {store.path}; choose another '
+                        '--data')
     ordered[:, [names.index(name) for name in classifier.classes]] = chances
     return Predictions(rows, store.labels[rows], ordered, 'the saved classifier')

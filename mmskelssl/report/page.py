@@ -52,7 +52,7 @@ def render(template: str, kind: str, data: dict, scripts: Sequence[str], charts:
 def bokeh_scripts() -> list[str]:
     """Return the part of BokehJS that draws figures, without its widgets, tables and formulas."""
     from bokeh.resources import Resources
-    return list(Resources(mode='inline', components=['bokeh'], minified=True).js_raw)
+    return list(Resources(mode='inline', components=['bokeh'], minified=True, log_level='error').js_raw)
 
 
 def to_json(data) -> str:

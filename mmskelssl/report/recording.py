@@ -10,7 +10,7 @@ from mmskelssl.inference.classifier import Predictions
 from mmskelssl.inference.clips import ClipSet
 from mmskelssl.inference.timeline import Timeline, keeps_one_person, over_time
 from mmskelssl.inference.windows import cut
-from mmskelssl.report.charts import DASHES, PALETTE, Chart, figure, item, plain
+from mmskelssl.report.charts import DASHES, PALETTE, Chart, figure, item, legend, plain
 from mmskelssl.report.clips import ClipPacker
 from mmskelssl.report.sources import Source, class_names, labelled
 
@@ -64,7 +64,7 @@ def recording_part(timeline: Timeline, packer_of: Callable[[ClipSet], ClipPacker
 
 
 def _chart(number: int, timeline: Timeline, rows: list[int], name: str) -> Chart:
-    from bokeh.models import Legend, LegendItem, Span
+    from bokeh.models import LegendItem, Span
     chances = timeline.predictions.probabilities[rows]
     own = [timeline.windows[row] for row in rows]
     times = [(window.start + window.end) / 2 for window in own]
@@ -76,10 +76,11 @@ def _chart(number: int, timeline: Timeline, rows: list[int], name: str) -> Chart
         drawn = made.line(times, chances[:, label].astype(float).tolist(), color=PALETTE[i], line_width=2,
                           line_dash=DASHES[i // 2 % len(DASHES)])
         items.append(LegendItem(label=plain(classes[label]), renderers=[drawn]))
-    made.add_layout(Legend(items=items, orientation='horizontal', ncols=3, background_fill_alpha=0,
-                           border_line_color=None, label_text_font_size='11px'), 'above')
-    made.add_layout(Span(location=0, dimension='height', line_color='#888888', line_width=2, name=f'track-time-{number}'))
+    made.add_layout(legend(items, 3), 'above')
+    made.add_layout(Span(location=0, dimension='height', line_color='#888888', line_width=2,
+                         name=f'track-time-{number}'))
     head = ['seconds', *(classes[label] for label in best)]
-    table = [[f'{time:.2f}', *(f'{row[label]:.2f}' for label in best)] for time, row in zip(times, chances, strict=True)]
+    table = [[f'{time:.2f}', *(f'{row[label]:.2f}' for label in best)]
+             for time, row in zip(times, chances, strict=True)]
     return Chart(f'track-{number}', name, f'Probabilities over {len(rows)} windows', item(made), head, table)
 

@@ -14,13 +14,14 @@ def store_stats(path: str) -> dict:
 
     Returns:
         ``name``, ``layout``, ``units``, ``classes``; per sample ``lengths`` (frames), ``labels`` (-1: none),
-        ``persons`` (visible persons), ``energy`` and ``missing``, each (N,); ``ranges`` (C, 2), the 1st and 99th percentile of each
-        coordinate; ``splits``, the size of each split. Energy is the mean distance that a joint moves between
-        consecutive frames, in the data's units. ``missing`` is the share of joints that are not seen, among the
-        persons and frames that show someone.
+        ``persons`` (visible persons), ``energy`` and ``missing``, each (N,); ``ranges`` (C, 2), the 1st and 99th
+        percentile of each coordinate; ``splits``, the size of each split. Energy is the mean distance that a joint
+        moves between consecutive frames, in the data's units. ``missing`` is the share of joints at exactly zero,
+        among the persons and frames that show someone.
     """
     store = SkeletonStore(path)
-    persons, energy, missing, sampled = np.zeros(len(store), int), np.zeros(len(store)), np.zeros(len(store)), []
+    persons, energy, missing = np.zeros(len(store), int), np.zeros(len(store)), np.zeros(len(store))
+    sampled = []
     for i in track(range(len(store)), 'reading', disable=len(store) < 5000):
         keypoints = store.keypoints(i)
         seen = np.asarray(keypoints.any((2, 3)))

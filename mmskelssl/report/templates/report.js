@@ -14,7 +14,7 @@ const Report = (() => {
 
   const charts = [];
   const TEXT = ['axis_label_text_color', 'major_label_text_color', 'label_text_color', 'text_color'];
-  const LINES = ['axis_line_color', 'major_tick_line_color', 'minor_tick_line_color'];
+  const LINES = ['axis_line_color', 'major_tick_line_color'];
   function paint(chart) {
     for (const model of chart.root.references()) {
       const changes = {};
@@ -84,7 +84,7 @@ const Report = (() => {
     return listItem ? el('li', {}, button) : button;
   }
 
-  const MORE = 12;
+  const MORE = innerWidth < 600 ? 6 : 12;
   /** Fill a list with small players, a dozen at a time. */
   function fill(list, stage, indices, extra = () => []) {
     stage.clear();
@@ -119,6 +119,7 @@ const Report = (() => {
   }
   function showTray() {
     $('tray-count').textContent = tray.size ? `${tray.size} clip${tray.size > 1 ? 's' : ''}` : 'no clips';
+    $('tray').parentElement.classList.toggle('filled', tray.size > 0);
     $('tray-ids').value = [...tray].map((i) => clips.id[i]).join('\n');
     fill($('tray'), trayStage, [...tray]);
   }
@@ -323,7 +324,7 @@ const Report = (() => {
       const canvas = el('canvas', {tabindex: 0, role: 'application', 'aria-roledescription': 'skeleton player',
         'aria-label': `Mask of ${name}. Space plays, arrow keys turn.`});
       const ends = el('div', {class: 'ends'});
-      $('masks-players').append(el('figure', {}, el('figcaption', {}, el('h3', {}, bdi(name))),
+      $('masks-curve').before(el('figure', {}, el('figcaption', {}, el('h3', {}, bdi(name))),
         el('div', {class: 'stage'}, canvas), el('div', {class: 'scale', 'aria-hidden': 'true'}), ends));
       players.push({player: new Player(canvas, stage, page.skeleton), ends});
     });
