@@ -113,8 +113,8 @@ def histogram(key: str, title: str, values: np.ndarray, unit: str) -> Chart:
     counts, edges = np.histogram(values, bins)
     gap = .1 if whole else 0.
     made = figure(200, x_axis_label=plain(unit), y_axis_label='clips')
-    made.quad(top=counts.tolist(), bottom=0, left=(edges[:-1] + gap).tolist(), right=(edges[1:] - gap).tolist(), color=PALETTE[0],
-              line_color=None, fill_alpha=.85)
+    made.quad(top=counts.tolist(), bottom=0, left=(edges[:-1] + gap).tolist(), right=(edges[1:] - gap).tolist(),
+              color=PALETTE[0], line_color=None, fill_alpha=.85)
     made.y_range.start = 0
     if whole:
         made.xaxis.ticker = SingleIntervalTicker(interval=max(1, round((high - low) / 8)))
@@ -130,7 +130,7 @@ def intervals(key: str, title: str, names: Sequence[str], values: Sequence[float
     """Draw a bar with an interval for each class, in percent."""
     from bokeh.models import ColumnDataSource, FactorRange, Whisker
     shown = _distinct([plain(_short(name)) for name in names])
-    made = figure(max(140, 60 + 22 * len(names)), y_range=FactorRange(*reversed(shown)), x_range=(0, 100),
+    made = figure(max(140, 60 + 22 * len(names)), y_range=FactorRange(factors=shown[::-1]), x_range=(0, 100),
                   x_axis_label='% correct')
     data = dict(name=shown, value=list(values), low=[low for low, _ in bounds], high=[high for _, high in bounds])
     source = ColumnDataSource(data)

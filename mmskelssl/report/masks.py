@@ -67,18 +67,19 @@ def mask_part(masks: list[Masks], rows: np.ndarray, clips: list[np.ndarray], pla
     """
     shown = []
     for i, (row, clip) in enumerate(zip(rows, clips, strict=True)):
-        persons = clip.any((1, 2, 3))
+        persons = np.asarray(clip.any((1, 2, 3)))
+        persons = persons if persons.any() else np.ones_like(persons)  # as ClipPacker.pack
         kept = packer.frames(clip.shape[1])
         entry = dict(clip=place[int(row)], times=(np.arange(len(kept)) / packer.fps).round(3).tolist(), of=[])
         for one in masks:
             mask = one.of_clips[i]
             low, high = float(mask.min()), float(mask.max())
             scaled = (mask - low) / (high - low) if high > low else np.clip(mask, 0, 1)
-            own = mask[persons] if persons.any() else mask
+            own = mask[persons]
             mean = own.mean((0, 1))
             best = np.argsort(-mean, kind='stable')[:6]
             entry['of'].append(dict(
-                weights=packer.pack_weights(scaled, clip.shape[1], persons if persons.any() else persons | True),
+                weights=packer.pack_weights(scaled, clip.shape[1], persons),
                 low=round(low, 3), high=round(high, 3), curve=own.mean((0, 2))[kept].round(4).tolist(),
                 top=[[joints[v], round(float(mean[v]), 3)] for v in best]))
         shown.append(entry)

@@ -64,7 +64,7 @@ def select(test: np.ndarray, train: np.ndarray, find: Callable[[np.ndarray], tup
     low, high = 1, len(test)
     while low < high:  # the largest number of queries whose neighbours fit
         middle = (low + high + 1) // 2
-        chosen = evenly(middle, len(test))
+        chosen = np.array(evenly(middle, len(test)))
         fits = len(np.union1d(test[chosen], train[nearest[chosen].ravel()])) <= most
         low, high = (middle, high) if fits else (low, middle - 1)
     chosen = np.array(evenly(low, len(test)))
