@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up the environment, creates the embedded data set, pre-trains an encoder on it, compares the encoder with an
-# untrained one, and draws pictures. It takes less than five minutes on two CPU cores after installation. Run it again
-# to continue where it stopped. Arguments are passed to tools/train.py. WORK_DIR and DATA_DIR change the output folders.
+# untrained one, draws pictures, and writes a page about it. It takes less than five minutes on two CPU cores after
+# installation. Run it again to continue where it stopped. Arguments are passed to tools/train.py. WORK_DIR and DATA_DIR
+# change the output folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/setup_env.sh
@@ -22,4 +23,6 @@ python tools/evaluate.py all "$out/$(basename "$(cat "$out/last_checkpoint")")" 
 echo '== drawing'
 python tools/analysis/plot_curves.py "$out" --out "$out/curves.png"
 python tools/analysis/browse_dataset.py "$data" --contact-sheet --format png --out "$out"
+python -m mmskelssl report "$out" --out "$out/report.html"
 echo "== done: $out/results.json, $out/curves.png, $out/contact_sheet.png"
+echo "== open $out/report.html in a browser"

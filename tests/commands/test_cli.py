@@ -99,7 +99,8 @@ def test_a_script_is_the_same_command(path, capsys, monkeypatch):
 
 
 def test_the_scripts_of_today_are_there():
-    without = {'verify', 'repair', 'stats', 'merge', 'configs', 'detect', 'doctor', 'fit', 'predict', 'save'}
+    without = {'verify', 'repair', 'stats', 'merge', 'configs', 'detect', 'doctor', 'fit', 'predict', 'report',
+               'save'}
     assert set(DOORS.values()) == set(cli.COMMANDS) - without
     for name in ('train', 'test', 'evaluate', 'benchmark', 'prepare_data', 'extract_features', 'analysis/attention',
                  'analysis/browse_dataset', 'analysis/convert_checkpoint', 'analysis/export_weights',

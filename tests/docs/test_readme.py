@@ -32,6 +32,7 @@ def test_commands(command, place, monkeypatch):
         assert {row['encoder'] for row in results} == {'untrained', 'AimCLR'}
         assert (place / 'quick' / 'curves.png').stat().st_size > 10_000
         assert (place / 'quick' / 'contact_sheet.png').stat().st_size > 10_000
+        assert f'{place}/quick/report.html' in out and (place / 'quick' / 'report.html').stat().st_size > 1_000_000
     elif command == 'bash tools/run_tests.sh':
         assert 'test_readme.py' in shell(f'{command} --collect-only tests/docs')
     else:

@@ -33,6 +33,14 @@ def test_numbers(store):
     assert stats['units'] == 'mm' and stats['classes'] == ['sit', 'stand'] and stats['splits'] == dict(train=2)
 
 
+def test_missing_joints(tmp_path):
+    clip = np.ones((2, 4, 20, 3))
+    clip[0, :2, 5] = clip[1] = 0  # an absent person has no missing joints
+    with StoreWriter(tmp_path / 'm', 'kinect20') as writer:
+        writer.add('a', clip)
+    np.testing.assert_allclose(store_stats(str(tmp_path / 'm'))['missing'], [2 / 80])
+
+
 def test_tables(store, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['tool', 'stats', store])
     prepare_data.main()
