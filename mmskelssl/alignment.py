@@ -115,12 +115,12 @@ def align_shoulders(x: Tensor, layout: SkeletonLayout, scores: Tensor | None = N
 
 
 def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle: bool = False,
-                   scores: Tensor | None = None) -> Tensor:
+                   scores: Tensor | None = None, joint: int | None = None) -> Tensor:
     """Translate and rotate a whole clip rigidly.
 
-    The hip of the first person present moves to the origin in their first frame, and their median shoulder direction
-    is rotated to x. The trajectory, the heading over time and the distance between two persons are preserved. For an
-    even number of frames, the median is the lower of the two middle values, as in torch.
+    The hip, or ``joint``, of the first person present moves to the origin in their first frame, and their median
+    shoulder direction is rotated to x. The trajectory, the heading over time and the distance between two persons are
+    preserved. For an even number of frames, the median is the lower of the two middle values, as in torch.
 
     In 2D, a joint of zeros was not detected by the pose estimator. It stays at zero, and the origin is the first
     detected position of the hip. In 3D, only a whole frame of zeros counts as not detected, because clips may be
@@ -134,7 +134,12 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
         middle: Use the midpoint between the hips of all persons present in that frame as the origin. Swapping two
             persons then changes nothing else.
         scores: (N, 1, T, V, M). In 2D, too, the origin is then the position in the first frame with the person.
+        joint: Joint that moves to the origin instead of the hip.
     """
+    joint = layout.hip if joint is None else joint
+    if not 0 <= joint < layout.num_joints:
+        raise UserError(f'align_sequence: joint is {joint}, but layout {layout.name} has the joints 0 to '
+                        f'{layout.num_joints - 1}')
     _check(x, 'align_sequence', (3,) if turn else (2, 3))
     there = (x != 0).any(1, keepdim=True)  # (N, 1, T, V, M)
     seen = there.any(3).squeeze(1)  # (N, T, M)
@@ -144,9 +149,9 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
     if x.shape[1] == 3:
         there = there.any(3, keepdim=True)
     elif scores is None:
-        hip = there[n, 0, :, layout.hip, main]  # (N, T)
+        hip = there[n, 0, :, joint, main]  # (N, T)
         first = torch.where(hip.any(1), hip.to(torch.uint8).argmax(1), first)
-    hips = joint_position(x, layout.hip, scores)  # (N, C, T, M)
+    hips = joint_position(x, joint, scores)  # (N, C, T, M)
     origin = hips[n, :, first, main].view(-1, x.shape[1], 1, 1, 1)
     if middle:
         who = seen[n, first].unsqueeze(1)  # (N, 1, M)

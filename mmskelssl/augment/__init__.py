@@ -3,6 +3,7 @@ from collections.abc import Iterable
 
 from mmskelssl.augment.base import BatchAugment
 from mmskelssl.augment.mixing import MixPlan, SwapParts, draw_mix, draw_shift, mix, partners
+from mmskelssl.augment.persons import PickPerson
 from mmskelssl.augment.skeletal import Rescale, SpatialFlip
 from mmskelssl.augment.spatial import (
     AxisMask,
@@ -24,9 +25,9 @@ from mmskelssl.registry import BATCH_AUGMENTS, explain_unknown
 
 __all__ = [
     'AxisMask', 'BatchAugment', 'CoordinateDropout', 'CropResize', 'GaussianBlur', 'GaussianNoise', 'Interpolate',
-    'JointMask', 'LinearJitter', 'MixPlan', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear', 'SpatialFlip',
-    'SwapParts', 'TemporalCrop', 'TiltRotate', 'TimeReverse', 'YawRotate', 'blend', 'build_augments', 'draw_mix',
-    'draw_shift', 'mix', 'partners', 'stream_channels', 'to_stream', 'transfer_style', 'upsample_mask',
+    'JointMask', 'LinearJitter', 'MixPlan', 'PickPerson', 'Rescale', 'Rotate', 'STREAMS', 'Scale', 'Shear',
+    'SpatialFlip', 'SwapParts', 'TemporalCrop', 'TiltRotate', 'TimeReverse', 'YawRotate', 'blend', 'build_augments',
+    'draw_mix', 'draw_shift', 'mix', 'partners', 'stream_channels', 'to_stream', 'transfer_style', 'upsample_mask',
 ]
 
 

@@ -137,25 +137,48 @@ class Interpolate(BatchAugment):
 
 @BATCH_AUGMENTS.register_module()
 class CropResize(BatchAugment):
-    """Crop a random window of a share ``scale`` of the clip and resize it to T frames (half-pixel bilinear)."""
+    """Crop a random window of a share ``scale`` of the clip and resize it to T frames (half-pixel bilinear).
+
+    Args:
+        scale: Range of the share. A window has at least ``least`` frames and at most all of them.
+        frames: Number of frames of the result. By default, T. The result then has another length than the clip, so
+            ``p`` must be 1.
+        least: Minimum number of frames of a window.
+        sample: Do not interpolate windows that are longer than the result. Divide them into as many equal segments as
+            the result has frames, and take a random frame of each segment (SLiM).
+    """
 
     moves = True
 
-    def __init__(self, scale: tuple[float, float] = (0.5, 1.0), p: float = 1.0, layout=None):
+    def __init__(self, scale: tuple[float, float] = (0.5, 1.0), frames: int | None = None, least: int = 1,
+                 sample: bool = False, p: float = 1.0, layout=None):
         super().__init__(p, layout)
         if not 0 < scale[0] <= scale[1] <= 1:
             raise UserError(f'CropResize: scale must satisfy 0 < low <= high <= 1, got {scale}')
-        self.scale = tuple(scale)
+        for name, value in (('frames', frames), ('least', least)):
+            if value is not None and (type(value) is not int or value < 1):
+                raise UserError(f'CropResize: {name} must be an integer of at least 1, got {value!r}')
+        if frames is not None and p != 1:
+            raise UserError(f'CropResize: p must be 1 with frames={frames}, because clips of two lengths cannot form a '
+                            f'batch, got {p}')
+        self.scale, self.frames, self.least, self.sample = tuple(scale), frames, least, sample
 
     def draw(self, x, generator):
-        """Draw ``start`` and ``length`` (N,) of the window, in frames."""
+        """Draw ``start`` and ``length`` (N,) of the window in frames, and with ``sample`` the ``place`` (N, T') in each
+        segment, in [0, 1)."""
         t = x.shape[2]
-        length = (t * uniform(x, generator, *self.scale)).round().long().clamp_(1, t)
+        length = (t * uniform(x, generator, *self.scale)).round().long().clamp_(min(self.least, t), t)
         start = (uniform(x, generator, 0, 1) * (t - length + 1)).long()
-        return dict(start=torch.minimum(start, t - length), length=length)
+        window = dict(start=torch.minimum(start, t - length), length=length)
+        return {**window, 'place': uniform(x, generator, 0, 1, self.frames or t)} if self.sample else window
 
-    def apply(self, x, start, length):
-        t, start, length = x.shape[2], start[:, None], length[:, None]
-        frame = torch.arange(t, device=x.device, dtype=x.dtype)
-        inside = torch.minimum(half_pixel(frame, length, t).clamp_(min=0), (length - 1).to(x.dtype))
+    def apply(self, x, start, length, place=None):
+        made, start, length = self.frames or x.shape[2], start[:, None], length[:, None]
+        frame = torch.arange(made, device=x.device, dtype=x.dtype)
+        inside = torch.minimum(half_pixel(frame, length, made).clamp_(min=0), (length - 1).to(x.dtype))
+        if place is not None:
+            edges = torch.arange(made + 1, device=x.device) * length // made  # (N, T' + 1)
+            size = edges.diff(dim=1)
+            picked = edges[:, :-1] + torch.minimum((place * size).long(), size - 1)
+            inside = torch.where(length >= made, picked.to(x.dtype), inside)
         return resample(x, start + inside)

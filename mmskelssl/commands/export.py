@@ -23,7 +23,6 @@ from mmskelssl.errors import UserError
 # Keys of meta['mmskelssl'] that describe how to build the encoder and where it comes from.
 EXPORTED = ('model', 'dataset', 'method', 'stream', 'seed', 'epoch', 'iteration', 'data_hash', 'config_hash', 'source',
             'world_size', 'epoch_length', 'spec_version')
-PREFIX = 'backbone.'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--like', metavar='CONFIG', help='.onnx and .pt2: preprocess as this config does, for a '
                         'checkpoint that does not describe its own preprocessing')
     parser.add_argument('--layout', help='.onnx and .pt2: layout of the clips, for an encoder of several layouts')
-    parser.add_argument('--prefix', help=f'.safetensors: prefix of the tensors to write (default {PREFIX})')
+    parser.add_argument('--prefix', help='.safetensors: prefix of the tensors to write (default: that of the '
+                        'encoder whose features are used, usually backbone.)')
     add_imports(parser)
 
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         path = args.checkpoint
         if osp.isfile(osp.join(path, 'model.safetensors')):
             raise UserError(f'{path} is a saved model: its weights are already in {path}/model.safetensors')
-        print(f'{export_weights(last_checkpoint(path), args.out, args.prefix or PREFIX)} tensors written to {args.out}')
+        print(f'{export_weights(last_checkpoint(path), args.out, args.prefix)} tensors written to {args.out}')
         return
     from mmskelssl.inference.graphs import open_model
     from mmskelssl.inference.onnx import export_onnx, export_program, write_file
@@ -81,13 +81,13 @@ def _check(args: argparse.Namespace, suffix: str) -> None:
             raise UserError(f'--{name} is for {where}: leave it out, or choose another file than {args.out}')
 
 
-def export_weights(checkpoint: str, out: str, prefix: str = 'backbone.') -> int:
+def export_weights(checkpoint: str, out: str, prefix: str | None = None) -> int:
     """Write the tensors below ``prefix``, with the prefix removed, and the description of their module.
 
     Args:
         checkpoint: Path of a checkpoint of this package.
         out: Path of the ``.safetensors`` file. Its header contains ``mmskelssl``: JSON with the keys :data:`EXPORTED`.
-        prefix: Prefix of a part of the model.
+        prefix: Prefix of a part of the model. By default, that of the encoder whose features are used.
 
     Returns:
         The number of tensors.
@@ -100,8 +100,9 @@ def export_weights(checkpoint: str, out: str, prefix: str = 'backbone.') -> int:
     except ImportError:
         raise UserError('safetensors is not installed: pip install safetensors') from None
     from mmskelssl.atomic import write_atomically
-    from mmskelssl.engine.checkpoint import load_checkpoint
+    from mmskelssl.engine.checkpoint import evaluated_prefix, load_checkpoint
     content = load_checkpoint(checkpoint)
+    prefix = prefix or evaluated_prefix(content)
     tensors = {name.removeprefix(prefix): value.detach().contiguous().clone()  # copied, because it may share memory
                for name, value in content['state_dict'].items() if name.startswith(prefix)}
     if not tensors:

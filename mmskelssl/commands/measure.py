@@ -321,7 +321,7 @@ def _pretrain_data(info: dict, path: str) -> str:
 def _architecture(encoder: Encoder) -> str:
     """Return what an untrained encoder depends on. Methods share it, because views only matter in training."""
     model = encoder.info['model']
-    parts = {key: model.get(key) for key in ('backbone', 'pooling', 'data_preprocessor')}
+    parts = {key: model.get(key) for key in ('backbone', 'pooling', 'concat_persons', 'data_preprocessor')}
     parts['data_preprocessor'] = {**(parts['data_preprocessor'] or {}), 'views': None}
     return json.dumps([encoder.store.path, parts, encoder.info['dataset']['pipeline'], encoder.info.get('seed')],
                       sort_keys=True)

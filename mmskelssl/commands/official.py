@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mmskelssl.atomic import write_atomically
+from mmskelssl.commands.official_slim import read_slim
 from mmskelssl.engine.checkpoint import load_checkpoint, load_whole
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.engine.run_spec import to_json
@@ -35,11 +36,11 @@ def rename_actclr(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def convert(method: str, source: str, target: str, layout: str = 'ntu25') -> None:
-    """Convert the official checkpoint ``source`` of a method to ``target``.
+def read_actclr(method: str, source: str, layout: str) -> tuple[dict, dict[str, Tensor]]:
+    """Read a checkpoint of ActCLR, AimCLR or SkeletonCLR.
 
-    Raises:
-        UserError: If the checkpoint does not fill an ST-GCN completely, or ``target`` cannot be written.
+    Returns:
+        Config of the model, and its tensors.
     """
     state = rename_actclr(load_checkpoint(source)['state_dict'])
     weight, last = (state.get(f'backbone.blocks.{name}.weight') for name in ('0.gcn.conv', '9.tcn.2'))
@@ -48,8 +49,20 @@ def convert(method: str, source: str, target: str, layout: str = 'ntu25') -> Non
     backbone = dict(type='STGCN', layout=layout, in_channels=weight.shape[1], hidden_channels=weight.shape[0] // 3,
                     out_channels=last.shape[0])
     views: dict[str, list] = {view: [] for view in getattr(methods, method).view_names}
-    model = dict(type=method, backbone=backbone, queue_size=64,
-                 data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, views=views))
+    return dict(type=method, backbone=backbone, queue_size=64,
+                data_preprocessor=dict(type='SkeletonPreprocessor', layout=layout, views=views)), state
+
+
+READERS = dict(ActCLR=read_actclr, AimCLR=read_actclr, SkeletonCLR=read_actclr, SLiM=read_slim)
+
+
+def convert(method: str, source: str, target: str, layout: str = 'ntu25') -> None:
+    """Convert the official checkpoint ``source`` of a method to ``target``.
+
+    Raises:
+        UserError: If the checkpoint does not fill the encoder completely, or ``target`` cannot be written.
+    """
+    model, state = READERS[method](method, source, layout)
     load_whole(build_model(model, source).backbone, dict(state_dict=state), source, 'backbone.')
     info = dict(model=to_json(model), method=method, stream='joint', seed=0, source=file_name(osp.basename(source)))
     content = io.BytesIO()

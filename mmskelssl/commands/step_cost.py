@@ -59,7 +59,8 @@ def measure_cost(cfg, split: str) -> Cost:
             losses = model(**model.data_preprocessor(batch, True), mode='loss')
             _step(optimizer, sum(value for key, value in losses.items() if 'loss' in key))
         step = _seconds(pretrain, device) * size / count
-        classifier = SkeletonClassifier(model.backbone, 2, pooling=getattr(model, 'pooling', 'mean')).to(device).train()
+        classifier = SkeletonClassifier(model.backbone, 2, pooling=getattr(model, 'pooling', 'mean'),
+                                        concat_persons=getattr(model, 'concat_persons', None)).to(device).train()
         plain = model.data_preprocessor(batch, False)
         labels = dict(plain['data_samples'], label=torch.zeros(count, dtype=torch.long, device=device))
         tuned = _seconds(lambda: _step(optimizer, classifier.loss(plain['inputs'], labels)['loss']), device)

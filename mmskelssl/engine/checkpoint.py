@@ -13,8 +13,10 @@ from mmskelssl.errors import UserError
 from mmskelssl.models.base import SkeletonEncoder
 from mmskelssl.npz import is_zip
 from mmskelssl.plain_pickle import ForeignName
+from mmskelssl.registry import MODELS
 
-__all__ = ['build_from_checkpoint', 'load_backbone', 'load_checkpoint', 'load_part', 'load_whole', 'to_plain']
+__all__ = ['build_from_checkpoint', 'evaluated_prefix', 'load_backbone', 'load_checkpoint', 'load_part', 'load_whole',
+           'to_plain']
 
 
 def load_checkpoint(path: str | PathLike, map_location='cpu') -> dict:
@@ -76,13 +78,20 @@ def _state_dict(checkpoint: dict) -> dict:
     return {name.removeprefix('module.'): value for name, value in checkpoint['state_dict'].items()}
 
 
-def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbone.') -> dict:
+def evaluated_prefix(checkpoint: dict) -> str:
+    """Return the prefix of the encoder whose features are used, according to the method that wrote a checkpoint."""
+    method = (checkpoint['meta'].get('mmskelssl') or {}).get('method')
+    prefix = f'{getattr(MODELS.module_dict.get(method), "evaluated_part", "backbone")}.'
+    return prefix if any(name.startswith(prefix) for name in checkpoint['state_dict']) else 'backbone.'
+
+
+def load_backbone(model: nn.Module, path: str | PathLike, prefix: str | None = None) -> dict:
     """Load the complete encoder of ``model`` from a checkpoint.
 
     Args:
         model: A model with a ``backbone``, or the backbone itself.
         path: Path of the checkpoint.
-        prefix: Prefix of the encoder's keys in the file.
+        prefix: Prefix of the encoder's keys in the file. By default, :func:`evaluated_prefix`.
 
     Returns:
         The checkpoint.
@@ -91,7 +100,7 @@ def load_backbone(model: nn.Module, path: str | PathLike, prefix: str = 'backbon
         UserError: If any key or shape does not match.
     """
     checkpoint = load_checkpoint(path)
-    load_whole(getattr(model, 'backbone', model), checkpoint, path, prefix)
+    load_whole(getattr(model, 'backbone', model), checkpoint, path, prefix or evaluated_prefix(checkpoint))
     return checkpoint
 
 

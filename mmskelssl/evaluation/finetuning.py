@@ -20,7 +20,8 @@ def finetune(model: SkeletonEncoder, dataset, rows: Sequence[int], labels: np.nd
     """Train a copy of a model's encoder with a linear layer. The model itself does not change.
 
     Args:
-        model: A model with ``backbone``, ``data_preprocessor`` and optionally ``pooling`` (default ``mean``).
+        model: A model with ``evaluated`` (default ``backbone``), ``data_preprocessor`` and optionally ``pooling``
+            (default ``mean``) and ``concat_persons``.
         dataset: A data set with ``__getitems__``.
         rows: Rows of the data set to train on.
         labels: (len(rows),) classes of these rows.
@@ -42,8 +43,9 @@ def finetune(model: SkeletonEncoder, dataset, rows: Sequence[int], labels: np.nd
     device = next(model.parameters()).device
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         torch.manual_seed(seed)
-        classifier = SkeletonClassifier(copy.deepcopy(model.backbone), classes, recipe.head_std,
-                                        pooling=getattr(model, 'pooling', 'mean'))
+        classifier = SkeletonClassifier(copy.deepcopy(getattr(model, 'evaluated', model.backbone)), classes,
+                                        recipe.head_std, pooling=getattr(model, 'pooling', 'mean'),
+                                        concat_persons=getattr(model, 'concat_persons', None))
         classifier.data_preprocessor = model.data_preprocessor
         classifier.to(device).requires_grad_(True).train()
         if recipe.frozen_norm:

@@ -107,7 +107,7 @@ class PreparedGraph(Graph):
             raise UserError(f'{where}: its networks prepare clips in different ways: add --whole, which takes raw '
                             'clips')
         self.inputs = ('clips', 'num_frames') if takes_lengths(first) else ('clips',)
-        persons = getattr(first.model.backbone, 'num_persons', None)
+        persons = first.model.concat_persons or getattr(first.model.backbone, 'num_persons', None)
         self.axes = (('batch', '', 'frames', '', '' if persons else 'persons'), ('batch',))[:len(self.inputs)]
         clips = torch.rand(BATCH, first.channels + first.scores, FRAMES, first.layout.num_joints, persons or PERSONS)
         self.example = (clips, torch.tensor([FRAMES, 5, 8]))[:len(self.inputs)]

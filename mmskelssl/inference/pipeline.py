@@ -112,7 +112,8 @@ def turn_frames(step: transforms.AlignShoulders, clip: Clip) -> Clip:
 
 
 def align(step: transforms.AlignSequence, clip: Clip) -> Clip:
-    return with_geometry(clip, lambda x: align_sequence(x, clip.layout, step.turn, step.middle), valid_frames(clip))
+    return with_geometry(clip, lambda x: align_sequence(x, clip.layout, step.turn, step.middle, joint=step.joint),
+                         valid_frames(clip))
 
 
 def resize_frames(step: transforms.ResizeFrames, clip: Clip) -> Clip:

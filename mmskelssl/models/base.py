@@ -43,21 +43,31 @@ class SkeletonEncoder(BaseModel):
         data_preprocessor: Config of :class:`~mmskelssl.models.preprocessor.SkeletonPreprocessor`.
         pooling: ``mean`` averages over joints and frames, as published. ``mean_max`` also concatenates the maximum,
             which preserves short movements in long clips and doubles the feature length.
+        concat_persons: Number of persons whose features are concatenated, in the order of the clip. By default, the
+            features are averaged over the persons.
     """
 
     backbone: Any  # a module that follows the contract, not necessarily a SkeletonBackbone
     feat_channels: int
+    evaluated_part = 'backbone'  # dotted name of the encoder whose features are used
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
-                 pooling: str = 'mean', init_cfg: dict | None = None):
+                 pooling: str = 'mean', concat_persons: int | None = None, init_cfg: dict | None = None):
         if isinstance(data_preprocessor, dict):  # mmengine would build it from its root registry, which lacks ours
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = build_backbone(backbone)
         check_choice('pooling', pooling, ('mean', 'mean_max'))
-        self.pooling = pooling
-        self.feat_channels = self.backbone.out_channels * (2 if pooling == 'mean_max' else 1)
+        if concat_persons is not None:
+            check_integer('concat_persons', concat_persons)
+        self.pooling, self.concat_persons = pooling, concat_persons
+        self.feat_channels = self.backbone.out_channels * (2 if pooling == 'mean_max' else 1) * (concat_persons or 1)
         self.progress = Progress()
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The encoder whose features are used: the online backbone, unless a method averages it over training."""
+        return self.get_submodule(self.evaluated_part)
 
     def set_progress(self, progress: Progress) -> None:
         """Update the progress of the model and its preprocessor. Called before each iteration."""
@@ -66,7 +76,7 @@ class SkeletonEncoder(BaseModel):
             self.data_preprocessor.set_progress(progress.iteration)
 
     def pool(self, features: Tensor, num_frames: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Pool a feature map over joints and frames, then average over persons.
+        """Pool a feature map over joints and frames, then average over persons, or concatenate their features.
 
         The average includes absent persons, as published.
 
@@ -78,7 +88,7 @@ class SkeletonEncoder(BaseModel):
                 maximum is taken over the masked map.
 
         Returns:
-            (N, D), or (N, 2D) for ``mean_max`` pooling.
+            (N, D), or (N, 2D) for ``mean_max`` pooling, or ``concat_persons`` times as many.
         """
         check_map(features, self.backbone)
         if mask is not None:
@@ -93,11 +103,16 @@ class SkeletonEncoder(BaseModel):
             pooled = features.mean((3, 4))
         if self.pooling == 'mean_max':
             pooled = torch.cat([pooled, features.amax((3, 4))], 2)
-        return pooled.mean(1)
+        if self.concat_persons is None:
+            return pooled.mean(1)
+        if pooled.shape[1] != self.concat_persons:
+            raise UserError(f'concat_persons is {self.concat_persons}, but the feature map has {pooled.shape[1]} '
+                            'persons: set it to their number, or leave it out to average over persons')
+        return pooled.flatten(1)
 
     def extract_feat(self, inputs: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """Return pooled features (N, D) of clips (N, C, T, V, M) from the online backbone, without the projector."""
-        return self.pool(self.backbone(inputs, num_frames), num_frames)
+        """Return pooled features (N, D) of clips (N, C, T, V, M) from :attr:`evaluated`, without the projector."""
+        return self.pool(self.evaluated(inputs, num_frames), num_frames)
 
 
 class SelfSupervisedModel(SkeletonEncoder):
@@ -113,9 +128,9 @@ class SelfSupervisedModel(SkeletonEncoder):
     takes_pools = True  # whether the clips of a batch may have different layouts
 
     def __init__(self, backbone: dict | nn.Module, data_preprocessor: dict | nn.Module | None = None,
-                 pooling: str = 'mean', init_cfg: dict | None = None):
-        super().__init__(backbone, data_preprocessor, pooling, init_cfg)
-        views = getattr(self.data_preprocessor, 'views', None)
+                 pooling: str = 'mean', concat_persons: int | None = None, init_cfg: dict | None = None):
+        super().__init__(backbone, data_preprocessor, pooling, concat_persons, init_cfg)
+        views = getattr(self.data_preprocessor, 'view_names', None)
         if views is not None and not set(self.view_names) <= set(views) <= {*self.view_names, *self.optional_views}:
             more = f' and may have {", ".join(self.optional_views)}' if self.optional_views else ''
             raise UserError(f'{type(self).__name__} needs the views {", ".join(self.view_names)}{more}; '

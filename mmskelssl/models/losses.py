@@ -160,3 +160,34 @@ def regression(prediction: Tensor, target: Tensor) -> Tensor:
     Source: Grill et al., NeurIPS 2020, equation 2.
     """
     return 2 - 2 * (prediction * target).sum(1).mean()
+
+
+@full_precision
+def assignment_loss(similarity: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """Compute the cross entropy (N,) of softmax(similarity / temperature) with target assignments.
+
+    Source: DINO (Caron et al., ICCV 2021), equation 2.
+
+    Args:
+        similarity: (N, K), the student's similarities to the prototypes.
+        target: (N, K), the teacher's assignments. The rows sum to 1.
+        temperature: Divisor of the similarities.
+    """
+    return -(target * F.log_softmax(similarity / temperature, 1)).sum(1)
+
+
+@full_precision
+def koleo(features: Tensor) -> Tensor:
+    """Compute the negative mean logarithm of the distance of each sample to its nearest neighbour in the batch.
+
+    The features (N, D) are L2-normalised first, and the neighbours are those in the batches of all processes.
+    Minimising it spreads the features over the sphere (KoLeo; Sablayrolles et al., ICLR 2019). It is 0 for a single
+    sample.
+    """
+    unit = F.normalize(features, dim=1)
+    everyone = gather(unit)
+    if len(everyone) < 2:
+        return 0 * features.sum()
+    itself = torch.arange(len(everyone), device=unit.device) == own_rows(len(unit), unit.device).unsqueeze(1)
+    nearest = (unit @ everyone.t()).detach().masked_fill(itself, -torch.inf).argmax(1)
+    return -(F.pairwise_distance(unit, everyone[nearest], eps=1e-6) + 1e-6).log().mean()

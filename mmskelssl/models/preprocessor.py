@@ -37,7 +37,8 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             to face the front. ``both`` stacks the two, trajectory and local pose, as input channels (C becomes 2C).
         velocity: Append the difference to the next frame as additional channels (C is doubled).
         views: Augmentations of each named view, in order. The first entry may be the name of another view. The list
-            then continues from the clips of that view. Views are drawn in training only.
+            then continues from the clips of that view. A view whose name begins with an underscore only serves others
+            to continue from; the method does not see it. Views are drawn in training only.
         keep_absent: Keep absent persons (all zeros) absent in every view. The published noise gives them a body.
         seed: Base seed of the random draws.
         scores: The last channel of the clips is the score of the joints. Augmentations keep it with its joint,
@@ -89,6 +90,11 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         self.active = {name: tuple(range(len(ops))) for name, ops in self.views.items()}
         self._generator: torch.Generator | None = None
         self._draw = (get_rank(), 0)
+
+    @property
+    def view_names(self) -> list[str]:
+        """Names of the views that the method sees."""
+        return [name for name in self.views if not name.startswith('_')]
 
     def set_progress(self, iteration: int) -> None:
         """Set the iteration that is about to run. Given the seed and the rank, the draws depend only on it."""
@@ -183,6 +189,17 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
                 clip = ops[index](clip, generator, *scores)
             clips[name] = clip
         if self.keep_absent:
-            present = (x != 0).any(3, keepdim=True).any(2, keepdim=True).any(1, keepdim=True)
-            clips = {name: clip * present for name, clip in clips.items()}
-        return {name: self.represent(clip, frames) for name, clip in clips.items()}
+            clips = {name: only_present(clip, x) for name, clip in clips.items()}
+        # A view of another length was cut from the clip and has no padding.
+        return {name: self.represent(clips[name], frames if clips[name].shape[2] == x.shape[2] else None)
+                for name in self.view_names}
+
+
+def only_present(view: Tensor, clip: Tensor) -> Tensor:
+    """Set the persons of a view (N, C, T', V, M') to zero who are absent from its clip (N, C, T, V, M).
+
+    Views with another number of persons are returned as they are. They are made of persons who are present.
+    """
+    if view.shape[4] != clip.shape[4]:
+        return view
+    return view * (clip != 0).any(3, keepdim=True).any(2, keepdim=True).any(1, keepdim=True)

@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
-from mmskelssl.models.preprocessor import SkeletonPreprocessor
+from mmskelssl.models.preprocessor import SkeletonPreprocessor, only_present
 from mmskelssl.registry import MODELS, TRANSFORMS, explain_unknown
 from mmskelssl.visualization.panels import Panel, Row
 
@@ -92,10 +92,9 @@ class ViewSteps:
         preprocessor = self.preprocessor
         preprocessor.set_progress(draw)  # each sample has its own draws
         generator = preprocessor.generator(x.device)
-        present = (x[:1] != 0).any(3, keepdim=True).any(2, keepdim=True).any(1, keepdim=True)
 
         def panel(caption: str, clip: torch.Tensor, note: str = '') -> Panel:
-            clip = clip[:1] * present if preprocessor.keep_absent else clip[:1]
+            clip = only_present(clip[:1], x[:1]) if preprocessor.keep_absent else clip[:1]
             return Panel(caption, clip[0, :, :frames].permute(3, 1, 2, 0).numpy(), note)
 
         clips: dict[str, torch.Tensor] = {}

@@ -11,6 +11,7 @@ ALWAYS = {'TemporalCrop', 'CropResize', 'Shear', 'Rotate', 'TiltRotate', 'YawRot
 SOMETIMES = {'TimeReverse', 'GaussianBlur', 'Interpolate', 'SpatialFlip', 'GaussianNoise', 'AxisMask'}  # p = .5
 FIXED = {'TimeReverse', 'SpatialFlip'}  # nothing to draw
 TOGETHER = {'SwapParts'}  # drawn once for the whole batch: tests/augment/test_mixing.py
+RESHAPES = {'PickPerson'}  # returns another number of persons: tests/augment/test_persons.py
 NAMES = sorted(ALWAYS | SOMETIMES)
 SHAPES = {'ntu25': (5, 3, 50, 25, 2), 'kinect20': (3, 6, 13, 20, 1), 'sbu15': (1, 3, 1, 15, 2)}
 
@@ -33,7 +34,7 @@ def changed(a, b):
 
 def test_every_registered_operator_is_in_the_table():
     ours = {name for name, kind in BATCH_AUGMENTS.module_dict.items() if kind.__module__.startswith('mmskelssl.')}
-    assert ours == set(NAMES) | TOGETHER  # another test may have imported a plug-in
+    assert ours == set(NAMES) | TOGETHER | RESHAPES  # another test may have imported a plug-in
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -170,6 +171,11 @@ def test_built_operators_pass_through():
     (dict(type='Shear', p=1.5), 'Shear: p is a probability, got 1.5'),
     (dict(type='JointMask', ratio=1.), 'ratio'),
     (dict(type='CropResize', scale=(.9, .5)), 'low <= high'),
+    (dict(type='CropResize', frames=0), 'frames must be an integer of at least 1, got 0'),
+    (dict(type='CropResize', frames=8, p=.5), 'p must be 1 with frames=8'),
+    (dict(type='Rescale', by='part'), "by is 'part': choose one of bone, limb"),
+    (dict(type='PickPerson', p=.5), 'PickPerson: p must be 1'),
+    (dict(type='PickPerson', origin='tail_base'), "layout ntu25 has no joint 'tail_base': choose one of pelvis"),
     (dict(type='GaussianBlur', taps=4), 'taps must be odd'),
     (dict(type='TemporalCrop', pad_ratio=0), 'pad_ratio'),
     (dict(type='Interpolate', ratio=-1), 'ratio'),
@@ -192,7 +198,9 @@ def test_wrong_clips_are_refused():
             build(name, None)(clips(), generator())
 
 
-def test_flip_refuses_a_layout_without_pairs():
+def test_a_layout_without_pairs_or_parts_is_refused_where_they_are_needed():
     stick = dict(name='stick', joints=('a', 'b', 'c'), parents=(0, 0, 1), hip=0, shoulders=(1, 2))
     with pytest.raises(UserError, match='layout stick has no left/right pairs'):
         build('SpatialFlip', stick)
+    with pytest.raises(UserError, match='layout stick has no body parts'):
+        build('Rescale', stick, by='limb')

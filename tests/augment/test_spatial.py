@@ -44,7 +44,8 @@ FREE = [(Shear(), oracle.linear), (LinearJitter(.3), oracle.linear), (Rotate(), 
         (CoordinateDropout(), oracle.coordinate_dropout)]
 BOUND = [(lambda: SpatialFlip(), oracle.spatial_flip),
          (lambda: SpatialFlip(mirror=True), lambda clip, layout: oracle.spatial_flip(clip, layout, True)),
-         (lambda: Rescale(), oracle.rescale), (lambda: Rescale(centred=True), oracle.rescale)]
+         (lambda: Rescale(), oracle.rescale), (lambda: Rescale(centred=True), oracle.rescale),
+         (lambda: Rescale(by='limb'), oracle.rescale)]
 
 
 @pytest.mark.parametrize('name', SHAPES)
@@ -59,7 +60,7 @@ def test_matches_oracle(augment, slow, name):
 
 
 @pytest.mark.parametrize('name', SHAPES)
-@pytest.mark.parametrize(('make', 'slow'), BOUND, ids=['flip', 'mirror', 'rescale', 'rescale-centred'])
+@pytest.mark.parametrize(('make', 'slow'), BOUND, ids=['flip', 'mirror', 'rescale', 'rescale-centred', 'rescale-limb'])
 def test_matches_oracle_on_a_skeleton(make, slow, name):
     x, layout = clips(*SHAPES[name]), get_layout(name)
     augment = make().bind(name)
@@ -117,6 +118,18 @@ def test_tilt_draws():
     degrees = TiltRotate(20).draw(many(), generator())['angles'].rad2deg()
     assert -20 <= degrees.min() < -19.9 and 19.9 < degrees.max() <= 20 and degrees.mean(0).abs().max() < 1
     assert np.abs(np.corrcoef(degrees.T.numpy()) - np.eye(3)).max() < .05  # three draws, not one
+
+
+def test_limbs_share_a_factor_and_their_sides_do_too():
+    x, layout = clips(500, 3, 1, 25, 1), get_layout('ntu25')
+    factors = Rescale(.15, centred=True, by='limb', layout=layout).draw(x, generator())['factors']
+    kinds = [[3, 2, 20, 1, 0], [*range(4, 12), *range(21, 25)], [*range(12, 20)]]
+    assert sorted(sum(kinds, [])) == [*range(25)]
+    for joints in kinds:
+        assert (factors[:, joints] == factors[:, joints[:1]]).all()
+    drawn = factors[:, [joints[0] for joints in kinds]]
+    assert .85 <= drawn.min() < .86 and 1.14 < drawn.max() <= 1.15
+    assert np.abs(np.corrcoef(drawn.T.numpy()) - np.eye(3)).max() < .15
 
 
 def test_scale_draws():

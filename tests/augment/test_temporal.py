@@ -95,3 +95,45 @@ def test_crop_resize_draws_windows_inside_the_clip():
     assert start.min() == 0 and (start + length).max() == 50
     half = start[length <= 27]
     assert half.max() >= 22 and abs(half.double().mean() - 12) < 2  # anywhere in the clip, not only at its start
+
+
+def crop_to(clip, start, length, place, made):
+    """Crop and resize one clip (C, T, V, M) to ``made`` frames, frame by frame: a random one of each segment."""
+    frames = []
+    for i in range(made):
+        if length >= made:
+            first, last = i * length // made, (i + 1) * length // made
+            position = start + first + int(place[i] * (last - first))
+            frames.append(clip[:, position])
+        else:
+            inside = min(max((i + .5) * length / made - .5, 0), length - 1)
+            low = int(inside)
+            high = min(start + low + 1, clip.shape[1] - 1)
+            frames.append(clip[:, start + low] * (1 - inside + low) + clip[:, high] * (inside - low))
+    return np.stack(frames, 1)
+
+
+@pytest.mark.parametrize('made', [4, 8, 13, 30])
+def test_crop_to_another_length(made):
+    augment, x = CropResize((.2, 1.), frames=made, least=3, sample=True), clips(40, t=20)
+    drawn = augment.draw(x, generator())
+    assert drawn['place'].shape == (40, made) and 3 <= drawn['length'].min() < 8 and drawn['length'].max() == 20
+    fast = augment.apply(x, **drawn)
+    assert fast.shape == (40, 3, made, 5, 2)
+    for i, clip in enumerate(x.numpy()):
+        wanted = crop_to(clip, *(drawn[key][i].numpy() for key in ('start', 'length', 'place')), made)
+        np.testing.assert_allclose(fast[i].numpy(), wanted, rtol=0, atol=1e-10)
+
+
+def test_frames_are_sampled_in_their_order_and_differ():
+    x = torch.arange(50.).view(1, 1, 50, 1, 1).repeat(300, 1, 1, 1, 1)
+    made = CropResize((.5, 1.), frames=16, sample=True)(x, generator())[:, 0, :, 0, 0]
+    assert (made.diff(dim=1) >= 1).all() and torch.equal(made, made.round())
+    assert len(made.unique(dim=0)) > 290
+
+
+def test_the_least_window_is_at_most_the_clip():
+    drawn = CropResize((.05, .2), least=16).draw(clips(50, t=10), generator())
+    assert (drawn['length'] == 10).all() and (drawn['start'] == 0).all()
+    drawn = CropResize((.05, .2), least=8).draw(clips(50, t=64), generator())
+    assert drawn['length'].min() == 8 and drawn['length'].max() == 13

@@ -31,7 +31,9 @@ OTHERS = dict(
           'stages.nn_tuning.model.predictor_channels': 8, 'param_scheduler': [], 'stages.nn_tuning.model.frozen': [
               'backbone.patch.', 'backbone.blocks.0.']},
     mampmasked={**VIT, 'model.decoder_channels': 8, 'model.decoder_heads': 2, 'model.decoder_depth': 1,
-                'param_scheduler': []})
+                'param_scheduler': []},
+    slim={**VIT, 'model.backbone.depth': 1, 'model.head.hidden_channels': 8, 'model.head.bottleneck_channels': 6,
+          'model.head.prototypes': 16})
 WITHOUT_QUEUE = dict(
     decorrelation={'model.projector.hidden_channels': 8, 'model.projector.out_channels': 6},
     byol={'model.projector.hidden_channels': 8, 'model.projector.out_channels': 6, 'model.predictor_channels': 8})
@@ -89,4 +91,4 @@ def test_every_stage_runs(name, ntu, tmp_path):
 def test_all_methods_have_a_plan():
     assert {name.split('_')[0] for name in PLANS} == {
         'skeletonclr', 'aimclr', 'actclr', 'skeattnclr', 'crrl', 'crrlmotion', 'crrlreconstruct', 'mamp', 'mampmasked',
-        'decorrelation', 'byol'}
+        'decorrelation', 'byol', 'slim'}

@@ -114,6 +114,65 @@ CRRL_OWN = dict(
           'model.head': dict(hidden_channels=512, out_channels=512), 'model.teacher_dropout': True,
           'model.data_preprocessor.views': dict(clip=[])})
 
+# docs/methods.md 9.1 to 9.4
+SLIM_DATASETS = dict(ntu60=52, ntu120=82, pkummd2=6)  # iterations of an epoch
+SLIM = {
+    'model.type': 'SLiM',
+    'model.backbone': dict(type='SkeletonViT', size='base', segment=8, mlp='swiglu', registers=4, cls_blocks=1),
+    'model.head': dict(hidden_channels=2048, bottleneck_channels=256, prototypes=65536, layers=3),
+    'model.momentum': dict(momentum=0.994, final_momentum=1.0),
+    'model.mask_ratio': [0.5, 0.9],
+    'model.masked_views': 0.5,
+    'model.temperature': 0.1,
+    'model.teacher_temperature': [0.04, 0.07],
+    'model.warmup': 30 / 150,
+    'model.patch_weight': 1.0,
+    'model.koleo_weight': 0.1,
+    'model.frozen_prototypes': 1 / 150,
+    'model.queue_size': None,
+    'model.data_preprocessor.type': 'SkeletonPreprocessor',
+    'model.data_preprocessor.stream': 'joint',
+    'stages': None,
+    'data.split': 'xsub',
+    'data.pipeline': [dict(type='SelectPersons', max_persons=2), dict(type='AlignSequence', turn=False, joint=1),
+                      dict(type='ResizeFrames', frames=64), dict(type='PackSkeleton')],
+    'train_dataloader.batch_size': 768,
+    'optim_wrapper.type': 'PartsOptimWrapper',
+    'optim_wrapper.optimizer': dict(type='AdamW', lr=1.732e-4, betas=[0.9, 0.999], weight_decay=0.04),
+    'optim_wrapper.clip_grad': dict(max_norm=3),
+    'optim_wrapper.clip_parts': ['backbone', 'heads.cls', 'heads.patch'],
+    'optim_wrapper.paramwise_cfg': dict(norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={
+        'backbone.patch.weight': dict(lr_mult=0.2), 'backbone.patch.bias': dict(lr_mult=0.2, decay_mult=0.0)}),
+    'param_scheduler': [
+        dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=20 * 1250),
+        dict(type='CosineAnnealingLR', eta_min_ratio=1e-6 / 1.732e-4, by_epoch=False, begin=20 * 1250, end=150 * 1250),
+        dict(type='CosineAnnealingParamScheduler', param_name='weight_decay', eta_min_ratio=0.2 / 0.04, by_epoch=False,
+             begin=0, end=150 * 1250)],
+}
+GEOMETRY = [('SpatialFlip', dict(p=0.5, mirror=True)),
+            ('Rescale', dict(p=0.5, amplitude=0.15, centred=True, by='limb')),
+            ('TiltRotate', dict(p=0.5, degrees=17.2))]
+
+
+def window(low: float, high: float, frames: int, least: int):
+    return 'CropResize', dict(p=1, scale=(low, high), frames=frames, least=least, sample=True)
+
+
+def noise(p: float, std: float):
+    return 'GaussianNoise', dict(p=p, std=std, absent=True)
+
+
+SHORT = [[window(*crop), *GEOMETRY, noise(0.5, 0.01)] for crop in (
+    (0.35, 0.7, 32, 16), (0.15, 0.4, 16, 16), (0.05, 0.2, 8, 8))]
+SLIM_VIEWS = dict(
+    _person=[('PickPerson', dict(p=1, origin='spine', needs_layout=True))],
+    _first=[window(0.5, 1.0, 64, 16)], _second=[window(0.5, 1.0, 64, 16)], first=[*GEOMETRY, noise(1, 0.01)],
+    second=[*GEOMETRY, noise(0.1, 0.05), ('AxisMask', dict(p=0.2))],
+    **{f'local_{i + 1}': SHORT[length] for i, length in enumerate((0, 0, 1, 1, 1, 1, 2, 2))})
+SLIM_ORIGIN = dict(_first='_person', _second='_person', first='_first', second='_second', local_1='_first',
+                   local_2='_second', local_3='_first', local_4='_first', local_5='_second', local_6='_second',
+                   local_7='_first', local_8='_second')
+
 
 # docs/methods.md 6.2 and 6.3: encoder, views and schedule of MAMP and of the second stage of STARS
 VIT = {
@@ -272,6 +331,30 @@ def groups(name: str, model) -> dict:
     return {key: made[id(p)] for key, p in model.named_parameters() if id(p) in made}
 
 
+@pytest.mark.parametrize('dataset', SLIM_DATASETS)
+def test_slim(dataset):
+    cfg = Config.fromfile(CONFIGS / f'slim_{dataset}.py')
+    compare(cfg, {**SLIM, 'data.store': f'data/{dataset}'})
+    assert 187_500 <= cfg.train_cfg.max_epochs * SLIM_DATASETS[dataset] < 187_600
+
+
+def test_what_is_built_of_slim():
+    """Parameters (docs/methods.md 9.3) and views as they run. The heads are small here, as the published ones are
+    large."""
+    cfg = Config.fromfile(CONFIGS / 'slim_ntu60.py').model
+    cfg.backbone.layout = cfg.data_preprocessor.layout = 'ntu25'
+    cfg.head.prototypes = 8
+    model = MODELS.build(cfg)
+    own = sum(p.numel() for name, p in model.backbone.named_parameters() if name != 'joints')
+    assert own + 25 * 256 + model.mask_token.numel() + 256 == 6_368_768  # and a position of the class token
+    assert [layer.weight.shape for layer in model.heads['cls'].mlp[::2]] == [(2048, 256), (2048, 2048), (256, 2048)]
+    made = model.data_preprocessor
+    assert (model.pooling, model.concat_persons, made.alignment, made.velocity) == ('mean', None, 'none', False)
+    assert (made.keep_absent, len(model.recent), model.evaluated) == (False, 0, model.teacher.backbone)
+    assert effective(made) == SLIM_VIEWS and made.origin == SLIM_ORIGIN
+    assert made.view_names == ['first', 'second', *(f'local_{i}' for i in range(1, 9))]
+
+
 def test_what_is_built_of_skeattnclr():
     """Arguments that the config does not name, and the views as they run (docs/methods.md 0.4, 2.1, 2.2)."""
     model = built('skeattnclr_ntu60')
@@ -356,6 +439,7 @@ def test_every_promised_config_is_there():
     promised |= {f'{method}_{dataset}.py' for method in ('mamp', 'mampmasked', 'decorrelation', 'byol')
                  for dataset in ('toy', 'nwucla', 'sbu', 'msr', 'bandai', 'ntu60', 'ntu120', 'pkummd2')}
     promised |= {f'{method}_{dataset}.py' for method in ('vicreg', 'barlowtwins') for dataset in ('toy', 'nwucla')}
+    promised |= {f'slim_{dataset}.py' for dataset in ('toy', 'nwucla', 'sbu', 'msr', 'bandai', *SLIM_DATASETS)}
     promised |= {'crrl_cmu.py', *(f'simclr_{dataset}.py' for dataset in ('toy', 'nwucla', 'sbu', 'msr'))}
     assert promised <= {path.name for path in CONFIGS.glob('*.py')}
 

@@ -189,6 +189,10 @@ def test_poses_in_2d_are_moved_and_not_turned():
     results = dict(keypoint=keypoint.copy(), layout=get_layout('sbu15'), frame_dir='x')
     moved = AlignSequence(turn=False)(dict(results))['keypoint']
     np.testing.assert_allclose(moved, keypoint - keypoint[0, 0, get_layout('sbu15').hip], atol=1e-4)
+    other = AlignSequence(turn=False, joint=4)(dict(results))['keypoint']
+    np.testing.assert_allclose(other, keypoint - keypoint[0, 0, 4], atol=1e-4)
+    with pytest.raises(UserError, match='joint is 15, but layout sbu15 has the joints 0 to 14'):
+        AlignSequence(turn=False, joint=15)(dict(results))
     with pytest.raises(UserError, match='needs clips of 3 coordinates'):
         AlignSequence()(dict(results))
 

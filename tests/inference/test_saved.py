@@ -18,6 +18,7 @@ from mmskelssl.datasets.skeleton_dataset import describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
+from mmskelssl.inference import weights as weights_file
 from mmskelssl.inference.saved import read
 from mmskelssl.registry import MODELS
 
@@ -201,7 +202,7 @@ def test_files_that_are_too_large(copy, monkeypatch):
     with pytest.raises(UserError, match='config.json: larger than'):
         FeatureExtractor.from_pretrained(copy)
     monkeypatch.undo()
-    monkeypatch.setattr(read, 'MAX_BYTES', 100)
+    monkeypatch.setattr(weights_file, 'MAX_BYTES', 100)
     with pytest.raises(UserError, match='model.safetensors: larger than'):
         FeatureExtractor.from_pretrained(copy)
 

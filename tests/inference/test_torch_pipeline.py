@@ -20,7 +20,8 @@ OTHERS = [
     [dict(type='SelectPersons', max_persons=3, by='energy'), dict(type='Center', joint=4), PACK],
     [dict(type='PadFrames', frames=20), PACK],
     [dict(type='ResizeFrames', frames=7), dict(type='PadFrames', frames=9), PACK],
-    [dict(type='AlignSequence', middle=True), dict(type='AlignShoulders'), dict(type='FitRange', limit=2.), PACK]]
+    [dict(type='AlignSequence', middle=True), dict(type='AlignShoulders'), dict(type='FitRange', limit=2.), PACK],
+    [dict(type='AlignSequence', turn=False, joint=4), PACK]]
 
 
 def pipelines() -> dict[str, list[dict]]:

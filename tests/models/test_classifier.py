@@ -55,3 +55,20 @@ train_cfg = dict(by_epoch=True, max_epochs=1)
     assert isinstance(model, SkeletonClassifier) and info['method'] == 'SkeletonClassifier'
     assert not info['not_loaded']
 
+
+
+def test_features_of_persons_side_by_side():
+    """In the order of the clip, with mean and maximum of each; and as many persons as the model was made for."""
+    backbone = dict(type='SkeletonViT', layout='sbu15', channels=8, depth=1, heads=2)
+    model = MODELS.build(dict(type='SkeletonClassifier', backbone=backbone, num_classes=3, concat_persons=2)).eval()
+    x = torch.randn(4, 3, 8, 15, 2)
+    x[1, ..., 1] = 0
+    maps = model.backbone(x)
+    torch.testing.assert_close(model(x), torch.cat([maps[:, 0].mean((2, 3)), maps[:, 1].mean((2, 3))], 1))
+    assert model(x, mode='predict').shape == (4, 3) and not model(x)[1, 8:].any()
+    both = MODELS.build(dict(type='FrozenEncoder', backbone=backbone, concat_persons=2, pooling='mean_max')).eval()
+    both.backbone.load_state_dict(model.backbone.state_dict())
+    assert both.feat_channels == both(x).shape[1] == 32
+    torch.testing.assert_close(both(x)[:, 24:], maps[:, 1].amax((2, 3)))
+    with pytest.raises(UserError, match='concat_persons is 2, but the feature map has 1 persons'):
+        model(x[..., :1])

@@ -307,3 +307,27 @@ def test_scores_in_views():
     for name, scores in (('a', both[:, 3:]), ('b', both[:, 3:].flip(2))):
         torch.testing.assert_close(made[name][:, :3], plain[name])
         assert torch.equal(made[name][:, 3:], scores)
+
+
+def test_a_view_for_other_views_only():
+    """The method does not see it, and the draws of those that continue from it are the same as if it did."""
+    x, crop = clips(frames=12), dict(type='CropResize', scale=(.5, .5), frames=5)
+    ops = dict(_base=[crop], a=['_base', *NOISE], b=['_base'], c=['_base', dict(crop, frames=3)])
+    seen = {name.strip('_'): [op.strip('_') if isinstance(op, str) else op for op in view]
+            for name, view in ops.items()}
+    hidden, shown = (SkeletonPreprocessor('ntu25', stream, views=views)(batch(x), True)['inputs']
+                     for stream, views in (('joint', ops), ('joint', seen)))
+    assert [*hidden] == ['a', 'b', 'c'] and [*shown] == ['base', 'a', 'b', 'c']
+    assert all(torch.equal(view, shown[name]) for name, view in hidden.items())
+    assert [view.shape[2] for view in hidden.values()] == [5, 5, 3]
+    motion = SkeletonPreprocessor('ntu25', 'motion', views=ops)(batch(x), True)['inputs']['b']
+    torch.testing.assert_close(motion[:, :, :-1], hidden['b'].diff(dim=2))  # its last frames are no padding
+
+
+def test_one_person_of_those_who_are_present():
+    x = clips()
+    x[1, ..., 1] = 0
+    views = dict(a=[dict(type='PickPerson'), dict(type='GaussianNoise', p=1.)], b=[dict(type='GaussianNoise', p=1.)])
+    made = SkeletonPreprocessor('ntu25', keep_absent=True, views=views)(batch(x), True)['inputs']
+    assert made['a'].shape[4] == 1 and made['a'].flatten(1).any(1).all()
+    assert made['b'].shape[4] == 2 and not made['b'][1, ..., 1].any()

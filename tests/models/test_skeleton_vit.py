@@ -10,6 +10,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import CANONICAL, get_layout
 from mmskelssl.models.backbones import SkeletonViT
 from mmskelssl.models.backbones.vit import joint_rows
+from mmskelssl.models.classifier import FrozenEncoder
 from mmskelssl.registry import MODELS
 
 
@@ -48,7 +49,8 @@ def plain(model, clip):
             patch[:, :part.shape[1]] = part
             tokens.append(model.patch.weight @ patch.flatten() + model.patch.bias + joints[v])
             times.append(start // model.segment)
-    tokens, times = [*model.registers, *tokens], [0] * len(model.registers) + times
+    added = [*([] if model.cls is None else model.cls), *model.registers]
+    tokens, times, classes = [*added, *tokens], [0] * len(added) + times, []
     for block in model.blocks:
         normed = [layer_norm(x, block.norm1) for x in tokens]
         q, k, v = (torch.stack([part.weight @ x + part.bias for x in normed]) for part in chunks(block.attention.qkv))
@@ -61,11 +63,23 @@ def plain(model, clip):
         attended = torch.cat(heads, 1)
         tokens = [x + block.attention.out.weight @ y + block.attention.out.bias
                   for x, y in zip(tokens, attended, strict=True)]
-        first, _, second = block.mlp
-        tokens = [x + second.weight @ F.gelu(first.weight @ layer_norm(x, block.norm2) + first.bias) + second.bias
-                  for x in tokens]
-    tokens = torch.stack([layer_norm(x, model.norm) for x in tokens[len(model.registers):]])
-    return tokens.view(-1, clip.shape[2], 16).permute(2, 0, 1)
+        tokens = [x + feed_forward(block.mlp, layer_norm(x, block.norm2)) for x in tokens]
+        classes.append(layer_norm(tokens[0], model.norm))
+    classes = classes[len(classes) - model.cls_blocks:]
+    tokens = torch.stack([torch.cat([*classes, layer_norm(x, model.norm)]) for x in tokens[len(added):]])
+    return tokens.view(-1, clip.shape[2], model.out_channels).permute(2, 0, 1)
+
+
+def feed_forward(mlp, x):
+    """The MLP of a block, of either kind."""
+    first, second = (mlp.inner, mlp.outer) if hasattr(mlp, 'inner') else (mlp[0], mlp[2])
+    hidden = first.weight @ x + first.bias
+    if hasattr(mlp, 'inner'):
+        gate, value = hidden[:len(hidden) // 2], hidden[len(hidden) // 2:]
+        hidden = gate / (1 + torch.exp(-gate)) * value
+    else:
+        hidden = F.gelu(hidden)
+    return second.weight @ hidden + second.bias
 
 
 class chunks:
@@ -79,12 +93,14 @@ class chunks:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('registers, frames', [(0, 8), (2, 7)])
-def test_equals_a_plain_statement(registers, frames):
-    model, x = vit(registers=registers, segment=3), clips(2, frames, 15, 2)
+@pytest.mark.parametrize('options, frames', [
+    (dict(), 8), (dict(registers=2), 7), (dict(registers=1, cls_blocks=1, mlp='swiglu'), 8), (dict(cls_blocks=2), 8)],
+    ids=['plain', 'registers', 'slim', 'classes'])
+def test_equals_a_plain_statement(options, frames):
+    model, x = vit(segment=3, **options), clips(2, frames, 15, 2)
     x[1, ..., 1] = 0
     maps = model(x)
-    assert maps.shape == (2, 2, 16, 3, 15)
+    assert maps.shape == (2, 2, 16 * (1 + options.get('cls_blocks', 0)), 3, 15)
     for n, m in ((0, 0), (0, 1), (1, 0)):
         torch.testing.assert_close(maps[n, m], plain(model, x[n, ..., m]), rtol=0, atol=1e-12)
     assert not maps[1, 1].any()
@@ -106,6 +122,34 @@ def test_what_holds_no_information_is_as_if_it_were_not_there():
     alone = model.encode(tokens[:1, seen], valid[:1, seen], model.times(45)[:, seen])
     torch.testing.assert_close(maps[0, 0][..., kept].permute(1, 2, 0).flatten(0, 1), alone[0])
     assert not maps[0, 0, ..., 3].any() and maps[1, 0, ..., 3].all()
+
+
+@torch.no_grad()
+def test_the_pooled_feature_is_the_class_tokens_and_the_mean_token():
+    """Also with joints that are missing: they count in the mean as zeros, and not at all for the class token."""
+    model, x = vit(cls_blocks=2, registers=1), clips(2, 12, 15, 1)
+    x[0, :, :, 3] = 0
+    encoder = FrozenEncoder(model)
+    patches, valid = model.patches(x)
+    tokens, classes = model.read(model.embed(patches), valid)
+    torch.testing.assert_close(encoder.extract_feat(x), torch.cat([classes, tokens.mean(1)], 1))
+    alone = model.read(model.embed(patches)[:1, valid[0]], valid[:1, valid[0]], model.times(45)[:, valid[0]])[1]
+    torch.testing.assert_close(classes[:1], alone)
+
+
+@torch.no_grad()
+def test_masked_tokens_show_nothing_of_their_content():
+    model, x = vit(cls_blocks=1), clips(2, 8, 15, 1)
+    patches, valid = model.patches(x)
+    mask = torch.rand(2, 30, generator=torch.Generator().manual_seed(3)) < .5
+    other = torch.where(mask.unsqueeze(2), patches + 1, patches)
+    instead = torch.full((16,), .7, dtype=torch.float64)
+    first, second = (model.read(model.embed(p, (mask, instead)), valid) for p in (patches, other))
+    assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+    tokens = model.embed(patches, (mask, instead))
+    joints = model.rows.double() @ model.joints
+    torch.testing.assert_close(tokens[mask], instead + joints.repeat(2, 1).expand(2, -1, -1)[mask])
+    assert torch.equal(tokens[~mask], model.embed(patches)[~mask])
 
 
 @torch.no_grad()
@@ -161,11 +205,15 @@ def test_methods_of_stgcn_run_on_it(name):
 def test_sizes():
     count = sum(p.numel() for p in SkeletonViT('ntu25', size='base').parameters())
     assert 6.2e6 < count < 6.5e6  # MAMP's, section 4.2
+    released = SkeletonViT('ntu25', size='base', segment=8, mlp='swiglu', registers=4, cls_blocks=1)
+    used = sum(p.numel() for name, p in released.named_parameters() if name != 'joints') + 25 * 256
+    assert used == 6_368_768 - 2 * 256  # SLiM's, without the mask token and the position of the class token
     assert vit(size='tiny', channels=None, depth=None, heads=None).out_channels == 64
 
 
 @pytest.mark.parametrize('options, message', [
     (dict(size='huge'), 'tiny, small, base'), (dict(heads=3), 'multiple of 2 \\* heads = 6'),
+    (dict(mlp='relu'), 'gelu, swiglu'), (dict(cls_blocks=3), 'at most backbone.depth, which is 2'),
     (dict(segment=0), 'backbone.segment is 0'), (dict(depth=True), 'backbone.depth is True')])
 def test_impossible_options(options, message):
     with pytest.raises(UserError, match=message):

@@ -123,15 +123,16 @@ class AlignSequence(BaseTransform):
     Args:
         turn: Rotate the clip to the front. If False, only translate it.
         middle: Place the origin midway between the persons instead of at the first person's hip.
+        joint: Index of a joint to use instead of the hip.
     """
 
-    def __init__(self, turn: bool = True, middle: bool = False):
-        self.turn, self.middle = turn, middle
+    def __init__(self, turn: bool = True, middle: bool = False, joint: int | None = None):
+        self.turn, self.middle, self.joint = turn, middle, joint
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))
         clip = align_sequence(_as_clip(results['keypoint']), results['layout'], self.turn, self.middle,
-                              _scores_of(results))
+                              _scores_of(results), self.joint)
         results['keypoint'] = _as_keypoint(clip)
         return results
 

@@ -226,12 +226,12 @@ def _spaced(count: int) -> list[int]:
 def view_top1(model: SkeletonEncoder, clips, batch_size: int) -> float:
     """Percent of clips whose feature under one random view is nearest, in a batch, to that under another one.
 
-    The views are the first two of the model's preprocessor that are augmented independently. The result is NaN if
+    The views are the first two of the model's preprocessor that do not continue from one another. The result is NaN if
     there are fewer than two, or less than one batch of clips. The draws are always the same and do not affect training.
     """
     preprocessor = copy.copy(model.data_preprocessor)
-    views, origin = getattr(preprocessor, 'views', {}), getattr(preprocessor, 'origin', {})
-    names = [name for name in views if name not in origin and preprocessor.active[name]][:2]
+    views, origin = getattr(preprocessor, 'view_names', []), getattr(preprocessor, 'origin', {})
+    names = [name for name in views if origin.get(name) not in views and preprocessor.active[name]][:2]
     rows = _spaced(len(clips.ids))
     batches = [rows[i:i + batch_size] for i in range(0, len(rows) - batch_size + 1, batch_size)]
     if len(names) < 2 or not batches or batch_size < 2:

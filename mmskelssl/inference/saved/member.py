@@ -34,8 +34,9 @@ def model_config(config: dict, kind: str = 'FrozenEncoder', **arguments) -> dict
         **arguments: Further arguments of it.
     """
     preprocessor = {key: value for key, value in config['data_preprocessor'].items() if key != 'views'}
-    return dict(type=kind, backbone=config['backbone'], data_preprocessor=preprocessor,
+    made = dict(type=kind, backbone=config['backbone'], data_preprocessor=preprocessor,
                 pooling=config.get('pooling', 'mean'), **arguments)
+    return made if config.get('concat_persons') is None else dict(made, concat_persons=config['concat_persons'])
 
 
 def member_of(model: SkeletonEncoder, info: dict, kind: str = 'FrozenEncoder', **arguments) -> Member:
@@ -54,7 +55,7 @@ def member_of(model: SkeletonEncoder, info: dict, kind: str = 'FrozenEncoder', *
                         'cannot be saved by itself')
     config = model_config(info['model'], kind, **arguments)
     made = build_model(config, info.get('method') or kind)
-    made.backbone.load_state_dict(model.backbone.state_dict())
+    made.backbone.load_state_dict(model.evaluated.state_dict())
     dataset, about = info['dataset'], about_data(info['dataset'])
     stores = []
     for entry in dataset.get('stores') or []:

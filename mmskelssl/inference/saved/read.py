@@ -2,22 +2,19 @@
 import math
 import os.path as osp
 
-import safetensors.torch
-import torch
-
 from mmskelssl.datasets.store.schema import is_name
 from mmskelssl.engine.checkpoint import load_whole
 from mmskelssl.engine.checkpoint_schema import check_description, check_fields, decode_object
-from mmskelssl.engine.rebuild import MAX_BYTES, MAX_TENSORS, build_model
+from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.saved import CARD, CONFIG, FORMAT, VERSION, WEIGHTS
 from mmskelssl.inference.saved.member import Member
+from mmskelssl.inference.weights import read_file, read_weights
 
-MAX_CONFIG, MAX_HEADER = 1 << 24, 1 << 24  # bytes
+MAX_CONFIG = 1 << 24  # bytes
 MAX_MEMBERS, MAX_CLASSES = 16, 100_000
-_DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8,
-           torch.bool}
+_HINT = f': a saved model has {CONFIG} and {WEIGHTS}'
 
 
 def read_folder(folder: str, kind: str) -> tuple[dict, list[Member]]:
@@ -39,7 +36,7 @@ def read_folder(folder: str, kind: str) -> tuple[dict, list[Member]]:
         other = 'SkeletonClassifier' if config['kind'] == 'classifier' else 'FeatureExtractor'
         raise UserError(f'{folder} is a saved {config["kind"]}, not a saved {kind}: load it with '
                         f'{other}.from_pretrained')
-    tensors = _read_weights(osp.join(folder, WEIGHTS))
+    tensors = read_weights(osp.join(folder, WEIGHTS), _HINT)
     members = []
     for i, info in enumerate(config['members']):
         model = build_model(info['model'], where)
@@ -55,7 +52,7 @@ def read_folder(folder: str, kind: str) -> tuple[dict, list[Member]]:
 def read_config(folder: str) -> dict:
     """Read and check ``config.json``, without the weights."""
     path = osp.join(folder, CONFIG)
-    data = _read(path, MAX_CONFIG)
+    data = read_file(path, MAX_CONFIG, _HINT)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -90,7 +87,7 @@ def read_config(folder: str) -> dict:
 def read_card(folder: str) -> str:
     """Return the text of the card, or an empty one if there is none."""
     path = osp.join(folder, CARD)
-    return _read(path, MAX_CONFIG).decode(errors='replace') if osp.isfile(path) else ''
+    return read_file(path, MAX_CONFIG, _HINT).decode(errors='replace') if osp.isfile(path) else ''
 
 
 def _check_classifier(config: dict, path: str) -> None:
@@ -113,34 +110,3 @@ def _check_classifier(config: dict, path: str) -> None:
 
 def _number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _read(path: str, most: int) -> bytes:
-    if not osp.isfile(path):  # a pipe would block
-        raise UserError(f'{path}: no such file: a saved model has {CONFIG} and {WEIGHTS}')
-    try:
-        with open(path, 'rb') as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read: {error.strerror or error}') from error
-    if len(data) > most:
-        raise UserError(f'{path}: larger than {most >> 20} MiB; refused')
-    return data
-
-
-def _read_weights(path: str) -> dict[str, torch.Tensor]:
-    """Read tensors. The library checks that the header matches the file, and sizes are limited first."""
-    data = _read(path, MAX_BYTES)
-    length = int.from_bytes(data[:8], 'little')
-    if len(data) < 8 or length > min(MAX_HEADER, len(data) - 8):
-        raise UserError(f'{path}: not a safetensors file, or its header is larger than {MAX_HEADER >> 20} MiB')
-    try:
-        tensors = safetensors.torch.load(data)
-    except Exception as error:  # noqa: BLE001  a damaged or crafted file can fail in any way
-        raise UserError(f'{path}: damaged ({" ".join(str(error).split())[:200]}); take another copy') from error
-    if len(tensors) > MAX_TENSORS:
-        raise UserError(f'{path}: more than {MAX_TENSORS:,} tensors; refused')
-    odd = next((name for name, value in tensors.items() if value.dtype not in _DTYPES), None)
-    if odd is not None:
-        raise UserError(f'{path}: {odd} has the type {tensors[odd].dtype}, which is not read')
-    return tensors

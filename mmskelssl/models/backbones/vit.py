@@ -39,15 +39,33 @@ class Attention(nn.Module):
         return self.out(attended.transpose(1, 2).flatten(2))
 
 
+class SwiGLU(nn.Module):
+    """An MLP with a gated hidden layer (Shazeer, 2020).
+
+    The hidden layer has two thirds of the given width, rounded up to a multiple of 8 as in DINOv2, so that the number
+    of weights is about that of an MLP of this width.
+    """
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        width = -(-int(hidden * 2 / 3) // 8) * 8
+        self.inner, self.outer = nn.Linear(channels, 2 * width), nn.Linear(width, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.inner(x).chunk(2, -1)
+        return self.outer(F.silu(gate) * value)
+
+
 class Block(nn.Module):
     """Pre-norm transformer block."""
 
-    def __init__(self, channels: int, heads: int, mlp_ratio: float):
+    def __init__(self, channels: int, heads: int, mlp_ratio: float, mlp: str = 'gelu'):
         super().__init__()
         hidden = int(channels * mlp_ratio)
         self.norm1, self.norm2 = nn.LayerNorm(channels, 1e-6), nn.LayerNorm(channels, 1e-6)
         self.attention = Attention(channels, heads)
-        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
+        self.mlp = SwiGLU(channels, hidden) if mlp == 'swiglu' else nn.Sequential(
+            nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
 
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], visible: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x), turn, visible)
@@ -112,36 +130,48 @@ class SkeletonViT(SkeletonBackbone):
         heads: Number of attention heads.
         segment: Frames of a token.
         mlp_ratio: Width of the hidden layer of a block, relative to D.
+        mlp: ``gelu`` or ``swiglu``, the kind of MLP in each block.
         registers: Number of additional learnt tokens that store global information (Darcet et al., ICLR 2024).
+        cls_blocks: Number of last blocks whose class token is part of the features. If it is not 0, there is a class
+            token, and each cell of the feature map consists of the class tokens of these blocks, which are the same in
+            all cells of a person, followed by the cell's own token. The pooled feature is then the class tokens
+            followed by the mean token, and ``out_channels`` is (1 + ``cls_blocks``) * D.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, size: str = 'small',
                  channels: int | None = None, depth: int | None = None, heads: int | None = None, segment: int = 4,
-                 mlp_ratio: float = 4., registers: int = 0, init_cfg: dict | None = None):
+                 mlp_ratio: float = 4., mlp: str = 'gelu', registers: int = 0, cls_blocks: int = 0,
+                 init_cfg: dict | None = None):
         super().__init__(layout, in_channels, init_cfg)
         check_choice('backbone.size', size, [*SIZES])
+        check_choice('backbone.mlp', mlp, ('gelu', 'swiglu'))
         channels, depth, heads = (SIZES[size][name] if value is None else value for name, value in
                                   (('channels', channels), ('depth', depth), ('heads', heads)))
         for name, value, least in (('channels', channels, 1), ('depth', depth, 1), ('heads', heads, 1),
-                                   ('segment', segment, 1), ('registers', registers, 0)):
+                                   ('segment', segment, 1), ('registers', registers, 0), ('cls_blocks', cls_blocks, 0)):
             check_integer(f'backbone.{name}', value, least)
+        if cls_blocks > depth:
+            raise UserError(f'backbone.cls_blocks is {cls_blocks}: it must be at most backbone.depth, which is {depth}')
         check_number('backbone.mlp_ratio', mlp_ratio, above=0)
         if channels % (2 * heads):
             raise UserError(f'backbone.channels is {channels}: it must be a multiple of 2 * heads = {2 * heads}')
-        self.out_channels, self.heads, self.segment = channels, heads, segment
+        self.channels, self.heads, self.segment, self.cls_blocks = channels, heads, segment, cls_blocks
+        self.out_channels = channels * (1 + cls_blocks)
         self.patch = nn.Linear(in_channels * segment, channels)
         self.register_buffer('rows', joint_rows(self.layout), persistent=False)
         self.joints = nn.Parameter(torch.empty(self.rows.shape[1], channels))
         self.registers = nn.Parameter(torch.empty(registers, channels))
-        self.blocks = nn.ModuleList(Block(channels, heads, mlp_ratio) for _ in range(depth))
+        self.cls = nn.Parameter(torch.empty(1, channels)) if cls_blocks else None
+        self.blocks = nn.ModuleList(Block(channels, heads, mlp_ratio, mlp) for _ in range(depth))
         self.norm = nn.LayerNorm(channels, 1e-6)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Reinitialise the weights: linear layers and tables from N(0, 0.02), truncated, and zero biases."""
         self.apply(self.init_linear)
-        nn.init.trunc_normal_(self.joints, std=.02)
-        nn.init.trunc_normal_(self.registers, std=.02)
+        for table in (self.joints, self.registers, self.cls):
+            if table is not None:
+                nn.init.trunc_normal_(table, std=.02)
 
     @staticmethod
     def init_linear(module: nn.Module) -> None:
@@ -158,17 +188,25 @@ class SkeletonViT(SkeletonBackbone):
             num_frames: Unused, because padded frames are zero and are recognised by that.
 
         Returns:
-            (N, M, D, T', V) feature map with T' = ceil(T / segment).
+            (N, M, out_channels, T', V) feature map with T' = ceil(T / segment).
         """
         n, m, v = x.shape[0], x.shape[4], x.shape[3]  # not len(), which would fix the batch of an export
         patches, valid = self.patches(x)
         if m > 1 and reads_values(x):  # absent persons cost nothing
             rows = valid.any(1).nonzero().squeeze(1)
-            encoded = self.encode(self.embed(patches[rows]), valid[rows])
+            encoded = self._cells(patches[rows], valid[rows])
             tokens = encoded.new_zeros(n * m, *encoded.shape[1:]).index_copy(0, rows, encoded)
         else:
-            tokens = self.encode(self.embed(patches), valid)
+            tokens = self._cells(patches, valid)
         return tokens.view(n, m, -1, v, self.out_channels).permute(0, 1, 4, 2, 3)
+
+    def _cells(self, patches: Tensor, valid: Tensor) -> Tensor:
+        """Encode patches as the cells (P, L, out_channels) of the feature map."""
+        tokens, classes = self.read(self.embed(patches), valid)
+        if not self.cls_blocks:
+            return tokens
+        classes = (classes * valid.any(1, keepdim=True)).unsqueeze(1).expand(-1, tokens.shape[1], -1)
+        return torch.cat([classes, tokens], 2)
 
     def patches(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Cut clips (N, C, T, V, M) into patches (P, L, C * segment), for P = N * M persons and L = T' * V tokens.
@@ -186,10 +224,17 @@ class SkeletonViT(SkeletonBackbone):
         valid = shown.any(3, keepdim=True) & shown.any(2, keepdim=True)
         return x.reshape(n * m, -1, c * self.segment), valid.reshape(n * m, -1)
 
-    def embed(self, patches: Tensor) -> Tensor:
-        """Embed patches (P, L, C * segment) as tokens (P, L, D), which state their joint but not yet their time."""
-        joints = self.rows.to(self.joints) @ self.joints
-        return (self.patch(patches).unflatten(1, (-1, len(joints))) + joints).flatten(1, 2)
+    def embed(self, patches: Tensor, masked: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Embed patches (P, L, C * segment) as tokens (P, L, D), which state their joint but not yet their time.
+
+        Args:
+            patches: (P, L, C * segment), complete and ordered by time, then by joint.
+            masked: A mask (P, L) and the vector (D,) that replaces the content of the tokens where it is true.
+        """
+        tokens, joints = self.patch(patches), self.rows.to(self.joints) @ self.joints
+        if masked is not None:
+            tokens = torch.where(masked[0].unsqueeze(2), masked[1].to(tokens), tokens)
+        return (tokens.unflatten(1, (-1, len(joints))) + joints).flatten(1, 2)
 
     def times(self, length: int) -> Tensor:
         """Return (1, L), the index in time of each of L tokens."""
@@ -208,13 +253,26 @@ class SkeletonViT(SkeletonBackbone):
         Returns:
             (P, L, D).
         """
+        return self.read(tokens, valid, times)[0]
+
+    def read(self, tokens: Tensor, valid: Tensor, times: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Like :meth:`encode`, but also return the class tokens.
+
+        Returns:
+            Tokens (P, L, D), and the class tokens of the last ``cls_blocks`` blocks (P, ``cls_blocks`` * D), in the
+            order of the blocks. The final norm has been applied to all of them.
+        """
         times = self.times(tokens.shape[1]) if times is None else times
-        extra = len(self.registers)
-        x = torch.cat([self.registers.expand(tokens.shape[0], -1, -1).to(tokens), tokens], 1)
-        # Registers have the angle 0, that is, no time.
-        turn = rotations(F.pad(times, (extra, 0)), self.out_channels // self.heads, x.dtype)
+        added = self.registers if self.cls is None else torch.cat([self.cls, self.registers])
+        extra = len(added)
+        x = torch.cat([added.expand(tokens.shape[0], -1, -1).to(tokens), tokens], 1)
+        # The added tokens have the angle 0, that is, no time.
+        turn = rotations(F.pad(times, (extra, 0)), self.channels // self.heads, x.dtype)
         # Without any visible token, attention would be undefined. What it then gives is set to zero below.
         visible = F.pad(valid | ~valid.any(1, keepdim=True), (extra, 0), value=True)[:, None, None]
-        for block in self.blocks:
+        classes = [x.new_zeros(x.shape[0], 0)]
+        for i, block in enumerate(self.blocks):
             x = block(x, turn, visible)
-        return self.norm(x[:, extra:]) * valid.unsqueeze(2)
+            if i >= len(self.blocks) - self.cls_blocks:
+                classes.append(self.norm(x[:, 0]))
+        return self.norm(x[:, extra:]) * valid.unsqueeze(2), torch.cat(classes, 1)

@@ -10,9 +10,10 @@ from mmskelssl.models.methods.nn_tuning import NNTuning
 from mmskelssl.models.methods.simclr import SimCLR
 from mmskelssl.models.methods.skeattnclr import SkeAttnCLR
 from mmskelssl.models.methods.skeletonclr import SkeletonCLR
+from mmskelssl.models.methods.slim import SLiM
 from mmskelssl.models.methods.vicreg import VICReg
 
 __all__ = [
     'ActCLR', 'AimCLR', 'BYOL', 'BarlowTwins', 'CRRL', 'CRRLMotion', 'CRRLReconstruct', 'FeatureDecorrelation',
-    'MAMP', 'NNTuning', 'SimCLR', 'SkeAttnCLR', 'SkeletonCLR', 'VICReg',
+    'MAMP', 'NNTuning', 'SLiM', 'SimCLR', 'SkeAttnCLR', 'SkeletonCLR', 'VICReg',
 ]

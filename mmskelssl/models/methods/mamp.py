@@ -54,7 +54,7 @@ class MAMP(SelfSupervisedModel):
                             f'2 * decoder_heads = {2 * decoder_heads}')
         self.mask_ratio, self.tau, self.target, self.standardise = mask_ratio, tau, target, standardise
         self.head_channels = decoder_channels // decoder_heads
-        self.bridge = nn.Linear(self.backbone.out_channels, decoder_channels)
+        self.bridge = nn.Linear(self.backbone.channels, decoder_channels)
         self.mask_token = nn.Parameter(torch.empty(decoder_channels))
         self.decoder_joints = nn.Parameter(torch.empty(self.backbone.joints.shape[0], decoder_channels))
         self.decoder = nn.ModuleList(Block(decoder_channels, decoder_heads, 4.) for _ in range(decoder_depth))

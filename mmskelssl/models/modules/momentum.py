@@ -24,6 +24,7 @@ class MomentumEncoder(nn.Module):
 
     backbone: nn.Module
     projector: nn.Module
+    heads: nn.ModuleDict
     updates: Tensor
 
     def __init__(self, momentum: float = 0.999, final_momentum: float | None = None, buffers: str = 'own',

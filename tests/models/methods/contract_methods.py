@@ -27,10 +27,14 @@ ENTRIES = dict(
     BarlowTwins=HEAD, VICReg=HEAD, BYOL=HEAD, FeatureDecorrelation=HEAD,
     MAMP=dict(decoder_channels=8, decoder_depth=1, decoder_heads=2, mask_ratio=.75),
     NNTuning=dict(queue_size=16, predictor_channels=8),
+    SLiM=dict(head=dict(hidden_channels=8, bottleneck_channels=6, prototypes=16)),
     AlignUniform=HEAD)  # of examples/plugin
 VIEWS = dict(strong=STRONG, extreme=STRONG, mixed=['query', dict(type='SwapParts')])
 TURN = [dict(type='YawRotate', degrees=30)]  # padded clips are not cropped
 FROZEN = ('key_encoder.', 'teacher.')  # modules that never receive a gradient
+
+# Methods that mask tokens need a transformer; SLiM also needs its class token.
+TRANSFORMERS = dict(MAMP=dict(), SLiM=dict(cls_blocks=1))
 
 # A layout without a file: a body of 31 joints, as written in a config.
 BODY31 = dict(name='body31', joints=[f'joint{j}' for j in range(31)], parents=[max(j - 1, 0) for j in range(31)], hip=0,
@@ -52,12 +56,14 @@ def encoder(kind: str, layout, persons: int, dropout: float, width: int = 4) -> 
 
 def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=None, width=4, **options):
     """Build a method with a suitable encoder."""
-    kind = kind or ('BiGRU' if method in SEQUENCES else 'SkeletonViT' if method == 'MAMP' else 'STGCN')
+    kind = kind or ('BiGRU' if method in SEQUENCES else 'SkeletonViT' if method in TRANSFORMERS else 'STGCN')
     views = {name: TURN if method in SEQUENCES else VIEWS.get(name, WEAK) for name in MODELS.get(method).view_names}
+    if method == 'SLiM':  # one person of each clip
+        views = {'_person': [dict(type='PickPerson')], **{name: ['_person', *ops] for name, ops in views.items()}}
     preprocessor = dict(type='SkeletonPreprocessor', layout=layout, stream=stream, views=views)
     return MODELS.build(dict(
         type=method, backbone=dict(encoder(kind, layout, persons, dropout, width),
-                                   in_channels=stream_channels(stream, 3)),
+                                   in_channels=stream_channels(stream, 3), **TRANSFORMERS.get(method, {})),
         **{'data_preprocessor': preprocessor, **ENTRIES[method], **options}))
 
 

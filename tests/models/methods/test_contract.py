@@ -96,6 +96,8 @@ LESSONS = dict(
     FeatureDecorrelation=(3e-3, FAST), NNTuning=(3e-3, dict(width=16, kind='TemporalConvNet')),
     MAMP=(3e-3, dict(width=16, target='position', tau=0., standardise=False, mask_ratio=.5,
                      decoder_channels=32)),
+    SLiM=(3e-3, dict(width=16, momentum=dict(momentum=.9), teacher_temperature=(.07, .07), head=dict(
+        hidden_channels=32, bottleneck_channels=16, prototypes=32))),
     CRRLMotion=(1e-2, dict(**WIDE, key_head='momentum', velocity='range')),
     CRRLReconstruct=(1e-2, dict(width=16)), CRRL=(1e-2, dict(width=16)))
 

@@ -70,12 +70,23 @@ def test_recurrent_encoders_read_lengths_only(method):
 @pytest.mark.parametrize('name', sorted(name for name, kind in BATCH_AUGMENTS.module_dict.items()
                                         if kind.__module__.startswith('mmskelssl.')))
 def test_augmentations_never_wait(name):
-    augment = build_augments([dict(type=name, p=.5)], 'ntu25')[0]
+    augment = build_augments([dict(type=name, **{} if name == 'PickPerson' else dict(p=.5))], 'ntu25')[0]
     x = torch.empty(4, 3, 24, 25, 2, device='meta')
     for _ in range(2):
         with Watched() as watched:
             made = augment(x, torch.Generator())
-    assert made.shape == x.shape and watched.total() == {}
+    assert made.shape == (*x.shape[:4], 1 if name == 'PickPerson' else 2) and watched.total() == {}
+
+
+@pytest.mark.parametrize('options', [dict(type='PickPerson', origin='spine'), dict(type='Rescale', by='limb', p=.5),
+                                     dict(type='CropResize', frames=16, least=8, sample=True)],
+                         ids=lambda options: options['type'])
+def test_options_of_augmentations(options):
+    augment = build_augments([options], 'ntu25')[0]
+    for _ in range(2):
+        with Watched() as watched:
+            augment(torch.empty(4, 3, 24, 25, 2, device='meta'), torch.Generator())
+    assert watched.total() == {}
 
 
 def test_what_is_recorded():
