@@ -17,9 +17,9 @@ sys.path.insert(0, str(ROOT))  # autodoc imports the package
 # The two roads of the README, then what both need. Pages that are not listed follow in the last section.
 NAVIGATION = {
     'I have clips': ['docs/notebooks/quickstart', 'docs/notebooks/own_data', 'docs/data', 'docs/data_mocap',
-                     'docs/browse', 'docs/small_data', 'docs/predict', 'docs/python', 'docs/commands'],
-    'I do research': ['docs/train', 'docs/evaluate', 'docs/add_a_method', 'docs/add_a_dataset', 'docs/reproduce',
-                      'docs/results'],
+                     'docs/browse', 'docs/small_data', 'docs/report', 'docs/predict', 'docs/python', 'docs/commands'],
+    'I do research': ['docs/train', 'docs/scale', 'docs/evaluate', 'docs/add_a_method', 'docs/add_a_dataset',
+                      'docs/reproduce', 'docs/results'],
     'Methods': ['docs/methods'],
     'Reference': ['docs/faq', 'docs/api', 'docs/architecture', 'docs/reliability', 'docs/performance', 'SECURITY',
                   'CONTRIBUTING', 'CHANGELOG']}

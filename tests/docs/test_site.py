@@ -10,7 +10,6 @@ from doc_commands import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings('ignore::PendingDeprecationWarning')]
 for package in ('sphinx', 'myst_parser', 'furo'):
     pytest.importorskip(package, reason=f'no {package}: pip install -r requirements/docs.txt')
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
