@@ -13,6 +13,9 @@ launch() {
     shift
     local where
     if [ -n "${RDZV_ENDPOINT:-}" ]; then
+        # With a shared store, a machine that replaces another one would wait in vain for the address of the store, which
+        # the others publish only when they first meet (torch 2.13).
+        export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=${TORCH_DISABLE_SHARE_RDZV_TCP_STORE:-1}
         where=(--nnodes="$nodes" --rdzv-backend=c10d --rdzv-endpoint="$RDZV_ENDPOINT" --rdzv-id="${RDZV_ID:-mmskelssl}")
     elif [ "$nodes" = 1 ]; then
         # torchrun chooses a free port, so that two runs on one machine do not collide.

@@ -51,11 +51,17 @@ def compile_loss(model: SelfSupervisedModel, **options) -> None:
     """Apply ``torch.compile`` with these options to the whole loss: encoders, mixing, losses and queue.
 
     What changes from step to step without being a tensor comes before: random numbers from the preprocessor's generator
-    (:meth:`SelfSupervisedModel.draw`) and the update of the key encoder (:meth:`MomentumModel.update_key`).
+    (:meth:`SelfSupervisedModel.draw`) and the update of the key encoder (:meth:`MomentumModel.update_key`). The first
+    step is not compiled. It makes the constants on the device (:mod:`mmskelssl.ops.constants`).
     """
-    compiled, update = torch.compile(model.loss, **options), getattr(model, 'update_key', None)
+    plain, update = model.loss, getattr(model, 'update_key', None)
+    compiled, first = torch.compile(plain, **options), True
 
     def loss(views: dict[str, Tensor], data_samples: dict[str, Any]) -> dict[str, Tensor]:
+        nonlocal first
+        if first:
+            first = False
+            return plain(views, data_samples)
         draws = model.draw(views)
         if update:
             update()

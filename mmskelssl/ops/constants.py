@@ -5,17 +5,24 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+_made: dict[tuple, Tensor] = {}  # a plain dict, which compiled code can look up, unlike functools.lru_cache
+_MOST = 256
+
 
 def constant(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Decorate a function of plain values and a device that returns a tensor, to call it once for the same arguments.
 
-    A step on a device then copies nothing from the host. Compiled code contains the tensor instead of the call.
+    A step on a device then copies nothing from the host.
     """
-    made = functools.lru_cache(maxsize=64)(torch.inference_mode(False)(function))  # autograd may need it later
+    name = f'{function.__module__}.{function.__name__}'
 
+    @functools.wraps(function)
     def cached(*args) -> Tensor:
-        return made(*args)
-    # torch.compiler.assume_constant_result sets this, too, but imports the compiler, which takes a second.
-    cached._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    cached.__doc__, cached.__name__ = function.__doc__, function.__name__
+        key = (name, *args)
+        if key not in _made:
+            if len(_made) >= _MOST:
+                _made.clear()
+            with torch.inference_mode(False):  # autograd may need it later
+                _made[key] = function(*args)
+        return _made[key]
     return cached

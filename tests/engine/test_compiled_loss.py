@@ -13,7 +13,7 @@ from mmskelssl.models import Progress
 sys.path.insert(0, str(Path(__file__).parents[1] / 'models' / 'methods'))
 from contract_methods import batch, build  # noqa: E402
 
-STEPS = 3
+STEPS = 3  # the first is not compiled
 
 
 def small(method: str, **options):

@@ -45,10 +45,17 @@ def actionlet_mask(features: Tensor, projector: Callable[[Tensor], Tensor], anch
         raise UserError('an actionlet needs a feature map over joints; this backbone has none (a sequence encoder): '
                         "use STGCN, or mask='ones'")
     _, m, d, t, v = features.shape
+    pooled = features.mean((3, 4)).mean(1) if pooled is None else pooled.detach()
+    anchor = anchor.to(pooled.dtype).detach()
+
+    def distance(pooled: Tensor) -> Tensor:
+        return (1 - F.cosine_similarity(projector(pooled), anchor, dim=1)).mean()
     with torch.enable_grad(), without_autocast(features):
-        pooled = (features.mean((3, 4)).mean(1) if pooled is None else pooled.detach()).requires_grad_()
-        distance = 1 - F.cosine_similarity(projector(pooled), anchor.to(pooled.dtype).detach(), dim=1)
-        gradient, = torch.autograd.grad(distance.mean(), pooled)
+        if torch.compiler.is_compiling():  # which cannot follow torch.autograd.grad
+            gradient = torch.func.grad(distance)(pooled)
+        else:
+            pooled.requires_grad_()
+            gradient, = torch.autograd.grad(distance(pooled), pooled)
     weights = gradient[:, :d] / (m * t * v)
     raw = torch.einsum('nd,nmdtv->nmtv', weights, features).div(features.shape[2]).relu()
     by_part = pool_parts(raw, layout)
