@@ -20,6 +20,11 @@ class Finding:
     what: str
     cure: str = ''
 
+    @property
+    def advice(self) -> str:
+        """The cure as a sentence, or as a command, which keeps its spelling."""
+        return self.cure if self.cure.startswith(('mmskelssl ', 'pip ')) else self.cure[:1].upper() + self.cure[1:]
+
 
 def judge(problem: str | None, cure: str, fine: str, level: str = FAULT) -> Finding:
     """Return a finding from a check that returns a problem, or None."""
@@ -31,8 +36,7 @@ def print_findings(findings: Iterable[Finding]) -> int:
     counts = dict.fromkeys((OK, NOTE, FAULT), 0)
     for finding in findings:
         counts[finding.level] += 1
-        command = finding.cure.startswith(('mmskelssl ', 'pip '))
-        cure = finding.cure if command else finding.cure[:1].upper() + finding.cure[1:]
-        print(f'{finding.level:<5} {printable(f"{finding.what}. {cure}" if cure else finding.what)}', flush=True)
+        text = f'{finding.what}. {finding.advice}' if finding.cure else finding.what
+        print(f'{finding.level:<5} {printable(text)}', flush=True)
     print(f'{counts[FAULT]} faults, {counts[NOTE]} notes' if counts[FAULT] + counts[NOTE] else 'no fault found')
     return int(counts[FAULT] > 0)

@@ -9,7 +9,9 @@ _BYTES = 1 << 28  # of all vectors
 
 
 def coordinates(store: SkeletonStore, rows: np.ndarray, persons: int) -> np.ndarray:
-    """Return clips as vectors (N, persons * 32 * V * C) float32, centred on the first person's hip in each frame.
+    """Return clips as vectors (N, persons * 32 * V * C) float32.
+
+    The hip of the first person is at the origin when that person appears, so that its path remains.
 
     Args:
         rows: (N,) positions in the store.
@@ -24,8 +26,9 @@ def coordinates(store: SkeletonStore, rows: np.ndarray, persons: int) -> np.ndar
             continue
         shown = np.flatnonzero(clip.any((0, 2, 3)))
         times = np.linspace(shown[0], shown[-1], FRAMES).round().astype(int)
-        vector[:len(clip)] = clip[:, times]
-        vector[:len(clip)] -= clip[0, times, store.layout.hip][None, :, None]
+        first = int(clip[0].any((1, 2)).argmax())
+        moved = clip - clip[0, first, store.layout.hip]
+        vector[:len(clip)] = np.where(clip.any((2, 3), keepdims=True), moved, 0)[:, times]
     return made.reshape(len(rows), -1)
 
 
