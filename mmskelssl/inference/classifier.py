@@ -111,9 +111,7 @@ class SkeletonClassifier:
     @property
     def persons(self) -> str:
         """``each`` if the preprocessing keeps one person, and ``together`` otherwise."""
-        steps = self.members[0].info['dataset']['pipeline']
-        most = [step.get('max_persons', 2) for step in steps if step['type'].endswith('SelectPersons')]
-        return 'each' if most == [1] else 'together'
+        return self.networks[0].persons
 
     def scores(self, clips: ClipSet, convert: bool = False) -> np.ndarray:
         """Return the scores (N, K) of clips before calibration: the weighted sum of the members' logits."""

@@ -109,6 +109,13 @@ class FeatureExtractor:
         self._transform = build_pipeline(packed_pipeline(info['dataset']['pipeline'], self.scores), name)
         self.model = move_to(model, device)
 
+    @property
+    def persons(self) -> str:
+        """``each`` if the preprocessing keeps one person, and ``together`` otherwise."""
+        steps = self.info['dataset']['pipeline']
+        most = [step.get('max_persons', 2) for step in steps if step['type'].endswith('SelectPersons')]
+        return 'each' if most == [1] else 'together'
+
     def __call__(self, clips, fps: float | None = None, convert: bool = False) -> np.ndarray:
         """Extract the features of clips, (N, D) float32, in the order of the clips.
 

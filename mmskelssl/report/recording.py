@@ -6,9 +6,9 @@ import numpy as np
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.calibration import softmax
 from mmskelssl.evaluation.linear import fit_probe
-from mmskelssl.inference.classifier import Predictions
 from mmskelssl.inference.clips import ClipSet
-from mmskelssl.inference.timeline import Timeline, keeps_one_person, over_time
+from mmskelssl.inference.predictions import Predictions
+from mmskelssl.inference.timeline import PERSONS, Timeline
 from mmskelssl.inference.windows import cut
 from mmskelssl.report.charts import DASHES, PALETTE, Chart, figure, item, legend, plain
 from mmskelssl.report.clips import ClipPacker
@@ -26,7 +26,7 @@ def timeline_of(source: Source, clips: ClipSet, train_split: str | None, window:
         UserError: If there is no classifier, and no labelled training split to fit a probe on.
     """
     if source.classifier is not None:
-        return over_time(source.classifier, clips, window, stride, fps, persons, convert)
+        return source.classifier.over_time(clips, window, stride, fps, persons, convert)
     extractor, store = source.extractor, source.store
     if extractor is None or store is None or train_split is None or not labelled(store, store.split(train_split)):
         raise UserError(f'{source.path}: windows are classified by a saved classifier, or by a probe that needs a '
@@ -36,8 +36,10 @@ def timeline_of(source: Source, clips: ClipSet, train_split: str | None, window:
         raise UserError('the frame rate of the recordings is not known, so their windows are not: add --fps')
     train = extractor.of_store(store.path, train_split)
     probe = fit_probe(train.feats, train.labels)
-    each = (persons or ('each' if keeps_one_person(source.info) else 'together')) == 'each'
-    parts, windows = cut(clips, window, stride, rate, each)
+    persons = persons or extractor.persons
+    if persons not in PERSONS:
+        raise UserError(f'--persons {persons}: choose one of {", ".join(PERSONS)}')
+    parts, windows = cut(clips, window, stride, rate, persons == 'each')
     chances = softmax(probe(extractor.of_clips(parts, convert).feats)).astype(np.float32)
     names = class_names(store)
     return Timeline(clips, windows, Predictions(list(parts.ids), names[:chances.shape[1]], chances))

@@ -13,7 +13,8 @@ from mmskelssl.evaluation.features import FeatureBank
 from mmskelssl.evaluation.splits import SplitPair, default_pairs, parse_pairs
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor, open_encoder
-from mmskelssl.inference.saved import find_folder, is_saved, read_config
+from mmskelssl.inference.saved.hub import find_folder, is_saved
+from mmskelssl.inference.saved.read import read_config
 
 
 @dataclass
