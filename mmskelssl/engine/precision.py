@@ -1,6 +1,7 @@
 """Wrappers of the optimiser: gradient clipping by part of the model, and bfloat16 training on any device."""
 from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from mmengine.model import is_model_wrapper
@@ -35,7 +36,7 @@ class PartsOptimWrapper(OptimWrapper):
     @contextmanager
     def optim_context(self, model: torch.nn.Module):
         if self.clip_parts and self._parts is None:
-            self._parts = self._divide(model.module if is_model_wrapper(model) else model)
+            self._parts = self._divide(cast(torch.nn.Module, model.module if is_model_wrapper(model) else model))
         with super().optim_context(model):
             yield
 

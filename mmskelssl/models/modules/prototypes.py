@@ -62,10 +62,8 @@ class PrototypeHead(nn.Module):
             frozen: Give the prototypes zero gradients. They are not left without gradients, because other processes
                 would wait for them.
         """
-        directions, gains = self.directions, self.gains
-        if frozen:
-            directions, gains = (value.detach() + 0 * value for value in (directions, gains))
-        return similarities(embeddings, directions, gains)
+        parts = [self.directions, self.gains]
+        return similarities(embeddings, *(part.detach() + 0 * part if frozen else part for part in parts))
 
 
 @full_precision
