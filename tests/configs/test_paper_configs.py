@@ -182,7 +182,7 @@ VIT = {
     'train_dataloader.batch_size': 128,
     'train_dataloader.sampler.shuffle': True,
     'data.split': 'xsub',
-    'data.pipeline': [dict(type='SelectPersons', max_persons=2), dict(type='AlignSequence', turn=False),
+    'data.pipeline': [dict(type='SelectPersons', max_persons=2), dict(type='AlignSequence', turn=False, joint=1),
                       dict(type='ResizeFrames', frames=120), dict(type='PackSkeleton')],
 }
 MAMP = {
