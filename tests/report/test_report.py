@@ -116,6 +116,7 @@ def test_a_leak_stands_out(report_run, tiny_store, tmp_path):
     assert page.data['clips']['id'][entry['same']] == store.ids[row]
 
 
+@pytest.mark.slow
 def test_several_runs_share_figures(report_run, tmp_path):
     shutil.copytree(report_run, tmp_path / 'other')
     page = report(report_run, tmp_path / 'other')
@@ -227,6 +228,7 @@ def report_problem(path) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 def test_the_command(report_run, tmp_path, capsys, monkeypatch):
     out = tmp_path / 'a' / 'report.html'
     main(['report', report_run, '--out', str(out), '--clips', '20'])
