@@ -62,3 +62,10 @@ def test_links_lead_somewhere(page):
         there = (ROOT / page).parent / name if name else ROOT / page
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_a_page_has_one_title(page):
+    """The navigation of the site shows every title."""
+    text = re.sub(r'^```.*?^```', '', read(page), flags=re.M | re.S)
+    assert len(re.findall('^# ', text, re.M)) == 1
