@@ -7,7 +7,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 SHIPPED = ('configs', 'tools', 'model-index.yml')
-OF_THE_CHECKOUT = ('__pycache__', 'make_zoo.sh', 'quickstart.sh', 'run_tests.sh', 'setup_env.sh')
+OF_THE_CHECKOUT = ('__pycache__', 'ablations.sh', 'make_zoo.sh', 'quickstart.sh', 'run_tests.sh', 'setup_env.sh')
 
 
 class BuildWithMim(build_py):
