@@ -2,7 +2,7 @@
 from mmskelssl.errors import UserError
 from mmskelssl.report.charts import Chart, lines
 from mmskelssl.report.sources import Source
-from mmskelssl.visualization.curves import read_scalars
+from mmskelssl.visualization.curves import read_scalars, with_stores
 
 _MOST = 2000  # points of a line
 # Key, title, scalars, axis. Parts of the loss are found by their names.
@@ -45,7 +45,7 @@ def curve_charts(sources: list[Source]) -> tuple[list[Chart], list[str], bool]:
     panels = [('loss', 'Loss' if len(losses) == 1 else 'Loss and its parts', sorted(losses), ''), *_PANELS]
     charts = []
     for key, title, scalars, unit in panels:
-        found = {scalar: series[scalar] for scalar in scalars if scalar in series}
+        found = {scalar: series[scalar] for scalar in with_stores(scalars, series) if scalar in series}
         drawn = {' '.join(filter(None, [prefix, scalar.removeprefix('val/') if len(found) > 1 or not prefix else ''])):
                  points for scalar, by_run in found.items() for prefix, points in by_run.items()}
         if drawn:

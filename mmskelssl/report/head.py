@@ -1,4 +1,5 @@
 """The head of the report: what was trained on what, and how good it is."""
+from mmskelssl.inference.pools import pool_of
 from mmskelssl.report.measures import Measured
 from mmskelssl.report.sources import Source
 
@@ -62,7 +63,7 @@ def facts(source: Source) -> list[tuple[str, str]]:
              ('Stream', info.get('stream', '')),
              ('Trained', f'{info["epoch"]} epochs, {info.get("iteration", "?")} iterations, seed {info.get("seed")}'
               if info.get('epoch') else ''),
-             ('Trained on', ', '.join(filter(None, [str(dataset.get('store') or ''),
+             ('Trained on', ', '.join(filter(None, [str(dataset.get('store') or ' + '.join(pool_of(info))),
                                                     f'split {dataset["train_split"]}' if dataset.get('train_split')
                                                     else '']))),
              ('Clips of the page', f'{store.path}: {len(store)} clips, layout {store.layout.name}, splits '

@@ -3,7 +3,7 @@ import glob
 import json
 import os.path as osp
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from mmskelssl.errors import UserError
 
@@ -44,9 +44,13 @@ def read_scalars(work_dir: str) -> dict[str, dict[str, dict[int, float]]]:
     return {stage: dict(series) for stage, series in stages.items()}
 
 
-def _with_stores(names: Iterable[str], stages: Mapping[str, Mapping]) -> list[str]:
-    """Return names of scalars, and after each ``val/NAME`` those of the stores of a pool, ``val/STORE/NAME``."""
-    known = dict.fromkeys(name for series in stages.values() for name in series)
+def with_stores(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return names of scalars, and after each ``val/NAME`` those of the stores of a pool, ``val/STORE/NAME``.
+
+    Args:
+        names: Names.
+        known: All scalars of the runs.
+    """
     made = []
     for name in names:
         of_stores = (other for other in known if other.startswith('val/') and other.count('/') == 2
@@ -68,7 +72,8 @@ def plot_curves(work_dir: str, out: str) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     stages = read_scalars(work_dir)
-    every = [(title, _with_stores(names, stages), unit) for title, names, unit in PANELS]
+    known = dict.fromkeys(name for series in stages.values() for name in series)
+    every = [(title, with_stores(names, known), unit) for title, names, unit in PANELS]
     panels = [panel for panel in every if any(name in series for series in stages.values() for name in panel[1])]
     if not panels:
         raise UserError(f'{work_dir}: its logs contain none of the known curves yet; let it run longer')

@@ -18,7 +18,7 @@ from mmskelssl.layouts import get_layout
 from mmskelssl.layouts.union import union_layout
 from mmskelssl.models.backbones import SkeletonViT
 from mmskelssl.shipped import find_config
-from mmskelssl.visualization.curves import plot_curves, read_scalars
+from mmskelssl.visualization.curves import plot_curves, read_scalars, with_stores
 from tests.conftest import StoreWriter, random_clip, write_tiny_store
 
 TOY = find_config('simclr_toy')
@@ -132,6 +132,8 @@ def test_the_curves_of_each_store(pool_run, tmp_path):
     assert 'val/knn_top1' not in curves
     plot_curves(str(pool_run), str(tmp_path / 'curves.png'))
     assert (tmp_path / 'curves.png').stat().st_size
+    assert with_stores(['val/knn_top1', 'loss'], curves) == [
+        'val/knn_top1', 'val/tiny/knn_top1', 'val/kinect/knn_top1', 'loss']
     log, = pool_run.glob('*/*.log')
     text = log.read_text()
     for line in ('75 % of each batch from the 32 training clips of tiny (ntu25, 25 of the 25 joints)',
