@@ -64,7 +64,7 @@ def build_report(sources: list[Source], pair: str | None = None, most: int = MOS
         timeline: A recording, classified window by window.
 
     Raises:
-        UserError: If there is neither an encoder nor a curve to show.
+        UserError: If there are neither clips nor curves to show.
     """
     if most < 1:
         raise UserError(f'--clips {most}: expected 1 or more')
@@ -74,7 +74,7 @@ def build_report(sources: list[Source], pair: str | None = None, most: int = MOS
         page.add('curves', 'Curves', dict(curves=charts, stages=staged), charts=charts)
     for source in sources:
         page.note([f'{source.name}: {problem}' if len(sources) > 1 else problem for problem in source.problems], FAULT)
-    if not charts and first.extractor is None:
+    if not charts and first.store is None and timeline is None:
         raise UserError('; '.join([*first.problems, *problems]) or f'{first.path}: there is nothing to show')
     page.findings += _health(first)
     measured = Measured([], {}, None, [])

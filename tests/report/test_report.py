@@ -43,7 +43,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
         if tag == 'section':
-            self.sections.append(dict(attributes)['id'])
+            self.sections.append(dict(attributes).get('id'))
 
     def handle_data(self, data):
         if self.tags and self.tags[-1][0] not in ('script', 'style'):
