@@ -6,8 +6,8 @@ The names in ``__all__`` are those of :mod:`mmskelssl.apis`. They are imported w
 
 __version__ = '0.1.0'
 
-__all__ = ['FeatureExtractor', 'SkeletonClassifier', 'SkeletonFeatures', 'build_model', 'evaluate', 'list_configs',
-           'list_methods', 'train']
+__all__ = ['FeatureExtractor', 'SkeletonClassifier', 'SkeletonFeatures', 'SkeletonStream', 'build_model', 'evaluate',
+           'list_configs', 'list_methods', 'train']
 
 
 def __getattr__(name: str):

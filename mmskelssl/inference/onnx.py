@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -85,8 +86,7 @@ def onnx_bytes(graph: Graph, about: Mapping, program: torch.export.ExportedProgr
         about: Its description for the metadata.
         program: The traced graph. By default, it is traced.
     """
-    onnx = import_package('onnx', 'to write ONNX')
-    import_package('onnxscript', 'to write ONNX')
+    onnx, *_ = import_packages('to write ONNX', 'onnx', 'onnxscript')
     program = trace(graph) if program is None else program
     try:
         with quiet():
@@ -145,7 +145,7 @@ def open_session(data: bytes | str, threads: int = 0) -> Session:
     Returns:
         A function from the inputs to the output.
     """
-    runtime = import_package('onnxruntime', 'to run ONNX')
+    runtime, = import_packages('to run ONNX', 'onnxruntime')
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = runtime.InferenceSession(data, options, providers=['CPUExecutionProvider'])
@@ -180,12 +180,18 @@ def compare(graph: Graph, data: bytes, out: str) -> float | None:
     return worst
 
 
-def import_package(name: str, what: str):
-    """Import an optional package, and say in one line what it is needed for."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise UserError(f'{name} is needed {what}: pip install {name}') from None
+def import_packages(what: str, *names: str) -> list[ModuleType]:
+    """Import optional packages, and say in one line which of them are missing and what they are needed for."""
+    made, missing = [], []
+    for name in names:
+        try:
+            made.append(importlib.import_module(name))
+        except ImportError:
+            missing.append(name)
+    if missing:
+        raise UserError(f'{", ".join(missing)} {"are" if missing[1:] else "is"} needed {what}: '
+                        f'pip install {" ".join(missing)}')
+    return made
 
 
 def write_file(out: str, data: bytes) -> None:

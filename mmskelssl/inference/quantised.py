@@ -14,7 +14,7 @@ from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor
 from mmskelssl.inference.graphs import networks_of, quiet, takes_lengths
-from mmskelssl.inference.onnx import Session, import_package, open_session
+from mmskelssl.inference.onnx import Session, import_packages, open_session
 
 LAYERS = ('Conv', 'Gemm', 'MatMul')
 BATCH = 64
@@ -32,8 +32,7 @@ def quantise(data: bytes, out: str) -> bytes:
     Raises:
         UserError: If onnxruntime is missing, or the model has no layer that can be quantised, such as a GRU.
     """
-    onnx = import_package('onnx', 'to quantise')
-    import_package('onnxruntime', 'to quantise')
+    onnx, *_ = import_packages('to quantise', 'onnx', 'onnxruntime')
     from onnxruntime.quantization import QuantType, quantize_dynamic
     proto = onnx.load_from_string(data)
     weights = {value.name for value in proto.graph.initializer}

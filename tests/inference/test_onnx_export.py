@@ -1,6 +1,7 @@
 """Exported models give the features and probabilities of the models themselves, for any batch, length and persons."""
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -255,3 +256,10 @@ def test_what_cannot_be_exported(capsys):
         graph = onnx.helper.make_graph([], 'empty', [], [])
         data = io.BytesIO(onnx.helper.make_model(graph).SerializeToString()).getvalue()
         quantise(data, 'a.onnx')
+
+
+def test_missing_packages_are_named_at_once(monkeypatch):
+    for name in ('onnx', 'onnxscript'):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match='^onnx, onnxscript are needed to write ONNX: pip install onnx onnxscript$'):
+        onnx_bytes(None, {})
