@@ -102,6 +102,7 @@ def test_the_metadata(wheel):
     assert any(name.endswith('licenses/LICENSE') for name in found)
 
 
+@pytest.mark.slow
 def test_the_sdist_builds_the_same_wheel(checkout, wheel, tmp_path):
     with tarfile.open(build(checkout, 'sdist', tmp_path)) as archive:
         archive.extractall(tmp_path, filter='data')

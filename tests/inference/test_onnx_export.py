@@ -157,6 +157,7 @@ def whole_file(two_streams, tmp_path_factory):
     return path, export_onnx(two_streams, str(path), whole=True)
 
 
+@pytest.mark.slow
 def test_probabilities_of_an_ensemble(two_streams, whole_file):
     session, clips = open_session(str(whole_file[0])), raw_clips(20)
     made, expected = np.stack([session(clip) for clip in clips]), two_streams(clips).probabilities
@@ -216,6 +217,7 @@ def test_a_file_that_differs_is_not_written(two_streams, whole_file):
             graph.networks[0].head.bias[0] -= .1
 
 
+@pytest.mark.slow
 def test_the_command(tiny_store, tmp_path, capsys, monkeypatch):
     """From a saved model to a quantised file; the options that do not fit the format are refused."""
     encoder('TemporalConvNet').save_pretrained(tmp_path / 'model')

@@ -23,7 +23,7 @@ def test_the_documented_loss_is_the_code():
     folder = Path(__file__).resolve().parents[2]
     code = re.search(r'```python\n(.*?)```', (folder / 'docs/add_a_method.md').read_text(), re.DOTALL)[1]
     indented = textwrap.indent(textwrap.dedent(code), '    ')
-    assert 'key_encoder.update' in code and indented in (folder / 'mmskelssl/models/methods/byol.py').read_text()
+    assert 'self.update_key()' in code and indented in (folder / 'mmskelssl/models/methods/byol.py').read_text()
 
 
 def views(n=5, seed=0):

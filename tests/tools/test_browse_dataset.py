@@ -170,6 +170,7 @@ def test_errors(fails, run, tiny_store, tmp_path, few):
     assert 'cannot be created' in fails(tiny_store, '--format', 'png')
 
 
+@pytest.mark.slow
 def test_the_command(tiny_kinect_store, tmp_path):
     """Runs in a separate process from another folder."""
     def command(*args):

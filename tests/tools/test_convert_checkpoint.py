@@ -105,6 +105,7 @@ def options(store):
             'optim_wrapper.optimizer.lr=0', 'optim_wrapper.optimizer.weight_decay=0']
 
 
+@pytest.mark.slow
 def test_training_starts_from_it(tmp_path, monkeypatch, tiny_store):
     """With a learning rate of zero, the query and key encoders and heads of the run equal the official ones."""
     net, head = network()
