@@ -64,7 +64,7 @@ BLUR = [('GaussianBlur', dict(p=0.5, taps=15, sigma=(0.1, 2.0), normalise=False)
 NORMAL = [*WEAK, *FLIP, ('GaussianNoise', dict(p=0.5, std=0.01, absent=True)), *BLUR]
 STRONG = [*WEAK, *FLIP, ('GaussianNoise', dict(p=0.5, std=0.05, absent=True)), *BLUR,
           ('Interpolate', dict(p=0.5, ratio=1)),
-          ('Rescale', dict(p=1, amplitude=0.5, centred=False))]
+          ('Rescale', dict(p=1, amplitude=0.5, centred=False, by='bone'))]
 VIEWS = dict(skeletonclr=dict(query=WEAK, key=WEAK), aimclr=dict(query=WEAK, key=WEAK, extreme=NORMAL),
              actclr=dict(weak=WEAK, key=WEAK, normal=NORMAL, strong=STRONG))
 

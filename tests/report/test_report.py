@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HOSTILE, rename
+from hostile_store import HOSTILE, rename
 
 from mmskelssl.cli import main
 from mmskelssl.datasets import SkeletonStore, StoreWriter

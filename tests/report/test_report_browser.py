@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import HOSTILE
+from hostile_store import HOSTILE
 
 from mmskelssl.datasets import SkeletonStore
 from mmskelssl.report.browse import build_browser

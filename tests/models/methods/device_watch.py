@@ -10,14 +10,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 aten = torch.ops.aten
-_PACKAGE = str(Path(__file__).resolve().parents[3])
+_PACKAGE = str(Path(__file__).resolve().parents[3] / 'mmskelssl')
 _VALUES = {torch.bool: False, torch.int64: 1, torch.int32: 1}
 
 
 def _place() -> str:
     """Return the innermost line of the project that is being run."""
     for frame in reversed(traceback.extract_stack()):
-        if frame.filename.startswith(_PACKAGE) and '/tests/' not in frame.filename:
+        if frame.filename.startswith(_PACKAGE):
             return f'{Path(frame.filename).name}:{frame.name}'
     return 'elsewhere'
 

@@ -16,7 +16,7 @@ def preprocessor(method, stream='joint', **views):
 
 
 def test_what_reconstructs_or_differentiates_takes_none():
-    assert {*METHODS} - {*TAKING} == {'CRRL', 'CRRLMotion', 'CRRLReconstruct', 'MAMP'}
+    assert {*METHODS} - {*TAKING} == {'CRRL', 'CRRLMotion', 'CRRLReconstruct', 'MAMP', 'SLiM'}
 
 
 @pytest.mark.parametrize('stream', ['joint', 'bone', 'motion'])
