@@ -120,7 +120,7 @@ def test_own_data_has_it_by_default():
     assert recipes_of('knn', data='mine') == recipes_of('knn')
     assert choose_recipes(['linear'], None, 'mine') == dict(linear=['logreg-cv', 'paper'])
     assert choose_recipes(['linear'], ['logreg'], 'mine') == dict(linear=['logreg'])
-    assert {*BENCHMARK_DATA} == {path.stem for path in CONFIGS.glob('*.py')} - {'pose2d', 'pool'}  # one's own poses; several
+    assert {*BENCHMARK_DATA} == {path.stem for path in CONFIGS.glob('*.py')} - {'pose2d', 'pool'}
 
 
 def test_evaluate_prints_and_records_the_choice(tiny_kinect_store, tmp_path, capsys):
