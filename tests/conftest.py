@@ -1,6 +1,6 @@
 """Shared fixtures: real data and reference arrays if available, and small synthetic stores."""
 import os
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,12 @@ from mmskelssl.engine import plugins
 from mmskelssl.layouts import get_layout
 
 
+QUICK = 6  # tests of a file that --quick runs
+
+
 def pytest_addoption(parser):
-    parser.addoption('--quick', action='store_true', help='two cases of each test, without those that are slow or of '
-                                                          'Hypothesis')
+    parser.addoption('--quick', action='store_true', help='six tests of each file, one case of each, without those '
+                                                          'that are slow or of Hypothesis')
 
 
 def pytest_configure(config):
@@ -38,13 +41,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _keep_the_quick(config, items: list) -> None:
-    cases, kept, rest = Counter(), [], []
+    tests, kept, rest = defaultdict(set), [], []
     for item in items:
-        test = item.nodeid.partition('[')[0]
-        cases[test] += 1
+        test, chosen = item.nodeid.partition('[')[0], tests[item.path]
         # Hypothesis runs such a test on many examples.
         long = item.get_closest_marker('slow') or getattr(item.obj, 'is_hypothesis_test', False)
-        (rest if cases[test] > 2 or long else kept).append(item)
+        (rest if long or test in chosen or len(chosen) >= QUICK else kept).append(item)
+        if not long:
+            chosen.add(test)
     items[:] = kept
     config.hook.pytest_deselected(items=rest)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up or reuses the environment, checks style and types, and runs the test suite with one process per core.
 # Usage: run_tests.sh            everything
-#        run_tests.sh --quick    style, and about a minute of tests: two cases of each test, none that is slow
+#        run_tests.sh --quick    style, and about a minute of tests: a few of each file, none that is slow
 #        run_tests.sh ARGUMENTS  only the tests, with these arguments for pytest
 set -euo pipefail
 cd "$(dirname "$0")/.."
