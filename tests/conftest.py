@@ -11,7 +11,6 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine import plugins
 from mmskelssl.layouts import get_layout
 
-
 QUICK = 6  # tests of a file that --quick runs
 
 
