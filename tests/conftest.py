@@ -11,11 +11,11 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine import plugins
 from mmskelssl.layouts import get_layout
 
-QUICK = 6  # tests of a file that --quick runs
+QUICK = 4  # tests of a file that --quick runs
 
 
 def pytest_addoption(parser):
-    parser.addoption('--quick', action='store_true', help='six tests of each file, one case of each, without those '
+    parser.addoption('--quick', action='store_true', help='four tests of each file, one case of each, without those '
                                                           'that are slow or of Hypothesis')
 
 
