@@ -24,6 +24,7 @@ def log(folder) -> str:
     return next(folder.rglob('*.log')).read_text()
 
 
+@pytest.mark.slow
 def test_the_faster_one_trains_and_a_resumed_run_keeps_it(own_config, tmp_path, monkeypatch):
     measured(monkeypatch, .2, .1)
     config, work = own_config(), tmp_path / 'work'
@@ -43,6 +44,7 @@ def test_no_gain_no_change(own_config, monkeypatch, half):
     assert made == spec and cfg.optim_wrapper.type == 'OptimWrapper' and note.startswith('--amp auto: float32, a step')
 
 
+@pytest.mark.slow
 def test_the_measurement_leaves_no_trace(own_config, tmp_path, monkeypatch):
     """A run in float32 after a real measurement is the run without it, bit for bit."""
     monkeypatch.setattr(amp, 'SECONDS', .05)

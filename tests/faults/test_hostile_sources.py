@@ -15,6 +15,7 @@ BVH = 'HIERARCHY\nROOT a\n{{ OFFSET 0 0 0 CHANNELS {} }}\nMOTION\nFrames: {}\nFr
 ASF = ':root\norder TX TY TZ RX RY RZ\n:bonedata\n{}:hierarchy\nbegin\n{}end\n'
 
 
+@pytest.mark.slow
 @pytest.mark.fault('F36', 'zip slip, nested and overlapping zips, a million channels, joints or frames in motion files')
 def test_archives(tmp_path, record_property, lost):
     path = tmp_path / 'a.zip'

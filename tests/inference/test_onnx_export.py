@@ -35,6 +35,7 @@ from tests.conftest import random_clip
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 pytest.importorskip('onnxscript', reason='onnxscript is not installed')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
+pytestmark = pytest.mark.slow
 
 PERSONS = dict(type='SelectPersons', max_persons=2)
 PACK = dict(type='PackSkeleton')

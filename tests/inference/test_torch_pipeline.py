@@ -62,6 +62,7 @@ def compare(steps: list[dict], clips) -> int:
     return compared
 
 
+@pytest.mark.slow
 def test_the_pipelines_of_all_configs():
     found = pipelines()
     assert len(found) >= 9  # different ones

@@ -59,6 +59,7 @@ def page(report_run) -> Page:
     return report(report_run)
 
 
+@pytest.mark.slow
 def test_every_part_of_a_run_is_there(page, report_run):
     assert page.sections == ALL
     assert 'SkeAttnCLR on tiny' in page.text and 'untrained encoder' in page.text and 'raw coordinates' in page.text
@@ -89,6 +90,7 @@ def test_clips_of_the_page_are_those_of_the_store(page, tiny_store):
         assert packed['fps'] == 15 and np.abs(points - expected).max() <= .51
 
 
+@pytest.mark.slow
 def test_neighbours_are_the_nearest_training_clips(page, report_run, tiny_store):
     source, store = open_sources([report_run])[0], SkeletonStore(tiny_store)
     feats = source.extractor.of_store(tiny_store, 'all').feats
@@ -100,6 +102,7 @@ def test_neighbours_are_the_nearest_training_clips(page, report_run, tiny_store)
         np.testing.assert_allclose(np.sort(1 - cosine)[:5], entry['distance'], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_leak_stands_out(report_run, tiny_store, tmp_path):
     store = SkeletonStore(tiny_store)
     with StoreWriter(tmp_path / 'leak', 'ntu25', classes=store.classes, source='test') as writer:
@@ -150,6 +153,7 @@ def subset(store: str, out: Path, rows, splits: dict, labels=True) -> str:
     (1, {}, True, ['confusion', 'neighbours'], 't-SNE needs at least 4 clips'),
     (3, dict(train=[0, 1], test=[2]), True, [], 't-SNE needs at least 4 clips'),
 ], ids=['no labels', 'no splits', 'one clip', 'three clips'])
+@pytest.mark.slow
 def test_stores_that_lack_something(report_run, tiny_store, tmp_path, count, splits, labels, missing, told):
     page = report(report_run, data=subset(tiny_store, tmp_path / 's', range(count), splits, labels))
     assert [part for part in ALL if part not in missing] == page.sections
@@ -162,6 +166,7 @@ def test_stores_that_lack_something(report_run, tiny_store, tmp_path, count, spl
     (lambda run: [shutil.rmtree(folder) for folder in run.glob('2*')], [p for p in ALL if p != 'curves'],
      'no vis_data/scalars.json'),
 ], ids=['interrupted before a checkpoint', 'damaged checkpoint', 'no logs'])
+@pytest.mark.slow
 def test_runs_that_lack_something(report_run, tmp_path, change, parts, told):
     shutil.copytree(report_run, tmp_path / 'run')
     change(tmp_path / 'run')
@@ -175,6 +180,7 @@ def test_nothing_to_show(tmp_path, tiny_store):
             report(path)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_version(report_run, tmp_path):
     import torch
     shutil.copytree(report_run, tmp_path / 'run')
@@ -187,6 +193,7 @@ def test_a_run_of_another_version(report_run, tmp_path):
     assert page.sections[:2] == ['summary', 'curves']
 
 
+@pytest.mark.slow
 def test_names_are_text(page, report_run, hostile_store):
     scripts = [tag for tag, _ in page.tags].count('script')
     page = report(report_run, data=hostile_store)
@@ -325,6 +332,7 @@ def test_browser_of_a_store(hostile_store, tmp_path, capsys):
     assert 'browse.html' in capsys.readouterr().out and (tmp_path / 'out' / 'browse.html').is_file()
 
 
+@pytest.mark.slow
 def test_pages_of_clips_with_the_same_name_as_a_class(report_run, tiny_store, tmp_path):
     """Classes that have the same name stay apart in charts, whose rows Bokeh identifies by name."""
     page = report(report_run, data=rename(tiny_store, tmp_path / 's', classes=['same', 'same', 'same', 'other']))

@@ -54,6 +54,7 @@ def test_a_step_never_waits(method):
     assert watched_step(method, **options) == {}
 
 
+@pytest.mark.slow
 def test_options_of_actclr():
     options = dict(mask='random', threshold='relative', anchor='running', stream='bone')
     assert watched_step('ActCLR', **options) == {}
