@@ -137,6 +137,10 @@ class SelfSupervisedModel(SkeletonEncoder):
                             f'model.data_preprocessor.views has {", ".join(views) or "none"}')
         if getattr(self.data_preprocessor, 'scores', False):
             self.check_takes_scores()
+        made = self.data_preprocessor
+        if getattr(made, 'stream', None) == 'invariant':
+            aligned, moving = getattr(made, 'alignment', 'none') != 'none', getattr(made, 'velocity', False)
+            self.report_unused('the stream is invariant', alignment=aligned or None, velocity=moving or None)
 
     @classmethod
     def check_takes_scores(cls) -> None:

@@ -1,5 +1,6 @@
 """The invariant stream from training to live predictions: its number of channels is known everywhere."""
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,8 @@ def test_the_run_says_how_many_channels_it_has(checkpoint):
     info = load_checkpoint(checkpoint)['meta']['mmskelssl']
     model = json.loads(info['model'])
     assert (info['stream'], model['backbone']['in_channels']) == ('invariant', 12)
+    log, = Path(checkpoint).parent.glob('*/*.log')
+    assert 'SimCLR: alignment and velocity will be ignored, as the stream is invariant' in log.read_text()
 
 
 def test_features_of_turned_clips_are_the_same(checkpoint, tiny_kinect_store, tmp_path):
