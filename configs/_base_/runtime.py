@@ -6,7 +6,7 @@ custom_imports = dict(imports=['mmskelssl.models', 'mmskelssl.datasets', 'mmskel
 # are in every run. Add further hooks under a new name here, or to the list `custom_hooks`.
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
-    timer=dict(type='IterTimerHook'),
+    timer=dict(type='TimerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     param_scheduler=dict(type='ParamSchedulerHook'),
     logger=dict(type='LoggerHook', interval=10),

@@ -59,40 +59,87 @@ def with_stores(names: Iterable[str], known: Collection[str]) -> list[str]:
     return made
 
 
-def plot_curves(work_dir: str, out: str) -> str:
-    """Plot the curves of a run over the iterations, one line per stage.
+def cpu_minutes(series: dict[str, dict[int, float]], until: Iterable[int]) -> list[float]:
+    """Return the CPU minutes that a stage had trained for at these iterations, without its evaluations.
 
     Args:
-        work_dir: Folder of a run, with or without stages.
+        series: Scalars of the stage. ``cpu_time`` is the mean of the steps since the logged step before.
+        until: Iterations.
+    """
+    import numpy as np
+    steps, seconds = zip((0, 0.), *sorted(series['cpu_time'].items()), strict=True)
+    return np.interp(list(until), steps, np.cumsum(np.diff(steps, prepend=0) * seconds) / 60).tolist()
+
+
+def plot_curves(work_dirs: str | list[str], out: str, over: str = 'iterations',
+                scalars: Collection[str] = ()) -> str:
+    """Plot the curves of runs, one line per run and stage.
+
+    Args:
+        work_dirs: Folder of a run, with or without stages, or several such folders.
         out: Image file to write. Its suffix determines the format.
+        over: The x axis, ``iterations`` or ``minutes`` of CPU time. Over minutes, the stages of a run follow each
+            other.
+        scalars: Names of scalars, one panel each. By default, the panels show loss, accuracy and collapse metrics.
 
     Returns:
         The path ``out``.
+
+    Raises:
+        UserError: If a run lacks these scalars, or ``out`` cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    stages = read_scalars(work_dir)
-    known = dict.fromkeys(name for series in stages.values() for name in series)
-    every = [(title, with_stores(names, known), unit) for title, names, unit in PANELS]
-    panels = [panel for panel in every if any(name in series for series in stages.values() for name in panel[1])]
-    if not panels:
-        raise UserError(f'{work_dir}: its logs contain none of the known curves yet; let it run longer')
-    figure = Figure(figsize=(4.2 * len(panels), 3.2), layout='constrained')
+    folders = [work_dirs] if isinstance(work_dirs, str) else work_dirs
+    runs = dict(zip(distinct_names(folders), map(read_scalars, folders), strict=True))
+    known = dict.fromkeys(name for stages in runs.values() for series in stages.values() for name in series)
+    given = [(name, (name,), '') for name in scalars] or PANELS
+    every = [(title, with_stores(names, known), unit) for title, names, unit in given]
+    panels = [panel for panel in every if any(name in known for name in panel[1])]
+    if not panels or (scalars and len(panels) < len(given)):
+        missing = ', '.join(name for name in scalars if name not in known) or 'the known curves'
+        raise UserError(f'{", ".join(folders)}: the logs do not contain {missing}; they contain '
+                        f'{", ".join(sorted(known))}')
+    figure = Figure(figsize=(max(4.2 * len(panels), 6. * (len(runs) > 1)), 3.2 + 1.2 * (len(runs) > 1)),
+                    layout='constrained')
     FigureCanvasAgg(figure)
     for axis, (title, names, unit) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for stage, series in stages.items():
-            for name in names:
-                points = sorted(series.get(name, {}).items())
-                if points:
-                    shown = [stage] * (len(stages) > 1) + [name] * (len(names) > 1)
-                    axis.plot(*zip(*points, strict=True), marker='.' if len(points) < 60 else None, linewidth=1.2,
-                              label=' '.join(shown))
-        axis.set(title=title, xlabel='iteration', ylabel=unit)
+        for run, stages in runs.items():
+            for label, points in _lines(run, stages, names, over):
+                parts = [run] * (len(runs) > 1) + [label] * bool(label)
+                axis.plot(*points, marker='.' if len(points[0]) < 60 else None, linewidth=1.2, label=' '.join(parts))
+        axis.set(title=title, xlabel='iteration' if over == 'iterations' else 'CPU minutes of training', ylabel=unit)
         axis.grid(alpha=0.3)
-        if len(stages) > 1 or len(names) > 1:
+        if axis.get_legend_handles_labels()[1]:
             axis.legend(fontsize='small')
     try:
         figure.savefig(out, dpi=110)
     except (OSError, ValueError) as error:
         raise UserError(f'{out}: cannot be written: {error}') from error
     return out
+
+
+def distinct_names(folders: Collection[str]) -> list[str]:
+    """Name each folder by the last parts of its path, as many as make the names distinct."""
+    parts = [osp.normpath(folder).split(osp.sep) for folder in folders]
+    count = next((n for n in range(1, max(map(len, parts)) + 1)
+                  if len({tuple(part[-n:]) for part in parts}) == len(parts)), None)
+    if count is None:
+        raise UserError(f'{", ".join(folders)}: a run is given twice')
+    return [osp.sep.join(part[-count:]) for part in parts]
+
+
+def _lines(run: str, stages: dict, names: list[str], over: str):
+    """Yield label and points, (x, y), of the lines of one run in one panel."""
+    start = 0.
+    for stage, series in stages.items():
+        if over == 'minutes' and 'cpu_time' not in series:
+            raise UserError(f'{run}, {stage}: its logs have no cpu_time: an earlier version wrote them, or '
+                            'default_hooks.timer is not a TimerHook; use --over iterations')
+        for name in names:
+            if points := sorted(series.get(name, {}).items()):
+                steps, values = zip(*points, strict=True)
+                moved = steps if over == 'iterations' else [start + x for x in cpu_minutes(series, steps)]
+                yield ' '.join([stage] * (len(stages) > 1) + [name] * (len(names) > 1)), (moved, values)
+        if over == 'minutes':
+            start += cpu_minutes(series, [max(series['cpu_time'])])[0]

@@ -4,6 +4,7 @@ from mmskelssl.engine.hooks.knn_hook import KNNHook
 from mmskelssl.engine.hooks.non_finite_hook import NonFiniteHook
 from mmskelssl.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
 from mmskelssl.engine.hooks.progress_bar import ProgressBarHook
+from mmskelssl.engine.hooks.timer import TimerHook
 from mmskelssl.engine.hooks.training import (
     AugmentCurriculumHook,
     FillQueueHook,
@@ -13,4 +14,4 @@ from mmskelssl.engine.hooks.training import (
 )
 
 __all__ = ['AugmentCurriculumHook', 'CheckpointHook', 'FillQueueHook', 'InitFromHook', 'KNNHook', 'NonFiniteHook',
-           'PlainCheckpointHook', 'ProgressBarHook', 'ProgressHook', 'RunInfoHook']
+           'PlainCheckpointHook', 'ProgressBarHook', 'ProgressHook', 'RunInfoHook', 'TimerHook']
