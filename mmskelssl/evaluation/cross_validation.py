@@ -15,18 +15,21 @@ class Choice:
         C: The smallest of the best values, the one that regularises most.
         parts: Number of parts that were held out in turn.
         by: ``subjects`` or ``clips``, what the training clips were divided by.
+        clips: Number of clips that were held out, one time each.
         top1: Accuracy on held-out clips in percent, for each value.
         recipe: Logistic regression with this C.
     """
     C: float
     parts: int
     by: str
+    clips: int
     top1: dict[float, float]
     recipe: LogRegRecipe
 
     def numbers(self) -> dict:
         """Return the fields of a row in results.json."""
-        return dict(C=self.C, cv=dict(parts=self.parts, by=self.by, top1={f'{c:.4g}': v for c, v in self.top1.items()}))
+        top1 = {f'{c:.4g}': value for c, value in self.top1.items()}
+        return dict(C=self.C, cv=dict(parts=self.parts, by=self.by, clips=self.clips, top1=top1))
 
 
 def choose_c(recipe: LogRegCVRecipe, feats: np.ndarray, labels: np.ndarray, subjects: np.ndarray | None = None,
@@ -34,7 +37,8 @@ def choose_c(recipe: LogRegCVRecipe, feats: np.ndarray, labels: np.ndarray, subj
     """Choose C by cross-validation.
 
     The parts have different subjects if at least three subjects are known, and otherwise the same share of each class.
-    Features are standardised with the statistics of the other parts.
+    Features are standardised with the statistics of the other parts. Of more than ``recipe.most_clips`` clips, a random
+    choice of that many is used.
 
     Args:
         feats: (N, D) training features.
@@ -47,6 +51,10 @@ def choose_c(recipe: LogRegCVRecipe, feats: np.ndarray, labels: np.ndarray, subj
     """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
+    if len(labels) > recipe.most_clips:
+        kept = np.sort(np.random.default_rng(seed).choice(len(labels), recipe.most_clips, replace=False))
+        feats, labels = feats[kept], labels[kept]
+        subjects = None if subjects is None else subjects[kept]
     values = np.geomspace(recipe.smallest, recipe.largest, recipe.candidates).tolist()
     people = np.unique(subjects) if subjects is not None and (subjects >= 0).all() else ()
     folds = min(recipe.folds, len(people)) if len(people) >= 3 else recipe.folds
@@ -67,4 +75,4 @@ def choose_c(recipe: LogRegCVRecipe, feats: np.ndarray, labels: np.ndarray, subj
                 hits[i] += int((model.predict((feats[part] - mean) / std) == labels[part]).sum())
     best = values[int(hits.argmax())]
     top1 = {value: 100 * int(hit) / count for value, hit in zip(values, hits, strict=True)}
-    return Choice(best, len(parts), by, top1, LogRegRecipe(best, recipe.max_iter))
+    return Choice(best, len(parts), by, count, top1, LogRegRecipe(best, recipe.max_iter))

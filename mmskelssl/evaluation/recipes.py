@@ -82,12 +82,14 @@ class LogRegCVRecipe(Recipe):
         smallest, largest, candidates: Range and number of the values of C, at equal ratios.
         folds: Number of parts that are held out in turn, with different subjects if these are known.
         max_iter: Maximum number of iterations of L-BFGS.
+        most_clips: C is chosen on at most this many training clips, drawn by the seed. The probe is fitted on all.
     """
     smallest: float = 1e-4
     largest: float = 1.
     candidates: int = 9
     folds: int = 5
     max_iter: int = 1000
+    most_clips: int = 20_000
 
     def __post_init__(self):
         super().__post_init__()

@@ -75,6 +75,15 @@ def test_parts(subjects, folds, by):
         assert not any(set(subjects[a]) & set(subjects[b]) for a in parts for b in parts if a is not b)
 
 
+def test_many_clips_are_not_all_used_to_choose():
+    data = clips()
+    made = choose_c(replace(QUICK, most_clips=30), data.feats, data.labels, data.subjects, seed=3)
+    kept = np.sort(np.random.default_rng(3).choice(60, 30, replace=False))
+    same = choose_c(QUICK, data.feats[kept], data.labels[kept], data.subjects[kept], seed=3)
+    assert made.clips == 30 and made == same and made.numbers()['cv']['clips'] == 30
+    assert choose_c(replace(QUICK, most_clips=60), data.feats, data.labels).clips == 60
+
+
 def test_fewer_subjects_than_folds_make_fewer_parts():
     data = clips(people=4)
     made = choose_c(replace(QUICK, folds=5), data.feats, data.labels, data.subjects)
@@ -98,7 +107,7 @@ def test_it_is_logistic_regression_with_that_c():
     scores = linear_probe(train.feats, train.labels, test.feats, 'logreg', C=row['C'])
     made = linear_probe(train.feats, train.labels, test.feats, 'logreg-cv', subjects=train.subjects)
     np.testing.assert_array_equal(made, scores)
-    assert row['cv'] == dict(parts=5, by='subjects', top1=row['cv']['top1']) and len(row['cv']['top1']) == 9
+    assert row['cv'] == dict(parts=5, by='subjects', clips=60, top1=row['cv']['top1']) and len(row['cv']['top1']) == 9
     choice = choose_c(LINEAR['logreg-cv'], train.feats, train.labels)
     for made, same in zip(fit_layer(train.feats, train.labels, 'logreg-cv'),
                           fit_layer(train.feats, train.labels, choice.recipe), strict=True):
