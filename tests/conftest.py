@@ -1,5 +1,6 @@
 """Shared fixtures: real data and reference arrays if available, and small synthetic stores."""
 import os
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mmengine.registry import DefaultScope
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine import plugins
 from mmskelssl.layouts import get_layout
+from tests.warm import folder_of_python
 
 QUICK = 4  # tests of a file that --quick runs
 
@@ -135,6 +137,13 @@ def pool_run(pool_options, tmp_path_factory) -> Path:
     from mmskelssl.shipped import find_config
     folder = tmp_path_factory.mktemp('pool') / 'run'
     return Path(train(find_config('simclr_toy'), str(folder), cfg_options=pool_options)).parent
+
+
+@pytest.fixture(scope='session')
+def warm_python():
+    """Folder of a ``python`` that needs no time to import torch and mmengine: for commands in processes."""
+    with tempfile.TemporaryDirectory(prefix='warm') as folder, folder_of_python(Path(folder)):
+        yield Path(folder)
 
 
 @pytest.fixture(scope='session', autouse=True)

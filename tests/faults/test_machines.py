@@ -1,12 +1,12 @@
-"""Two "machines" on this one: each has its own torchrun, which its own call of tools/dist_train.sh starts."""
-import contextlib
+"""Two "machines" on this one: each has its own torchrun, which its own call of tools/dist_train.sh starts.
+
+They run in the ``python`` that starts at once; the README's dist_train.sh, which a test runs too, starts real ones.
+"""
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import pytest
 import torch
 from runs import ROOT, SIZES, SMALL
 from test_lost_processes import port
+
+from tests.warm import kill_family
 
 pytestmark = pytest.mark.slow
 OPTIONS = {**SMALL, **SIZES, 'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 4,
@@ -29,9 +31,11 @@ class Machine:
         environment: Additional variables.
     """
 
+    python: Path  # the folder of the interpreter
+
     def __init__(self, *command, log: Path, **environment):
         env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(ROOT),
-               'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}', **environment}
+               'PATH': f'{self.python}:{os.environ["PATH"]}', **environment}
         self.log = log
         with log.open('w') as file:
             self.process = subprocess.Popen(['bash', *map(str, command)], cwd=ROOT, env=env, stdout=file, stderr=file,
@@ -47,16 +51,13 @@ class Machine:
     def kill(self) -> None:
         """As if the machine lost power: torchrun starts its processes in sessions of their own."""
         if self.process.poll() is None:
-            for number in family(self.process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGKILL)
+            kill_family(self.process.pid)
             self.process.wait()
 
 
-def family(number: int) -> list[int]:
-    """Return the ids of a process and of all its descendants."""
-    children = Path(f'/proc/{number}/task/{number}/children').read_text().split()
-    return [number, *(one for child in children for one in family(int(child)))]
+@pytest.fixture(autouse=True, scope='module')
+def interpreter(warm_python):
+    Machine.python = warm_python
 
 
 def start(machines: int, processes: int, store, work_dir: Path, *arguments, options=None, **environment):
@@ -190,7 +191,7 @@ def slurm(folder: Path) -> str:
     for name, text in dict(srun=SRUN, scontrol='#!/bin/sh\nprintf "127.0.0.1\\nn1\\n"\n').items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    return f'{folder}:{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    return f'{folder}:{Machine.python}:{os.environ["PATH"]}'
 
 
 @pytest.mark.skipif(not shutil.which('bash'), reason='needs bash')
