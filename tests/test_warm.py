@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow  # the server takes seconds to start
+
 
 def start(warm_python, *arguments, **options):
     return subprocess.Popen([str(warm_python / 'python'), *arguments], text=True, stdout=subprocess.PIPE,

@@ -89,7 +89,7 @@ def _serve(address: str, python: str) -> None:
 
 
 def _look_after(link: socket.socket, python: str) -> None:
-    """Fork the process that a client asks for, and tell it how that ends. If the client is killed, so is its process."""
+    """Fork the process that a client asks for, and report how it ends. If the client is killed, kill it too."""
     size, files, _, _ = socket.recv_fds(link, SIZE.size, 3)
     request = json.loads(link.recv(*SIZE.unpack(size), socket.MSG_WAITALL))
     made = os.fork()

@@ -22,10 +22,11 @@ def commands(text: str) -> list[str]:
     return [line for block in blocks for line in re.sub(r'\\\n\s*', '', block).strip().splitlines()]
 
 
-def shell(command: str, **env) -> str:
+def shell(command: str, python: Path = Path(sys.prefix) / 'bin', **env) -> str:
+    """Run a command with the ``python`` of a folder, and return its output."""
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=900, env={
         **os.environ, 'VENV': os.path.relpath(sys.prefix, ROOT), 'OMP_NUM_THREADS': '1',
-        'PATH': f'{Path(sys.prefix) / "bin"}:{os.environ["PATH"]}', **env})
+        'PATH': f'{python}:{os.environ["PATH"]}', **env})
     assert done.returncode == 0, f'{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
     return done.stdout
 
@@ -42,13 +43,15 @@ def call(command: str, monkeypatch) -> None:
         assert not error.code, command
 
 
-def run(command: str, monkeypatch) -> None:
+def run(command: str, monkeypatch, warm_python: Path) -> None:
     """Run a command, in this process if it is a script of tools/ that needs no process of its own.
 
     A plug-in registers its types in the whole process, so a command with one gets a process, and nothing on its path.
     """
     if command.startswith('python tools/') and 'examples/plugin' not in command:
         call(command, monkeypatch)
+    elif command.startswith('python '):
+        shell(command, warm_python, PYTHONPATH='')
     else:
         shell(command, PYTHONPATH='')
 

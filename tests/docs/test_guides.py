@@ -19,21 +19,22 @@ def place(tmp_path):
 
 
 @pytest.mark.slow
-def test_data_commands(tmp_path, monkeypatch):
+def test_data_commands(tmp_path, monkeypatch, warm_python):
     """The commands of docs/data.md run in order, because earlier ones write the raw files of later ones."""
     for command in commands(read('docs/data.md')):
         if '/toy --out' in command or command.endswith('toy --out data/toy'):
             command = command.replace('prepare_data.py toy', 'prepare_data.py toy --samples 32')
-        run(command.replace('data/toy', f'{tmp_path}/toy').replace('work_dirs/', f'{tmp_path}/'), monkeypatch)
+        run(command.replace('data/toy', f'{tmp_path}/toy').replace('work_dirs/', f'{tmp_path}/'), monkeypatch,
+            warm_python)
     assert (tmp_path / 'stats.png').stat().st_size > 10_000 and (tmp_path / 'ntu60' / 'index.json').is_file()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('guide', GUIDES)
-def test_commands(guide, place, monkeypatch):
+def test_commands(guide, place, monkeypatch, warm_python):
     found = commands(read(guide))
     for command in found:
-        run(shorten(command, place), monkeypatch)
+        run(shorten(command, place), monkeypatch, warm_python)
     trained = [command for command in found if 'tools/train.py' in command]
     assert trained and len(list(place.glob('*/epoch_1.pth'))) == len(trained)
 

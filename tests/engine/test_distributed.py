@@ -1,7 +1,6 @@
 """Two gloo processes started by tools/dist_train.sh share one model and one queue, and no rank waits forever."""
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -63,8 +62,8 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def work(store, tmp_path_factory):
-    """Train all stages in two processes, which dump their models. Starting processes takes most of the time."""
+def work(store, tmp_path_factory, warm_python):
+    """Train all stages in two processes, which dump their models."""
     tmp_path = tmp_path_factory.mktemp('two')
     small = write_tiny_store(tmp_path / 'small', 'kinect20', 1, samples=24)
     pool = f'store=None, stores=[dict(store={store!r}, weight=3), dict(store={small!r}, weight=2)]'
@@ -81,7 +80,7 @@ default_hooks = dict(fill_queue=dict(type='FillQueueHook'), dump_rank=dict(type=
         stages[0]['carry'] = []  # its encoder is for other joints
         file.write(f'stages = {stages}\n')
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': f'{ROOT}:{tmp_path}',
-           'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}
+           'PATH': f'{warm_python}:{os.environ["PATH"]}'}
     command = ['bash', ROOT / 'tools' / 'dist_train.sh', tmp_path / f'{STAGES[-1]}_toy.py', '2', '--work-dir',
                tmp_path / 'work', '--cfg-options', *SMALL]
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

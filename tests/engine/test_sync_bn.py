@@ -1,5 +1,4 @@
 """Two processes with synchronised batch norm train like one with the whole batch."""
-import multiprocessing
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from mmskelssl.engine import sync_bn
 from mmskelssl.engine.sync_bn import SyncBatchNorm, SyncBNDataParallel, synchronise
+from tests.warm import CONTEXT
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'models' / 'methods'))
 from contract_methods import batch, build  # noqa: E402
@@ -42,9 +42,8 @@ def train(rank, world, wrapper, out, meeting):
 
 
 def run(folder, world, wrapper=None):
-    out, context = folder / f'{world}{wrapper and wrapper.__name__}.pt', multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmskelssl.models', 'mmskelssl.engine', 'mmskelssl.datasets.skeleton_dataset'])
-    processes = [context.Process(target=train, args=(rank, world, wrapper, out, folder / f'meet{out.name}'))
+    out = folder / f'{world}{wrapper and wrapper.__name__}.pt'
+    processes = [CONTEXT.Process(target=train, args=(rank, world, wrapper, out, folder / f'meet{out.name}'))
                  for rank in range(world)]
     for process in processes:
         process.start()

@@ -25,15 +25,17 @@ PLUGIN = ROOT / 'examples' / 'plugin'
 MIN_FRAMES = 40
 
 
-def tool(name, *args):
-    """Run a tool from the root, with nothing on PYTHONPATH."""
+@pytest.fixture(scope='module')
+def tool(warm_python):
+    """Function that runs a tool from the root, with nothing on PYTHONPATH."""
     env = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
-    return subprocess.run([sys.executable, f'tools/{name}.py', *map(str, args)], cwd=ROOT, capture_output=True,
-                          text=True, env={**env, 'OMP_NUM_THREADS': '1'}, timeout=900)
+    return lambda name, *args: subprocess.run(
+        [warm_python / 'python', f'tools/{name}.py', *map(str, args)], cwd=ROOT, capture_output=True, text=True,
+        env={**env, 'OMP_NUM_THREADS': '1'}, timeout=900)
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(tool, tmp_path_factory):
     """Folder with a store, and a work_dir of one epoch on it."""
     place = tmp_path_factory.mktemp('plugin')
     write_toy_store(place / 'toy', num_samples=96, seed=1, subjects=4)
@@ -67,7 +69,7 @@ def test_hook_data_set_and_transform_have_acted(run):
 
 
 @pytest.mark.slow
-def test_its_checkpoint_is_evaluated_with_its_data_set(run):
+def test_its_checkpoint_is_evaluated_with_its_data_set(run, tool):
     checkpoint, results = run / 'work' / 'epoch_1.pth', run / 'eval' / 'results.json'
     done = tool('evaluate', 'knn', checkpoint, '--imports', 'examples/plugin/skelplug', '--out', run / 'eval')
     assert done.returncode == 0, done.stderr[-3000:]
@@ -92,7 +94,7 @@ def test_a_checkpoint_that_names_no_data_set_class_is_evaluated(run, monkeypatch
 
 
 @pytest.mark.slow
-def test_without_the_plug_in_its_checkpoint_is_refused(run):
+def test_without_the_plug_in_its_checkpoint_is_refused(run, tool):
     done = tool('evaluate', 'knn', run / 'work' / 'epoch_1.pth')
     error, = done.stderr.strip().splitlines()
     assert done.returncode == 2 and "'AlignUniform' is not registered" in error and '--imports' in error

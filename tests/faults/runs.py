@@ -5,7 +5,6 @@ They are forked from a server that has everything imported already: a run takes 
 import functools
 import io
 import logging
-import multiprocessing
 import os
 import resource
 import signal
@@ -19,12 +18,9 @@ import torch
 
 from mmskelssl import atomic
 from mmskelssl.errors import UserError
+from tests.warm import CONTEXT, quicken
 
 ROOT = Path(__file__).resolve().parents[2]
-_server = multiprocessing.get_context('forkserver')
-_server.set_forkserver_preload(['tools.train', 'mmskelssl.models', 'mmskelssl.datasets.skeleton_dataset',
-                                'mmskelssl.engine.train', 'mmskelssl.evaluation.knn', 'torch.utils.tensorboard',
-                                'torch._dynamo', 'matplotlib.pyplot', 'matplotlib.backends.backend_agg', 'tqdm'])
 
 # Small enough for a second: 32 clips are 4 iterations of 8 an epoch; every checkpoint is kept.
 SMALL = {'train_cfg.max_epochs': 3, 'train_dataloader.batch_size': 8, 'data.pipeline.2.frames': 8,
@@ -61,7 +57,7 @@ class Run:
         config = str(config or f'{ROOT}/configs/{method}_toy.py')
         command = [config, '--work-dir', str(work_dir), *arguments, '--cfg-options',
                    *(f'{key}={value}' for key, value in options.items() if value is not None)]
-        self.process = _server.Process(target=_main, args=(command, str(self.log), inject, inject_args))
+        self.process = CONTEXT.Process(target=_main, args=(command, str(self.log), inject, inject_args))
         self.process.start()
 
     def end(self, timeout=60) -> int:
@@ -90,12 +86,8 @@ def _main(command, log, inject, inject_args) -> None:
     sys.stdout, sys.stderr = (open(number, 'w', buffering=1, closefd=False) for number in (1, 2))
     logging.captureWarnings(True)
     torch.set_num_threads(1)
-    from mmengine.config import config
-    from mmengine.runner import runner
-
     from tools import train
-    config.FormatCode = lambda text, **_: (text, False)  # half of such a short run is spent on pretty-printing
-    runner.collect_env = dict  # and most of the rest on asking for compilers
+    quicken()
     sys.argv = ['train.py', *command]
     if inject:
         inject(*inject_args)

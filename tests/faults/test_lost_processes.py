@@ -135,7 +135,7 @@ def test_another_number_of_processes(tiny_store, tmp_path, lost):
 
 
 @MOVED
-def test_torchrun_starts_again(tiny_store, tmp_path):
+def test_torchrun_starts_again(tiny_store, tmp_path, warm_python):
     """A killed rank also ends the other one. torchrun restarts both, and --resume finds the checkpoint."""
     (tmp_path / 'kill_once.py').write_text(
         'import os, signal\nfrom mmskelssl.engine.hooks import ProgressHook\nbefore = ProgressHook.before_train_iter\n'
@@ -149,9 +149,9 @@ def test_torchrun_starts_again(tiny_store, tmp_path):
     from runs import SIZES, SMALL
     options = {**SMALL, **SIZES, 'data.store': tiny_store, 'train_dataloader.batch_size': 5, 'train_cfg.max_epochs': 2}
     done = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', '--max-restarts=1',
-         'tools/train.py', str(tmp_path / 'cfg.py'), '--work-dir', str(tmp_path / 'w'), '--launcher', 'pytorch',
-         '--resume', '--cfg-options', *(f'{key}={value}' for key, value in options.items())],
+        [warm_python / 'python', '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
+         '--max-restarts=1', 'tools/train.py', str(tmp_path / 'cfg.py'), '--work-dir', str(tmp_path / 'w'),
+         '--launcher', 'pytorch', '--resume', '--cfg-options', *(f'{key}={value}' for key, value in options.items())],
         cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert load_checkpoint(tmp_path / 'w' / 'epoch_2.pth')['meta']['iter'] == 6

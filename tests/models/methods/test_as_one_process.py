@@ -1,5 +1,4 @@
 """Two processes with half a batch each compute the loss and the gradients of one process with the whole batch."""
-import multiprocessing
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import nn
 from mmskelssl.engine.sync_bn import SyncBNDataParallel
 from mmskelssl.models import losses
 from mmskelssl.registry import MODELS
+from tests.warm import CONTEXT
 
 sys.path.insert(0, str(Path(__file__).parent))
 WHOLE = 8
@@ -53,9 +53,8 @@ def compute(rank, world, folder):
 @pytest.fixture(scope='module')
 def results(tmp_path_factory):
     """Return the results of one process, and of each of two processes."""
-    folder, context = tmp_path_factory.mktemp('processes'), multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmskelssl.models', 'mmskelssl.engine', 'mmskelssl.datasets.skeleton_dataset'])
-    processes = [context.Process(target=compute, args=(rank, 2, folder)) for rank in (0, 1)]
+    folder = tmp_path_factory.mktemp('processes')
+    processes = [CONTEXT.Process(target=compute, args=(rank, 2, folder)) for rank in (0, 1)]
     for process in processes:
         process.start()
     compute(0, 1, folder)

@@ -1,7 +1,6 @@
 """Every method in two gloo processes: both share one model and one queue with the keys of both."""
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,11 @@ STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')  # each rank
 
 
 @pytest.fixture(scope='module')
-def ranks(tmp_path_factory):
+def ranks(tmp_path_factory, warm_python):
     """Return the results of the two processes by method."""
     folder = tmp_path_factory.mktemp('ranks')
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(ROOT)}
-    command = [sys.executable, str(Path(__file__).with_name('two_ranks.py'))]
+    command = [warm_python / 'python', str(Path(__file__).with_name('two_ranks.py'))]
     processes = [subprocess.Popen([*command, str(rank), str(folder)], env=env, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True) for rank in (0, 1)]
     try:
