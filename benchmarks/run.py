@@ -21,11 +21,23 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import results_file
-from benchmarks.cases import actclr, crrl, data_path, extraction, loop, losses, preprocess, probes, skeattnclr, store
+from benchmarks.cases import (
+    actclr,
+    crrl,
+    data_path,
+    extraction,
+    importing,
+    loop,
+    losses,
+    preprocess,
+    probes,
+    skeattnclr,
+    store,
+)
 from benchmarks.measure import Benchmark, floor_seconds, machine, paired, peaks
 from mmskelssl.errors import UserError, one_line_errors
 
-MODULES = (actclr, skeattnclr, crrl, extraction, data_path, probes, losses, preprocess, store, loop)
+MODULES = (actclr, skeattnclr, crrl, extraction, data_path, probes, losses, preprocess, store, loop, importing)
 VERSIONS = dict(python=sys.version.split()[0], torch=torch.__version__, numpy=numpy.__version__,
                 mmengine=mmengine.__version__)
 BENCHMARKS: dict[str, Benchmark] = {name: made for module in MODULES for name, made in module.BENCHMARKS.items()}

@@ -23,7 +23,7 @@ from mmskelssl.errors import UserError, one_line_errors
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'results/performance'
 # File -> the script that writes it, which has the titles of the columns and a function from a result to its cells.
-SCRIPTS = {'cpu.json': run, 'ops.json': ops, 'steps_cpu.json': gpu_step, 'threads.json': threads,
+SCRIPTS = {'cpu.json': run, 'importing.json': run, 'ops.json': ops, 'steps_cpu.json': gpu_step, 'threads.json': threads,
            'latency.json': latency, 'encoders.json': encoders}
 _BLOCK = re.compile(r'(<!-- benchmark (\S+) -->\n).*?(<!-- end -->)', re.S)
 

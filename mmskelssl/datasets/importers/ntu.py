@@ -23,6 +23,7 @@ TRAIN_SUBJECTS = frozenset((
     97, 98, 100, 103))
 NAME = re.compile(r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})')
 JOINTS = 25
+_OF_A_JOINT = 12  # values in its line, of which the first three are its position in metres
 # Bodies in fewer frames, or wider than this share of their height in most frames, are furniture, not persons.
 SHORT, WIDE, MOSTLY = 12, 0.8, 0.7
 
@@ -100,23 +101,33 @@ def read_skeleton(name: str, data: bytes, classes: int = 120, persons: str = 'fi
 
 def parse_skeleton(text: str, count_of_joints: int = JOINTS) -> list[list[tuple[str, np.ndarray]]]:
     """Return the frames of a raw file, each a list of bodies (id, joints (V, 3))."""
-    lines = iter(enumerate(text.splitlines(), 1))
-    number = 0
+    lines, at = text.splitlines(), 0
 
     def take(kind=int):
-        nonlocal number
+        nonlocal at
+        if at == len(lines):
+            raise ValueError(f'line {at + 1}: the file ends in the middle')
+        at += 1
         try:
-            number, line = next(lines)
-        except StopIteration:
-            raise ValueError(f'line {number + 1}: the file ends in the middle') from None
-        try:
-            return kind(line)
+            return kind(lines[at - 1])
         except (IndexError, ValueError):
-            raise ValueError(f'line {number}: {line[:40]!r} is not {_EXPECTED[kind]}') from None
+            raise ValueError(f'line {at}: {lines[at - 1][:40]!r} is not {_EXPECTED[kind]}') from None
+
+    def take_joints() -> np.ndarray:
+        nonlocal at
+        rows = [line.split() for line in lines[at:at + count_of_joints]]
+        try:  # all lines together, in a third of the time
+            if len(rows) == count_of_joints and {*map(len, rows)} == {_OF_A_JOINT}:
+                values = [float(word) for row in rows for word in row[:3]]
+                at += count_of_joints
+                return np.array(values).reshape(-1, 3)
+        except ValueError:
+            pass
+        return np.array([take(_position) for _ in range(count_of_joints)])  # finds the damaged line
 
     count = take()
     if count < 1:
-        raise ValueError(f'line {number}: {count} frames')
+        raise ValueError(f'line {at}: {count} frames')
     frames = []
     for _ in range(count):
         bodies = []
@@ -124,10 +135,10 @@ def parse_skeleton(text: str, count_of_joints: int = JOINTS) -> list[list[tuple[
             body = take(_body_id)
             joints = take()
             if joints != count_of_joints:
-                raise ValueError(f'line {number}: {joints} joints, expected {count_of_joints}')
-            bodies.append((body, np.array([take(_position) for _ in range(joints)])))
+                raise ValueError(f'line {at}: {joints} joints, expected {count_of_joints}')
+            bodies.append((body, take_joints()))
         frames.append(bodies)
-    stray = next((number for number, line in lines if line.strip()), None)
+    stray = next((number for number, line in enumerate(lines[at:], at + 1) if line.strip()), None)
     if stray:
         raise ValueError(f'line {stray}: more lines than the {count} frames stated in the first line')
     return frames
@@ -148,10 +159,10 @@ def _body_id(line: str) -> str:
 
 
 def _position(line: str) -> tuple[float, float, float]:
-    x, y, z, *rest = line.split()
-    if len(rest) != 9:
+    words = line.split()
+    if len(words) != _OF_A_JOINT:
         raise ValueError
-    return float(x), float(y), float(z)
+    return float(words[0]), float(words[1]), float(words[2])
 
 
 _EXPECTED = {int: 'a count', _size: 'a number of bodies', _body_id: 'a body (10 values)',

@@ -39,7 +39,7 @@ def numbers(words: Sequence[str], what: str, count: int | None = None, finite: b
     if count is not None and len(words) != count:
         raise ValueError(f'{what}: {len(words)} numbers instead of {count}')
     try:
-        values = np.array([float(word) for word in words])
+        values = np.array(list(map(float, words)))
     except ValueError as error:
         raise ValueError(f'{what}: {str(error)[:80]}') from None
     if finite and not np.isfinite(values).all():
@@ -49,10 +49,17 @@ def numbers(words: Sequence[str], what: str, count: int | None = None, finite: b
 
 def euler(axes: str, angles: np.ndarray, degrees: bool) -> np.ndarray:
     """Convert angles (T,len(axes)) to matrices (T,3,3). As in scipy, ``xyz`` are fixed axes, ``XYZ`` moving axes."""
-    if not axes:
-        return np.broadcast_to(np.eye(3), (len(angles), 3, 3))
-    from scipy.spatial.transform import Rotation  # imported here: it takes half a second
-    return Rotation.from_euler(axes, angles, degrees).as_matrix().reshape(-1, 3, 3)
+    if axes.islower():  # the same as moving axes in reverse order
+        axes, angles = axes[::-1], angles[:, ::-1]
+    matrices = np.tile(np.eye(3), (len(angles), 1, 1))
+    angles = np.radians(angles) if degrees else angles
+    for axis, angle in zip(axes.lower(), angles.T[..., None], strict=True):
+        with np.errstate(invalid='ignore'):  # an infinite angle gives NaN
+            cos, sin = np.cos(angle), np.sin(angle)
+        i, j = dict(x=(1, 2), y=(2, 0), z=(0, 1))[axis]
+        a, b = matrices[..., i], matrices[..., j]
+        matrices[..., i], matrices[..., j] = a * cos + b * sin, b * cos - a * sin
+    return matrices
 
 
 def check_size(joints: int, frames: int = 0) -> None:

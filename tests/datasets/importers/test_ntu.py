@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmskelssl.datasets import SkeletonStore, StoreWriter
-from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.importers import IMPORTERS, ntu
 from mmskelssl.datasets.importers.ntu import TRAIN_SUBJECTS, read_skeleton
 from mmskelssl.datasets.toy.raw import skeleton_text, write_raw
 from mmskelssl.errors import UserError
@@ -71,6 +71,13 @@ def test_line_ends_of_both_kinds(newline, ending):
     np.testing.assert_allclose(read(content)['keypoints'],
                                np.stack([[body(t) for t in range(3)], [body(t + 50) for t in range(3)]]))
     assert read(b'\xef\xbb\xbf' + content.encode())['label'] == 4  # with a byte order mark
+
+
+def test_sound_lines_are_read_together(monkeypatch):
+    """Line by line takes three times as long. It is for finding the damaged one."""
+    content = text([[('1', body(t))] for t in range(3)])
+    monkeypatch.setattr(ntu, '_position', lambda line: pytest.fail('was read alone'))
+    np.testing.assert_allclose(read(content)['keypoints'], [[body(t) for t in range(3)]])
 
 
 @pytest.mark.parametrize('persons', [1, 2, 3])

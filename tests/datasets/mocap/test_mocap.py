@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mmskelssl.datasets.mocap import read_amc, read_asf, read_bvh, resample
 from mmskelssl.datasets.mocap.layout import layout_of_motion
-from mmskelssl.datasets.mocap.motion import MAX_FRAMES, MAX_JOINTS
+from mmskelssl.datasets.mocap.motion import MAX_FRAMES, MAX_JOINTS, euler
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
@@ -35,6 +35,19 @@ def fixed_axes(order, angles):
     for axis, angle in zip(order, angles, strict=True):
         matrix = turn(axis, angle) @ matrix
     return matrix
+
+
+@pytest.mark.parametrize('axes', ['', 'z', 'xy', 'zyx', 'yxz', 'Y', 'ZX', 'XYZ', 'ZXY'])
+def test_angles_become_matrices(axes):
+    angles = np.random.default_rng(0).uniform(-400, 400, (3, len(axes)))
+    for matrix, row in zip(euler(axes, angles, True), angles, strict=True):  # moving axes are fixed ones in reverse
+        order, row = (axes, row) if axes.islower() else (axes.lower()[::-1], row[::-1])
+        np.testing.assert_allclose(matrix, fixed_axes(order, row)[:3, :3], atol=1e-14)
+    np.testing.assert_allclose(euler(axes, np.radians(angles), False), euler(axes, angles, True), atol=1e-14)
+
+
+def test_an_infinite_angle_is_a_gap():
+    assert np.isnan(euler('X', np.array([[np.inf], [0.]]), True)).any((1, 2)).tolist() == [True, False]
 
 
 class RandomAcclaim:
