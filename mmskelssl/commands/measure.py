@@ -76,7 +76,7 @@ def evaluate_with_config(config: str, path: str, protocols: Sequence[str], out: 
     if trained.get('stream', info['stream']) != info['stream']:
         raise UserError(f'{path} was trained on the {trained["stream"]} stream, and {config} has {info["stream"]}: add '
                         f'--cfg-options model.data_preprocessor.stream={trained["stream"]}')
-    info.update({key: trained[key] for key in ('config_hash', 'method', 'seed', 'epoch') if key in trained})
+    info.update({key: trained[key] for key in ('config_hash', 'method', 'seed', 'epoch', 'command') if key in trained})
     measurement = Measurement(protocols, out, **options)
     measurement.add(path, model, info)
     return measurement.run()
@@ -219,7 +219,8 @@ class Measurement:
                         backbone=info['model']['backbone']['type'], data=encoder.data, stream=encoder.stream,
                         epoch=info.get('epoch'), pretrain_seed=info.get('seed'),
                         pretrain_data=_pretrain_data(info, store.path),
-                        config_hash=info.get('config_hash'), checkpoint=encoder.path)
+                        pretrain_command=info.get('command'), config_hash=info.get('config_hash'),
+                        checkpoint=encoder.path)
         if self.untrained and (architecture := _architecture(encoder)) not in self._seen:
             self._seen.add(architecture)
             fresh = build_model(info['model'], encoder.path, seed=info.get('seed') or 0)

@@ -12,6 +12,7 @@ import torch
 from mmskelssl.datasets.skeleton_dataset import ABOUT
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
+from mmskelssl.provenance import MAX_COMMAND
 
 _HUB = ('log_scalars', 'runtime_info', 'resumed_keys')
 _RANDOM = {'python', 'numpy', 'torch', 'cuda'}
@@ -22,6 +23,10 @@ _LABEL = re.compile(r'[\w%][\w.+% -]{0,199}')
 def _label(value) -> bool:
     """Return whether a value is a name that can be printed and used in a file name."""
     return type(value) is str and _LABEL.fullmatch(value) is not None
+
+
+def _line(value) -> bool:
+    return type(value) is str and value.isprintable() and len(value) <= MAX_COMMAND
 
 
 def _count(value) -> bool:
@@ -36,7 +41,8 @@ def _text(value) -> bool:
 _FIELDS: dict[str, tuple[Callable, str]] = {
     **{key: (_text, 'a JSON text') for key in ('model', 'dataset', 'decisive')},
     **{key: (_label, 'a name of letters, digits and ._+%-') for key in (
-        'method', 'stream', 'data_hash', 'config_hash', 'source')},
+        'method', 'stream', 'data_hash', 'config_hash', 'source', 'launcher')},
+    'command': (_line, f'a line of at most {MAX_COMMAND} characters'),
     **{key: (_count, 'a whole number') for key in ('seed', 'epoch', 'iteration', 'world_size', 'epoch_length',
                                                'spec_version')},
 }

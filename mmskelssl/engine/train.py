@@ -143,7 +143,7 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
             cfg.experiment_name = f'{cfg.get("experiment_name") or name}_{time.time_ns()}'
             compile = cfg.pop('compile', False)  # mmengine would compile whole steps, including random Python code
             runner = SkeletonRunner.from_cfg(cfg)
-            runner.register_hook(RunInfoHook(spec, allow_change))
+            runner.register_hook(RunInfoHook(spec, allow_change, cfg.launcher))
             if start:
                 runner.register_hook(InitFromHook(**start))
             _build_rest(runner)

@@ -16,7 +16,7 @@ from rich.table import Table
 from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError, printable
 from mmskelssl.evaluation.protocols import PROTOCOLS
-from mmskelssl.provenance import command_line, machine, versions
+from mmskelssl.provenance import command_line, machine, now, versions
 
 # What was measured, as opposed to what came out: a row with the same values is the same measurement.
 _IDENTITY = ('encoder', 'method', 'backbone', 'checkpoint', 'epoch', 'config_hash', 'pretrain_seed', 'pretrain_data',
@@ -55,14 +55,14 @@ def write_results(path: str, rows: Sequence[Mapping], config_hash: str | None = 
     if not path.endswith('.json'):
         path = os.path.join(path, 'results.json')
     content = dict(results=rows, config_hash=config_hash, data_hash=data_hash, versions=versions(), machine=machine(),
-                   command=command or command_line())
+                   command=command or command_line(), date=now())
     write_atomically(path, (json.dumps(_plain(content), indent=1, allow_nan=False) + '\n').encode())
 
 
 def read_results(path: str) -> list[dict]:
     """Rows of a results.json, none where there is no such file.
 
-    A row of an earlier command gets ``provenance``: the command, versions and machine in the head of its file.
+    A row of an earlier command gets ``provenance``: the command, date, versions and machine in the head of its file.
     """
     try:
         with open(path, encoding='utf-8') as file:
@@ -73,7 +73,7 @@ def read_results(path: str) -> list[dict]:
     except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f'{path} is not a readable results.json ({type(error).__name__}): move it away, or choose '
                         'another --out') from error
-    about = {key: content[key] for key in ('command', 'versions', 'machine') if key in content}
+    about = {key: content[key] for key in ('command', 'date', 'versions', 'machine') if key in content}
     return [{'provenance': about, **row} for row in rows]
 
 

@@ -163,6 +163,14 @@ def accuracy(row: Mapping) -> str:
     return f'{row["top1"]:.1f} ({low:.1f}–{high:.1f})'
 
 
+def command_of(info: Mapping) -> str:
+    """Return the command that trained an encoder and its processes, or ``not recorded`` for older checkpoints."""
+    if not info.get('command'):
+        return 'not recorded'
+    count, launcher = info.get('world_size', 1), info.get('launcher', 'none')
+    return info['command'] + (f' ({count} processes, launcher {launcher})' if launcher != 'none' else '')
+
+
 def _training(members: Sequence[Mapping]) -> str:
     lines = []
     for info in members:
@@ -173,7 +181,8 @@ def _training(members: Sequence[Mapping]) -> str:
                  f'{escape(info.get("data_hash") or about.get("data_hash") or UNSTATED)}',
                  *(f'{key.replace("_", " ")} {escape(info[key])}' for key in ('config_hash', 'epoch', 'seed')
                    if key in info)]
-        lines.append('- Pre-training without labels: ' + ', '.join(facts) + '.')
+        lines.append('- Pre-training without labels: ' + ', '.join(facts) + '.'
+                     + (f' Command: {escape(command_of(info))}.' if info.get('command') else ''))
     return '\n'.join(lines)
 
 

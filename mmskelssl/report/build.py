@@ -17,6 +17,7 @@ from mmskelssl.report.clips import ClipPacker, skeleton
 from mmskelssl.report.confusion import confusion
 from mmskelssl.report.curves import curve_charts
 from mmskelssl.report.data import data_part
+from mmskelssl.report.earlier import earlier_results
 from mmskelssl.report.feature_map import colourings, map_part, projections
 from mmskelssl.report.head import accuracy_table, cards, facts, subtitle, title
 from mmskelssl.report.masks import CLIPS, mask_part, masks_of_sources
@@ -82,7 +83,9 @@ def build_report(sources: list[Source], pair: str | None = None, most: int = MOS
         measured = _clips(page, first, sources, pair, most, seed)
     if timeline is not None:
         _recording(page, timeline)
-    page.note(measured.notes)
+    earlier, unread = earlier_results(sources)
+    page.context['earlier'] = earlier
+    page.note([*measured.notes, *unread])
     return _render(page, sources, measured)
 
 

@@ -1,4 +1,5 @@
 """The head of the report: what was trained on what, and how good it is."""
+from mmskelssl.inference.card import command_of
 from mmskelssl.inference.pools import pool_of
 from mmskelssl.report.measures import Measured
 from mmskelssl.report.sources import Source
@@ -68,6 +69,7 @@ def facts(source: Source) -> list[tuple[str, str]]:
                                                     else '']))),
              ('Clips of the page', f'{store.path}: {len(store)} clips, layout {store.layout.name}, splits '
               f'{", ".join(f"{name} {len(ids)}" for name, ids in store.splits.items()) or "none"}' if store else ''),
+             ('Command', command_of(info) if info else ''),
              ('Data hash', store.data_hash if store else ''), ('Config hash', info.get('config_hash', '')),
              ('Checkpoint', source.extractor.checkpoint if source.extractor else '')]
     return [(term, str(text)) for term, text in found if text]

@@ -4,7 +4,6 @@ Names come from files. Jinja escapes them, the scripts set them as text, and the
 than its own, which it names by their hashes.
 """
 import base64
-import datetime
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 
 from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError
-from mmskelssl.provenance import command_line, versions
+from mmskelssl.provenance import command_line, now, versions
 from mmskelssl.shipped import PACKAGE
 
 TEMPLATES = PACKAGE / 'report' / 'templates'
@@ -45,7 +44,7 @@ def render(template: str, kind: str, data: dict, scripts: Sequence[str], charts:
         kind=kind, policy=Markup(policy), style=Markup(_asset('style.css')), scripts=[Markup(s) for s in code],
         data=Markup(to_json(data)), command=command_line(),
         versions=', '.join(f'{name} {number}' for name, number in versions().items()),
-        date=datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'), **context)
+        date=now(), **context)
     return text.encode('utf-8', 'replace')
 
 

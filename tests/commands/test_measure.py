@@ -233,7 +233,7 @@ def test_a_later_command_adds_its_rows(encoders, tmp_path, capsys):
     rows = results(tmp_path / 'out')['results']
     assert [row['data'] for row in rows] == ['tiny', 'tiny', 'other']
     assert {key: value for key, value in rows[0].items() if key != 'provenance'} == first['results'][0]
-    assert rows[0]['provenance'] == {key: first[key] for key in ('command', 'versions', 'machine')}
+    assert rows[0]['provenance'] == {key: first[key] for key in ('command', 'date', 'versions', 'machine')}
     assert all((tmp_path / 'out' / name).read_bytes() == content for name, content in files.items())
     assert '_other_' in moved[0]['scores'] and '_other_' in moved[0]['picture']
     # A repeated measurement replaces its row and writes the same files again.

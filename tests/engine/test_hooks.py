@@ -21,6 +21,7 @@ from mmskelssl.engine.hooks import (
 )
 from mmskelssl.engine.run_spec import RunSpec
 from mmskelssl.errors import UserError
+from mmskelssl.provenance import short_command
 from mmskelssl.registry import MODELS
 from tools import train as train_tool
 
@@ -266,14 +267,14 @@ def test_run_info_is_plain(tmp_path):
     warnings = []
     state = runner(build(), train_dataloader=range(11), logger=SimpleNamespace(warning=warnings.append))
     checkpoint = dict(meta=dict(epoch=5, iter=55), state_dict={})
-    for hook in (RunInfoHook(spec), PlainCheckpointHook()):
+    for hook in (RunInfoHook(spec, launcher='slurm'), PlainCheckpointHook()):
         hook.before_save_checkpoint(state, checkpoint)
     torch.save(checkpoint, tmp_path / 'a.pth')
     info = load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl']
-    assert info == dict(spec.meta(), epoch=5, iteration=55, epoch_length=11)
+    assert info == dict(spec.meta(), epoch=5, iteration=55, epoch_length=11, command=short_command(), launcher='slurm')
     # Readers of checkpoints rely on these.
     assert set(info) == {'model', 'method', 'seed', 'stream', 'dataset', 'data_hash', 'config_hash', 'decisive',
-                         'spec_version', 'world_size', 'epoch', 'iteration', 'epoch_length'}
+                         'spec_version', 'world_size', 'epoch', 'iteration', 'epoch_length', 'command', 'launcher'}
     assert json.loads(info['model']) == spec.model and (info['method'], info['stream']) == ('ActCLR', 'bone')
     assert not warnings and torch.serialization.get_unsafe_globals_in_checkpoint(str(tmp_path / 'a.pth')) == []
     assert json.loads(json.dumps(checkpoint['meta'])) == checkpoint['meta']

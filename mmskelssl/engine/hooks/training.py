@@ -14,6 +14,7 @@ from mmskelssl.engine.run_spec import RunSpec, refuse_changes
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import Progress
 from mmskelssl.models.checks import check_integer
+from mmskelssl.provenance import short_command
 from mmskelssl.registry import HOOKS
 
 
@@ -123,18 +124,20 @@ class RunInfoHook(Hook):
 
     Args:
         spec: Everything that determines the result of the run.
+        launcher: What has started the processes.
         allow_change: Resume a different run and log the differences. The run then continues at the same fraction of
             its epoch, with the optimiser options and schedules of the current config.
     """
 
-    def __init__(self, spec: RunSpec, allow_change: bool = False):
-        self.spec, self.allow_change = spec, allow_change
+    def __init__(self, spec: RunSpec, allow_change: bool = False, launcher: str = 'none'):
+        self.spec, self.allow_change, self.launcher = spec, allow_change, launcher
         self.options: list[dict] = []  # options of the optimiser's groups in the config, if the config has changed
 
     def before_save_checkpoint(self, runner, checkpoint):
         meta = checkpoint['meta']
         meta['mmskelssl'] = dict(self.spec.meta(), epoch=meta['epoch'], iteration=meta['iter'],
-                                 epoch_length=len(runner.train_dataloader))
+                                 epoch_length=len(runner.train_dataloader), command=short_command(),
+                                 launcher=self.launcher)
 
     def after_load_checkpoint(self, runner, checkpoint):
         from mmskelssl.engine.checkpoint import load_whole

@@ -8,9 +8,12 @@ from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
 from mmskelssl.inference.pools import pool_of
 from mmskelssl.models.base import SkeletonEncoder
+from mmskelssl.provenance import without_folders
 
-# Keys of a checkpoint's description that a saved model keeps. The path of the store is not among them.
-KEPT = ('method', 'stream', 'seed', 'epoch', 'iteration', 'data_hash', 'config_hash', 'source', 'spec_version')
+# Keys of a checkpoint's description that a saved model keeps. The path of the store is not among them, and those in the
+# command are shortened.
+KEPT = ('method', 'stream', 'seed', 'epoch', 'iteration', 'data_hash', 'config_hash', 'source', 'spec_version',
+        'command', 'launcher', 'world_size')
 
 
 @dataclass
@@ -72,6 +75,8 @@ def member_of(model: SkeletonEncoder, info: dict, kind: str = 'FrozenEncoder', *
     if (store := training_store(dataset)) and store.head.get('units'):
         about.setdefault('units', store.head['units'])
     kept = {key: info[key] for key in KEPT if info.get(key) is not None}
+    if 'command' in kept:
+        kept['command'] = without_folders(kept['command'])
     described = _preprocessing(dataset) | (dict(stores=stores) if stores else {})
     return Member(made.eval(), dict(kept, model=config, dataset=describe_data(described, **about)))
 
