@@ -7,10 +7,15 @@ import os.path as osp
 
 def file_hash(path: str) -> str:
     """Return the SHA-256 hash of a file."""
-    digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        return stream_hash(file)
+
+
+def stream_hash(file) -> str:
+    """Return the SHA-256 hash of the rest of an open file."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
     return digest.hexdigest()
 
 
@@ -46,10 +51,10 @@ def write_atomically(path: str, data: bytes, check=None) -> None:
         if osp.lexists(temporary):
             os.remove(temporary)
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     """Flush a rename to disk so that it survives a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:

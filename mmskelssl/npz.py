@@ -1,8 +1,10 @@
 """Arrays of npy and npz files of other people."""
 import io
+import os
 import zipfile
 from collections.abc import Callable, Container
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -64,3 +66,21 @@ def read_npz(data: bytes, keys: Container[str] | None = None, most: int = MAX_UN
         raise
     except Exception as error:  # zip, zlib, lzma and NumPy's parser of headers raise errors of their own
         raise ValueError(f'not an .npz file ({" ".join(str(error).split()) or type(error).__name__})') from error
+
+
+def map_array(file, dtype, mode: Literal['r', 'r+'] = 'r') -> np.memmap:
+    """Map the array of an open npy file. It must have this type and exactly the length stated in its header.
+
+    ``S`` stands for bytes of any width.
+
+    Raises:
+        ValueError: If the file is something else. NumPy's parser of headers raises errors of other kinds, too.
+    """
+    version = np.lib.format.read_magic(file)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, fortran, found = header(file)
+    size = int(np.prod(shape, dtype=object)) * found.itemsize
+    fits = found.kind == 'S' and found.itemsize if np.dtype(dtype) == 'S' else found == dtype
+    if not fits or fortran or file.tell() + size != os.fstat(file.fileno()).st_size:
+        raise ValueError(f'unexpected array of {found} with shape {shape}')
+    return np.memmap(file, found, mode, file.tell(), shape)

@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         source = add(name, inspect.getdoc(importer) or f'The importer of {importer.__module__}.')
         source.add_argument('path', help='file or folder to import')
         add_output(source)
+        add_storage(source)
         _add_imports(source, argparse.SUPPRESS)
         add_options(source, importer)
     toy = add('toy', 'The embedded data set of procedural motions.')
@@ -78,6 +79,16 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', required=True, metavar='STORE', help='folder to create')
     parser.add_argument('--overwrite', action='store_true', help='replace an existing store')
     parser.add_argument('--strict', action='store_true', help='exit with status 1 if any sample was skipped')
+
+
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how an import stores the clips."""
+    parser.add_argument('--storage', choices=['float32', 'float16', 'int16'], default='float32',
+                        help='type of the stored numbers: float32 (default), float16, or int16 for millimetres; the '
+                        'largest error is printed')
+    parser.add_argument('--append', action='store_true', help='add the clips that the store --out does not have yet')
+    parser.add_argument('--shard-size', type=int, metavar='MB', help='write shards of this size; by default, a store '
+                        'of more than 512 MB has shards of 512 MB')
 
 
 def run(args: argparse.Namespace) -> int | None:
@@ -104,7 +115,8 @@ def import_source(args: argparse.Namespace) -> None:
     options = options_of(importer, args)
     plain = {key: value for key, value in options.items() if key != 'jobs'}
     with StoreWriter(args.out, source=f'{args.command} {osp.abspath(args.path)}', options=plain,
-                     overwrite=args.overwrite, resume=True) as writer:
+                     overwrite=args.overwrite, resume=True, storage=args.storage,
+                     shard_size=args.shard_size, append=args.append) as writer:
         importer(args.path, writer, **options)
 
 

@@ -5,18 +5,18 @@ The files are kept in a folder that only the user can write to (:class:`~mmskels
 """
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import os.path as osp
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 
+from mmskelssl.atomic import stream_hash
 from mmskelssl.errors import UserError
 from mmskelssl.folders import OwnFolder, reserve, user_cache
+from mmskelssl.npz import map_array
 
 FILES = ('.npy', '.frames.npy')  # clips (N, C, T, V, M) float32; true lengths (N,) int64
 DTYPES = (np.float32, np.int64)
@@ -103,17 +103,6 @@ def _about(folder: OwnFolder, key: str) -> dict:
             raise ValueError('nested too deeply') from None
 
 
-def map_array(file, dtype, mode: Literal['r', 'r+'] = 'r') -> np.memmap:
-    """Map the array of an open npy file. It must have this type and exactly the length stated in its header."""
-    version = np.lib.format.read_magic(file)
-    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-    shape, fortran, found = header(file)
-    size = int(np.prod(shape, dtype=object)) * found.itemsize
-    if found != dtype or fortran or file.tell() + size != os.fstat(file.fileno()).st_size:
-        raise ValueError(f'unexpected array of {found} with shape {shape}')
-    return np.memmap(file, dtype, mode, file.tell(), shape)
-
-
 def new_array(folder: OwnFolder, name: str, dtype, shape: tuple[int, ...]) -> np.memmap:
     """Create an npy file and map it for writing. Raises OSError if the disk has no room for the whole file."""
     with folder.create(name) as file:
@@ -185,7 +174,4 @@ def _is_sound(folder: OwnFolder, key: str) -> bool:
 
 def _hash(file) -> str:
     file.seek(0)
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
+    return stream_hash(file)

@@ -5,11 +5,12 @@ import numpy as np
 from mmcv.transforms import Compose
 from rich.progress import track
 
-from mmskelssl.datasets.cache import DTYPES, FILES, map_array, new_array
+from mmskelssl.datasets.cache import DTYPES, FILES, new_array
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.folders import OwnFolder
 from mmskelssl.layouts import SkeletonLayout
+from mmskelssl.npz import map_array
 from mmskelssl.parallel import FEW, WorkerDied, run_parallel
 from mmskelssl.registry import TRANSFORMS
 
@@ -97,7 +98,7 @@ def _part(path: str, data_hash: str, pipeline: list[dict], part: range) -> tuple
 
 
 def _name(store: SkeletonStore, i: int) -> str:
-    return f'{store.path}: sample {store.ids[i]}'
+    return f'{store.path}: sample {store.name(i)}'
 
 
 def check_shape(what: str, shape: tuple, first: tuple) -> None:
@@ -114,7 +115,7 @@ def build_transform(pipeline: list[dict]) -> Compose:
 
 
 def _run(store: SkeletonStore, i: int, transform: Compose) -> dict:
-    return run_transform(transform, store.keypoints(i), store.layout, store.ids[i], _name(store, i),
+    return run_transform(transform, store.keypoints(i), store.layout, store.name(i), _name(store, i),
                          store.scores(i))
 
 

@@ -52,7 +52,8 @@ def detect(path: str) -> Iterator[str]:
         UserError: No importer reads the data; the message describes it.
     """
     source = Source(path)
-    if osp.isfile(osp.join(path, 'index.json')) and osp.isfile(osp.join(path, 'keypoints.npy')):
+    if osp.isfile(osp.join(path, 'index.json')) and (osp.isfile(osp.join(path, 'keypoints.npy'))
+                                                     or osp.isdir(osp.join(path, 'shards'))):
         yield f'{path}: a store; nothing to import'
         return
     names = [name for name in source.files('') if PurePosixPath(name).name != LABELS]

@@ -49,5 +49,5 @@ def joined(way: Callable[[np.ndarray], np.ndarray], scores: np.ndarray | None) -
 
 def refuse_pool(store: SkeletonStore) -> None:
     """Refuse a pool by names. Its samples have zeros for missing joints, which cannot be converted."""
-    if 'joint_masks' in store.index:
+    if store.joint_masks is not None:
         raise UserError(f'{store.path} is a pool by names: use the stores that it was made from')

@@ -11,7 +11,27 @@ from mmskelssl.atomic import write_atomically
 from mmskelssl.datasets.store.columns import write_columns
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.schema import check_index, plain
+from mmskelssl.datasets.store.shard_edit import write_changed
+from mmskelssl.datasets.store.shards import Shards
 from mmskelssl.errors import UserError
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Wait until no other process changes a store, and keep others from changing it.
+
+    Raises:
+        UserError: The folder does not exist.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UserError(f'{path} is not a store: {error.strerror}') from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # a concurrent second edit sees the result of the first
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -29,23 +49,22 @@ def edited(path: str, command: str, options: dict) -> Iterator[SkeletonStore]:
     Raises:
         UserError: The folder is not a store, or it cannot be changed, or the changed index would not be valid.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise UserError(f'{path} is not a store: {error.strerror}') from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # a concurrent second edit sees the result of the first
+    with locked(path):
         store = SkeletonStore(path)
+        if isinstance(store.content, Shards):
+            store.content.thaw()
         yield store
         edit = dict(command=command, options=options, version=__version__)
         store.index.setdefault('provenance', {}).setdefault('edits', []).append(edit)
-        _check(path, store.index)
-        write_atomically(osp.join(path, 'index.json'), json.dumps(store.index).encode())
-        write_columns(path, store.index)
-    except OSError as error:
-        raise UserError(f'{path} cannot be changed: {error}') from error
-    finally:
-        os.close(handle)
+        try:
+            if isinstance(store.content, Shards):
+                write_changed(store.content)
+            else:
+                _check(path, store.index)
+                write_atomically(osp.join(path, 'index.json'), json.dumps(store.index).encode())
+                write_columns(path, store.index)
+        except OSError as error:
+            raise UserError(f'{path} cannot be changed: {error}') from error
 
 
 def _check(path: str, index: dict) -> None:

@@ -98,4 +98,4 @@ def _set_splits(store: SkeletonStore, known: list[dict], overwrite: bool, table:
         raise UserError(f'{store.path} has a split {taken[0]!r}, which {table} sets: replace it with --overwrite')
     if 'all' in named:
         raise UserError(f'{table}: "all" means every sample and cannot name a split')
-    store.splits.update(named)
+    store.index['splits'].update(named)

@@ -3,10 +3,11 @@ import numpy as np
 from rich.progress import track
 
 from mmskelssl.datasets.importers.import_files import add_or_skip
+from mmskelssl.datasets.store.convert import OWN
 from mmskelssl.datasets.store.mend import bodies, drop_empty, fill_gaps
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.schema import MAX_CLASSES
-from mmskelssl.datasets.store.verify import split_pairs, twins_of
+from mmskelssl.datasets.store.verify import name_of, split_pairs, twins_of
 from mmskelssl.datasets.store.writer import StoreWriter, kind_of
 
 
@@ -18,17 +19,20 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
     once, and a test split shares no sample with its training split.
 
     Args:
-        path: Store to read. Its frames may have changed since they were written.
+        path: Store to read. Its frames may have changed since they were written. A damaged shard is left out as a
+            whole, and its samples are listed.
         out: Store to write.
         drop_twins: Drop test samples with the coordinates of a training sample from their splits.
         overwrite: Replace an existing store.
     """
-    store = SkeletonStore(path)
+    store, lost = _readable(path)
     with StoreWriter(out, store.layout, classes=store.classes, **kind_of(store), source=f'repair {path}',
                      options=dict(drop_twins=drop_twins), overwrite=overwrite) as writer:
+        for name, reason in lost:
+            writer.skip(name, reason)
         for i in track(range(len(store)), 'repairing', disable=len(store) < 5000):
-            about = {k: v for k, v in store.samples[i].items() if k not in ('id', 'offset', 'persons', 'frames')}
-            name, clip, done = store.ids[i], np.array(store.keypoints(i)), list[str]()
+            about = {k: v for k, v in store.samples[i].items() if k not in OWN}
+            name, clip, done = store.name(i), np.array(store.keypoints(i)), list[str]()
             scores = store.scores(i)
             if scores is not None:  # filled-in joints were missing
                 persons, frames = bodies(clip)
@@ -49,8 +53,8 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
             add_or_skip(writer, name, keypoints=keypoints, scores=scores, **about)
             if done and len(writer.samples) > before:
                 writer.repaired.append(dict(id=name, reason='; '.join(done)))
-        if 'joint_masks' in store.index:
-            writer.index['joint_masks'] = store.index['joint_masks']
+        if store.joint_masks is not None:
+            writer.index['joint_masks'] = store.joint_masks
         there = {sample['id'] for sample in writer.samples}
         for split, ids in store.splits.items():
             writer.set_split(split, dict.fromkeys(sample for sample in ids if sample in there))
@@ -65,3 +69,14 @@ def repair(path: str, out: str, drop_twins: bool = False, overwrite: bool = Fals
                 for sample in sorted(twins & there):
                     writer.note(sample, f'has the coordinates of a sample of {train!r} and was left out of {test!r}')
                 writer.set_split(test, [sample for sample in writer.splits[test] if sample not in twins])
+
+
+def _readable(path: str) -> tuple[SkeletonStore, list[tuple[str, str]]]:
+    """Open a store without its damaged shards. Also returns the id of each sample in them, and the reason."""
+    store = SkeletonStore(path, complete=False)
+    if not store.sharded:  # its frames are repaired as they are
+        return store, []
+    found = list(track(store.damage(), 'comparing hashes', disable=len(store) < 5000))
+    reasons = {i: damage.text for damage in found for i in damage.samples}
+    return (SkeletonStore(path, without={damage.shard for damage in found if damage.shard is not None}),
+            [(name_of(store, i), reason) for i, reason in reasons.items()])

@@ -5,15 +5,21 @@ import os
 import re
 from collections.abc import Mapping
 
+from mmskelssl.datasets.store.storage import STORAGE
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
-VERSION = 2
+VERSION = 3
+SHARDS = 3  # from this version on, samples are in shards
+NOTES = ('skipped', 'repaired', 'noted')  # lists of what happened to samples
+_HASH = re.compile('[0-9a-f]{64}')
 # A million samples take about 150 MB. Reading needs at most 30 times the file's size, regardless of its content.
 MAX_BYTES = 1 << 28
 SUBJECTS = 1 << 31  # upper bound of subjects, frames and persons
 # Upper bound of labels and number of class names. A label is the size of arrays: scores have one column per class.
 MAX_CLASSES = 1 << 16
+MAX_SPLITS = 1 << 10
+_FILES = ('keypoints', 'ids', 'samples', 'extras', 'notes')  # of a shard; the first three always exist
 RESERVED = ('keypoints', 'name', 'scores', 'self')  # arguments of StoreWriter.add, so no sample has such entries
 MAX_FPS = 1000
 THIRD = ('score', 'depth', 'none')  # meaning of a joint's third number in the source
@@ -44,7 +50,8 @@ def parse_index(data: bytes, file: str) -> dict:
         file: File name for error messages.
 
     Returns:
-        ``samples``, ``splits``, ``layout``, ``channels``, ``classes`` (a list) and all other entries.
+        ``samples``, ``splits``, ``layout``, ``channels``, ``classes`` (a list) and all other entries. In version 3,
+        ``shards`` instead of ``samples``, and ``splits`` is a list of names.
 
     Raises:
         UserError: The content is damaged.
@@ -121,15 +128,52 @@ def check_index(index) -> None:
         raise ValueError(f'third {_shown(index["third"])}: expected {", ".join(THIRD)}')
     if 'fps' in index and not is_rate(index['fps']):
         raise ValueError(f'fps {_shown(index["fps"])}: expected frames per second, above 0 and up to {MAX_FPS}')
-    _check_samples(index['samples'])
-    _check_masks(index, layout.num_joints)
-    if not isinstance(index['splits'], dict):
-        raise ValueError(f'splits: {_shown(index["splits"])} is not an object')
-    for name, ids in index['splits'].items():
+    _check_masks(index.get('joint_masks'), layout.num_joints)
+    if version >= SHARDS:
+        _check_shards(index)
+    else:
+        _check_samples(index['samples'])
+        _check_masks_of(index['samples'], index.get('joint_masks'))
+        _check_splits(index['splits'])
+    _check_provenance(index.setdefault('provenance', {}), version >= SHARDS)
+
+
+def _check_shards(index: dict) -> None:
+    if index.get('storage') not in STORAGE:
+        raise ValueError(f'storage {_shown(index.get("storage"))}: expected {", ".join(STORAGE)}')
+    _check_names('splits', index['splits'])
+    if len(set(index['splits'])) < len(index['splits']) or len(index['splits']) > MAX_SPLITS:
+        raise ValueError(f'splits: {_shown(index["splits"])} names one twice, or more than {MAX_SPLITS}')
+    shards = index['shards']
+    if not isinstance(shards, list) or not shards:
+        raise ValueError(f'shards: {_shown(shards)} is not a list of shards')
+    scored = {'scores'} if index.get('scores') else set()
+    for number, shard in enumerate(shards):
+        if not isinstance(shard, dict):
+            raise ValueError(f'shard {number} is {_shown(shard)}, not an object')
+        for key, least in (('rows', 1), ('samples', 1), ('revision', 0)):
+            if not _is_count(shard.get(key), least, 1 << 48):
+                raise ValueError(f'shard {number}: {key} is {_shown(shard.get(key))}')
+        files = shard.get('files')
+        if not isinstance(files, dict) or not {*_FILES[:3], *scored} <= set(files) <= {*_FILES, *scored}:
+            raise ValueError(f'shard {number}: its files {_shown(files)} are not those of a shard')
+        for what, about in files.items():
+            if not isinstance(about, list) or len(about) != 2 or not _is_count(about[0], 0, 1 << 62) or not (
+                    isinstance(about[1], str) and _HASH.fullmatch(about[1])):
+                raise ValueError(f'shard {number}: {what} is not described by a size and a SHA-256 hash')
+        # A file has what the counts say, so they are not larger than the disk.
+        if files['samples'][0] < 4 * shard['samples'] or files['keypoints'][0] < shard['rows'] or (
+                files['ids'][0] < shard['samples']):
+            raise ValueError(f'shard {number}: its files are too small for its samples')
+
+
+def _check_splits(splits) -> None:
+    if not isinstance(splits, dict):
+        raise ValueError(f'splits: {_shown(splits)} is not an object')
+    for name, ids in splits.items():
         if not is_name(name):
             raise ValueError(f'splits: {_shown(name)} is not a valid name')
         _check_names(f'split {_shown(name)}', ids)
-    _check_provenance(index.setdefault('provenance', {}))
 
 
 def _check_samples(samples) -> None:
@@ -158,9 +202,8 @@ def _check_samples(samples) -> None:
             raise ValueError(f'sample {_shown(name)}: the key {reserved!r} is reserved')
 
 
-def _check_masks(index: dict, joints: int) -> None:
+def _check_masks(masks, joints: int) -> None:
     """Check ``joint_masks``, which list the joints of each sample's source in a pool of different layouts."""
-    masks = index.get('joint_masks')
     if masks is None:
         return
     if not isinstance(masks, dict):
@@ -168,8 +211,11 @@ def _check_masks(index: dict, joints: int) -> None:
     for name, mask in masks.items():
         if not isinstance(mask, list) or len(mask) != joints or not all(_is_count(value, 0, 2) for value in mask):
             raise ValueError(f'joint_masks: {_shown(name)} is not a list of {joints} numbers 0 and 1')
-    for sample in index['samples']:
-        if not isinstance(sample.get('mask'), str) or sample['mask'] not in masks:
+
+
+def _check_masks_of(samples: list[dict], masks: dict | None) -> None:
+    for sample in () if masks is None else samples:
+        if not isinstance(sample.get('mask'), str) or sample['mask'] not in (masks or ()):
             raise ValueError(f'sample {_shown(sample["id"])}: its mask {_shown(sample.get("mask"))} is not among '
                              'joint_masks')
 
@@ -182,11 +228,20 @@ def _check_names(what: str, names) -> None:
             raise ValueError(f'{what}: {_shown(name)} is not a valid name')
 
 
-def _check_provenance(provenance) -> None:
+def _check_provenance(provenance, counted: bool) -> None:
+    """Check the provenance. In shards, the lists are files, and ``index.json`` has their lengths."""
     if not isinstance(provenance, dict):
         raise ValueError(f'provenance {_shown(provenance)} is not an object')
-    for key in ('skipped', 'repaired', 'noted'):
-        entries = provenance.setdefault(key, [])
+    if not counted:
+        for key in NOTES:
+            provenance.setdefault(key, [])
+        check_notes(provenance)
+
+
+def check_notes(notes) -> None:
+    """Check the lists of :data:`NOTES`. Raises a ValueError."""
+    for key in NOTES:
+        entries = notes.get(key) if isinstance(notes, dict) else None
         if not isinstance(entries, list) or not all(
                 isinstance(entry, dict) and isinstance(entry.get('id'), str) and isinstance(entry.get('reason'), str)
                 for entry in entries):

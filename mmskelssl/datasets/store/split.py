@@ -55,7 +55,7 @@ def draw_split(path: str, share: float, seed: int = 0, by: By | None = None, nam
             chosen = _samples(store, share, seed, by)
         options.update(train=int((~chosen).sum()), test=int(chosen.sum()))
         for split, wanted in ((train, ~chosen), (test, chosen)):
-            store.splits[split] = [store.ids[i] for i in np.flatnonzero(wanted)]
+            store.index['splits'][split] = [store.ids[i] for i in np.flatnonzero(wanted)]
     print(f'{path}: {train} {options["train"]}, {test} {options["test"]} samples, drawn by {by or "chance"} with seed '
           f'{seed}' + _classes_of_one_side(store, chosen, train, test))
     print(f'use it with data.split={name or "standard"}')

@@ -68,8 +68,8 @@ def subset(path: str, out: str, split: str | None = None, classes: Sequence[str]
         there = {store.ids[i] for i in rows}
         for name, members in store.splits.items():
             writer.set_split(name, [sample for sample in members if sample in there])
-        if 'joint_masks' in store.index:
-            writer.index['joint_masks'] = store.index['joint_masks']
+        if store.joint_masks is not None:
+            writer.index['joint_masks'] = store.joint_masks
 
 
 def _labels(store: SkeletonStore, classes: Sequence[str]) -> list[int]:

@@ -1,21 +1,19 @@
 """Finds the faults of a store by reading all of it."""
 import hashlib
 import itertools
-import os.path as osp
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from rich.progress import track
 
-from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.cache import check_caches
+from mmskelssl.datasets.store.damage import AGAIN, LEAVE_OUT
 from mmskelssl.datasets.store.near import LIMIT, Both, near_duplicates
-from mmskelssl.datasets.store.reader import ARRAYS, SkeletonStore
+from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.schema import MAX_CLASSES
 from mmskelssl.errors import UserError
 
-_AGAIN = 'import the data again'
 _REPAIR = 'mmskelssl repair STORE --out FIXED mends the clips or leaves them out'
 _RELABEL = 'mmskelssl prepare relabel corrects labels'
 _SPLIT = 'mmskelssl prepare split STORE --share 0.2 --by subject draws new splits'
@@ -52,17 +50,15 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     if near is not None and not 0 < near < 1:
         raise UserError(f'--near {near:g}: must be a distance above 0 and below 1, such as {LIMIT}')
     try:
-        store = SkeletonStore(path)
+        store = SkeletonStore(path, complete=False)
     except UserError as error:  # the store is unreadable: missing, truncated or of unexpected shape
-        return [Fault(str(error), cure=_AGAIN)]
-    faults = []
-    for what, name in (('frames', 'keypoints.npy'), ('scores', 'scores.npy')):
-        if (name == 'keypoints.npy' or store.has_scores) and file_hash(osp.join(path, name)) != store.head.get(
-                ARRAYS[name]):
-            faults.append(Fault(f'the {what} have changed since they were written (another sha256)', cure=_AGAIN))
-    if not store.columns_are_sound():
-        faults.append(Fault('index.npz differs from index.json, which takes precedence: remove index.npz',
-                            cure='remove index.npz; it is computed again'))
+        return [Fault(str(error), cure=AGAIN)]
+    faults, unread = [], set[int]()
+    for damage in track(store.damage(), 'comparing hashes', disable=len(store) < 5000):
+        faults.append(Fault(damage.text, tuple(name_of(store, i) for i in damage.samples), cure=damage.cure))
+        unread.update(damage.samples)
+    if unread:  # the faults below need every sample
+        return [*faults, Fault('the clips were not examined, because some cannot be read', fatal=False, cure=LEAVE_OUT)]
     faults += [Fault(f'{file}, computed from this store, has changed since it was written. It was removed; results '
                      'obtained with it may be wrong', cure='repeat the runs and measurements of this store')
                for file in check_caches(path, store.data_hash)]
@@ -78,7 +74,7 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     wrong = tuple(store.ids[i] for i in np.flatnonzero((store.labels >= most) | (store.labels < -1)))
     faults += [Fault(f'label outside 0..{most - 1}', wrong, cure=_RELABEL)] * bool(wrong)
     twice = _repeated(store.ids)
-    faults += [Fault('the id appears twice', twice, cure=_AGAIN)] * bool(twice)
+    faults += [Fault('the id appears twice', twice, cure=AGAIN)] * bool(twice)
     faults += _split_faults(store, contents)
     return faults if near is None else faults + list(_near_faults(store, near))
 
@@ -114,6 +110,14 @@ def verify_across(paths: Sequence[str], near: float) -> list[Fault]:
             samples = tuple(f'{one} like {other}, {distance:.3f}' for one, other, distance in pairs)
             faults.append(Fault(what, samples, False, 'leave them out of one of the stores (mmskelssl prepare subset)'))
     return faults
+
+
+def name_of(store: SkeletonStore, i: int) -> str:
+    """Return the id of a sample, or its position if the ids cannot be read."""
+    try:
+        return store.name(i)
+    except UserError:
+        return f'number {i}'
 
 
 def _faults_of(keypoints: np.ndarray, scores: np.ndarray | None) -> Iterable[tuple[str, bool]]:

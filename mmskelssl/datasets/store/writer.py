@@ -5,19 +5,21 @@ import os
 import os.path as osp
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
 from mmskelssl import __version__
-from mmskelssl.atomic import file_hash
-from mmskelssl.datasets.store.columns import write_columns
+from mmskelssl.datasets.store.append import Appended
 from mmskelssl.datasets.store.journal import LISTS, Journal, Reads, noting_reads
+from mmskelssl.datasets.store.placement import check_place, put_in_place
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.sample import checked_entry, checked_frames
-from mmskelssl.datasets.store.schema import THIRD, VERSION, is_name, plain, read_index
+from mmskelssl.datasets.store.schema import THIRD, is_name, plain
+from mmskelssl.datasets.store.shard_writer import SHARD, Kind, write_sharded
+from mmskelssl.datasets.store.single_writer import SINGLE, write_single
+from mmskelssl.datasets.store.storage import check_range, check_storage
 from mmskelssl.errors import UserError
 from mmskelssl.folders import OwnFolder
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
@@ -43,15 +45,26 @@ class StoreWriter:
         source, options: Provenance: the source of the import and its options.
         overwrite: Replace an existing store. Folders that are not stores are never replaced.
         resume: Keep finished files of an interrupted import in ``.NAME.partial`` next to the store, and continue there.
+        storage: ``float32``, ``float16``, or ``int16`` for millimetres.
+        append: Add the new clips to an existing store (:class:`~mmskelssl.datasets.store.append.Appended`).
+        shard_size: Megabytes of a shard. By default, a store that needs more than one shard of 512 MB has shards.
     """
     channels: int
 
     def __init__(self, path: str | os.PathLike, layout: str | dict | SkeletonLayout | None = None,
                  channels: int = 3, units: str = 'm', classes: list[str] | None = None, source: str = '',
                  options: dict | None = None, overwrite: bool = False, resume: bool = False, scores: bool = False,
-                 third: str = '', fps: float | None = None):
+                 third: str = '', fps: float | None = None, storage: str = 'float32', shard_size: int | None = None,
+                 append: bool = False):
         self.path, self.overwrite, self.resume = os.fspath(path), overwrite, resume
-        self._check_place()
+        self._target = Appended(self.path, overwrite, storage) if append else None
+        if self._target:
+            storage = self._target.store.storage
+        if shard_size is not None and shard_size < 1:
+            raise UserError(f'--shard-size {shard_size}: must be 1 MB or more')
+        self.storage, self.sharded, self.shard_bytes = storage, shard_size is not None, (shard_size or SHARD) << 20
+        if not append:
+            check_place(self.path, overwrite)
         self.samples: list[dict] = []
         self.splits: dict[str, list[str]] = {}
         self.rows = 0
@@ -60,7 +73,8 @@ class StoreWriter:
         self.noted: list[dict] = []
         self._ids: set[str] = set()
         self._store = ''
-        self.index: dict = dict(version=VERSION, classes=list(classes or []), provenance=dict(
+        self._conflict: UserError | None = None
+        self.index: dict = dict(version=SINGLE, classes=list(classes or []), provenance=dict(
             source=source, options=options or {}, importer_version=__version__, skipped=self.skipped,
             repaired=self.repaired, noted=self.noted))
         self.layout: SkeletonLayout | None = None
@@ -76,6 +90,10 @@ class StoreWriter:
             raise UserError(f'{self.path}: {channels} coordinates a joint, expected 2, 3 or 4')
         if third and third not in THIRD:
             raise UserError(f'{self.path}: third {third!r}, expected {", ".join(THIRD)}')
+        check_storage(self.path, self.storage, units)
+        if self._target:
+            self._target.check(layout, channels, units, scores, third, fps)
+            scores = self._target.store.has_scores
         if self.samples and self.layout and (layout, channels, scores) != (self.layout, self.channels, self.scored):
             raise UserError(f'{self.path}: samples of different kinds, {self.layout.name} with {self.channels} '
                             f'channels and {layout.name} with {channels}')
@@ -111,6 +129,10 @@ class StoreWriter:
             self._open.close()
             raise
         what = {key: self.index['provenance'][key] for key in ('source', 'options', 'importer_version')}
+        if self._target:  # what is known was compared with this store
+            what['append'] = self._target.store.data_hash
+        if self.storage != 'float32':  # its range was checked
+            what['storage'] = self.storage
         what['frames'] = 'scores last'  # frames.raw has each joint's score last, if any; older journals had none
         self._journal = Journal(journal, what, os.fstat(self._raw.fileno()).st_size)
         self._reads = self._open.enter_context(noting_reads())  # files read since the last finished item
@@ -135,9 +157,14 @@ class StoreWriter:
         if scores is not None and not self.scored:
             raise UserError(f'sample {name}: it has scores, but {self.path} was described without scores')
         frames, filled = checked_frames(name, keypoints, scores, self.layout, self.channels, self.scored)
+        check_range(name, frames[..., :self.channels], self.storage)
         if name in self._ids:
             raise UserError(f'sample {name}: the id appears twice')
         sample = checked_entry(name, self.rows, frames, label, subject, extra)
+        if self._is_known(name, frames):
+            self._ids.add(name)
+            self.samples.append(sample)
+            return
         if filled:
             self.repaired.append(dict(id=name, reason=filled))
         if self.scored and scores is None:
@@ -146,6 +173,15 @@ class StoreWriter:
         self._raw.write(frames.data)
         self.samples.append(sample)
         self.rows += frames.shape[0] * frames.shape[1]
+
+    def _is_known(self, name: str, frames: np.ndarray) -> bool:
+        """Return whether the store to add to has this clip. A conflict ends the import, even if a caller goes on."""
+        try:
+            return self._target is not None and self._target.has(
+                name, frames[..., :self.channels], frames[..., -1] if self.scored else None)
+        except UserError as error:
+            self._conflict = self._conflict or error
+            raise
 
     def skip(self, name: str, reason: str) -> None:
         """Record a sample that could not be imported."""
@@ -175,8 +211,10 @@ class StoreWriter:
         if entries:
             self._reads.clear()
             self._raw.seek(entries[-1]['bytes'])
-        self.rows = sum(sample['persons'] * sample['frames'] for sample in self.samples)
         self._ids = {sample['id'] for sample in self.samples}
+        if self._target:  # an id that the store has, without a conflict
+            self._target.known = self._ids & set(self._target.store.positions)
+        self.rows = sum(sample['persons'] * sample['frames'] for sample in self._new())
         return list(items)[len(entries):]
 
     def finish(self, item: str, reads: Reads | None = None) -> None:
@@ -186,6 +224,8 @@ class StoreWriter:
             item: The file.
             reads: Files that it was read from, if another process read them.
         """
+        if self._conflict:
+            raise self._conflict
         self._raw.flush()
         new = {key: getattr(self, key)[count:] for key, count in self._written.items()}
         self._journal.append(item=item, bytes=self._raw.tell(), reads={**self._reads, **(reads or {})}, **new)
@@ -205,10 +245,13 @@ class StoreWriter:
         try:
             kept = self.resume and bool(self._journal.done) and error_type is not None
             if error_type is None:
+                if self._conflict:
+                    raise self._conflict
                 self._raw.truncate()
                 self._raw.flush()
                 self._write()
-                self._put_in_place()
+                if not self._target:
+                    put_in_place(self._store, self.path, self.overwrite, osp.join(self._folder, 'old'))
             elif issubclass(error_type, OSError):
                 raise error
         except OSError as failure:
@@ -229,70 +272,42 @@ class StoreWriter:
         except BlockingIOError:
             raise UserError(f'{self.path}: another import into it is running') from None
 
-    def _check_place(self) -> None:
-        if osp.lexists(self.path) and not self.overwrite:
-            raise UserError(f'{self.path} exists: choose another path, or add --overwrite')
-        if osp.lexists(self.path) and not osp.isfile(osp.join(self.path, 'index.json')):
-            raise UserError(f'{self.path} exists and is not a store, so it is not overwritten: choose another path')
-
     def _write(self) -> None:
         if not self.samples:
             first = f' (first: {self.skipped[0]["id"]}: {self.skipped[0]["reason"]})' if self.skipped else ''
             raise UserError(f'{self.path}: no sample could be imported, so no store was written{first}')
         assert self.layout is not None  # described before the first sample
+        if self._target:
+            with open(osp.join(self._folder, 'frames.raw'), 'rb') as frames:
+                self._target.finish(frames, self.samples, self.splits, self.index, self.kind(), self.shard_bytes)
+            return
         self._store = osp.join(self._folder, 'store')
         shutil.rmtree(self._store, ignore_errors=True)  # left by a killed import
         os.mkdir(self._store)
-        file, shape = osp.join(self._store, 'keypoints.npy'), (self.rows, self.layout.num_joints)
-        with open(osp.join(self._folder, 'frames.raw'), 'rb') as frames, _array(file, (*shape, self.channels)) as out:
-            if not self.scored:
-                shutil.copyfileobj(frames, out, 1 << 20)
+        self.index['splits'] = self.splits
+        with open(osp.join(self._folder, 'frames.raw'), 'rb') as frames:
+            if self._in_shards():
+                write_sharded(self._store, frames, self.samples, self.index, self.kind(), self.shard_bytes)
             else:
-                with _array(osp.join(self._store, 'scores.npy'), shape) as scores:
-                    width = shape[1] * (self.channels + 1)
-                    while len(part := np.fromfile(frames, '<f4', (1 << 18) // width * width or width)):
-                        part = part.reshape(-1, self.channels + 1)
-                        out.write(part[:, :-1].tobytes())
-                        scores.write(part[:, -1].tobytes())
-        if self.scored:
-            self.index['scores_sha256'] = file_hash(osp.join(self._store, 'scores.npy'))
-        self.index.update(sha256=file_hash(file), splits=self.splits, samples=self.samples)
-        with open(osp.join(self._store, 'index.json'), 'w', encoding='utf-8') as out:
-            json.dump(self.index, out)
-            _sync(out)
-        # Read the index back, so that only valid indexes are stored.
-        write_columns(self._store, read_index(osp.join(self._store, 'index.json')))
+                write_single(self._store, frames, dict(self.index, samples=self.samples),
+                             (self.rows, self.layout.num_joints, self.channels), self.scored)
 
-    def _put_in_place(self) -> None:
-        self._check_place()  # check again: another process may have created it
-        if not osp.lexists(self.path):
-            os.rename(self._store, self.path)
-            return
-        old = osp.join(self._folder, 'old')
-        os.rename(self.path, old)
-        try:
-            os.rename(self._store, self.path)
-        except OSError:
-            os.rename(old, self.path)
-            raise
+    def _new(self) -> list[dict]:
+        """Return the samples with frames: all but those that the store to add to has already."""
+        known = self._target.known if self._target else ()
+        return [sample for sample in self.samples if sample['id'] not in known]
+
+    def _in_shards(self) -> bool:
+        """Return whether the frames need shards: they do not fit into one, or are not stored as float32."""
+        return self.sharded or self.storage != 'float32' or self.rows * self.kind().row_bytes > self.shard_bytes
+
+    def kind(self) -> Kind:
+        """Return what the rows of the store look like."""
+        assert self.layout is not None
+        return Kind(self.storage, self.layout.num_joints, self.channels, self.scored)
 
 
 def kind_of(store: SkeletonStore) -> dict:
     """Return arguments of :class:`StoreWriter` for samples like those of a store, except layout and classes."""
     return dict(channels=store.channels, units=store.head.get('units', ''), scores=store.has_scores,
-                third=store.head.get('third', ''), fps=store.head.get('fps'))
-
-
-@contextmanager
-def _array(file: str, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
-    """Open an .npy file of float32 whose content the block writes."""
-    with open(file, 'wb') as out:
-        header = dict(descr=np.lib.format.dtype_to_descr(np.dtype('<f4')), fortran_order=False, shape=shape)
-        np.lib.format.write_array_header_2_0(out, header)
-        yield out
-        _sync(out)
-
-
-def _sync(file) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+                third=store.head.get('third', ''), fps=store.head.get('fps'), storage=store.storage)
