@@ -184,9 +184,23 @@ class KMeansRecipe(Recipe):
 # numbers to compare with, so a protocol may have other defaults (`OWN_DEFAULTS`).
 BENCHMARK_DATA = ('toy', 'nwucla', 'msr', 'sbu', 'bandai', 'cmu', 'ntu60', 'ntu120', 'pkummd1', 'pkummd2')
 
+@dataclass(frozen=True)
+class BankRecipe(Recipe):
+    """Nearest neighbours among a random part of the training clips, for stores whose whole bank would take too long.
+
+    Args:
+        k: Number of neighbours.
+        size: Number of training clips. All of them if there are fewer.
+        draws: Number of parts, whose accuracies show how much the choice matters. The result is that of the first.
+    """
+    k: int = 1
+    size: int = 50_000
+    draws: int = 5
+
+
 # Number of neighbours. A single neighbour decides regardless of its weight; 20 vote with exp(similarity /
 # KNN_TEMPERATURE).
-KNN: Recipes[int] = Recipes('KNN recipe', {'1nn': 1, '20nn': 20})
+KNN: Recipes[int | BankRecipe] = Recipes('KNN recipe', {'1nn': 1, '20nn': 20, '1nn-bank': BankRecipe()})
 KNN_TEMPERATURE = 0.1
 
 # The code of AimCLR, ActCLR and SkeAttnCLR starts the layer with N(0, 0.02) and zero bias, and drops the last partial

@@ -132,6 +132,22 @@ def test_leaks_and_missing_labels(train, test, labelled, message):
         evaluate(*feats, 'knn')
 
 
+def test_a_part_of_the_bank(capsys):
+    train, test = (extract_features(Encoder(), Clips(rows)) for rows in (range(40), range(40, 60)))
+    rows = evaluate(train, test, 'knn', ['1nn', '1nn-bank', '1nn-bank:size=12,draws=3', '1nn-bank:k=20'], seed=1)
+    whole, all_of_it, part, votes = rows
+    assert all_of_it['draws'] == [whole['top1']] * 5 and all_of_it['draws_std'] == 0 and all_of_it['bank'] == 40
+    assert part['bank'] == part['num_train'] == 12 and part['settings'] == 'k=1,size=12,draws=3'
+    assert part['top1'] == part['draws'][0] and len(set(part['draws'])) > 1
+    assert part['draws_std'] == pytest.approx(np.std(part['draws'])) and part['recipe'] == '1nn-bank:size=12,draws=3'
+    assert f'+- {part["draws_std"]:.1f} % over 3 draws of 12 of 40 training clips' in capsys.readouterr().out
+    assert votes['top1'] == evaluate(train, test, 'knn', ['20nn'])[0]['top1']
+    again = [evaluate(train, test, 'knn', ['1nn-bank:size=12,draws=3'], seed=seed)[0]['draws'] for seed in (1, 2)]
+    assert again[0] == part['draws'] != again[1]
+    with pytest.raises(UserError, match='size is 0; it must be positive'):
+        evaluate(train, test, 'knn', ['1nn-bank:size=0'])
+
+
 def test_unseen_classes_are_counted():
     train = [i for i in range(40) if i % 6 != 5]
     feats = [extract_features(Encoder(), Clips(rows)) for rows in (train, range(40, 60))]

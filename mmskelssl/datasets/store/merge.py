@@ -58,7 +58,9 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
         print('note: the stores have different frame rates, or some do not state theirs; the new one states none')
     kind = kind_of(first) | dict(fps=rates.pop() if len(rates) == 1 else None,
                                  scores=any(store.has_scores for store in stores.values()),
-                                 third=thirds.pop() if len(thirds) == 1 else '')
+                                 third=thirds.pop() if len(thirds) == 1 else '',
+                                 storage=first.storage if len({store.storage for store in stores.values()}) == 1
+                                 else 'float32')
     for store in stores.values():
         if kind['scores'] and not store.has_scores:
             print(f'note: {store.path} has no scores: joints away from the origin get 1')

@@ -148,7 +148,7 @@ class Shards:
         if split not in self.raw['splits']:
             return None
         place = self.raw['splits'].index(split)
-        chosen = np.concatenate([np.flatnonzero(shard.members(place)) + end - len(shard)
+        chosen = np.concatenate([np.flatnonzero(shard.members(place)).astype(np.int32) + np.int32(end - len(shard))
                                  for shard, end in zip(self.shards, self.ends, strict=True)])
         return chosen if len(chosen) else None
 

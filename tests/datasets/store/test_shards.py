@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmskelssl.datasets.importers.detect import detect
 from mmskelssl.datasets.skeleton_dataset import SkeletonDataset, preprocessed
 from mmskelssl.datasets.store import shard_writer
+from mmskelssl.datasets.store.convert import convert
+from mmskelssl.datasets.store.merge import merge
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.relabel import relabel
 from mmskelssl.datasets.store.repair import repair
 from mmskelssl.datasets.store.split import draw_split
+from mmskelssl.datasets.store.statistics import store_stats
 from mmskelssl.datasets.store.storage import STORAGE
 from mmskelssl.datasets.store.subset import subset
-from mmskelssl.datasets.store.verify import verify
+from mmskelssl.datasets.store.verify import verify, verify_across
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
@@ -128,6 +132,20 @@ def test_what_a_storage_cannot_hold_is_refused(tmp_path):
     with pytest.raises(UserError, match='--shard-size 0: must be 1 MB or more'):
         write(tmp_path / 's', shard_size=0)
     assert os.listdir(tmp_path) == []
+
+
+def test_every_command_takes_shards(tmp_path):
+    one, two = write(tmp_path / 'one', storage='int16'), write(tmp_path / 'two', clips=CLIPS[:3] + [CLIPS[0][:, ::3]])
+    merge([one.path, two.path], str(tmp_path / 'pool'), names=True)
+    pool = SkeletonStore(tmp_path / 'pool')
+    assert pool.storage == 'float32' and len(pool) == 16 and pool.splits['train'][-2:] == ['two/s1', 'two/s2']
+    np.testing.assert_array_equal(pool.keypoints(3), one.keypoints(3)[:, :, [one.layout.named[name]
+                                                                            for name in pool.layout.joints]])
+    convert(one.path, str(tmp_path / 'sbu'), 'sbu15')
+    assert SkeletonStore(tmp_path / 'sbu').storage == 'int16' and len(SkeletonStore(tmp_path / 'sbu')) == 12
+    assert store_stats(one.path)['splits'] == dict(test=4, train=8)
+    assert [fault.samples[0] for fault in verify_across([one.path, two.path], .05)] == ['s0 like s0, 0.000']
+    assert 'a store; nothing to import' in next(detect(one.path))
 
 
 # --- changes in place ------------------------------------------------------------------------------------------------
