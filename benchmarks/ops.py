@@ -27,6 +27,7 @@ from benchmarks import results_file
 from benchmarks.cases.crrl import lengths_like_ntu
 from benchmarks.measure import Case, machine, paired
 from mmskelssl.errors import one_line_errors
+from mmskelssl.models.backbones.vit import rotations
 from mmskelssl.ops.absent import encode_persons, plain_encode_persons
 from mmskelssl.ops.batch_norm import conv_norm, plain_conv_norm
 from mmskelssl.ops.dropout import dropout
@@ -34,6 +35,7 @@ from mmskelssl.ops.graph_conv import graph_conv, plain_graph_conv
 from mmskelssl.ops.grouped_gru import bidirectional_gru, plain_gru, plain_run_by_length, run_by_length
 from mmskelssl.ops.neighbours import nearest, plain_nearest
 from mmskelssl.ops.queue_kl import plain_queue_similarity_kl, queue_similarity_kl
+from mmskelssl.ops.rotary import plain_rotate, rotate
 from mmskelssl.ops.selection import largest, plain_largest
 from mmskelssl.ops.temporal_conv import plain_temporal_conv, temporal_conv
 from mmskelssl.registry import MODELS
@@ -96,6 +98,11 @@ def absent() -> Pair:
     return forward(lambda x: encode_persons(net.encode, x), lambda x: plain_encode_persons(net.encode, x), persons)
 
 
+def rotary() -> Pair:
+    turn = rotations(torch.arange(400.)[None], 32, torch.float32)
+    return both_ways(lambda x: rotate(x, turn), lambda x: plain_rotate(x, turn), [rand(16, 4, 400, 32)])
+
+
 def queue_losses() -> Pair:
     queries, (key, mixed) = [F.normalize(x, dim=1).requires_grad_() for x in rand(3, 32, 128)], rand(2, 32, 128)
     key, mixed, negatives = (F.normalize(x, dim=1) for x in (key, mixed, rand(65536, 128)))
@@ -140,6 +147,7 @@ OPS: dict[str, tuple[str, Callable[[], Pair]]] = {
     'batch_norm.16': ('9x1 convolution and batch norm in eval, 16 channels, 50 frames', lambda: folding(16, 50)),
     'batch_norm.64': ('9x1 convolution and batch norm in eval, 64 channels, 13 frames', lambda: folding(64, 13)),
     'absent': ('ST-GCN in eval, 24 of 64 persons absent', absent),
+    'rotary': ('rotary time, 16 persons, 400 tokens of 128 channels', rotary),
     'queue_kl': ("ActCLR's three queue losses, 32 queries, queue of 65,536, 8,192 nearest", queue_losses),
     'selection': ('8,192 largest of 65,536, 32 rows', lambda: forward(largest, plain_largest, rand(32, 65536), 8192)),
     'neighbours.1': ('nearest of 40,091, 180 rows', lambda: forward(nearest, plain_nearest, rand(180, 40091), 1)),

@@ -29,6 +29,7 @@ from benchmarks.cases import (
     importing,
     loop,
     losses,
+    mamp,
     preprocess,
     probes,
     skeattnclr,
@@ -37,7 +38,7 @@ from benchmarks.cases import (
 from benchmarks.measure import Benchmark, floor_seconds, machine, paired, peaks
 from mmskelssl.errors import UserError, one_line_errors
 
-MODULES = (actclr, skeattnclr, crrl, extraction, data_path, probes, losses, preprocess, store, loop, importing)
+MODULES = (actclr, skeattnclr, crrl, extraction, data_path, probes, losses, preprocess, store, loop, importing, mamp)
 VERSIONS = dict(python=sys.version.split()[0], torch=torch.__version__, numpy=numpy.__version__,
                 mmengine=mmengine.__version__)
 BENCHMARKS: dict[str, Benchmark] = {name: made for module in MODULES for name, made in module.BENCHMARKS.items()}

@@ -1,11 +1,10 @@
 """Batch norm over the batches of all processes, for CPUs: torch's own implementation only supports GPUs."""
-import torch
 from mmengine.dist import get_world_size
 from mmengine.model import MMDistributedDataParallel
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmskelssl.models.modules.gather import summed
+from mmskelssl.models.modules.norm import batch_norm
 from mmskelssl.registry import MODEL_WRAPPERS
 
 
@@ -18,20 +17,7 @@ class SyncBatchNorm(_BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or get_world_size() == 1:
             return super().forward(x)
-        given, x = x.dtype, x.to(self.weight.dtype)  # bfloat16 cannot count beyond 256
-        axes, shape = [0, *range(2, x.dim())], [1, -1] + [1] * (x.dim() - 2)
-        count = summed(x.new_tensor(x.numel() / x.shape[1]))
-        mean = summed(x.sum(axes)) / count
-        centred = x - mean.view(shape)
-        variance = summed(centred.square().sum(axes)) / count
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
-        assert self.num_batches_tracked is not None  # because `track_running_stats` is on
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
-        scale = (self.weight * (variance + self.eps).rsqrt()).view(shape)
-        return (centred * scale + self.bias.view(shape)).to(given)
+        return batch_norm(self, x, synchronised=True)
 
 
 def synchronise(module: nn.Module) -> nn.Module:

@@ -45,7 +45,7 @@ def train(model) -> list[float]:
 @pytest.mark.parametrize('method, options', [
     ('SimCLR', dict(kind='TemporalConvNet')),
     ('AimCLR', dict(kind='TemporalConvNet', in_batch=True, drop_keep=None, momentum=dict(final_momentum=1.))),
-    ('ActCLR', dict(contrast_weight=1., topk=5))])
+    ('ActCLR', dict(contrast_weight=1., topk=5)), ('MAMP', {}), ('SLiM', {})])
 def test_one_graph_without_breaks(method, options):
     torch._dynamo.reset()
     counters.clear()

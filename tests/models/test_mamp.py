@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from mmskelssl.errors import UserError
 from mmskelssl.models.backbones.vit import rotations
 from mmskelssl.models.methods.mamp import motion, token_error
-from mmskelssl.models.modules.masking import draw_visible, motion_weights
+from mmskelssl.models.modules.masking import draw_visible, gumbel, motion_weights
 from mmskelssl.registry import MODELS
 
 VIT = dict(type='SkeletonViT', layout='sbu15', channels=16, depth=1, heads=2)
@@ -45,7 +45,7 @@ def test_motion_of_tokens():
 def test_the_share_of_masked_tokens_is_exact_and_moving_ones_are_masked_more_often():
     weights = torch.tensor([[0., .5, 1., 1.]]).repeat(20_000, 1)
     valid = torch.ones_like(weights, dtype=torch.bool)
-    visible = draw_visible(weights, valid, 1, .8, generator())
+    visible = draw_visible(weights, valid, 1, .8, gumbel(20_000, 4, weights, generator()))
     assert visible.shape == (20_000, 1)
     masked = 1 - torch.bincount(visible.flatten(), minlength=4) / 20_000
     assert masked[0] < masked[1] - .02 < masked[2] - .04
@@ -56,13 +56,15 @@ def test_the_share_of_masked_tokens_is_exact_and_moving_ones_are_masked_more_oft
     stays = sum(shares[i] / sum(shares) * shares[j] / (sum(shares) - shares[i])
                 * shares[k] / (sum(shares) - shares[i] - shares[j]) for i, j, k in orders if 0 not in (i, j, k))
     assert float(1 - masked[0]) == pytest.approx(stays, abs=.01)
-    even = 1 - torch.bincount(draw_visible(weights, valid, 1, 0, generator()).flatten(), minlength=4) / 20_000
+    even = draw_visible(weights, valid, 1, 0, gumbel(20_000, 4, weights, generator()))
+    even = 1 - torch.bincount(even.flatten(), minlength=4) / 20_000
     assert even.tolist() == pytest.approx([.75] * 4, abs=.01)
 
 
 def test_tokens_without_information_are_never_visible_while_others_are_left():
     valid = torch.tensor([[True, False, True, False, True]])
-    visible = draw_visible(torch.rand(1, 5, generator=generator()), valid, 3, .8, generator())
+    weights = torch.rand(1, 5, generator=generator())
+    visible = draw_visible(weights, valid, 3, .8, gumbel(1, 5, weights, generator()))
     assert sorted(visible[0].tolist()) == [0, 2, 4]
 
 
@@ -100,7 +102,8 @@ def test_the_step_follows_its_parts():
     encoder = model.backbone
     patches, valid = encoder.patches(clip)
     weights = motion_weights(patches.view(3, 4, 15, 12)).flatten(1)
-    visible = draw_visible(weights, valid, 12, .8, model.data_preprocessor.generator(clip.device))
+    noise = gumbel(3, 60, clip, model.data_preprocessor.generator(clip.device))
+    visible = draw_visible(weights, valid, 12, .8, noise)
     errors = []
     for row in range(3):
         places = visible[row]

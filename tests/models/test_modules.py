@@ -199,6 +199,25 @@ def test_skipping_absent_persons():
     assert skipping(torch.zeros_like(x)).shape == expected.shape
 
 
+@pytest.mark.parametrize('masked', [False, True])
+def test_skipping_without_reading_who_is_absent(masked, monkeypatch):
+    """On a device, everybody is encoded. Maps, gradients and running statistics are those of the present persons."""
+    x = torch.randn(4, 3, 8, 25, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[1, ..., 1] = x[3] = 0
+    x[:, :, :, 7] = 0
+    made = []
+    for reads in (True, False):
+        monkeypatch.setattr('mmskelssl.models.backbones.stgcn.reads_values', lambda _, reads=reads: reads)
+        torch.manual_seed(0)
+        net = STGCN('ntu25', hidden_channels=4, out_channels=8, absent='skip', dropout=0., masked=masked).double()
+        features = net(x)
+        features.square().sum().backward()
+        made.append((features, *(p.grad for p in net.parameters()), *net.buffers(), net(0 * x)))
+    for ours, expected in zip(*made, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
+    assert not made[1][0][1, 1].any()
+
+
 @pytest.mark.slow
 def test_odd_batches_of_narrow_networks_on_two_threads():
     """A strided 1x1 convolution crashed here. The test runs in a subprocess, since a crash ends all tests."""

@@ -11,14 +11,14 @@ from mmskelssl.models.backbones.adjacency import build_adjacency
 from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.checks import check_choice, check_integer, check_number, check_switch
 from mmskelssl.models.modules.init import normal_init
-from mmskelssl.models.modules.norm import BatchNorm1d, build_norm, norm_of_shown
+from mmskelssl.models.modules.norm import BatchNorm1d, apply_to_rows, build_norm, norm_of_shown
 from mmskelssl.ops.absent import encode_persons
 from mmskelssl.ops.batch_norm import can_fold, conv_norm
 from mmskelssl.ops.dropout import Dropout
 from mmskelssl.ops.graph_conv import graph_conv
 from mmskelssl.ops.temporal_conv import TemporalConv, temporal_conv
 from mmskelssl.registry import MODELS
-from mmskelssl.tracing import exporting
+from mmskelssl.tracing import exporting, reads_values
 
 
 class GraphConv(nn.Module):
@@ -55,9 +55,9 @@ class Shortcut(nn.Sequential):
         super().__init__(nn.Conv2d(in_channels, out_channels, 1), norm)
         self.stride = stride
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
-        return super().forward(x[:, :, ::self.stride])
+        return apply_to_rows(self[1], self[0](x[:, :, ::self.stride]), rows)
 
 
 class STGCNBlock(nn.Module):
@@ -83,12 +83,16 @@ class STGCNBlock(nn.Module):
         norms = [self.tcn[0], self.tcn[3], *([self.residual[1]] if isinstance(self.residual, Shortcut) else [])]
         self.foldable = all(map(can_fold, norms))
 
-    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
+    def forward(self, x: Tensor, adjacency: Tensor, rows: Tensor | None = None) -> Tensor:
+        """(B, C, T, V) -> (B, C', ceil(T / stride), V). Batch statistics are those of ``rows`` (B,), if given."""
         if self.foldable and not (self.training or torch.is_grad_enabled() or exporting()):
             return self.folded(x, adjacency)
-        out = self.tcn(self.gcn(x, adjacency))
-        return F.relu_(out if self.residual is None else out.add_(self.residual(x)))
+        out = self.gcn(x, adjacency)
+        for layer in self.tcn:
+            out = apply_to_rows(layer, out, rows)
+        if self.residual is not None:
+            out = out.add_(self.residual(x, rows) if isinstance(self.residual, Shortcut) else x)
+        return F.relu_(out)
 
     def folded(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """Compute the same result in eval mode, with each batch norm folded into the convolution before it."""
@@ -173,6 +177,10 @@ class STGCN(SkeletonBackbone):
             features = self.encode(persons)
         elif self.absent == 'encode':
             features = encode_persons(self.encode, persons)
+        elif not reads_values(persons):  # encodes everybody, so that the host need not wait to know who is present
+            rows = (persons != 0).flatten(1).any(1)
+            rows = rows | ~rows.any()
+            features = self.encode(persons, rows) * rows.view(-1, 1, 1, 1)
         else:
             rows = (persons != 0).flatten(1).any(1).nonzero().squeeze(1)
             encoded = self.encode(persons[rows] if len(rows) else persons)
@@ -180,20 +188,20 @@ class STGCN(SkeletonBackbone):
                 n * m, *encoded.shape[1:]).index_copy(0, rows, encoded)
         return features.view(n, m, *features.shape[1:])
 
-    def encode(self, persons: Tensor) -> Tensor:
-        """Encode persons (P, T, V * C) to maps (P, D, T', V)."""
+    def encode(self, persons: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Encode persons (P, T, V * C) to maps (P, D, T', V). Batch statistics are those of ``rows`` (P,), if given."""
         p, t, vc = persons.shape
-        x, shown = persons.reshape(p * t, vc), None
+        x, shown, frames = persons.reshape(p * t, vc), None, None if rows is None else rows.repeat_interleave(t)
         if self.masked:
             shown = (persons != 0).any(1).view(p, self.layout.num_joints, -1).any(2)  # (P, V)
             entries = shown.repeat_interleave(self.in_channels, 1).unsqueeze(1).expand(p, t, vc)
-            x = norm_of_shown(self.data_bn, x, entries.reshape(p * t, vc))
+            x = norm_of_shown(self.data_bn, x, entries.reshape(p * t, vc), frames)
         else:
-            x = self.data_bn(x)
+            x = apply_to_rows(self.data_bn, x, frames)
         x = x.view(p, t, self.layout.num_joints, -1)
         x = x.permute(0, 3, 1, 2)  # channels last in memory
         if exporting():  # strides would become conditions on the length
             x = x.contiguous()
         for block, importance in zip(self.blocks, self.edge_importance, strict=True):
-            x = block(x, self.A * importance)
+            x = block(x, self.A * importance, rows)
         return x if shown is None else x * shown.view(p, 1, 1, -1)

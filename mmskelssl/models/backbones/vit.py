@@ -9,6 +9,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import CANONICAL, SkeletonLayout
 from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.checks import check_choice, check_integer, check_number
+from mmskelssl.ops.rotary import rotate
 from mmskelssl.registry import MODELS
 from mmskelssl.tracing import reads_values
 
@@ -26,13 +27,13 @@ class Attention(nn.Module):
         self.heads = heads
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], visible: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], visible: Tensor | None) -> Tensor:
         """Attend.
 
         Args:
             x: (P, L, D) tokens.
             turn: Cosine and sine, each (P or 1, 1, L, D / heads), of the rotations of queries and keys.
-            visible: (P, 1, 1, L) bool, the tokens that others may attend to.
+            visible: (P, 1, 1, L) bool, the tokens that others may attend to. None stands for all.
         """
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(rotate(q, turn), rotate(k, turn), v, visible)
@@ -67,15 +68,20 @@ class Block(nn.Module):
         self.mlp = SwiGLU(channels, hidden) if mlp == 'swiglu' else nn.Sequential(
             nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], visible: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], visible: Tensor | None) -> Tensor:
         x = x + self.attention(self.norm1(x), turn, visible)
         return x + self.mlp(self.norm2(x))
 
 
-def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate the halves of the last axis, (..., L, D / heads), against each other."""
-    a, b = x.chunk(2, -1)
-    return x * turn[0] + torch.cat([-b, a], -1) * turn[1]
+def key_mask(valid: Tensor, extra: int = 0) -> Tensor | None:
+    """Return the mask of attention, (P, 1, 1, extra + L), for tokens of which ``valid`` (P, L) have information.
+
+    The ``extra`` tokens before them always have. The result is None if that is known to be all, which saves time. A
+    person without any information attends to everything, because attention to nothing would be undefined.
+    """
+    if reads_values(valid) and valid.all():
+        return None
+    return F.pad(valid | ~valid.any(1, keepdim=True), (extra, 0), value=True)[:, None, None]
 
 
 def rotations(times: Tensor, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -268,8 +274,7 @@ class SkeletonViT(SkeletonBackbone):
         x = torch.cat([added.expand(tokens.shape[0], -1, -1).to(tokens), tokens], 1)
         # The added tokens have the angle 0, that is, no time.
         turn = rotations(F.pad(times, (extra, 0)), self.channels // self.heads, x.dtype)
-        # Without any visible token, attention would be undefined. What it then gives is set to zero below.
-        visible = F.pad(valid | ~valid.any(1, keepdim=True), (extra, 0), value=True)[:, None, None]
+        visible = key_mask(valid, extra)
         classes = [x.new_zeros(x.shape[0], 0)]
         for i, block in enumerate(self.blocks):
             x = block(x, turn, visible)

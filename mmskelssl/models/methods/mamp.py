@@ -1,13 +1,15 @@
 """MAMP (Mao et al., ICCV 2023): masked motion prediction."""
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
-from mmskelssl.models.backbones.vit import Block, rotations
+from mmskelssl.models.backbones.vit import Block, key_mask, rotations
 from mmskelssl.models.base import SelfSupervisedModel
 from mmskelssl.models.checks import check_choice, check_integer, check_number, check_switch
-from mmskelssl.models.modules.masking import draw_visible, motion_weights
+from mmskelssl.models.modules.masking import draw_visible, gumbel, motion_weights
 from mmskelssl.ops.precision import full_precision
 from mmskelssl.registry import MODELS
 from mmskelssl.tracing import reads_values
@@ -65,7 +67,14 @@ class MAMP(SelfSupervisedModel):
         for table in (self.mask_token, self.decoder_joints):
             nn.init.trunc_normal_(table, std=.02)
 
-    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Tensor]) -> dict[str, Tensor]:
+    def draw(self, views: dict[str, Tensor]) -> dict[str, Any]:
+        """Draw the noise that decides which tokens stay visible, (N * M, L) for as many persons as may be present."""
+        n, _, t, v, m = views['clip'].shape
+        tokens = -(-t // self.backbone.segment) * v
+        return dict(noise=gumbel(n * m, tokens, views['clip'], self.data_preprocessor.generator(views['clip'].device)))
+
+    def loss(self, views: dict[str, Tensor], data_samples: dict[str, Any]) -> dict[str, Tensor]:
+        noise = (data_samples.get('draws') or self.draw(views))['noise']
         clip, encoder = views['clip'], self.backbone
         patches, valid = encoder.patches(clip)
         target = patches if self.target == 'position' else encoder.patches(motion(clip))[0]
@@ -76,7 +85,7 @@ class MAMP(SelfSupervisedModel):
         length, times = patches.shape[1], encoder.times(patches.shape[1]).expand(len(patches), -1)
         weights = motion_weights(patches.unflatten(1, (-1, encoder.layout.num_joints))).flatten(1)
         keep = max(round(length * (1 - self.mask_ratio)), 1)
-        visible = draw_visible(weights, valid, keep, self.tau, self.data_preprocessor.generator(clip.device))
+        visible = draw_visible(weights, valid, keep, self.tau, noise[:len(valid)])
 
         tokens = encoder.embed(patches)
         encoded = encoder.encode(take(tokens, visible), valid.gather(1, visible), times.gather(1, visible))
@@ -93,9 +102,9 @@ class MAMP(SelfSupervisedModel):
         joints = self.backbone.rows.to(known) @ self.decoder_joints.to(known)
         tokens = (tokens.unflatten(1, (-1, len(joints))) + joints).flatten(1, 2)
         turn = rotations(times, self.head_channels, tokens.dtype)
-        attended = (valid | ~valid.any(1, keepdim=True))[:, None, None]
+        visible_keys = key_mask(valid)
         for block in self.decoder:
-            tokens = block(tokens, turn, attended)
+            tokens = block(tokens, turn, visible_keys)
         return self.head(self.decoder_norm(tokens))
 
 

@@ -26,7 +26,12 @@ def motion_weights(patches: Tensor) -> Tensor:
     return torch.cat([change[:, :1], change], 1)
 
 
-def draw_visible(weights: Tensor, valid: Tensor, keep: int, tau: float, generator: torch.Generator) -> Tensor:
+def gumbel(rows: int, tokens: int, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw Gumbel noise (rows, tokens) of the type and on the device of ``like``."""
+    return like.new_empty(rows, tokens).exponential_(generator=generator).log().neg()
+
+
+def draw_visible(weights: Tensor, valid: Tensor, keep: int, tau: float, noise: Tensor) -> Tensor:
     """Draw the tokens that stay visible. Tokens that move more are more likely to be masked.
 
     Tokens are masked without replacement with probabilities softmax(weight / (largest weight of the clip * tau)),
@@ -37,12 +42,11 @@ def draw_visible(weights: Tensor, valid: Tensor, keep: int, tau: float, generato
         valid: (P, L) bool, tokens with information.
         keep: Number of tokens to keep.
         tau: Temperature. 0 ignores motion and masks at random.
-        generator: Source of random numbers.
+        noise: (P, L), see :func:`gumbel`.
 
     Returns:
         (P, keep) indices of visible tokens.
     """
-    noise = torch.empty_like(weights).exponential_(generator=generator).log().neg()  # Gumbel noise
     if tau:
         noise = noise + weights / (weights.amax(1, keepdim=True).clamp(min=1e-12) * tau)
     return noise.masked_fill(~valid, torch.inf).topk(keep, 1, largest=False).indices

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.checks import check_integer, check_number
+from mmskelssl.models.modules.gather import summed
 
 # A fixed list instead of a registry, because a registry would import whatever module a dotted name contains.
 NORMS = dict(BN=nn.BatchNorm2d, BN2d=nn.BatchNorm2d, SyncBN=nn.SyncBatchNorm, GN=nn.GroupNorm, IN=nn.InstanceNorm2d)
@@ -58,7 +60,50 @@ class BatchNorm1d(nn.BatchNorm1d):
         return super().forward(x)
 
 
-def norm_of_shown(norm: nn.Module, x: Tensor, shown: Tensor) -> Tensor:
+def batch_norm(norm: _BatchNorm, x: Tensor, rows: Tensor | None = None, synchronised: bool = False) -> Tensor:
+    """Apply a batch norm in training mode, with the statistics of some rows only, or of all processes.
+
+    Args:
+        norm: Batch norm, whose running statistics are updated.
+        x: (N, F, ...).
+        rows: (N,) bool, at least one of which is true in some process. The result of other rows has no meaning.
+        synchronised: Whether the statistics are those of all processes.
+    """
+    given, x = x.dtype, x.float() if x.dtype in (torch.bfloat16, torch.half) else x  # bfloat16 can't count beyond 256
+    axes, shape = [0, *range(2, x.dim())], [1, -1] + [1] * (x.dim() - 2)
+    weights = None if rows is None else rows.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+
+    def total(y: Tensor) -> Tensor:
+        made = (y if weights is None else y * weights).sum(axes)
+        return summed(made) if synchronised else made
+
+    count = total(x.new_ones(()).expand(len(x), 1, *x.shape[2:]))
+    mean = total(x) / count
+    centred = x - mean.view(shape)
+    variance = total(centred.square()) / count
+    if norm.running_mean is not None and norm.running_var is not None:
+        assert norm.num_batches_tracked is not None and norm.momentum is not None
+        with torch.no_grad():
+            norm.num_batches_tracked.add_(1)
+            norm.running_mean.lerp_(mean, norm.momentum)
+            norm.running_var.lerp_(variance * count / (count - 1).clamp(min=1), norm.momentum)
+    scale = (variance + norm.eps).rsqrt()
+    if norm.affine:
+        return (centred * (norm.weight * scale).view(shape) + norm.bias.view(shape)).to(given)
+    return (centred * scale.view(shape)).to(given)
+
+
+def apply_to_rows(layer: nn.Module, x: Tensor, rows: Tensor | None) -> Tensor:
+    """Apply a layer to (N, F, ...) so that its rows ``rows`` (N,) are as if there were no others.
+
+    Only a batch norm in training mode mixes rows. The host does not need to know which rows there are.
+    """
+    if rows is None or not isinstance(layer, _BatchNorm) or not (layer.training or layer.running_mean is None):
+        return layer(x)
+    return batch_norm(layer, x, rows, not isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)))
+
+
+def norm_of_shown(norm: nn.Module, x: Tensor, shown: Tensor, rows: Tensor | None = None) -> Tensor:
     """Normalise an input (N, F, ...) whose hidden values are zero, and keep them zero.
 
     Hidden values take the running mean first, so that the mean of a feature that is often hidden is that of its shown
@@ -68,8 +113,9 @@ def norm_of_shown(norm: nn.Module, x: Tensor, shown: Tensor) -> Tensor:
         norm: Batch norm.
         x: Input.
         shown: Bool, which broadcasts to ``x``.
+        rows: As in :func:`apply_to_rows`.
     """
     mean = norm.running_mean
     assert isinstance(mean, Tensor)
     mean = mean.to(x.dtype).view(1, -1, *[1] * (x.dim() - 2))
-    return norm(torch.where(shown, x, mean)) * shown
+    return apply_to_rows(norm, torch.where(shown, x, mean), rows) * shown

@@ -34,9 +34,12 @@ def step(model, data):
     total.backward()
 
 
-def watched_step(method, **options):
+def watched_step(method, absent='encode', **options):
     torch.manual_seed(0)
     model = build(method, **options).to('meta')
+    for module in model.modules():
+        if hasattr(module, 'absent'):
+            module.absent = absent
     model.data_preprocessor.cast_data = lambda data: data  # the clips are on the device already
     data = on_device(batch(4))
     for iteration in range(2):  # the first step makes the constants
@@ -52,6 +55,10 @@ def test_a_step_never_waits(method):
     if method == 'ActCLR':
         options['contrast_weight'] = 1.
     assert watched_step(method, **options) == {}
+
+
+def test_skipped_persons_are_not_read():
+    assert watched_step('AimCLR', 'skip') == {}
 
 
 @pytest.mark.slow
