@@ -34,7 +34,8 @@ class _Rotate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        return _turned(grad, *ctx.saved_tensors, -1), None, None  # the opposite rotation
+        cos, sin = ctx.saved_tensors
+        return _turned(grad, cos, sin, -1), None, None  # the opposite rotation
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
