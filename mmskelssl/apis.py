@@ -47,7 +47,7 @@ def train(config: str | PathLike, imports: Sequence[str] = (), **options) -> str
         config: A config, or the name of a shipped one (:func:`list_configs`).
         imports: Plug-ins to import first: modules, or paths of packages and files.
         **options: Options of the command, see :func:`mmskelssl.engine.train.train`: ``work_dir``, ``seed``,
-            ``resume`` (``'auto'`` or a path), ``init_from``, ``amp``, ``compile``, ``allow_change``, and
+            ``resume`` (``'auto'`` or a path), ``init_from``, ``amp``, ``compile``, ``threads``, ``allow_change``, and
             ``cfg_options``, a dict from dotted keys of the config to values.
 
     Returns:

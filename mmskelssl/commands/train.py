@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--compile', nargs='?', const=True, default=False, choices=['encoders', 'loss', 'graph'],
                         metavar='PART', help='torch.compile of the encoders (default) or of the whole loss, or CUDA '
                                              'graphs of the loss (graph); for GPUs')
+    parser.add_argument('--threads', type=_threads, metavar='auto|N', help='number of threads; auto measures for two '
+                        'seconds how many are best beside the other work of this machine')
     parser.add_argument('--auto-scale-lr', action='store_true', help='multiply the learning rate by the number of '
                         "clips in a step, of all processes, over the config's batch size")
     parser.add_argument('--seed', type=int,
@@ -44,6 +46,10 @@ def _amp(text: str) -> str:
     if text != 'auto':
         raise argparse.ArgumentTypeError(f'{text!r}: give nothing or auto; the config goes before --amp')
     return text
+
+
+def _threads(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else text
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,24 +1,18 @@
 """``--amp``: training in bfloat16, always or if a short measurement on this machine favours it."""
-import itertools
 import json
-import statistics
-import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.run_spec import RunSpec, plain
+from mmskelssl.engine.step_time import step_times
 from mmskelssl.errors import UserError
-from mmskelssl.models.base import Progress
-from mmskelssl.registry import MODELS
 
 SECONDS = 2.  # of the measurement
-ON_A_CPU = 16  # clips of a measured step; the time of a step is nearly proportional to its clips there
 LEAST_GAIN = .95  # bfloat16 is chosen if a step takes less than this share of the time
 _REPLACED = ('OptimWrapper', 'PartsOptimWrapper', 'BF16OptimWrapper')
 
@@ -37,11 +31,11 @@ def _wrapper(cfg: Config) -> str:
     return kind
 
 
-def choose_precision(cfg: Config, spec: RunSpec) -> tuple[RunSpec, str]:
+def choose_precision(cfg: Config, spec: RunSpec) -> tuple[RunSpec, list[str]]:
     """Apply ``--amp auto`` to a complete config. A run that continues keeps the precision of its checkpoint.
 
     Returns:
-        The description of the run with the chosen precision, and a line for the log.
+        The description of the run with the chosen precision, and lines for the log.
 
     Raises:
         UserError: If several processes train, or the config has another wrapper of the optimiser.
@@ -61,7 +55,7 @@ def choose_precision(cfg: Config, spec: RunSpec) -> tuple[RunSpec, str]:
     if chosen:
         train_in_bfloat16(cfg)
         spec = replace(spec, schedule={**spec.schedule, 'optim_wrapper': plain(cfg.optim_wrapper)})
-    return spec, f'--amp auto: {"bfloat16" if chosen else "float32"}, {reason}'
+    return spec, [f'--amp auto: {"bfloat16" if chosen else "float32"}, {reason}']
 
 
 def _recorded(path: str) -> str | None:
@@ -74,46 +68,8 @@ def _recorded(path: str) -> str | None:
 
 
 def measure_steps(cfg: Config, seconds: float) -> tuple[float, float]:
-    """Measure training steps without the optimiser, in turn in float32 and in bfloat16.
-
-    The model and the data are built for the measurement only, and random numbers that others draw stay the same.
-
-    Args:
-        cfg: A complete config.
-        seconds: Time to measure, after a first step of each. At least one step of each is measured.
-
-    Returns:
-        Median seconds of a step in float32 and in bfloat16.
-    """
-    device = get_device()
-    size = cfg.train_dataloader.batch_size
-    with torch.random.fork_rng(), DefaultScope.overwrite_default_scope('mmskelssl'):
-        torch.manual_seed(0)
-        loader = Runner.build_dataloader(dict(
-            cfg.train_dataloader, batch_size=size if device != 'cpu' else min(size, ON_A_CPU), num_workers=0,
-            persistent_workers=False, pin_memory=False, prefetch_factor=None), seed=0)
-        batch = next(iter(loader), None)
-        if batch is None:  # too few clips, which training will report
-            return 1., 1.
-        model = MODELS.build(cfg.model).to(device).train()
-        times: tuple[list[float], list[float]] = ([], [])
-        end = 0.
-        for i in itertools.count():
-            half = bool(i % 2)
-            start = time.perf_counter()
-            model.set_progress(Progress(0, i, 1000))
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
-                losses = model(**model.data_preprocessor(batch, True), mode='loss')
-                total, _ = model.parse_losses(losses)
-            total.backward()
-            model.zero_grad(set_to_none=True)
-            if device != 'cpu':
-                torch.cuda.synchronize()
-            now = time.perf_counter()
-            if i < 2:  # the first step of each
-                end = now + seconds
-                continue
-            times[half].append(now - start)
-            if half and now > end:
-                break
-    return statistics.median(times[0]), statistics.median(times[1])
+    """Return the median seconds of a step in float32 and in bfloat16, see :func:`step_times`."""
+    kind = torch.device(get_device()).type
+    full, half = step_times(cfg, seconds, [
+        partial(torch.autocast, kind, torch.bfloat16, enabled=enabled) for enabled in (False, True)])
+    return full, half

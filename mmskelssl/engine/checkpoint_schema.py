@@ -44,7 +44,7 @@ _FIELDS: dict[str, tuple[Callable, str]] = {
         'method', 'stream', 'data_hash', 'config_hash', 'source', 'launcher')},
     'command': (_line, f'a line of at most {MAX_COMMAND} characters'),
     **{key: (_count, 'a whole number') for key in ('seed', 'epoch', 'iteration', 'world_size', 'epoch_length',
-                                               'spec_version')},
+                                               'spec_version', 'threads')},
 }
 
 

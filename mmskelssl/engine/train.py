@@ -3,7 +3,7 @@ import errno
 import logging
 import os.path as osp
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -28,6 +28,7 @@ from mmskelssl.engine.runner import SkeletonRunner
 from mmskelssl.engine.safe_io import install_safe_io
 from mmskelssl.engine.stopping import start_worker, stop_on_signal
 from mmskelssl.engine.streams import stream_of, stream_values
+from mmskelssl.engine.thread_choice import choose_threads, using_threads
 from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
 from mmskelssl.errors import UserError
 from mmskelssl.layouts.union import describe_joints
@@ -37,7 +38,7 @@ from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 def train(config: str, work_dir: str | None = None, resume: str | None = None, init_from: str | None = None,
           amp: bool | str = False, compile: bool | str = False, seed: int | None = None,
           cfg_options: dict | None = None, launcher: str = 'none', allow_change: bool = False,
-          auto_scale_lr: bool = False) -> str:
+          auto_scale_lr: bool = False, threads: int | str | None = None) -> str:
     """Train all stages of a config.
 
     Each stage of a recipe with several stages has its own folder ``work_dir/NAME``. A recipe with one stage uses
@@ -54,6 +55,8 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
         allow_change: Resume even if the config, data, batch size or number of processes have changed.
         auto_scale_lr: As ``auto_scale_lr = dict(enable=True)`` in the config: multiply the learning rate by the number
             of clips in a step over the batch size of the config.
+        threads: Number of threads. ``auto`` chooses it by a measurement of two seconds, and logs the reason. Default:
+            as torch has it.
 
     Returns:
         Path of the last checkpoint of the last stage.
@@ -91,14 +94,18 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
                 if compile:
                     cfg.compile = _compiled(cfg.get('compile'), compile)
                 cfg, spec = complete(cfg, seed)
-                spec, note = choose_precision(cfg, spec) if amp == 'auto' else (spec, '')
-            runs.append((name, osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth'), cfg, spec, note))
-        for name, last, cfg, spec, note in runs:
+                number, notes = choose_threads(cfg, threads)
+                with using_threads(number):
+                    spec, more = choose_precision(cfg, spec) if amp == 'auto' else (spec, [])
+            runs.append((name, osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth'), cfg, spec, number,
+                         [*notes, *more]))
+        for name, last, cfg, spec, number, notes in runs:
             if resume == 'auto' and cfg.load_from == last:
                 refuse_changes(last, load_checkpoint(last), spec, allow_change)
             else:
                 start = dict(checkpoint=previous, carry=carry) if previous else None
-                run_stage(name, cfg, spec, start, allow_change, note)
+                with using_threads(number):
+                    run_stage(name, cfg, spec, start, allow_change, notes)
             previous, carry = last, carries.get(name, carry)
     return last
 
@@ -125,14 +132,14 @@ def _continue(cfg: Config, resume: str | None) -> None:
 
 
 def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_change: bool = False,
-              note: str = '') -> None:
+              notes: Sequence[str] = ()) -> None:
     """Train one stage.
 
     Args:
         cfg, spec: As :func:`complete` returns them.
         start: Arguments of InitFromHook. None starts from scratch.
         allow_change: Resume even if the checkpoint belongs to a different run.
-        note: A line for the log.
+        notes: Lines for the log.
     """
     if 'type' not in cfg.train_cfg:  # counted in epochs, which is mmengine's default
         cfg.train_cfg = dict(type='ResumableTrainLoop', **{k: v for k, v in cfg.train_cfg.items() if k != 'by_epoch'})
@@ -151,7 +158,7 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
                 compile_model(runner.model, compile)
         runner.log_environment()
         _log_choices(runner)
-        if note:
+        for note in notes:
             runner.logger.info(note)
         try:
             runner.train()

@@ -40,7 +40,7 @@ def test_no_gain_no_change(own_config, monkeypatch, half):
     measured(monkeypatch, .1, half)
     cfg, spec = complete(load_config(own_config())[-1][1])
     cfg.load_from = None
-    made, note = amp.choose_precision(cfg, spec)
+    made, (note,) = amp.choose_precision(cfg, spec)
     assert made == spec and cfg.optim_wrapper.type == 'OptimWrapper' and note.startswith('--amp auto: float32, a step')
 
 

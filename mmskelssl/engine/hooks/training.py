@@ -4,6 +4,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -136,8 +137,8 @@ class RunInfoHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint):
         meta = checkpoint['meta']
         meta['mmskelssl'] = dict(self.spec.meta(), epoch=meta['epoch'], iteration=meta['iter'],
-                                 epoch_length=len(runner.train_dataloader), command=short_command(),
-                                 launcher=self.launcher)
+                                 epoch_length=len(runner.train_dataloader), threads=torch.get_num_threads(),
+                                 command=short_command(), launcher=self.launcher)
 
     def after_load_checkpoint(self, runner, checkpoint):
         from mmskelssl.engine.checkpoint import load_whole
@@ -145,6 +146,10 @@ class RunInfoHook(Hook):
         changes = refuse_changes(runner._load_from, checkpoint, self.spec, self.allow_change)
         for change in changes:
             runner.logger.warning(f'resuming although {change}')
+        before, now = (checkpoint['meta'].get('mmskelssl') or {}).get('threads'), torch.get_num_threads()
+        if before not in (None, now) and get_device() == 'cpu':
+            runner.logger.warning(f'the number of threads was {before} and is {now}: sums round differently, so that '
+                                  f'the run does not continue bit for bit; --threads {before} does')
         load_whole(unwrap(runner.model), checkpoint, runner._load_from, '')
         if changes:
             self._adapt(runner, checkpoint)
