@@ -79,7 +79,8 @@ def _serve(address: str, python: str) -> None:
     listener.listen(64)
     os.rename(f'{address}.bound', address)  # it appears when it accepts
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the processes end that look after a client
-    while True:
+    tests = multiprocessing.parent_process().sentinel
+    while tests not in select.select([listener, tests], [], [])[0]:  # until they end, however they do
         link, _ = listener.accept()
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -55,7 +55,7 @@ class Machine:
             self.process.wait()
 
 
-@pytest.fixture(autouse=True, scope='module')
+@pytest.fixture(autouse=True, scope='session')  # of the module, the tests would be one group
 def interpreter(warm_python):
     Machine.python = warm_python
 
