@@ -13,8 +13,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ['mmskelssl.models', 'mmskelssl.datasets', 'mmskelssl.engine']
 STAGES = ['pool', 'skeletonclr', 'aimclr', 'actclr']  # the first trains SkeletonCLR on stores of two layouts
-SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=5', 'model.backbone.hidden_channels=4',
-         'model.backbone.out_channels=16', 'model.queue_size=64']
+SMALL = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=5', 'data.pipeline.2.frames=16',
+         'model.backbone.hidden_channels=4', 'model.backbone.out_channels=16', 'model.queue_size=64']
 
 # Written to a separate file that custom_imports loads in both processes.
 DUMP = '''

@@ -9,6 +9,7 @@ from mmskelssl.augment import stream_channels
 from mmskelssl.layouts import get_layout
 from mmskelssl.models.base import MomentumContrast
 from mmskelssl.registry import MODELS
+from tests.conftest import shorten
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / 'examples' / 'plugin'))
@@ -61,10 +62,10 @@ def build(method, layout='ntu25', stream='joint', persons=2, dropout=.5, kind=No
     if method == 'SLiM':  # one person of each clip
         views = {'_person': [dict(type='PickPerson')], **{name: ['_person', *ops] for name, ops in views.items()}}
     preprocessor = dict(type='SkeletonPreprocessor', layout=layout, stream=stream, views=views)
-    return MODELS.build(dict(
+    return shorten(MODELS.build(dict(
         type=method, backbone=dict(encoder(kind, layout, persons, dropout, width),
                                    in_channels=stream_channels(stream, 3), **TRANSFORMERS.get(method, {})),
-        **{'data_preprocessor': preprocessor, **ENTRIES[method], **options}))
+        **{'data_preprocessor': preprocessor, **ENTRIES[method], **options})))
 
 
 def batch(n, layout='ntu25', persons=2, frames=16, seed=0, lengths=None):
