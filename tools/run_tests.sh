@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 setup_env tests
 # One thread per process: more threads would wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} MPLBACKEND=Agg
+# Many processes import the same files, which are compiled once if bytecode may be written.
+unset PYTHONDONTWRITEBYTECODE
 if [ $# = 0 ] || [ "$*" = --quick ]; then
     echo '== checking the style'
     python -m ruff check .
