@@ -55,18 +55,46 @@ def seed_of(parser: str, folder: Path) -> str | bytes:
     return asf + '\0' + '\n'.join(amc.splitlines()[:70])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('parser', ['ntu', 'asf', 'bvh', 'index', 'pickle', 'checkpoint', 'zipped', 'description'])
-def test_no_file_breaks_a_parser(parser, tmp_path):
+PARSERS = ['ntu', 'asf', 'bvh', 'index', 'pickle', 'checkpoint', 'zipped', 'description']
+# Importing and instrumenting the package takes longer than fuzzing a parser, so the fuzzers are forked one by one.
+FORKS = """
+import os, sys
+import fuzz_parsers
+folder, *parsers = sys.argv[1:]
+for parser in parsers:
+    child = os.fork()
+    if not child:
+        fuzz_parsers._FOLDER._finalizer.detach()  # the next one needs it too
+        log = os.open(f'{folder}/{parser}.log', os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 1), os.dup2(log, 2)
+        sys.argv = ['fuzz_parsers.py', parser, f'{folder}/{parser}', '-max_total_time=3',
+                    f'-artifact_prefix={folder}/{parser}-']
+        fuzz_parsers.main()
+    print(parser, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope='module')
+def fuzzed(tmp_path_factory) -> dict[str, tuple[int, str]]:
+    """The exit status and the output of the fuzzer of each parser."""
     pytest.importorskip('atheris', reason='atheris is not installed')
-    (tmp_path / 'corpus').mkdir()
-    seed = seed_of(parser, tmp_path)
-    (tmp_path / 'corpus' / 'seed').write_bytes(seed if isinstance(seed, bytes) else seed.encode())
-    if parser == 'checkpoint':  # in the other format too
-        save(tmp_path / 'corpus' / 'zip')
-    done = subprocess.run([
-        sys.executable, Path(__file__).with_name('fuzz_parsers.py'), parser, str(tmp_path / 'corpus'),
-        '-max_total_time=4', f'-artifact_prefix={tmp_path}/'], capture_output=True, text=True, timeout=120)
+    folder = tmp_path_factory.mktemp('fuzzed')
+    for parser in PARSERS:
+        (folder / parser).mkdir()
+        seed = seed_of(parser, folder)
+        (folder / parser / 'seed').write_bytes(seed if isinstance(seed, bytes) else seed.encode())
+    save(folder / 'checkpoint' / 'zip')  # in the other format too
+    done = subprocess.run([sys.executable, '-c', FORKS, str(folder), *PARSERS], cwd=Path(__file__).parent,
+                          capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
-    runs = int(done.stderr.rsplit('Done ', 1)[1].split()[0])
+    return {parser: (int(status), (folder / f'{parser}.log').read_text(errors='replace'))
+            for parser, status in map(str.split, done.stdout.splitlines())}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('parser', PARSERS)
+def test_no_file_breaks_a_parser(fuzzed, parser):
+    status, output = fuzzed[parser]
+    assert status == 0, output[-3000:]
+    runs = int(output.rsplit('Done ', 1)[1].split()[0])
     assert runs > 20, 'it has run at all'
