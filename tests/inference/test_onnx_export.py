@@ -30,7 +30,7 @@ from mmskelssl.inference.saved.member import Member
 from mmskelssl.layouts import get_layout
 from mmskelssl.models import backbones
 from mmskelssl.models.preprocessor import SkeletonPreprocessor
-from tests.conftest import random_clip
+from tests.conftest import random_clip, shorten
 
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 pytest.importorskip('onnxscript', reason='onnxscript is not installed')
@@ -45,7 +45,7 @@ FRAMEWISE = [PERSONS, dict(type='Center'), dict(type='ResizeFrames', frames=12),
 # Small versions of the encoders. An encoder that is missing here is tested with its default arguments.
 SMALL = {'TemporalConvNet': dict(channels=(8, 16), num_persons=2), 'BiGRU': dict(hidden_channels=4, num_persons=2),
          'STGCN': dict(hidden_channels=4, out_channels=16, absent='skip'),
-         'SkeletonViT': dict(channels=16, depth=2, heads=2)}
+         'SkeletonViT': dict(channels=16, depth=1, heads=2)}
 # What else is part of the graph, apart from the encoder itself.
 AROUND = {'TemporalConvNet': (RESIZED, dict(velocity=True)), 'BiGRU': (PADDED, dict(stream='motion')),
           'STGCN': (FRAMEWISE, dict(stream='bone'))}
@@ -59,7 +59,7 @@ def network(name: str, kind: str = 'FrozenEncoder', pipeline=None, preprocessor=
     channels = SkeletonPreprocessor.channels(3, **{k: v for k, v in around.items() if k in ('velocity', 'stream')})
     config = dict(type=kind, backbone=dict(type=name, layout='ntu25', in_channels=channels, **SMALL.get(name, {})),
                   data_preprocessor=dict(type='SkeletonPreprocessor', layout='ntu25', **around), **options)
-    model = build_model(config, 'here', seed)
+    model = shorten(build_model(config, 'here', seed))
     info = dict(model=config, method=kind, dataset=describe_data(dict(pipeline=pipeline or steps), layout='ntu25'))
     extractor = FeatureExtractor._of('here', model, info, 'cpu')
     model.train()
