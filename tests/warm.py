@@ -111,7 +111,10 @@ def _look_after(link: socket.socket, python: str) -> None:
 
 def family(number: int) -> list[int]:
     """Return the ids of a process and of all its descendants."""
-    children = Path(f'/proc/{number}/task/{number}/children').read_text().split()
+    try:
+        children = Path(f'/proc/{number}/task/{number}/children').read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return []
     return [number, *(one for child in children for one in family(int(child)))]
 
 
