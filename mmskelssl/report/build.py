@@ -165,11 +165,10 @@ def _masks_and_views(page: _Page, first: Source, alike: list[Source], shown: Sho
                          list(store.layout.joints))
         page.add('masks', 'Masks', {}, dict(masks=part))
     if first.is_run:
-        views, reason = view_part(first, chosen, place, packer)
+        views, notes = view_part(first, chosen, place, packer)
+        page.note(notes)
         if views:
             page.add('views', 'Views', {}, dict(views=views))
-        else:
-            page.note([f'the views cannot be shown: {reason}'])
 
 
 def _one_per_class(labels: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:

@@ -66,7 +66,7 @@ def legend(items: Sequence, columns: int):
     """Return a legend for a place above the figure."""
     from bokeh.models import Legend
     return Legend(items=list(items), orientation='horizontal', ncols=columns, location='left', padding=0, margin=0,
-                  label_text_font_size='11px', background_fill_alpha=0, border_line_color=None)
+                  spacing=12, label_text_font_size='11px', background_fill_alpha=0, border_line_color=None)
 
 
 def lines(key: str, title: str, series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str = '',
@@ -129,7 +129,7 @@ def intervals(key: str, title: str, names: Sequence[str], values: Sequence[float
               bounds: Sequence[tuple[float, float]], counts: Sequence[int]) -> Chart:
     """Draw a bar with an interval for each class, in percent."""
     from bokeh.models import ColumnDataSource, FactorRange, Whisker
-    shown = _distinct([plain(_short(name)) for name in names])
+    shown = _distinct([plain(short(name)) for name in names])
     made = figure(max(140, 60 + 22 * len(names)), y_range=FactorRange(factors=shown[::-1]), x_range=(0, 100),
                   x_axis_label='% correct')
     data = dict(name=shown, value=list(values), low=[low for low, _ in bounds], high=[high for _, high in bounds])
@@ -144,7 +144,8 @@ def intervals(key: str, title: str, names: Sequence[str], values: Sequence[float
                  ['class', '% correct', '95 % interval', 'clips'], rows)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Return a name of at most 24 characters."""
     return name if len(name) <= 24 else f'{name[:23]}…'
 
 

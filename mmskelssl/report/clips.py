@@ -58,6 +58,12 @@ class ClipPacker:
         made.source_fps = made.fps = float(FPS)
         return made
 
+    def within(self, total: int, most: int) -> 'ClipPacker':
+        """Return a packer that shows a clip of ``total`` frames with about ``most`` frames, fewer per second."""
+        made = copy.copy(self)
+        made.fps = min(self.fps, self.source_fps * most / total)
+        return made
+
     def frames(self, total: int, longest: float = LONGEST) -> np.ndarray:
         """Return the frames that a page shows of a clip with ``total`` frames."""
         count = min(total, int(longest * self.source_fps))

@@ -21,7 +21,8 @@ def subtitle(source: Source) -> str:
     if not info:
         return f'The run in {source.path} has no checkpoint yet'
     parts = [info['model'].get('backbone', {}).get('type', ''), f'{info.get("stream", "joint")} stream',
-             f'{info["epoch"]} epochs' if info.get('epoch') else '']
+             f'{info["epoch"]} epochs' if info.get('epoch') else
+             f'{info["iteration"]} iterations' if info.get('iteration') else '']
     return ', '.join(filter(None, parts))
 
 
@@ -56,20 +57,25 @@ def accuracy_table(measured: Measured) -> dict | None:
 def facts(source: Source) -> list[tuple[str, str]]:
     """Return what the encoder is and where it comes from, as terms and texts."""
     info, store = source.info, source.store
-    dataset = info.get('dataset') or {}
     weights = sum(p.numel() for p in source.extractor.model.parameters()) if source.extractor else 0
     found = [('Path', source.path), ('Method', source.method),
              ('Encoder', info.get('model', {}).get('backbone', {}).get('type', '')),
              ('Weights', f'{weights:,}' if weights else ''),
              ('Stream', info.get('stream', '')),
              ('Trained', f'{info["epoch"]} epochs, {info.get("iteration", "?")} iterations, seed {info.get("seed")}'
-              if info.get('epoch') else ''),
-             ('Trained on', ', '.join(filter(None, [str(dataset.get('store') or ' + '.join(pool_of(info))),
-                                                    f'split {dataset["train_split"]}' if dataset.get('train_split')
-                                                    else '']))),
+              if info.get('epoch') is not None else ''),
+             ('Trained on', _trained_on(source)),
              ('Clips of the page', f'{store.path}: {len(store)} clips, layout {store.layout.name}, splits '
               f'{", ".join(f"{name} {len(ids)}" for name, ids in store.splits.items()) or "none"}' if store else ''),
              ('Command', command_of(info) if info else ''),
              ('Data hash', store.data_hash if store else ''), ('Config hash', info.get('config_hash', '')),
              ('Checkpoint', source.extractor.checkpoint if source.extractor else '')]
     return [(term, str(text)) for term, text in found if text]
+
+
+def _trained_on(source: Source) -> str:
+    if source.pooled:
+        return f'{" + ".join(pool_of(source.pooled.info))}; --data chooses the clips of the page'
+    dataset = source.info.get('dataset') or {}
+    split = dataset.get('train_split')
+    return ', '.join(filter(None, [dataset.get('store') or '', f'split {split}' if split else '']))

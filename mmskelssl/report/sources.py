@@ -13,6 +13,7 @@ from mmskelssl.evaluation.features import FeatureBank
 from mmskelssl.evaluation.splits import SplitPair, default_pairs, parse_pairs
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.extractor import FeatureExtractor, open_encoder
+from mmskelssl.inference.pools import pool_of, store_of
 from mmskelssl.inference.saved.hub import find_folder, is_saved
 from mmskelssl.inference.saved.read import read_config
 
@@ -27,6 +28,7 @@ class Source:
         extractor: Its encoder; None if there is no checkpoint that can be opened.
         classifier: The saved classifier, if it is one.
         store: The clips that it is applied to; None without an encoder or without a store.
+        pooled: The encoder for all stores that it was trained on, if there are several. ``extractor`` is for ``store``.
         problems: Why something is missing.
     """
     path: str
@@ -34,6 +36,7 @@ class Source:
     extractor: FeatureExtractor | None = None
     classifier: SkeletonClassifier | None = None
     store: SkeletonStore | None = None
+    pooled: FeatureExtractor | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -48,6 +51,18 @@ class Source:
     def is_run(self) -> bool:
         """Whether it is a work_dir, which has curves."""
         return osp.isdir(self.path) and not is_saved(self.path)
+
+    def others(self) -> tuple[dict[str, FeatureExtractor], list[str]]:
+        """Return the encoder for each other store that it was trained on, by name, and why one cannot be opened."""
+        found, problems = {}, []
+        for name in pool_of(self.pooled.info) if self.pooled else ():
+            assert self.pooled is not None and self.store is not None
+            try:
+                if SkeletonStore(store_of(self.pooled.info, name, self.path)).data_hash != self.store.data_hash:
+                    found[name] = self.pooled.for_store(name)
+            except UserError as error:
+                problems.append(f'{name}: {error}')
+        return found, problems
 
     def bank(self, model=None) -> FeatureBank:
         """Return the features of the splits of the store, of the encoder or of another model of its kind."""
@@ -111,10 +126,15 @@ def _open(path: str, name: str, data: str | None, device: str | None, batch_size
             return source
     assert source.extractor is not None
     given = data or source.extractor.store
+    if (pool := pool_of(source.extractor.info)) and source.classifier is None:
+        source.pooled, given = source.extractor, data or next(iter(pool))
     if not given:
         source.problems.append(f'{path} does not name its data: add --data STORE to see its clips')
         return source
     try:
+        if source.pooled:
+            source.extractor = source.pooled.for_store(given)
+            given = source.extractor.store
         store = SkeletonStore(given)
         source.extractor.dataset(given)  # checks that the store fits
         source.store = store

@@ -7,11 +7,12 @@ import shutil
 import numpy as np
 import pytest
 from hostile_store import HOSTILE
+from recordings import make_timeline
 
 from mmskelssl.datasets import SkeletonStore
 from mmskelssl.report.browse import build_browser
 from mmskelssl.report.build import build_report
-from mmskelssl.report.sources import open_sources
+from mmskelssl.report.sources import Source, open_sources
 
 api = pytest.importorskip('playwright.sync_api', reason='Playwright is not installed')
 WIDE, NARROW = dict(width=1440, height=900), dict(width=375, height=800)
@@ -196,16 +197,40 @@ def test_the_keyboard_reaches_everything(chromium, file):
         assert not page.evaluate('document.getElementById("map-canvas").player.stage.playing')
 
 
+def serious_faults(page) -> list:
+    """What axe finds on a page whose policy is bypassed, so that its script can be added."""
+    axe = pytest.importorskip('axe_playwright_python.sync_playwright', reason='axe is not installed')
+    page.evaluate("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
+    found = axe.Axe().run(page).response['violations']
+    return [(one['id'], [node['html'][:200] for node in one['nodes'][:3]]) for one in found
+            if one['impact'] in ('serious', 'critical')]
+
+
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_accessibility(chromium, file, scheme):
-    axe = pytest.importorskip('axe_playwright_python.sync_playwright', reason='axe is not installed')
     with Visit(chromium, file, scheme=scheme, bypass_csp=True) as visit:
-        page = visit.map()
-        page.evaluate("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
-        found = axe.Axe().run(page).response['violations']
-        serious = [(one['id'], [node['html'][:200] for node in one['nodes'][:3]]) for one in found
-                   if one['impact'] in ('serious', 'critical')]
-        assert not serious
+        assert not serious_faults(visit.map())
+
+
+@pytest.mark.parametrize('size, scheme', [(WIDE, 'light'), (NARROW, 'dark')], ids=['wide', 'narrow'])
+def test_a_recording(chromium, tmp_path, size, scheme):
+    """The timeline follows the skeleton; segments and clicks on the timeline set the clock."""
+    path, time = tmp_path / 'recording.html', 'document.getElementById("track-0-canvas").player.stage.time'
+    path.write_bytes(build_report([Source('run', 'run')], timeline=make_timeline(90, persons=2)))
+    with Visit(chromium, path, size, scheme, bypass_csp=True) as visit:
+        page = visit.page
+        page.locator('#chart-track-0').scroll_into_view_if_needed()
+        page.wait_for_function('Report.charts.length > 0')
+        page.wait_for_function(SHOWN, arg='track-0-canvas')
+        assert page.evaluate('document.documentElement.scrollWidth') <= size['width']
+        box = page.locator('#chart-track-0').bounding_box()
+        page.mouse.click(box['x'] + box['width'] * .6, box['y'] + box['height'] * .5)
+        assert 40 < page.evaluate(time) < 65
+        page.wait_for_function(f'Math.abs(Report.charts[0].find("track-time-0").location - {time}) < .5')
+        page.locator('[data-of=track-0]').nth(2).click()
+        page.wait_for_function(f'{time} > 6.75 && {time} < 30')
+        page.wait_for_function(MOVED, arg='track-0-canvas')
+        assert not serious_faults(page)
 
 
 @pytest.mark.parametrize('size, scheme', [(WIDE, 'light'), (NARROW, 'dark')], ids=['wide', 'narrow'])

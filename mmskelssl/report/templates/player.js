@@ -268,13 +268,13 @@ const Skeleton = (() => {
       pen.clearRect(0, 0, width, height);
       const {azimuth, elevation, zoom} = this.stage.camera, {centre, floor, radius} = this.box;
       const [ca, sa, ce, se] = [Math.cos(azimuth), Math.sin(azimuth), Math.cos(elevation), Math.sin(elevation)];
-      const scale = Math.min(width, height) / 2 * .86 / radius * zoom;
+      const scale = Math.min(width, height) / 2 * .8 / radius * zoom, middle = height * .47;  // the ground needs room
       const project = (x, y, z) => {
         x -= centre[0]; y -= centre[1]; z -= centre[2];
         const across = x * ca + z * sa, away = z * ca - x * sa;
         const up = y * ce + away * se, depth = away * ce - y * se;
         const near = 1 / (1 + depth / (8 * radius));  // a little perspective
-        return [width / 2 + across * scale * near, height / 2 - up * scale * near, depth / radius];
+        return [width / 2 + across * scale * near, middle - up * scale * near, depth / radius];
       };
       this.ground(pen, project, look, ratio);
       const frame = this.frame, first = Math.floor(frame), share = frame - first;

@@ -334,26 +334,29 @@ const Report = (() => {
       stage.time = 0;
       players.forEach(({player, ends}, k) => {
         player.show(clips.packed[entry.clip], {weights: entry.of[k].weights});
-        ends.replaceChildren(el('span', {}, entry.of[k].low.toFixed(2)), el('span', {}, entry.of[k].high.toFixed(2)));
+        ends.replaceChildren(el('span', {}, entry.of[k].low.toFixed(3)), el('span', {}, entry.of[k].high.toFixed(3)));
       });
       const rows = Math.max(...entry.of.map((one) => one.top.length));
       $('masks-table').replaceChildren(el('table', {}, el('thead', {}, el('tr', {}, ...names.map((name) => el('th', {scope: 'col'}, bdi(name))))),
         el('tbody', {}, ...Array.from({length: rows}, (_, r) => el('tr', {}, ...entry.of.map((one) =>
-          el('td', {class: 'text'}, `${one.top[r][0]} ${one.top[r][1].toFixed(2)}`)))))));
+          el('td', {class: 'text'}, `${one.top[r][0]} ${one.top[r][1].toFixed(3)}`)))))));
       if (curves) entry.of.forEach((one, k) => { curves.find(`mask-${k}`).data = {x: entry.times, y: one.curve}; });
     }
     select.addEventListener('change', show);
     later($('mask-plot'), async () => {
       curves = await draw(item, 'mask-plot');
-      follow(stage, curves.find('mask-time'));
+      follow(stage, curves, 'mask-time');
       show();
     });
     later($('masks-players'), show);
   }
 
-  /** Let a vertical line follow the clock of a stage. */
-  function follow(stage, line) {
+  /** Let a vertical line in a chart follow the clock of a stage, and clicks on the chart set the clock. */
+  function follow(stage, chart, name) {
+    const line = chart.find(name), view = [...Bokeh.index].find((one) => one.model === chart.root);
     stage.changed.add(() => { if (Math.abs(line.location - stage.time) > .01) line.location = stage.time; });
+    view.el.addEventListener('click', (event) =>
+      stage.seek(view.frame.x_scale.invert(event.clientX - view.el.getBoundingClientRect().x)));
   }
 
   // ---- views ----
@@ -362,21 +365,22 @@ const Report = (() => {
     const {clips: shown, draws} = page.views, stage = new Stage({together: true}), select = $('views-clip');
     let number = 0;
     $('views-controls').append(controls(stage, 'views'));
-    select.append(...shown.map(({clip}, k) => el('option', {value: k}, `${clips.id[clip]} (${facts(clip)})`)));
+    select.append(...shown.map(({clip, title}, k) => el('option', {value: k}, title || `${clips.id[clip]} (${facts(clip)})`)));
     async function show() {
+      const entry = shown[Number(select.value)], skeleton = entry.skeleton || page.skeleton;
       stage.clear();
       $('views-number').textContent = `draw ${number + 1} of ${draws}`;
       $('views-rows').replaceChildren();
-      for (const view of shown[Number(select.value)].views) {
-        const boxes = Skeleton.decode(view.steps[0].draws[0], page.skeleton.joints.length).then((clip) => clip.box);
+      for (const view of entry.views) {
+        const boxes = Skeleton.decode(view.steps[0].draws[0], skeleton.joints.length).then((clip) => clip.box);
         const row = el('div', {class: 'minis'});
         $('views-rows').append(el('h3', {class: 'row-title'}, bdi(view.title)), row);
         for (const step of view.steps) {
           const drawn = step.draws[number % step.draws.length], canvas = el('canvas', {'aria-hidden': 'true'});
           row.append(el('figure', {class: 'step'}, canvas, el('figcaption', {}, bdi(step.title),
             drawn.note ? el('span', {class: 'soft'}, ` ${drawn.note}`) : null)));
-          const player = new Player(canvas, stage, page.skeleton);
-          boxes.then((box) => player.show(drawn, {box}));
+          const player = new Player(canvas, stage, skeleton);
+          boxes.then((box) => player.show(drawn, {box: {...box, radius: 1.2 * box.radius}}));  // some steps enlarge
         }
       }
     }
@@ -395,8 +399,7 @@ const Report = (() => {
       later($(`${track.key}-canvas`), () => player.show(track.clip));
       later($(`chart-${track.key}`), async () => {
         drawn[track.key] = draw(page.charts[track.key], `chart-${track.key}`);
-        const chart = await drawn[track.key];
-        follow(stage, chart.find(track.key.replace('track', 'track-time')));
+        follow(stage, await drawn[track.key], track.key.replace('track', 'track-time'));
       });
       for (const button of document.querySelectorAll(`[data-of="${track.key}"]`)) {
         button.addEventListener('click', () => { stage.seek(track.starts[Number(button.dataset.track)]); stage.play(true); });
