@@ -24,7 +24,7 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.stack((cos * x[:, 0] - sin * x[:, 2], x[:, 1], sin * x[:, 0] + cos * x[:, 2]), 1)
 
 
-def _held(values: Tensor, known: Tensor) -> Tensor:
+def fill_over_time(values: Tensor, known: Tensor) -> Tensor:
     """Interpolate values (N, C, T, M) linearly over time in the frames in which they are not known (N, T, M).
 
     Before the first and after the last known frame, the nearest known value is held. Values of persons without a known
@@ -51,7 +51,7 @@ def joint_position(x: Tensor, joint: int, scores: Tensor | None) -> Tensor:
         return x[:, :, :, joint]
     known = scores[:, 0, :, joint] > 0
     mean = (x * scores).sum(3) / scores.sum(3).clamp(min=1e-12)
-    return torch.where(known.any(1)[:, None, None], _held(x[:, :, :, joint], known), mean)
+    return torch.where(known.any(1)[:, None, None], fill_over_time(x[:, :, :, joint], known), mean)
 
 
 def _across(x: Tensor, layout: SkeletonLayout, scores: Tensor | None) -> Tensor:
@@ -64,7 +64,7 @@ def _across(x: Tensor, layout: SkeletonLayout, scores: Tensor | None) -> Tensor:
     if scores is None:
         return across
     known = (scores[:, 0, :, left] > 0) & (scores[:, 0, :, right] > 0)
-    return _held(across, known) * known.any(1)[:, None, None]
+    return fill_over_time(across, known) * known.any(1)[:, None, None]
 
 
 def _median(values: Tensor, seen: Tensor) -> Tensor:
@@ -91,7 +91,8 @@ def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None, s
     return centred if scores is None else centred * (x != 0).any(3, keepdim=True).any(1, keepdim=True)
 
 
-def align_shoulders(x: Tensor, layout: SkeletonLayout, scores: Tensor | None = None) -> Tensor:
+def align_shoulders(x: Tensor, layout: SkeletonLayout, scores: Tensor | None = None,
+                    inside: Tensor | None = None) -> Tensor:
     """Rotate each frame of each person so that the shoulders lie along x.
 
     Source: AimCLR and related methods (docs/methods.md 0.1 step 5). As published, the angle has one sign for a
@@ -101,9 +102,12 @@ def align_shoulders(x: Tensor, layout: SkeletonLayout, scores: Tensor | None = N
         x: (N, 3, T, V, M).
         layout: Skeleton layout of the clips.
         scores: (N, 1, T, V, M). Persons whose shoulders were never seen together are not rotated.
+        inside: (N, T) bool, the frames before the end of each clip, if clips of different lengths are padded.
     """
     _check(x, 'align_shoulders')
     across = _across(x, layout, scores)[:, ::2]  # (N, 2, T, M): x and z
+    if scores is not None and inside is not None:  # the last direction seen is held, also after the end
+        across = across * inside[:, None, :, None]
     length = across.square().sum(1).sqrt()
     cos = across[:, 0] / (length + 1e-4)
     angle = torch.arccos(cos.clamp(-1, 1))

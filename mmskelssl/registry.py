@@ -12,7 +12,7 @@ from mmengine.registry import Registry
 _LOCATIONS = dict(
     MODELS=['mmskelssl.models'],
     DATASETS=['mmskelssl.datasets.skeleton_dataset', 'mmskelssl.datasets.pool'],
-    DATA_SAMPLERS=['mmskelssl.datasets.pool_sampler'],
+    DATA_SAMPLERS=['mmskelssl.datasets.pool_sampler', 'mmskelssl.datasets.shard_sampler'],
     TRANSFORMS=['mmskelssl.datasets.transforms'],
     FUNCTIONS=['mmskelssl.datasets.skeleton_dataset'],
     HOOKS=['mmskelssl.engine.hooks'],

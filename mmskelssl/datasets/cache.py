@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import os.path as osp
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -40,18 +41,39 @@ def cached(store: str, data_hash: str, key: str, make: Callable, chosen: str | N
     Raises:
         UserError: The folder cannot be used, or the disk is full.
     """
-    places = [chosen] if chosen else [osp.join(store, 'cache'), user_cache()]
+    places = _places(store, chosen)
     for place in places:
         try:
             with _folder(place) as folder:
                 return read(folder, key) or _make(folder, data_hash, key, make)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise UserError(f'{place}: no room for the preprocessed clips ({error.strerror}): free some space, or '
-                                'set another folder with data.cache_dir') from error
+                raise UserError(f'{place}: no room for the preprocessed clips ({error.strerror}): free some space, set '
+                                "another folder with data.cache_dir, or data.preprocess='batch'") from error
             if error.errno not in _REFUSED or place == places[-1]:
                 raise UserError(f'{place} cannot be used for the preprocessed clips ({error.strerror}): set another '
                                 'folder with data.cache_dir') from error
+
+
+def exists(store: str, key: str, chosen: str | None = None) -> bool:
+    """Return whether the arrays of a key are there, or are being made. They may turn out to be invalid."""
+    return any(osp.isfile(osp.join(place, key + ending)) for place in _places(store, chosen)
+               for ending in ('.json', f'{FILES[0]}.partial'))
+
+
+def free_bytes(store: str, chosen: str | None = None) -> int:
+    """Return the free space on the disk of the folder for arrays; 0 if there is no folder that can be written to."""
+    for place in _places(store, chosen):
+        place = osp.abspath(place)
+        while not osp.isdir(place):
+            place = osp.dirname(place)
+        if os.access(place, os.W_OK):
+            return shutil.disk_usage(place).free
+    return 0
+
+
+def _places(store: str, chosen: str | None) -> list[str]:
+    return [chosen] if chosen else [osp.join(store, 'cache'), user_cache()]
 
 
 def _folder(place: str) -> OwnFolder:

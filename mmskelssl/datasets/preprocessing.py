@@ -16,6 +16,7 @@ from mmskelssl.registry import TRANSFORMS
 
 # Samples per part: the most that a killed run loses, and the unit of transfer between processes.
 PART = 256
+SAME_SHAPE = 'add SelectPersons, and ResizeFrames or PadFrames, to data.pipeline'
 
 
 def preprocess(store: SkeletonStore, pipeline: list[dict], folder: OwnFolder, key: str,
@@ -92,7 +93,7 @@ def _part(path: str, data_hash: str, pipeline: list[dict], part: range) -> tuple
     store, transform = _opened(path, data_hash), build_transform(pipeline)
     samples = []
     for i in part:
-        samples.append(_run(store, i, transform))
+        samples.append(preprocess_sample(store, i, transform))
         check_shape(_name(store, i), samples[-1]['inputs'].shape, samples[0]['inputs'].shape)
     return np.stack([s['inputs'] for s in samples]), np.array([s['num_frames'] for s in samples], np.int64)
 
@@ -104,8 +105,7 @@ def _name(store: SkeletonStore, i: int) -> str:
 def check_shape(what: str, shape: tuple, first: tuple) -> None:
     """Raise a UserError for clips of different shapes, which cannot form a batch."""
     if shape != first:
-        raise UserError(f'{what} has shape {shape} after preprocessing, but the first one has {first}: add '
-                        'SelectPersons, and ResizeFrames or PadFrames, to data.pipeline')
+        raise UserError(f'{what} has shape {shape} after preprocessing, but the first one has {first}: {SAME_SHAPE}')
 
 
 def build_transform(pipeline: list[dict]) -> Compose:
@@ -114,7 +114,8 @@ def build_transform(pipeline: list[dict]) -> Compose:
     return Compose([TRANSFORMS.build(step) for step in pipeline])
 
 
-def _run(store: SkeletonStore, i: int, transform: Compose) -> dict:
+def preprocess_sample(store: SkeletonStore, i: int, transform: Compose) -> dict:
+    """Preprocess one clip of a store, see :func:`run_transform`."""
     return run_transform(transform, store.keypoints(i), store.layout, store.name(i), _name(store, i),
                          store.scores(i))
 

@@ -1,4 +1,4 @@
-"""The data set over a store: it preprocesses once and then reads whole batches."""
+"""The data set over a store: it reads whole batches, preprocessed once or batch by batch."""
 import hashlib
 import inspect
 import json
@@ -11,8 +11,10 @@ from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from torch.utils.data import Dataset, default_collate
 
 from mmskelssl.atomic import file_hash
+from mmskelssl.datasets.batch_pipeline import BatchPipeline, StoredClips
 from mmskelssl.datasets.cache import cached
-from mmskelssl.datasets.preprocessing import preprocess
+from mmskelssl.datasets.cache_or_batch import choose
+from mmskelssl.datasets.preprocessing import PART, preprocess
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.registry import DATASETS, FUNCTIONS, TRANSFORMS
@@ -31,7 +33,7 @@ def whole_batch(batch: dict | list[dict]) -> dict:
 
 # Keys of a config's ``data`` that are not arguments of the data set, and the key for facts about the data themselves.
 # ``held_out`` is an argument only in pre-training.
-_SPLITS, ABOUT = ('split', 'train_split', 'test_split', 'prepare', 'held_out'), 'about'
+_SPLITS, ABOUT = ('split', 'train_split', 'test_split', 'prepare', 'held_out', 'shuffle'), 'about'
 _OLD_ABOUT = ('data_hash', 'layout')  # stored among the arguments in checkpoints of version 0.1.0
 
 
@@ -68,7 +70,8 @@ class SkeletonDataset(Dataset):
 
     The deterministic pipeline runs over the whole store once. The result is cached next to the store as one array,
     named after the hash of store and pipeline. All workers and ranks share the memory-mapped array, and a batch is one
-    indexed read.
+    indexed read. For a store whose cache would be too large, the pipeline runs over each batch instead. The clips are
+    the same up to rounding.
 
     Args:
         store: Folder of a :class:`SkeletonStore`.
@@ -81,13 +84,21 @@ class SkeletonDataset(Dataset):
         held_out: Number of clips, evenly spaced over the split, to hold out.
         part: Part of the split in this data set: ``rest`` or ``held_out``.
         scores: Whether the scores of the joints are the last channel of the clips.
+        preprocess: ``cache`` or ``batch``; ``auto`` chooses by the size of the cache
+            (:func:`~mmskelssl.datasets.cache_or_batch.choose`).
+
+    Attributes:
+        preprocess: ``cache`` or ``batch``.
+        chosen: Why.
+        clips, num_frames: Clips of the whole store (N, C, T, V, M), and their true lengths (N,). Only with the cache.
 
     Raises:
         UserError: The store, the split or an argument is invalid.
     """
 
     def __init__(self, store: str, split: str, pipeline: list[dict], cache_dir: str | None = None,
-                 resident: str | None = None, held_out: int = 0, part: str = 'rest', scores: bool = False):
+                 resident: str | None = None, held_out: int = 0, part: str = 'rest', scores: bool = False,
+                 preprocess: str = 'auto'):
         if resident not in (None, 'device'):
             raise UserError(f"data.resident is {resident!r}; it must be 'device' or None")
         self.store, self.split, self.cache_dir = SkeletonStore(store), split, cache_dir
@@ -101,21 +112,30 @@ class SkeletonDataset(Dataset):
             worst = int(self.labels.argmax())
             raise UserError(f'{store}: sample {self.ids[worst]} has label {self.labels[worst]}, but there are '
                             f'{self.num_classes} classes')
-        self.clips, self.num_frames = preprocessed(self.store, pipeline, cache_dir)
-        self.resident = resident
+        self.preprocess, self.chosen = choose(self.store, pipeline, cache_key(self.store, pipeline), cache_dir,
+                                              preprocess)
+        self._open()
+        self.resident, self.deferred = resident, False
         self.held: torch.Tensor | None = None
         self.metainfo = dict(classes=self.store.classes, layout=self.store.layout.name,
                              data_hash=self.store.data_hash, split=split)
 
     def __getstate__(self):
         # The arrays are not pickled: a spawned worker maps the files itself.
-        return {**self.__dict__, 'clips': None, 'num_frames': None, 'held': None}
+        opened = ('clips', 'num_frames', 'batches')
+        return {**{key: value for key, value in self.__dict__.items() if key not in opened}, 'held': None}
 
     def __setstate__(self, state: dict):
         self.__dict__.update(state)
         if self.store.data_hash != self.metainfo['data_hash']:
             raise UserError(f'{self.store.path} has changed while in use: start again')
-        self.clips, self.num_frames = preprocessed(self.store, self.pipeline, self.cache_dir)
+        self._open()
+
+    def _open(self) -> None:
+        if self.preprocess == 'batch':
+            self.batches = BatchPipeline(self.store, self.pipeline)
+        else:
+            self.clips, self.num_frames = preprocessed(self.store, self.pipeline, self.cache_dir)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -125,21 +145,53 @@ class SkeletonDataset(Dataset):
         """(N,) int64; -1 for unknown subjects. Training does not use them."""
         return self.store.subjects[self.positions]
 
+    def defer(self) -> None:
+        """Leave preprocessing per batch to the model's preprocessor, which does it on the device.
+
+        Without a cache, ``inputs`` of a batch are then the clips as stored
+        (:class:`~mmskelssl.datasets.batch_pipeline.StoredClips`), and ``num_frames`` follows from the pipeline.
+        """
+        self.deferred = self.preprocess == 'batch' and not self.resident
+
     def __getitems__(self, indices: list[int]) -> dict:
         """Return a batch: ``inputs`` (B, C, T, V, M) float32; ``data_samples`` with index, num_frames and any label."""
+        return self._batch(indices, self.deferred)
+
+    def _batch(self, indices: list[int], stored: bool) -> dict:
         chosen = np.asarray(indices)
         rows = self.positions[chosen]
-        if self.resident and self.held is None:  # only now, because a subclass may narrow the positions first
-            self.held = torch.from_numpy(self.clips[self.positions]).to(get_device())
-        inputs = torch.from_numpy(self.clips[rows]) if self.held is None else self.held[torch.from_numpy(chosen)]
-        samples = dict(index=torch.from_numpy(rows), num_frames=torch.from_numpy(self.num_frames[rows]))
+        samples = dict(index=torch.from_numpy(rows))
+        inputs: torch.Tensor | StoredClips
+        if stored:
+            inputs = self.batches.stored(rows)
+        else:
+            inputs, samples['num_frames'] = self._read_held(chosen) if self.resident else self._read(rows)
         if (self.labels >= 0).all():
             samples['label'] = torch.from_numpy(self.labels[chosen])
         return dict(inputs=inputs, data_samples=samples)
 
+    def _read(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return clips and true lengths at positions (N,) in the store."""
+        if self.preprocess == 'batch':
+            return self.batches(rows)
+        return torch.from_numpy(self.clips[rows]), torch.from_numpy(self.num_frames[rows])
+
+    def _read_held(self, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return clips on the device and true lengths of the clips at places (N,) in the split."""
+        if self.held is None:  # only now, because a subclass may narrow the positions first
+            for start in range(0, len(self), PART):
+                clips, frames = self._read(self.positions[start:start + PART])
+                if self.held is None:
+                    self.held = torch.empty(len(self), *clips.shape[1:], device=get_device())
+                    self.held_frames = torch.empty(len(self), dtype=torch.int64)
+                self.held[start:start + PART], self.held_frames[start:start + PART] = clips, frames
+        assert self.held is not None
+        index = torch.from_numpy(chosen)
+        return self.held[index], self.held_frames[index]
+
     def __getitem__(self, index: int) -> dict:
         """Return one sample, as in a batch but without the first axis."""
-        batch = self.__getitems__([index])
+        batch = self._batch([index], False)
         return dict(inputs=batch['inputs'][0], data_samples={k: v[0] for k, v in batch['data_samples'].items()})
 
 
@@ -183,10 +235,14 @@ def preprocessed(store: SkeletonStore, pipeline: list[dict], cache_dir: str | No
     The first process that needs them computes them, on all cores for a large store, and others wait for it. If it is
     killed, the next process continues with the unfinished parts.
     """
-    plain = json.dumps(pipeline, sort_keys=True, default=list) + _plugin_code(pipeline)
-    key = hashlib.sha256(f'{PREPROCESSING_VERSION} {store.data_hash} {plain}'.encode()).hexdigest()[:16]
-    return cached(store.path, store.data_hash, key,
+    return cached(store.path, store.data_hash, cache_key(store, pipeline),
                   lambda folder, key: preprocess(store, pipeline, folder, key, jobs), cache_dir)
+
+
+def cache_key(store: SkeletonStore, pipeline: list[dict]) -> str:
+    """Return the name of the cached arrays of a store and a pipeline."""
+    plain = json.dumps(pipeline, sort_keys=True, default=list) + _plugin_code(pipeline)
+    return hashlib.sha256(f'{PREPROCESSING_VERSION} {store.data_hash} {plain}'.encode()).hexdigest()[:16]
 
 
 def _plugin_code(pipeline: list[dict]) -> str:

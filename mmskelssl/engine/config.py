@@ -16,6 +16,7 @@ from mmskelssl.engine.named_hooks import complete_hooks
 from mmskelssl.engine.options import apply_options
 from mmskelssl.engine.pool_config import OF_ENTRIES, check_entries, check_sampler, fill_pool, is_pool
 from mmskelssl.engine.run_spec import RunSpec, describe_run
+from mmskelssl.engine.shuffle import choose_sampler
 from mmskelssl.engine.signatures import takes
 from mmskelssl.engine.streams import apply_by_stream, record_by_stream
 from mmskelssl.errors import UserError
@@ -158,7 +159,7 @@ def check_data(cfg: Config) -> SkeletonStore | Pool:
     store: SkeletonStore | Pool
     if is_pool(data):
         check_entries(data)
-        check_sampler(loader)
+        check_sampler(loader, data)
         opened, configs, evaluations = {}, [], {}
         for i, entry in enumerate(data.stores):
             own = ConfigDict({key: value for key, value in entry.items() if key not in OF_ENTRIES})
@@ -174,6 +175,7 @@ def check_data(cfg: Config) -> SkeletonStore | Pool:
                        weights=[entry.weight for entry in data.stores])
     else:
         store, dataset, evaluation = check_store(data, first)
+        choose_sampler(loader, data, store)
     if loader.get('dataset', dataset) != dataset:
         raise UserError('train_dataloader.dataset is not read: `data` describes the data set (type, store, ...)')
     loader.dataset = dataset
@@ -219,7 +221,7 @@ def check_store(data: ConfigDict, verify: bool, where: str = 'data') -> tuple[Sk
     if data.get('held_out'):
         dataset['held_out'] = data.held_out
     source = {**data, 'train_split': train_split, 'test_split': monitored}
-    for key in ('split', 'prepare', 'resident'):
+    for key in ('split', 'prepare', 'resident', 'shuffle'):
         source.pop(key, None)
     return store, dataset, describe_data(source)
 

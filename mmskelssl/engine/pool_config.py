@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from mmengine.config import Config, ConfigDict
 
 from mmskelssl.datasets.pool import Pool
+from mmskelssl.engine.shuffle import USUAL
 from mmskelssl.engine.signatures import takes
 from mmskelssl.errors import UserError
 from mmskelssl.models.checks import check_number
@@ -58,11 +59,12 @@ def check_entries(data: ConfigDict) -> None:
     data.stores = entries
 
 
-def check_sampler(loader: ConfigDict) -> None:
+def check_sampler(loader: ConfigDict, data: ConfigDict) -> None:
     """Select the sampler of pools, in place of the default one."""
+    if any(part.get('shuffle') is not None for part in (data, *data.stores)):
+        raise UserError('data.shuffle is not read with data.stores, whose weights decide what is drawn: leave it out')
     given = loader.get('sampler') or {}
-    usual = dict(type='DefaultSampler', shuffle=True)
-    if {**usual, **given} != usual and given != dict(type='PoolSampler'):
+    if {**USUAL, **given} != USUAL and given != dict(type='PoolSampler'):
         raise UserError(f'train_dataloader.sampler is {dict(given)}: with data.stores, the weights of the stores '
                         'decide what is drawn; leave it out')
     if loader.get('batch_sampler'):

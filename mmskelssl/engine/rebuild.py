@@ -59,14 +59,19 @@ def build_preprocessor(config: dict, where: str) -> SkeletonPreprocessor:
 def build_dataset(data: dict, split: str, where: str):
     """Build the data set of a split from its description in a checkpoint (:func:`dataset_config`).
 
-    The keys that choose a folder to write to or keep clips in a device's memory are ignored.
+    The keys that choose how clips are kept and where, such as a folder to write to, are ignored.
     """
-    config = dataset_config({key: value for key, value in data.items() if key not in ('cache_dir', 'resident')}, split)
+    config = dataset_config({key: value for key, value in data.items()
+                             if key not in ('cache_dir', 'resident', 'preprocess')}, split)
     resolved = resolve(config, DATASET, where)
     # The pipeline keeps its types by name because the data set hashes it and sends it to other processes.
     with _one_line(f'{where}: its data set cannot be built here'):
         arguments = {**config, 'pipeline': _named(config.get('pipeline') or [])}
-        return resolved['type'](**{key: value for key, value in arguments.items() if key != 'type'})
+        dataset = resolved['type'](**{key: value for key, value in arguments.items() if key != 'type'})
+    if getattr(dataset, 'preprocess', None) == 'batch':
+        logging.getLogger('mmskelssl').warning(f'{dataset.store.path}: the clips of {split!r} are preprocessed per '
+                                               f'batch ({dataset.chosen})')
+    return dataset
 
 
 def build_pipeline(pipeline: list[dict], where: str) -> Compose:

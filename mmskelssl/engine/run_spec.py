@@ -16,9 +16,11 @@ from mmskelssl.errors import UserError
 VERSION = 2
 SCHEDULE = ('train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr')
 # Dotted keys that do not affect the result: where the data are (their hash counts) and how fast they are read; the
-# splits that follow from `data.split`; the layout, which the hash covers; the copy of the seed in the preprocessor.
+# order of the clips, which train_dataloader.sampler records; the splits that follow from `data.split`; the layout,
+# which the hash covers; the copy of the seed in the preprocessor.
 _INDIFFERENT = {
-    *(f'data.{key}' for key in ('store', 'prepare', 'cache_dir', 'resident', 'train_split', 'test_split', 'layout')),
+    *(f'data.{key}' for key in ('store', 'prepare', 'cache_dir', 'resident', 'preprocess', 'shuffle', 'train_split',
+                                'test_split', 'layout')),
     *(f'train_dataloader.{key}' for key in ('dataset', 'num_workers', 'persistent_workers', 'pin_memory',
                                             'prefetch_factor', 'timeout', 'multiprocessing_context')),
     'model.data_preprocessor.seed', 'model.data_preprocessor.non_blocking'}
@@ -160,7 +162,7 @@ def _encode(value):
 
 
 def _describe_store(data: Mapping, **about) -> dict:
-    other = ('split', 'prepare', 'resident', 'held_out', 'data_hash', 'layout')
+    other = ('split', 'prepare', 'resident', 'preprocess', 'shuffle', 'held_out', 'data_hash', 'layout')
     return describe_data({key: value for key, value in data.items() if key not in other},
                          data_hash=data['data_hash'], layout=data['layout'], **about)
 

@@ -16,7 +16,7 @@ from mmskelssl.datasets.skeleton_dataset import ABOUT, SkeletonDataset
 _BUILDERS = dict(HOOKS={'priority'}, OPTIM_WRAPPERS={'constructor', 'paramwise_cfg'},
                  PARAM_SCHEDULERS={'convert_to_iter_based'})
 # Keys of `data` that are not arguments of the data set. Some are refused elsewhere with a reason.
-_DATA = {'split', 'prepare', 'train_split', 'test_split', ABOUT}
+_DATA = {'split', 'prepare', 'shuffle', 'train_split', 'test_split', ABOUT}
 _ENTRY = re.compile(r'data\.stores\.\d+')
 # Keys of `train_dataloader` that mmengine reads itself.
 _LOADER = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn', 'num_batch_per_epoch'}

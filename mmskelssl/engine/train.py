@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from functools import partial
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from mmskelssl.datasets.pool import Pool
 from mmskelssl.datasets.pool_sampler import check_batches, shares
+from mmskelssl.datasets.shard_sampler import ShardSampler
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.amp import choose_precision, train_in_bfloat16
 from mmskelssl.engine.checkpoint import load_checkpoint
@@ -174,11 +176,23 @@ def _log_choices(runner: Runner) -> None:
     for key, value in stream_values(runner.cfg).items():
         runner.logger.info(f'by_stream.{stream_of(runner.cfg)}: {key} = {value!r}')
     runner.logger.info(_learning_rate_rule(runner))
+    loader = runner.train_loop.dataloader
+    for line in _ways_to_clips(loader.dataset):
+        runner.logger.info(line)
+    if isinstance(loader.sampler, ShardSampler):
+        runner.logger.info(loader.sampler.describe())
     if is_pool(runner.cfg.data):
         _log_pool(runner)
     others = other_names(runner.cfg)
     if others:
         runner.logger.warning(f'{runner.cfg.filename}: nothing reads {", ".join(others)}')
+
+
+def _ways_to_clips(dataset) -> list[str]:
+    """State for each store whether its clips come from a cache."""
+    ways = dict(cache='read from the cache', batch='preprocessed per batch')
+    return [f'clips of {part.store.path}: {ways[part.preprocess]} ({part.chosen})'
+            for part in getattr(dataset, 'members', [dataset]) if hasattr(part, 'chosen')]
 
 
 def _learning_rate_rule(runner: Runner) -> str:
@@ -217,6 +231,8 @@ def _build_rest(runner: Runner) -> None:
                         f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
     check_equal_shares(loader)
     check_batches(loader)
+    if get_device() == 'cuda' and hasattr(loader.dataset, 'defer'):
+        loader.dataset.defer()
     loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
     optimizer = runner.optim_wrapper.get('optimizer', {}).get('type')
     if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:  # mmengine would try to call it

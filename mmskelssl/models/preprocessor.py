@@ -10,6 +10,7 @@ from mmskelssl.alignment import align_shoulders, centre_frames
 from mmskelssl.augment import STREAMS, BatchAugment, build_augments, stream_channels, to_stream
 from mmskelssl.augment.invariant import anchors
 from mmskelssl.augment.tree import take_joints
+from mmskelssl.datasets.batch_pipeline import StoredClips
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.layouts.union import places
@@ -152,6 +153,14 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
             raise UserError(f'the clips have {x.shape[4]} persons, but the encoder takes at most {self.num_persons}: '
                             "put dict(type='SelectPersons') into the pipeline")
         return F.pad(x, (0, self.num_persons - x.shape[4]))
+
+    def cast_data(self, data):
+        """Move a batch to the device. Clips as stored, which a data set defers, go through their pipeline there."""
+        data = super().cast_data(data)
+        if isinstance(data, dict) and isinstance(data.get('inputs'), StoredClips):
+            clips, frames = data['inputs'].to(self.device, self._non_blocking).prepared()
+            return {**data, 'inputs': clips, 'data_samples': {**data['data_samples'], 'num_frames': frames}}
+        return data
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.

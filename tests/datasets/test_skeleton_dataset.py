@@ -121,8 +121,8 @@ def arrays(store):
 
 def test_the_pipeline_runs_once(store, monkeypatch):
     runs = []
-    real = preprocessing._run
-    monkeypatch.setattr(preprocessing, '_run', lambda *args: runs.append(1) or real(*args))
+    real = preprocessing.preprocess_sample
+    monkeypatch.setattr(preprocessing, 'preprocess_sample', lambda *args: runs.append(1) or real(*args))
     first = SkeletonDataset(store, 'train', PIPELINE)
     assert len(runs) == 48 and arrays(store) == 2
     again = SkeletonDataset(store, 'test', [dict(step) for step in PIPELINE])
@@ -152,8 +152,8 @@ SkeletonDataset({str(store)!r}, 'train', {PIPELINE!r})
 """
     assert subprocess.run([sys.executable, '-c', code]).returncode == -signal.SIGKILL
     assert arrays(store) == 0
-    runs, real = [], preprocessing._run
-    monkeypatch.setattr(preprocessing, '_run', lambda *args: runs.append(args[1]) or real(*args))
+    runs, real = [], preprocessing.preprocess_sample
+    monkeypatch.setattr(preprocessing, 'preprocess_sample', lambda *args: runs.append(args[1]) or real(*args))
     monkeypatch.setattr(preprocessing, 'PART', 8)
     resumed = SkeletonDataset(store, 'train', PIPELINE)
     assert runs == list(range(16, 48)) and arrays(store) == 2

@@ -123,6 +123,15 @@ def test_parts(run):
         DATASETS.build({**config, 'min_frames': 10 ** 6})
 
 
+def test_the_transform_runs_per_batch(tiny_store, tmp_path):
+    import_plugins([str(PLUGIN / 'skelplug')])
+    pipeline = [dict(type='SmoothFrames', width=5), dict(type='SelectPersons'), dict(type='PadFrames', frames=30),
+                dict(type='PackSkeleton')]
+    clips = [SkeletonDataset(tiny_store, 'train', pipeline, str(tmp_path / 'c'), preprocess=how).__getitems__([0, 3, 7])
+             for how in ('cache', 'batch')]
+    torch.testing.assert_close(*clips, rtol=1e-6, atol=1e-6)
+
+
 def test_uniformity_against_a_loop():
     import_plugins([str(PLUGIN / 'skelplug')])
     from skelplug.align_uniform import uniformity

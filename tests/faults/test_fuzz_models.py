@@ -84,7 +84,7 @@ def test_alignment(n, c, t, layout, m, turn, middle, dtype, strided):
 
 
 @pytest.mark.parametrize('name', sorted(name for name, kind in TRANSFORMS.module_dict.items()
-                                        if kind.__module__ == transforms.skeleton.__name__
+                                        if kind.__module__ in (transforms.frames.__name__, transforms.skeleton.__name__)
                                         or kind is transforms.PreNormalize3D))
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(m=st.integers(0, 3), t=st.integers(0, 12), c=st.sampled_from([2, 3]), layout=layouts,

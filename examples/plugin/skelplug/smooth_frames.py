@@ -1,7 +1,9 @@
 """A deterministic transform: a moving average against the jitter of a depth camera."""
 import numpy as np
 from mmcv.transforms import BaseTransform
+from torch.nn import functional as F
 
+from mmskelssl.datasets.transforms.clip_batch import ClipBatch
 from mmskelssl.errors import UserError
 from mmskelssl.registry import TRANSFORMS
 
@@ -31,3 +33,11 @@ class SmoothFrames(BaseTransform):
             count[to] += 1
         results['keypoint'] = total / count[:, None, None]
         return results
+
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        """The same for many clips at once (``data.preprocess``); optional. A clip is all zeros after its end."""
+        reach = self.width // 2
+        there = clips.inside().to(clips.x.dtype)[:, None, :, None, None]
+        total, count = (F.pad(x, (0, 0, 0, 0, reach, reach)).unfold(2, self.width, 1).sum(-1)
+                        for x in (clips.x, there))
+        return clips.having(x=total / count.clamp(min=1) * there)

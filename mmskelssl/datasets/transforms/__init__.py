@@ -1,5 +1,6 @@
-"""Deterministic transforms of single samples. They run once per data set."""
+"""Deterministic transforms of single samples, and of batches. They run once per data set, or per batch."""
 from mmskelssl.datasets.transforms.fill_unseen import FillUnseen
+from mmskelssl.datasets.transforms.frames import PadFrames, ResizeFrames
 from mmskelssl.datasets.transforms.pre_normalize import PreNormalize3D
 from mmskelssl.datasets.transforms.skeleton import (
     AlignSequence,
@@ -7,8 +8,6 @@ from mmskelssl.datasets.transforms.skeleton import (
     Center,
     FitRange,
     PackSkeleton,
-    PadFrames,
-    ResizeFrames,
     SelectPersons,
 )
 

@@ -1,7 +1,10 @@
 """Fills in joints that a pose estimator did not detect."""
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 
+from mmskelssl.alignment import fill_over_time
+from mmskelssl.datasets.transforms.clip_batch import ClipBatch
 from mmskelssl.errors import UserError
 from mmskelssl.registry import TRANSFORMS
 
@@ -47,3 +50,14 @@ class FillUnseen(BaseTransform):
             for channel in range(keypoint.shape[-1]):
                 filled[person, gap, joint, channel] = np.interp(gap, known, keypoint[person, known, joint, channel])
         return results
+
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        x, scores = clips.x, clips.scores
+        if scores is None and self.score:
+            raise UserError(f'FillUnseen(score={self.score:g}) needs a store with scores: import the data again, or '
+                            'omit the score')
+        there = (x != 0).any(1)  # (N, T, V, M)
+        seen = there if scores is None else scores[:, 0] > self.score
+        holes = ~seen & there.any(2, keepdim=True) & seen.any(1, keepdim=True)
+        filled = fill_over_time(x.double().flatten(3), seen.flatten(2)).view(x.shape)  # as exact as np.interp
+        return clips.having(x=torch.where(holes[:, None], filled.to(x.dtype), x))

@@ -1,7 +1,10 @@
 """The normalisation of 3D skeletons at the start of pyskl's recipes."""
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
+from torch import Tensor
 
+from mmskelssl.datasets.transforms.clip_batch import ClipBatch
 from mmskelssl.errors import UserError
 from mmskelssl.registry import TRANSFORMS
 
@@ -26,6 +29,22 @@ def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([[cos + k * x * x, k * x * y - z, k * x * z + y],
                      [k * x * y + z, cos + k * y * y, k * y * z - x],
                      [k * x * z - y, k * y * z + x, cos + k * z * z]])
+
+
+def rotations_between(source: Tensor, target: Tensor) -> Tensor:
+    """Return the matrices (N, 3, 3) of :func:`rotation_between` for directions (N, 3) and one target (3,)."""
+    length = source.square().sum(1, keepdim=True).sqrt()
+    unit = source / length.clamp(min=1e-6)
+    axis = torch.linalg.cross(unit, target.expand_as(unit))
+    cos, square = (unit * target).sum(1), axis.square().sum(1)
+    turned = (length[:, 0] >= 1e-6) & (square >= 1e-12)
+    k = (1 - cos) / square.clamp(min=1e-12)
+    x, y, z = axis.unbind(1)
+    zero = torch.zeros_like(x)
+    across = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
+    identity = torch.eye(3, dtype=source.dtype, device=source.device)
+    made = cos[:, None, None] * identity + k[:, None, None] * axis[:, :, None] * axis[:, None] + across
+    return torch.where(turned[:, None, None], made, identity)
 
 
 @TRANSFORMS.register_module()
@@ -94,3 +113,44 @@ class PreNormalize3D(BaseTransform):
         right, left = self.shoulders or results['layout'].shoulders[::-1]
         upright = rotation_between(body[top] - body[bottom], self.up)
         return rotation_between(upright @ (body[right] - body[left]), self.x) @ upright
+
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        x, scores = clips.x, clips.scores
+        right, left = self.shoulders or clips.layout.shoulders[::-1]
+        joints = [self.centre, *self.spine, right, left]
+        if x.shape[1] != 3 or x.shape[4] > 2 or max(joints) >= x.shape[3]:
+            raise UserError('PreNormalize3D needs clips of one or two persons in 3D with the joints '
+                            f'{", ".join(map(str, joints))}, not {tuple(x.shape)}')
+        there = (x.abs() > 1e-8).any(3).any(1)  # (N, T, M)
+        count = there.sum(1)
+        second = (count[:, -1] > count[:, 0]).view(-1, 1, 1, 1, 1)
+        kept = torch.where(second[:, :, 0, 0, 0], there[..., -1], there[..., 0])  # (N, T)
+        lengths = kept.sum(1)
+        order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)
+        clip, frames = torch.arange(len(x), device=x.device)[:, None], torch.arange(x.shape[2], device=x.device)
+        inside = (frames < lengths[:, None])[:, None, :, None, None]
+
+        def rearranged(values: Tensor) -> Tensor:
+            values = torch.where(second, values.flip(4), values)
+            return values.transpose(1, 2)[clip, order].transpose(1, 2) * inside
+
+        x = rearranged(x)
+        scores = None if scores is None else rearranged(scores)
+        first = torch.zeros_like(lengths)
+        if scores is not None:
+            first = (scores[:, 0, :, joints, 0] > 0).all(2).to(torch.uint8).argmax(1)
+        body = x[clip[:, 0], :, first, :, 0].double()  # (N, C, V)
+        centre = body[:, :, self.centre, None] if self.align_centre else torch.zeros_like(body[:, :, :1])
+        x = (x - centre[..., None, None].to(x.dtype)) * (x != 0).any(1, keepdim=True)
+        if self.align_spine:
+            body = body - centre * (body != 0).any(1, keepdim=True)
+            bottom, top = self.spine
+            upright = rotations_between(body[:, :, top] - body[:, :, bottom], self._axis(self.up, body))
+            across = (upright @ (body[:, :, right] - body[:, :, left])[..., None])[..., 0]
+            matrix = rotations_between(across, self._axis(self.x, body)) @ upright
+            x = torch.einsum('nij,njtvm->nitvm', matrix.to(x.dtype), x)
+        return clips.having(x=x, scores=scores, lengths=lengths, num_frames=lengths).refusing(lengths == 0)
+
+    @staticmethod
+    def _axis(axis: np.ndarray, like: Tensor) -> Tensor:
+        return torch.from_numpy(axis).to(like)

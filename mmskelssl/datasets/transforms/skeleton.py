@@ -4,23 +4,26 @@
 - num_frames (int): number of real frames, which come first. The first transform that needs it adds it.
 - scores (M, T, V) float32, only for stores with scores. Transforms that select, reorder or resample persons and frames
   do the same with the scores. The other transforms do not change them.
+
+``batch`` of a transform does the same with many clips at once, on any device
+(:class:`~mmskelssl.datasets.transforms.clip_batch.ClipBatch`). ``transform`` states what happens to a clip; tests
+compare the two. A transform of a plug-in may have a ``batch`` as well.
 """
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from torch import Tensor
 
 from mmskelssl.alignment import align_sequence, align_shoulders, centre_frames
+from mmskelssl.datasets.transforms.clip_batch import ClipBatch
+from mmskelssl.datasets.transforms.frames import valid_frames, within
 from mmskelssl.errors import UserError
 from mmskelssl.registry import TRANSFORMS
+from mmskelssl.tracing import exporting
 
-MAX_FRAMES, MAX_PERSONS = 1 << 14, 32  # of a preprocessed clip; a checkpoint could request any number
-
-
-def _within(what: str, value: int, largest: int) -> int:
-    if type(value) is not int or not 1 <= value <= largest:
-        raise UserError(f'{what} is {value!r}; it must be an integer from 1 to {largest}')
-    return value
+MAX_PERSONS = 32  # of a preprocessed clip; a checkpoint could request any number
 
 
 def _as_clip(keypoint: np.ndarray) -> Tensor:
@@ -63,7 +66,7 @@ class SelectPersons(BaseTransform):
     def __init__(self, max_persons: int = 2, by: str = 'file-order'):
         if by not in ('file-order', 'energy'):
             raise UserError(f"SelectPersons: by must be 'file-order' or 'energy', not {by!r}")
-        self.max_persons, self.by = _within('SelectPersons: max_persons', max_persons, MAX_PERSONS), by
+        self.max_persons, self.by = within('SelectPersons: max_persons', max_persons, MAX_PERSONS), by
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
@@ -79,6 +82,31 @@ class SelectPersons(BaseTransform):
             padded[:len(order)] = results[key][order]
             results[key] = padded
         return results
+
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        select = self._first if self.by == 'file-order' else self._liveliest(clips.x)
+        return clips.having(x=select(clips.x), scores=None if clips.scores is None else select(clips.scores))
+
+    def _first(self, x: Tensor) -> Tensor:
+        if not exporting() and x.shape[4] >= self.max_persons:
+            return x[..., :self.max_persons]
+        x = x.permute(0, 4, 2, 3, 1)  # as stored, so that sums round as they do for single clips
+        nobody = x.new_zeros(len(x), self.max_persons, *x.shape[2:])
+        return torch.cat([x, nobody], 1)[:, :self.max_persons].permute(0, 4, 2, 3, 1)
+
+    def _liveliest(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return a function that selects the persons of ``x`` with the most energy."""
+        seen = (x != 0).any(3, keepdim=True).any(1, keepdim=True).to(x.dtype)  # (N, 1, T, 1, M)
+        count = seen.sum(2, keepdim=True).clamp(min=1)
+        mean = (x * seen).sum(2, keepdim=True) / count
+        energy = (((x - mean).square() * seen).sum(2) / count[:, :, 0]).sqrt().sum((1, 2))  # (N, M)
+        # The rank of each person: how many move more, or as much and come first. Sorting could not be exported.
+        place = torch.arange(x.shape[4], device=x.device)
+        ahead = (energy[:, :, None] > energy[:, None]) | ((energy[:, :, None] == energy[:, None]) &
+                                                          (place[:, None] < place))
+        rank = ahead.sum(1)[:, None]  # (N, 1, M)
+        chosen = (torch.arange(self.max_persons, device=x.device)[:, None] == rank).to(x.dtype)  # rows of one 1 or none
+        return lambda x: torch.einsum('nkm,nmtvc->nktvc', chosen, x.permute(0, 4, 2, 3, 1)).permute(0, 4, 2, 3, 1)
 
 
 @TRANSFORMS.register_module()
@@ -100,6 +128,10 @@ class Center(BaseTransform):
         results['keypoint'] = _as_keypoint(clip)
         return results
 
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        clips = clips.counted()
+        return clips.having(x=centre_frames(clips.x, clips.layout, self.joint, clips.scores))
+
 
 @TRANSFORMS.register_module()
 class AlignShoulders(BaseTransform):
@@ -112,6 +144,9 @@ class AlignShoulders(BaseTransform):
         clip = align_shoulders(_as_clip(results['keypoint']), results['layout'], _scores_of(results))
         results['keypoint'] = _as_keypoint(clip)
         return results
+
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        return clips.having(x=align_shoulders(clips.x, clips.layout, clips.scores, clips.inside()))
 
 
 @TRANSFORMS.register_module()
@@ -136,70 +171,9 @@ class AlignSequence(BaseTransform):
         results['keypoint'] = _as_keypoint(clip)
         return results
 
-
-def valid_frames(results: dict) -> int:
-    """Count the frames in which joint 0 of the first person is not at the origin, as the published preprocessing does.
-
-    A gap inside a clip therefore shortens the clip. If the joint is never visible, all frames count.
-
-    Raises:
-        UserError: All coordinates of the sample are zero.
-    """
-    if not results['keypoint'].any():
-        raise UserError(f'sample {results.get("frame_dir")}: every coordinate is zero, there is no body in it')
-    count = int((np.abs(results['keypoint'][0, :, 0]).sum(-1) != 0).sum())
-    return count or results['keypoint'].shape[1]
-
-
-@TRANSFORMS.register_module()
-class ResizeFrames(BaseTransform):
-    """Resize the valid frames to T by linear interpolation at half-pixel centres (docs/methods.md 0.1 step 4).
-
-    Required keys: keypoint. Optional: scores. Modified: keypoint, scores, total_frames, num_frames. All new frames
-    count as real.
-    """
-
-    def __init__(self, frames: int = 50):
-        self.frames = _within('ResizeFrames: frames', frames, MAX_FRAMES)
-
-    def transform(self, results: dict) -> dict:
-        keypoint = results['keypoint']
-        length = results.get('num_frames') or valid_frames(results)
-        position = ((np.arange(self.frames) + 0.5) * length / self.frames - 0.5).clip(0, length - 1)
-        low = np.floor(position).astype(int)
-        high = np.minimum(low + 1, length - 1)
-        weight = (position - low).astype(keypoint.dtype)[None, :, None, None]
-        results['keypoint'] = keypoint[:, low] * (1 - weight) + keypoint[:, high] * weight
-        if 'scores' in results:
-            scores, weight = results['scores'], weight[..., 0]
-            results['scores'] = scores[:, low] * (1 - weight) + scores[:, high] * weight
-        results['total_frames'] = results['num_frames'] = self.frames
-        return results
-
-
-@TRANSFORMS.register_module()
-class PadFrames(BaseTransform):
-    """Keep the first T frames and pad shorter clips with zeros, for encoders that use the true length.
-
-    Required keys: keypoint. Optional: scores. Modified: keypoint, scores, total_frames, num_frames (up to the last
-    frame with a body).
-    """
-
-    def __init__(self, frames: int = 300):
-        self.frames = _within('PadFrames: frames', frames, MAX_FRAMES)
-
-    def transform(self, results: dict) -> dict:
-        keypoint = results['keypoint'][:, :self.frames]
-        bodies = np.flatnonzero(keypoint.any((0, 2, 3)))
-        if not len(bodies):
-            raise UserError(f'sample {results.get("frame_dir")}: no body in its first {self.frames} frames')
-        results['num_frames'] = int(bodies[-1]) + 1
-        missing = self.frames - keypoint.shape[1]
-        results['keypoint'] = np.pad(keypoint, ((0, 0), (0, missing), (0, 0), (0, 0)))
-        if 'scores' in results:
-            results['scores'] = np.pad(results['scores'][:, :self.frames], ((0, 0), (0, missing), (0, 0)))
-        results['total_frames'] = self.frames
-        return results
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        clips = clips.counted()
+        return clips.having(x=align_sequence(clips.x, clips.layout, self.turn, self.middle, clips.scores, self.joint))
 
 
 @TRANSFORMS.register_module()
@@ -220,6 +194,11 @@ class FitRange(BaseTransform):
         if largest > 0:
             results['keypoint'] = results['keypoint'] * np.float32(self.limit / largest)
         return results
+
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        largest = clips.x.abs().flatten(1).amax(1)
+        factor = torch.where(largest > 0, self.limit / largest, torch.ones_like(largest))
+        return clips.having(x=clips.x * factor.view(-1, 1, 1, 1, 1))
 
 
 @TRANSFORMS.register_module()
@@ -242,3 +221,11 @@ class PackSkeleton(BaseTransform):
         frames = results.get('num_frames', keypoint.shape[1])
         inputs = np.ascontiguousarray(keypoint.transpose(3, 1, 2, 0), np.float32)
         return dict(inputs=inputs, num_frames=min(frames, keypoint.shape[1]))
+
+    def batch(self, clips: ClipBatch) -> ClipBatch:
+        count = clips.lengths if clips.num_frames is None else torch.minimum(clips.num_frames, clips.lengths)
+        if not self.scores:
+            return clips.having(num_frames=count)
+        if clips.scores is None:
+            raise UserError('there are no scores, but data.scores is True')
+        return clips.having(x=torch.cat([clips.x, clips.scores], 1), num_frames=count)

@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 
 from mmskelssl.atomic import write_atomically
+from mmskelssl.datasets.batch_pipeline import StoredClips
 from mmskelssl.errors import UserError
 from mmskelssl.registry import HOOKS
 
@@ -29,6 +30,7 @@ class NonFiniteHook(Hook):
     def _stop(runner, iteration: int, batch, loss: torch.Tensor) -> None:
         dataset, batch = runner.train_dataloader.dataset, batch if isinstance(batch, dict) else {}
         given = batch.get('inputs', ())
+        given = given.prepared()[0] if isinstance(given, StoredClips) else given
         groups = given if isinstance(given, dict) else {'': given}  # clips of several layouts are a dict
         groups = {name: torch.as_tensor(clips).cpu().numpy() for name, clips in groups.items()}  # may be on the device
         clips = [clip for group in groups.values() for clip in group]
@@ -39,7 +41,7 @@ class NonFiniteHook(Hook):
         ids = [name_of(i) for i in index]
         bad = [name for name, clip in zip(ids, clips, strict=True) if not np.isfinite(clip).all()]
         buffer = io.BytesIO()
-        arrays = {f'inputs_{name}' if name else 'inputs': group for name, group in groups.items()}
+        arrays: dict = {f'inputs_{name}' if name else 'inputs': group for name, group in groups.items()}
         np.savez(buffer, **arrays, index=index, ids=np.array(ids), iteration=iteration, loss=float(loss))
         path = osp.join(runner.work_dir, f'non_finite_iter_{iteration + 1}_rank{runner.rank}.npz')
         write_atomically(path, buffer.getvalue())

@@ -1,0 +1,107 @@
+"""Shuffles within windows of shards, for stores that do not fit into memory."""
+from collections.abc import Iterator
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.errors import UserError
+from mmskelssl.registry import DATA_SAMPLERS
+
+SHARD_MB = 512  # of frames, for stores that consist of one array
+
+
+@DATA_SAMPLERS.register_module()
+class ShardSampler(Sampler):
+    """Draw the clips of a few shards in random order, then those of the next few, and so on.
+
+    A process reads from ``window`` shards at a time, so that a disk reads neighbouring clips together, and each shard
+    once per epoch. The shards are in a new random order in every epoch, and each process has its own ones, except for
+    up to two that it shares with others. All processes draw the same number of clips. No clip is drawn twice in an
+    epoch; as many as the clips exceed a multiple of the processes are left out, others in each epoch.
+
+    The draws depend only on the seed, the epoch and the process, so that a run resumes exactly, with any number of
+    workers.
+
+    Args:
+        dataset: Data set of a store, with ``store`` and ``positions``.
+        window: Number of shards.
+        shard_mb: Size of the shards in MB of frames. Default: those of the store, or 512 MB if it is one array.
+        shuffle: Always True: it is in the config of the usual sampler, whose type may be replaced.
+        seed: Seed of the order, the same in all processes. By default, drawn by the first one.
+
+    Raises:
+        UserError: An argument is invalid, or the data set has no store.
+    """
+
+    def __init__(self, dataset, window: int = 8, shard_mb: float | None = None, shuffle: bool = True,
+                 seed: int | None = None):
+        if type(window) is not int or window < 1:
+            raise UserError(f'train_dataloader.sampler.window is {window!r}; it must be an integer of at least 1')
+        if shard_mb is not None and not (isinstance(shard_mb, int | float) and 0 < shard_mb < float('inf')):
+            raise UserError(f'train_dataloader.sampler.shard_mb is {shard_mb!r}; it must be a positive number')
+        if shuffle is not True:
+            raise UserError(f"train_dataloader.sampler.shuffle is {shuffle!r}, but ShardSampler always shuffles: write "
+                            "type='DefaultSampler'")
+        if not hasattr(dataset, 'store') or not hasattr(dataset, 'positions'):
+            raise UserError('train_dataloader.sampler: ShardSampler needs a data set of one store, and '
+                            f"{type(dataset).__name__} is none: write type='DefaultSampler'")
+        self.rank, self.world_size = get_dist_info()
+        self.dataset, self.window = dataset, window
+        self.shards = shards_of(dataset.store, dataset.positions, shard_mb)
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+        self.num_samples = len(self.shards) // self.world_size
+
+    def __len__(self) -> int:
+        """Number of clips that this process draws in an epoch."""
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch that is about to run."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        for part in self.windows():
+            yield from part.tolist()
+
+    def windows(self) -> Iterator[np.ndarray]:
+        """Yield the clips of each window of this process, in the order of the draws."""
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = _shuffled(rng.permutation(self.shards.max() + 1)[self.shards], rng)  # by shard, random within
+        mine = order[self.rank * self.num_samples:(self.rank + 1) * self.num_samples]
+        if not len(mine):
+            return
+        starts = np.flatnonzero(np.diff(self.shards[mine], prepend=-1))[::self.window].tolist()
+        rng = np.random.default_rng((self.seed, self.epoch, self.rank))
+        for start, end in zip(starts, [*starts[1:], len(mine)], strict=True):
+            yield rng.permutation(mine[start:end])
+
+    def describe(self) -> str:
+        """Return a line for the log."""
+        return (f'order of the clips: shuffled within windows of {self.window} shards; the training clips are in '
+                f'{self.shards.max() + 1} shards')
+
+
+def shards_of(store: SkeletonStore, positions: np.ndarray, shard_mb: float | None = None) -> np.ndarray:
+    """Return (n,) int32: the number of the shard in which each clip is, among the shards that have any of the clips.
+
+    Args:
+        positions: (n,) positions of the clips in the store.
+        shard_mb: Size of a shard in MB of frames; by default those of the store, if it has several.
+    """
+    parts = getattr(store, 'shards', [])
+    if shard_mb is None and len(parts) > 1:
+        numbers = np.searchsorted([part.stop for part in parts], positions, 'right')
+    else:
+        rows = store.persons.astype(np.int64) * store.frames
+        frame = store.layout.num_joints * store.channels * 4  # bytes
+        numbers = ((np.cumsum(rows) - rows)[positions] * frame) // ((shard_mb or SHARD_MB) * 1e6)
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int32)
+
+
+def _shuffled(keys: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the places of keys in the order of the keys, in random order where they are equal."""
+    order = rng.permutation(len(keys))
+    return order[np.argsort(keys[order], kind='stable')]
