@@ -23,7 +23,9 @@ from mmskelssl.errors import UserError, one_line_errors
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'results/performance'
 # File -> the script that writes it, which has the titles of the columns and a function from a result to its cells.
-from benchmarks import encoders, gpu_step, latency, ops, reading, run, store_size, threads
+SCRIPTS = {'cpu.json': run, 'importing.json': run, 'transformer.json': run, 'ops.json': ops,
+           'steps_cpu.json': gpu_step, 'threads.json': threads, 'latency.json': latency, 'encoders.json': encoders,
+           'store_size.json': store_size, 'reading.json': reading}
 _BLOCK = re.compile(r'(<!-- benchmark (\S+) -->\n).*?(<!-- end -->)', re.S)
 
 
