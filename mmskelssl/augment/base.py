@@ -90,13 +90,14 @@ class BatchAugment:
         params = self.draw(coordinates, generator)
         return torch.cat([self.apply(coordinates, **params), self.apply_scores(last, **params)], 1)
 
-    def __call__(self, x: Tensor, generator: torch.Generator, scores: int = 0) -> Tensor:
+    def __call__(self, x: Tensor, generator: torch.Generator, scores: int = 0, overwrite: bool = False) -> Tensor:
         """Augment a batch of clips.
 
         Args:
             x: (N, C, T, V, M).
             generator: Random generator.
             scores: Number of the last channels that are scores. The draws do not depend on it.
+            overwrite: Whether the result may take the place of ``x``, which nobody else needs. It saves a copy.
         """
         if x.ndim != 5:
             raise UserError(f'{type(self).__name__} takes clips (N, C, T, V, M), got shape {tuple(x.shape)}')
@@ -114,7 +115,8 @@ class BatchAugment:
             if not len(rows):
                 return x
             part = x.index_select(0, rows)  # takes half as long as indexing
-            return x.index_copy(0, rows, self._apply(part, generator, scores))
+            changed = self._apply(part, generator, scores)
+            return x.index_copy_(0, rows, changed) if overwrite else x.index_copy(0, rows, changed)
 
     def __repr__(self) -> str:
         settings = ', '.join(f'{key}={value!r}' for key, value in vars(self).items() if key != 'layout')

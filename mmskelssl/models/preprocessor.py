@@ -190,18 +190,33 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
                             'set data_preprocessor.layout to that of the store')
         if generator is None:
             return self.represent(x, frames)
-        scores = (1,) if self.scores else ()
         clips: dict[str, Tensor] = {}
         for name, ops in self.views.items():
-            clip = clips[self.origin[name]] if name in self.origin else x
-            for index in self.active[name]:
-                clip = ops[index](clip, generator, *scores)
-            clips[name] = clip
+            clips[name] = self._view(clips[self.origin[name]] if name in self.origin else x,
+                                     [ops[index] for index in self.active[name]], generator)
         if self.keep_absent:
             clips = {name: only_present(clip, x) for name, clip in clips.items()}
         # A view of another length was cut from the clip and has no padding.
         return {name: self.represent(clips[name], frames if clips[name].shape[2] == x.shape[2] else None)
                 for name in self.view_names}
+
+
+    def _view(self, source: Tensor, ops: list, generator: torch.Generator) -> Tensor:
+        """Apply augmentations to clips, which do not change. The results between them are overwritten."""
+        clip, scores = source, (1,) if self.scores else ()
+        for op in ops:
+            own = clip.is_contiguous() and not _share_memory(clip, source)
+            clip = op(clip, generator, *scores, **dict(overwrite=True) if own and _can_overwrite(op) else {})
+        return clip
+
+
+def _can_overwrite(op) -> bool:
+    """Return whether an augmentation is called as :class:`BatchAugment` is; a plug-in may have a call of its own."""
+    return type(op).__call__ is BatchAugment.__call__
+
+
+def _share_memory(a: Tensor, b: Tensor) -> bool:
+    return a.untyped_storage()._cdata == b.untyped_storage()._cdata
 
 
 def only_present(view: Tensor, clip: Tensor) -> Tensor:

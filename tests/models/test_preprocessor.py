@@ -219,6 +219,25 @@ def test_a_view_continues_from_an_earlier_one():
     assert made.active == dict(query=(0, 1), key=(0,), mixed=(0,), same=())
 
 
+def test_results_between_augmentations_are_overwritten(monkeypatch):
+    """The clips, and the view that another continues from, stay as they are."""
+    ops = [dict(type=name, p=.5) for name in ('Shear', 'GaussianNoise', 'AxisMask', 'TimeReverse', 'SpatialFlip')]
+    data, call, made, overwritten = batch(clips(8)), BatchAugment.__call__, [], []
+
+    def watched(self, x, generator, scores=0, overwrite=False):
+        overwritten[-1].append(overwrite)
+        return call(self, x, generator, scores, overwrite)
+    monkeypatch.setattr(BatchAugment, '__call__', watched)
+    before = data['inputs'].clone()
+    for shared in (module._share_memory, lambda *_: True):
+        monkeypatch.setattr(module, '_share_memory', shared)
+        overwritten.append([])
+        made.append(SkeletonPreprocessor('ntu25', views=dict(weak=ops, strong=['weak', *ops]))(data, True)['inputs'])
+    assert all(torch.equal(made[0][name], made[1][name]) for name in ('weak', 'strong'))
+    assert torch.equal(data['inputs'], before)
+    assert overwritten[0] == 2 * [False, True, True, True, True] and not any(overwritten[1])
+
+
 @pytest.mark.parametrize('keep_absent', [False, True])
 def test_absent_persons_in_a_swap(keep_absent):
     """A swap gives an absent person the partner's limbs, unless ``keep_absent`` is set."""
