@@ -1,21 +1,23 @@
-"""B13: MAMP's training step."""
+"""B13: MAMP's training step, and what its cheap decoder saves."""
 import torch
 
 from benchmarks.cases.clips import build, clips, preprocessor
 from benchmarks.cases.steps import progress, sgd, step_case
 from benchmarks.measure import Benchmark, Case, difference, gradients
-from benchmarks.reference.mamp import PlainMAMP
+from benchmarks.reference.mamp import PlainMAMP, cross_decode
+from mmskelssl.models.methods.mamp import take
 
 PARTS = {name: name for name in ('backbone.patch', 'backbone.blocks', 'backbone.norm', 'bridge', 'decoder',
                                  'decoder_norm', 'head')}
 TABLES = ('mask_token', 'decoder_joints', 'backbone.joints')
 
 
-def config(size: str = 'small', mask_ratio: float = .9, decoder: tuple[int, int, int] = (128, 2, 4)) -> dict:
-    """MAMP with the encoder ``size`` and the decoder's channels, depth and heads."""
-    channels, depth, heads = decoder
+def config(size: str = 'small', mask_ratio: float = .9, sizes: tuple[int, int, int] = (128, 2, 4),
+           **options) -> dict:
+    """MAMP with the encoder ``size``, and a decoder of these channels, depth and heads."""
+    channels, depth, heads = sizes
     return dict(type='MAMP', mask_ratio=mask_ratio, tau=.8, decoder_channels=channels, decoder_depth=depth,
-                decoder_heads=heads, data_preprocessor=preprocessor(['clip']),
+                decoder_heads=heads, **options, data_preprocessor=preprocessor(['clip']),
                 backbone=dict(type='SkeletonViT', layout='ntu25', size=size))
 
 
@@ -52,7 +54,25 @@ def check(batch: int = 3, frames: int = 16) -> float:
     return max(found)
 
 
+def make_cross(quick: bool = False, batch: int = 16, frames: int = 64) -> Case:
+    """A step with a decoder of cross-attention, and one with the paper's."""
+    cross, paper = build(config(decoder='cross', decoder_span=4)), build(config())
+    views = dict(clip=clips(batch, frames, absent=.75))
+    return step_case(cross, paper, views, lambda: paper.loss(views, {})['loss'], False)
+
+
+def check_cross() -> float:
+    """Largest difference of what the two statements of the decoder predict."""
+    model = build(config('tiny', .75, (16, 2, 2), decoder='cross', decoder_span=3), dtype=torch.float64)
+    patches, valid = model.backbone.patches(clips(2, 16, absent=.5).double())
+    visible = torch.stack([torch.randperm(valid.shape[1])[:20] for _ in valid])
+    times = model.backbone.times(valid.shape[1]).expand(len(valid), -1)
+    encoded = take(model.backbone.embed(patches), visible)
+    return difference(model.cross_decode(encoded, visible, valid, times), cross_decode(model, encoded, visible, valid))
+
+
 BENCHMARKS = {
     'B13': Benchmark('MAMP step, fp32', make, check, .60),
     'B13b': Benchmark('MAMP step, bf16 / plain fp32', lambda quick: make(quick, bf16=True), check, None),
+    'B13c': Benchmark('MAMP step, decoder of cross-attention / of the paper', make_cross, check_cross, None),
 }

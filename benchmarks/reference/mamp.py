@@ -76,3 +76,33 @@ class PlainMAMP(nn.Module):
         hidden = valid.clone()
         hidden[rows, visible] = False
         return error[hidden].mean()
+
+
+def cross_decode(model, encoded: Tensor, visible: Tensor, valid: Tensor) -> Tensor:
+    """The cheap decoder of a model, person by person and query by query: (P, K, D) -> (P, L, C * l)."""
+    joints, heads = model.backbone.layout.num_joints, model.decoder[0].heads
+    tables, span = model.backbone.rows.to(encoded) @ model.decoder_joints, model.span
+    steps = valid.shape[1] // joints
+    persons = []
+    for tokens, places, seen in zip(model.bridge(encoded), visible, valid.gather(1, visible), strict=True):
+        known, times = (tokens[seen], places[seen] // joints) if seen.any() else (tokens, places // joints)
+        made = torch.zeros(steps, joints, model.head.out_features // span).to(encoded)
+        for start in range(0, steps, span):
+            for joint in range(joints):
+                x = model.mask_token + tables[joint]
+                for layer in model.decoder:
+                    q = turned(layer.query(layer.norm1(x))[None], torch.tensor([start + (span - 1) / 2]).to(x), heads)
+                    k, v = layer.known(layer.norm_known(known)).chunk(2, 1)
+                    k, v = turned(k, times.to(x), heads), v.view(len(v), heads, -1).transpose(0, 1)
+                    weights = (q @ k.transpose(1, 2) / math.sqrt(q.shape[2])).softmax(2)
+                    x = x + layer.out((weights @ v).flatten())
+                    x = x + layer.mlp(layer.norm2(x))
+                numbers = model.head(model.decoder_norm(x)).view(span, -1)
+                made[start:start + span, joint] = numbers[:steps - start]
+        persons.append(made.flatten(0, 1))
+    return torch.stack(persons)
+
+
+def turned(x: Tensor, times: Tensor, heads: int) -> Tensor:
+    """Split tokens (L, D) into heads (H, L, d), and rotate them by their times (L,)."""
+    return rotate(x.view(1, len(x), heads, -1).transpose(1, 2), times[None])[0]

@@ -38,7 +38,8 @@ def train(model) -> list[float]:
 @pytest.mark.parametrize('method, options', [
     ('SimCLR', dict(kind='TemporalConvNet')),
     ('AimCLR', dict(kind='TemporalConvNet', in_batch=True, drop_keep=None, momentum=dict(final_momentum=1.))),
-    ('ActCLR', dict(contrast_weight=1., topk=5)), ('MAMP', {}), ('SLiM', {})])
+    ('ActCLR', dict(contrast_weight=1., topk=5)), ('MAMP', {}),
+    ('MAMP', dict(decoder='cross', decoder_span=2)), ('SLiM', {})])
 def test_one_graph_without_breaks(method, options):
     torch._dynamo.reset()
     counters.clear()

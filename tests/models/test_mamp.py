@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from benchmarks.reference.mamp import cross_decode
 from mmskelssl.errors import UserError
 from mmskelssl.models.backbones.vit import rotations
-from mmskelssl.models.methods.mamp import motion, token_error
+from mmskelssl.models.methods.mamp import motion, take, token_error
 from mmskelssl.models.modules.masking import draw_visible, gumbel, motion_weights
 from mmskelssl.registry import MODELS
 
@@ -138,7 +139,28 @@ def test_absent_persons_and_missing_joints_change_nothing():
     assert made['loss'].isfinite() and float(made['hidden']) < .9
 
 
+@pytest.mark.parametrize('span', [1, 3])
+def test_the_cheap_decoder_attends_from_each_query_to_the_visible_tokens(span):
+    model = build(decoder='cross', decoder_span=span, decoder_depth=2).double()
+    for parameter in model.decoder.parameters():
+        parameter.data.normal_(generator=generator(), std=.5)
+    clip = clips(2, m=2).double()
+    clip[0, ..., 1] = 0  # an absent person
+    clip[1, :, :, 3] = 0  # a joint that is missing
+    patches, valid = model.backbone.patches(clip)
+    visible = torch.stack([torch.randperm(60, generator=generator(i))[:14] for i in range(4)])
+    encoded = take(model.backbone.embed(patches), visible)
+    made = model.cross_decode(encoded, visible, valid, model.backbone.times(60).expand(4, -1))
+    assert made.shape == (4, 60, 12)
+    torch.testing.assert_close(made, cross_decode(model, encoded, visible, valid), rtol=1e-9, atol=1e-9)
+    made = model.loss(dict(clip=clip), {})
+    made['loss'].backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 @pytest.mark.parametrize('options, message', [
+    (dict(decoder='none'), 'self, cross'), (dict(decoder_span=2), "decoder='self' predicts each token by itself"),
+    (dict(decoder='cross', decoder_span=0), 'decoder_span is 0'),
     (dict(mask_ratio=1.), 'mask_ratio is 1.0'), (dict(tau=-1), 'tau is -1'), (dict(target='depth'), 'motion, position'),
     (dict(decoder_heads=3), 'multiple of 2 \\* decoder_heads = 6'),
     (dict(backbone=dict(type='STGCN', layout='sbu15', hidden_channels=4)), 'which STGCN does not have')])

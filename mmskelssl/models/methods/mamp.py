@@ -9,6 +9,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.models.backbones.vit import Block, key_mask, rotations
 from mmskelssl.models.base import SelfSupervisedModel
 from mmskelssl.models.checks import check_choice, check_integer, check_number, check_switch
+from mmskelssl.models.modules.cross_attention import CrossBlock
 from mmskelssl.models.modules.masking import draw_visible, gumbel, motion_weights
 from mmskelssl.ops.precision import full_precision
 from mmskelssl.registry import MODELS
@@ -33,6 +34,10 @@ class MAMP(SelfSupervisedModel):
         target: ``motion`` predicts the difference to the next frame, ``position`` the coordinates themselves. The
             latter with ``tau=0`` is SkeletonMAE (Wu et al., ICMEW 2023).
         standardise: Standardise each target token by its own mean and unbiased variance.
+        decoder: ``self`` attends from all tokens to all tokens, as in the paper. ``cross`` is cheaper: one query for
+            each joint and span of time attends to the encoded visible tokens only (AMR, CVPR 2026, without its weights
+            by motion).
+        decoder_span: Number of tokens in time that a query of ``cross`` predicts.
         decoder_channels, decoder_depth, decoder_heads: Size of the decoder. MAMP uses 256, 3 (5 for NTU120 and
             PKU-MMD) and 8.
         **kwargs: Arguments of :class:`SelfSupervisedModel`.
@@ -41,27 +46,34 @@ class MAMP(SelfSupervisedModel):
 
     def __init__(self, *args, mask_ratio: float = 0.9, tau: float = 0.8, target: str = 'motion',
                  standardise: bool = True, decoder_channels: int = 256, decoder_depth: int = 3, decoder_heads: int = 8,
-                 **kwargs):
+                 decoder: str = 'self', decoder_span: int = 1, **kwargs):
         super().__init__(*args, **kwargs)
         check_number('MAMP: mask_ratio', mask_ratio, above=0, below=1)
         check_number('MAMP: tau', tau, 0)
         check_choice('MAMP: target', target, ('motion', 'position'))
         check_switch('MAMP: standardise', standardise)
-        for name, size in (('channels', decoder_channels), ('depth', decoder_depth), ('heads', decoder_heads)):
+        check_choice('MAMP: decoder', decoder, ('self', 'cross'))
+        for name, size in (('channels', decoder_channels), ('depth', decoder_depth), ('heads', decoder_heads),
+                           ('span', decoder_span)):
             check_integer(f'MAMP: decoder_{name}', size)
         if not hasattr(self.backbone, 'patches'):
             raise UserError(f'MAMP masks tokens, which {type(self.backbone).__name__} does not have: use SkeletonViT')
         if decoder_channels % (2 * decoder_heads):
             raise UserError(f'MAMP: decoder_channels is {decoder_channels}; it must be a multiple of '
                             f'2 * decoder_heads = {2 * decoder_heads}')
+        if decoder == 'self' and decoder_span != 1:
+            raise UserError(f"MAMP: decoder_span is {decoder_span}, but decoder='self' predicts each token by itself: "
+                            "set decoder='cross', or leave out decoder_span")
+        block = Block if decoder == 'self' else CrossBlock
+        self.cross, self.span = decoder == 'cross', decoder_span
         self.mask_ratio, self.tau, self.target, self.standardise = mask_ratio, tau, target, standardise
         self.head_channels = decoder_channels // decoder_heads
         self.bridge = nn.Linear(self.backbone.channels, decoder_channels)
         self.mask_token = nn.Parameter(torch.empty(decoder_channels))
         self.decoder_joints = nn.Parameter(torch.empty(self.backbone.joints.shape[0], decoder_channels))
-        self.decoder = nn.ModuleList(Block(decoder_channels, decoder_heads, 4.) for _ in range(decoder_depth))
+        self.decoder = nn.ModuleList(block(decoder_channels, decoder_heads, 4.) for _ in range(decoder_depth))
         self.decoder_norm = nn.LayerNorm(decoder_channels, 1e-6)
-        self.head = nn.Linear(decoder_channels, self.backbone.in_channels * self.backbone.segment)
+        self.head = nn.Linear(decoder_channels, self.backbone.in_channels * self.backbone.segment * decoder_span)
         for module in (self.bridge, self.decoder, self.head):
             module.apply(self.backbone.init_linear)
         for table in (self.mask_token, self.decoder_joints):
@@ -89,7 +101,7 @@ class MAMP(SelfSupervisedModel):
 
         tokens = encoder.embed(patches)
         encoded = encoder.encode(take(tokens, visible), valid.gather(1, visible), times.gather(1, visible))
-        predicted = self.decode(encoded, visible, valid, times)
+        predicted = (self.cross_decode if self.cross else self.decode)(encoded, visible, valid, times)
         hidden = valid.scatter(1, visible, False)
         share = hidden.sum() / (valid.any(1).sum() * length).clamp(min=1)  # of the tokens of present persons
         return dict(loss=token_error(predicted, target, hidden, self.standardise), hidden=share)
@@ -106,6 +118,21 @@ class MAMP(SelfSupervisedModel):
         for block in self.decoder:
             tokens = block(tokens, turn, visible_keys)
         return self.head(self.decoder_norm(tokens))
+
+    def cross_decode(self, encoded: Tensor, visible: Tensor, valid: Tensor, times: Tensor) -> Tensor:
+        """Predict the same from queries that attend to the visible tokens only, one for ``decoder_span`` tokens."""
+        known, span, channels = self.bridge(encoded), self.span, self.head_channels
+        joints = self.backbone.rows.to(known) @ self.decoder_joints.to(known)
+        spans = -(-(valid.shape[1] // len(joints)) // span)
+        tokens = (self.mask_token.to(known) + joints).repeat(spans, 1).expand(len(valid), -1, -1)
+        middle = torch.arange(spans, device=valid.device).repeat_interleave(len(joints)) * span + (span - 1) / 2
+        turn = rotations(middle.unsqueeze(0), channels, known.dtype)
+        known_turn = rotations(times.gather(1, visible), channels, known.dtype)
+        attended = key_mask(valid.gather(1, visible))
+        for block in self.decoder:
+            tokens = block(tokens, turn, known, known_turn, attended)
+        made = self.head(self.decoder_norm(tokens)).unflatten(1, (spans, -1)).unflatten(3, (span, -1))
+        return made.transpose(2, 3).flatten(1, 3)[:, :valid.shape[1]]
 
 
 def take(tokens: Tensor, rows: Tensor) -> Tensor:
