@@ -80,7 +80,7 @@ def lines(key: str, title: str, series: Mapping[str, Sequence[tuple[float, float
     """
     from bokeh.models import LegendItem, Span
     rows_of_legend = -(-len(series) // 2) if len(series) > 1 else 0
-    made = figure(200 + 20 * rows_of_legend, x_axis_label=plain(x), y_axis_label=plain(y) or None)
+    made = figure(200 + 30 * rows_of_legend, x_axis_label=plain(x), y_axis_label=plain(y) or None)
     items = []
     for i, (name, points) in enumerate(series.items()):
         colour = PALETTE[i % len(PALETTE)]

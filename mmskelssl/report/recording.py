@@ -90,7 +90,7 @@ def _chart(number: int, timeline: Timeline, rows: list[int], name: str) -> Chart
     times = [(window.start + window.end) / 2 for window in own]
     classes = timeline.predictions.classes
     best = sorted(np.argsort(-chances.max(0), kind='stable')[:CLASSES].tolist())
-    made = figure(220, x_axis_label='seconds', y_axis_label='probability', y_range=(0, 1.02), name=f'track-{number}')
+    made = figure(280, x_axis_label='seconds', y_axis_label='probability', y_range=(0, 1.02), name=f'track-{number}')
     items = []
     for i, label in enumerate(best):
         drawn = made.line(times, chances[:, label].astype(float).tolist(), color=PALETTE[i], line_width=2,

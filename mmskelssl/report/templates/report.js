@@ -337,7 +337,7 @@ const Report = (() => {
         ends.replaceChildren(el('span', {}, entry.of[k].low.toFixed(3)), el('span', {}, entry.of[k].high.toFixed(3)));
       });
       const rows = Math.max(...entry.of.map((one) => one.top.length));
-      $('masks-table').replaceChildren(el('table', {}, el('thead', {}, el('tr', {}, ...names.map((name) => el('th', {scope: 'col'}, bdi(name))))),
+      $('masks-table').replaceChildren(el('table', {}, el('thead', {}, el('tr', {}, ...names.map((name) => el('th', {scope: 'col', class: 'text'}, bdi(name))))),
         el('tbody', {}, ...Array.from({length: rows}, (_, r) => el('tr', {}, ...entry.of.map((one) =>
           el('td', {class: 'text'}, `${one.top[r][0]} ${one.top[r][1].toFixed(3)}`)))))));
       if (curves) entry.of.forEach((one, k) => { curves.find(`mask-${k}`).data = {x: entry.times, y: one.curve}; });
@@ -402,7 +402,11 @@ const Report = (() => {
         follow(stage, await drawn[track.key], track.key.replace('track', 'track-time'));
       });
       for (const button of document.querySelectorAll(`[data-of="${track.key}"]`)) {
-        button.addEventListener('click', () => { stage.seek(track.starts[Number(button.dataset.track)]); stage.play(true); });
+        button.addEventListener('click', () => {
+          stage.seek(track.starts[Number(button.dataset.track)]);
+          stage.play(true);
+          player.canvas.scrollIntoView({block: 'center'});
+        });
       }
     }
   }
