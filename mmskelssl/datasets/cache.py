@@ -28,8 +28,8 @@ def cached(store: str, data_hash: str, key: str, make: Callable, chosen: str | N
     """Return the arrays of a key. The first process that needs them creates them, and others wait for it.
 
     Args:
-        store: Folder of the store. Its subfolder ``cache`` is used if the user owns it; otherwise the user's cache
-            directory is used.
+        store: Folder of the store. Its subfolder ``cache`` is used if the user owns it; otherwise, and for an address,
+            the user's cache directory is used.
         data_hash: Hash of the store. :func:`check_caches` uses it to find the arrays of the store.
         key: Prefix of the file names.
         make: ``make(folder, key)`` writes the finished files ``KEY.npy.partial`` and ``KEY.frames.npy.partial``.
@@ -73,7 +73,7 @@ def free_bytes(store: str, chosen: str | None = None) -> int:
 
 
 def _places(store: str, chosen: str | None) -> list[str]:
-    return [chosen] if chosen else [osp.join(store, 'cache'), user_cache()]
+    return [chosen] if chosen else [*([] if '://' in store else [osp.join(store, 'cache')]), user_cache()]
 
 
 def _folder(place: str) -> OwnFolder:

@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 from mmskelssl.datasets.pool import Pool
 from mmskelssl.datasets.skeleton_dataset import ABOUT, check_scores, dataset_config, describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.remote import is_remote
 from mmskelssl.engine.config_check import check_config
 from mmskelssl.engine.config_files import read_config
 from mmskelssl.engine.config_keys import check_top_level
@@ -283,7 +284,7 @@ def complete_randomness(cfg: Config, seed: int | None = None) -> None:
 
 def open_store(data: Mapping) -> SkeletonStore:
     """Open the store that a config's ``data`` names. If it does not exist, the error shows the command to create it."""
-    if not osp.isdir(data['store']):
+    if not is_remote(data['store']) and not osp.isdir(data['store']):
         raise UserError(f'no store at {data["store"]}; make it with: {data["prepare"]}')
     return SkeletonStore(data['store'])
 

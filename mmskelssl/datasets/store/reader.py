@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from mmskelssl.datasets.store.damage import Damage
-from mmskelssl.datasets.store.schema import SHARDS, read_index
+from mmskelssl.datasets.store.remote import RemoteFiles, is_remote
+from mmskelssl.datasets.store.schema import SHARDS, parse_index, read_index
 from mmskelssl.datasets.store.shard_files import FOLDER, LocalFiles
 from mmskelssl.datasets.store.shards import Shards
 from mmskelssl.datasets.store.single import SingleArray
@@ -29,18 +30,20 @@ class SkeletonStore:
     first used. Both are read in the same way.
 
     Args:
-        path: Folder of the store.
+        path: Folder of the store, or an address (:mod:`~mmskelssl.datasets.store.remote`).
         complete: Raise a UserError if a shard is incomplete. Otherwise its samples raise it when they are read.
         without: Numbers of shards to leave out.
     """
 
     def __init__(self, path: str | os.PathLike, complete: bool = True, without: Container[int] = ()):
         self.path = os.fspath(path)
+        self.remote = is_remote(self.path)
         file = osp.join(self.path, 'index.json')
-        if not osp.isfile(file):
+        if not self.remote and not osp.isfile(file):
             raise UserError(f'{self.path} is not a store (no index.json): create one with `python '
                             f'tools/prepare_data.py SOURCE PATH --out {self.path}`')
-        self.content: SingleArray | Shards = _sharded(self.path, file, complete, without) or SingleArray(self.path)
+        self.content: SingleArray | Shards = _fetched(self.path, complete, without) if self.remote else (
+            _sharded(self.path, file, complete, without) or SingleArray(self.path))
         self.head: dict = self.content.head
         self.layout: SkeletonLayout = get_layout(self.head['layout'])
         self.channels: int = self.head['channels']
@@ -179,9 +182,24 @@ class SkeletonStore:
         return self.content.damage()
 
     def verify_hash(self) -> None:
-        """Compare all frames and the whole index with their hashes. Raises a UserError if they differ."""
-        for damage in self.damage():
+        """Compare all frames and the whole index with their hashes. Raises a UserError if they differ.
+
+        Files of a store at an address are compared when they are fetched.
+        """
+        for damage in () if self.remote else self.damage():
             raise UserError(f'{self.path}/{damage.error}')
+
+
+def _fetched(address: str, complete: bool, without: Container[int]) -> Shards:
+    """Open a store of version 3 at an address."""
+    files = RemoteFiles(address)
+    index = parse_index(files.index(), f'{address}/index.json')
+    if index.get('version', 1) < SHARDS:
+        raise UserError(f'{address} is one array, which cannot be fetched in parts: import it with --shard-size, or '
+                        'copy it here')
+    content = Shards(address, index, files, complete, without)
+    files.removed = content.release
+    return content
 
 
 def _sharded(path: str, file: str, complete: bool, without: Container[int]) -> Shards | None:

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mmskelssl.atomic import stream_hash
 from mmskelssl.datasets.store.damage import LEAVE_OUT, Damage
 from mmskelssl.datasets.store.schema import MAX_BYTES, MAX_CLASSES, check_notes, is_name, plain
 from mmskelssl.datasets.store.shard_files import FOLDER, ShardFiles, file_name
@@ -143,6 +144,11 @@ class Shard:
             raise self._contradicts(f'{what}.npy has shape {array.shape}, expected {shape}')
         return array
 
+    def release(self) -> None:
+        """Forget the mapped frames. They are mapped, and fetched if necessary, when they are used again."""
+        for what in ('frames', 'scores'):
+            self.__dict__.pop(what, None)
+
     def notes(self) -> dict:
         """Return what was skipped, repaired and noted when the shard was written."""
         if 'notes' not in self.entry['files']:
@@ -160,10 +166,8 @@ class Shard:
     def present(self) -> None:
         """Raise a UserError if a file is missing or has another size."""
         for what, (size, _) in self.entry['files'].items():
-            found = self._files.size(self.number, what, self.entry['revision'])
-            if found != size:
-                has = 'is missing, or not a regular file' if found is None else f'has {found} bytes instead of {size}'
-                raise UserError(f'{self._where}: {what} {has}: {LEAVE_OUT}')
+            if wrong := self._files.missing(self.number, what, self.entry['revision'], size):
+                raise UserError(f'{self._where}: {what} {wrong}: {LEAVE_OUT}')
 
     def damage(self, samples: range) -> Iterator[Damage]:
         """Compare all files with their hashes, and the numbers of the samples with each other."""
@@ -172,17 +176,21 @@ class Shard:
             self.numbers, self.frames, 'scores' in self.entry['files'] and self.scores  # noqa: B018  checks them
             self.names()
             self.notes()
+            changed = [what for what, (_, digest) in self.entry['files'].items() if self._digest(what) != digest]
         except UserError as error:
             text = str(error).removeprefix(self._store)
             yield Damage(text.removesuffix(f': {LEAVE_OUT}'), f'{FOLDER}: {text}', samples, LEAVE_OUT, self.number)
             return
-        for what, (_, digest) in self.entry['files'].items():
-            if self._files.digest(self.number, what, self.entry['revision']) != digest:
-                called = 'frames' if what == 'keypoints' else what
-                file = file_name(self.number, what, self.entry['revision'])
-                yield Damage(f'shard {self.number}: the {called} have changed since they were written (another sha256)',
-                             f'{FOLDER}/{file} has changed since it was written: {LEAVE_OUT}', samples, LEAVE_OUT,
-                             self.number)
+        for what in changed:
+            called = 'frames' if what == 'keypoints' else what
+            file = file_name(self.number, what, self.entry['revision'])
+            yield Damage(f'shard {self.number}: the {called} have changed since they were written (another sha256)',
+                         f'{FOLDER}/{file} has changed since it was written: {LEAVE_OUT}', samples, LEAVE_OUT,
+                         self.number)
+
+    def _digest(self, what: str) -> str:
+        with self._open(what) as file:
+            return stream_hash(file)
 
     def _open(self, what: str):
         try:

@@ -5,8 +5,6 @@ import stat
 import weakref
 from typing import BinaryIO, Protocol
 
-from mmskelssl.atomic import stream_hash
-
 FOLDER = 'shards'
 ENTRIES = ('samples', 'extras')  # files that are written again when labels or splits change
 
@@ -20,14 +18,11 @@ def file_name(number: int, what: str, revision: int) -> str:
 class ShardFiles(Protocol):
     """Access to the files of shards."""
 
-    def size(self, number: int, what: str, revision: int) -> int | None:
-        """Return the size of a file, or None if there is no such regular file."""
+    def missing(self, number: int, what: str, revision: int, size: int) -> str:
+        """Return what is wrong with a file that should have this size, or ''. Nothing is fetched to find out."""
 
     def open(self, number: int, what: str, revision: int, size: int, digest: str) -> BinaryIO:
         """Open a file for reading. An access that fetches files compares their size and SHA-256 hash first."""
-
-    def digest(self, number: int, what: str, revision: int) -> str:
-        """Return the SHA-256 hash of a file."""
 
 
 class LocalFiles:
@@ -46,12 +41,14 @@ class LocalFiles:
         self._handle = os.open(osp.join(path, FOLDER), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
         weakref.finalize(self, os.close, self._handle)
 
-    def size(self, number: int, what: str, revision: int) -> int | None:
+    def missing(self, number: int, what: str, revision: int, size: int) -> str:
         try:
             about = os.stat(file_name(number, what, revision), dir_fd=self._handle, follow_symlinks=False)
         except OSError:
-            return None
-        return about.st_size if stat.S_ISREG(about.st_mode) else None
+            about = None
+        if about is None or not stat.S_ISREG(about.st_mode):
+            return 'is missing, or not a regular file'
+        return '' if about.st_size == size else f'has {about.st_size} bytes instead of {size}'
 
     def open(self, number: int, what: str, revision: int, size: int = 0, digest: str = '') -> BinaryIO:
         name = file_name(number, what, revision)
@@ -60,7 +57,3 @@ class LocalFiles:
             os.close(handle)
             raise OSError(0, 'it is not a regular file')
         return os.fdopen(handle, 'rb')
-
-    def digest(self, number: int, what: str, revision: int) -> str:
-        with self.open(number, what, revision) as file:
-            return stream_hash(file)

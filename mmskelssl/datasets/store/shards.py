@@ -138,6 +138,12 @@ class Shards:
     def ids(self) -> list[str]:
         return [name for shard in self.shards for name in shard.names()]
 
+    def release(self, digests: Container[str]) -> None:
+        """Forget the frames of shards whose files have one of these hashes."""
+        for shard in self.shards:
+            if any(digest in digests for _, digest in shard.entry['files'].values()):
+                shard.release()
+
     def name(self, i: int) -> str:
         """Return the id of a sample."""
         shard, k = self._find(i)
