@@ -49,10 +49,13 @@ class ShardSampler(Sampler):
                             f"{type(dataset).__name__} is none: write type='DefaultSampler'")
         self.rank, self.world_size = get_dist_info()
         self.dataset, self.window = dataset, window
-        self.shards = shards_of(dataset.store, dataset.positions, shard_mb)
+        numbers = shards_of(dataset.store, dataset.positions, shard_mb)
+        self.clips = np.argsort(numbers, kind='stable').astype(np.int32)  # by shard
+        # Where the clips of each shard begin in this array, and the end of the last one.
+        self.starts = np.append(np.flatnonzero(np.diff(numbers[self.clips], prepend=-1)), len(numbers))
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
-        self.num_samples = len(self.shards) // self.world_size
+        self.num_samples = len(self.clips) // self.world_size
 
     def __len__(self) -> int:
         """Number of clips that this process draws in an epoch."""
@@ -69,23 +72,29 @@ class ShardSampler(Sampler):
     def windows(self) -> Iterator[np.ndarray]:
         """Yield the clips of each window of this process, in the order of the draws."""
         rng = np.random.default_rng((self.seed, self.epoch))
-        order = _shuffled(rng.permutation(self.shards.max() + 1)[self.shards], rng)  # by shard, random within
-        mine = order[self.rank * self.num_samples:(self.rank + 1) * self.num_samples]
-        if not len(mine):
-            return
-        starts = np.flatnonzero(np.diff(self.shards[mine], prepend=-1))[::self.window].tolist()
-        rng = np.random.default_rng((self.seed, self.epoch, self.rank))
-        for start, end in zip(starts, [*starts[1:], len(mine)], strict=True):
-            yield rng.permutation(mine[start:end])
+        first, last = self.rank * self.num_samples, (self.rank + 1) * self.num_samples
+        begin, parts = 0, []
+        for shard in rng.permutation(len(self.starts) - 1).tolist():
+            clips = self.clips[self.starts[shard]:self.starts[shard + 1]]
+            low, high = max(first - begin, 0), min(last - begin, len(clips))
+            begin += len(clips)
+            if low < high:  # the processes that share a shard draw different clips of one permutation
+                parts.append(np.random.default_rng((self.seed, self.epoch, shard)).permutation(clips)[low:high])
+            if parts and (len(parts) == self.window or begin >= last):
+                mixed = np.random.default_rng((self.seed, self.epoch, self.rank, shard))
+                yield mixed.permutation(np.concatenate(parts))
+                parts = []
+            if begin >= last:
+                return
 
     def describe(self) -> str:
         """Return a line for the log."""
         return (f'order of the clips: shuffled within windows of {self.window} shards; the training clips are in '
-                f'{self.shards.max() + 1} shards')
+                f'{len(self.starts) - 1} shards')
 
 
 def shards_of(store: SkeletonStore, positions: np.ndarray, shard_mb: float | None = None) -> np.ndarray:
-    """Return (n,) int32: the number of the shard in which each clip is, among the shards that have any of the clips.
+    """Return (n,) int64: the number of the shard in which each clip is.
 
     Args:
         positions: (n,) positions of the clips in the store.
@@ -93,15 +102,7 @@ def shards_of(store: SkeletonStore, positions: np.ndarray, shard_mb: float | Non
     """
     parts = getattr(store, 'shards', [])
     if shard_mb is None and len(parts) > 1:
-        numbers = np.searchsorted([part.stop for part in parts], positions, 'right')
-    else:
-        rows = store.persons.astype(np.int64) * store.frames
-        frame = store.layout.num_joints * store.channels * 4  # bytes
-        numbers = ((np.cumsum(rows) - rows)[positions] * frame) // ((shard_mb or SHARD_MB) * 1e6)
-    return np.unique(numbers, return_inverse=True)[1].astype(np.int32)
-
-
-def _shuffled(keys: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the places of keys in the order of the keys, in random order where they are equal."""
-    order = rng.permutation(len(keys))
-    return order[np.argsort(keys[order], kind='stable')]
+        return np.searchsorted([part.stop for part in parts], positions, 'right')
+    rows = store.persons.astype(np.int64) * store.frames
+    before = (np.cumsum(rows) - rows)[positions] * (store.layout.num_joints * store.channels * 4)  # bytes
+    return (before / ((shard_mb or SHARD_MB) * 1e6)).astype(np.int64)

@@ -64,7 +64,7 @@ def test_a_store_of_one_array_is_cut_by_size(tiny_store):
     data = SkeletonDataset(tiny_store, 'train', PIPELINE)
     assert set(shards_of(data.store, data.positions)) == {0}  # all of it is less than 512 MB
     numbers = shards_of(data.store, data.positions, .02)
-    assert (np.diff(numbers) >= 0).all() and set(numbers) == set(range(numbers.max() + 1)) and numbers.max() > 10
+    assert (np.diff(numbers) >= 0).all() and len(set(numbers)) > 10
     sizes = np.array([data.store.keypoints(i).nbytes for i in data.positions])
     assert max(sizes[numbers == number].sum() for number in set(numbers)) < 2e4 + sizes.max()
     assert sorted(draws(data, shard_mb=1e-9)) == list(range(len(data)))  # each clip is a shard

@@ -138,7 +138,8 @@ class PreNormalize3D(BaseTransform):
         scores = None if scores is None else rearranged(scores)
         first = torch.zeros_like(lengths)
         if scores is not None:
-            first = (scores[:, 0, :, joints, 0] > 0).all(2).to(torch.uint8).argmax(1)
+            known = torch.stack([scores[:, 0, :, joint, 0] > 0 for joint in joints], 2).all(2)
+            first = known.to(torch.uint8).argmax(1)
         body = x[clip[:, 0], :, first, :, 0].double()  # (N, C, V)
         centre = body[:, :, self.centre, None] if self.align_centre else torch.zeros_like(body[:, :, :1])
         x = (x - centre[..., None, None].to(x.dtype)) * (x != 0).any(1, keepdim=True)
@@ -153,4 +154,5 @@ class PreNormalize3D(BaseTransform):
 
     @staticmethod
     def _axis(axis: np.ndarray, like: Tensor) -> Tensor:
-        return torch.from_numpy(axis).to(like)
+        """Return an axis on the device of ``like``, without copying it there for each batch."""
+        return (torch.arange(3, device=like.device) == int(axis.argmax())).to(like.dtype)

@@ -8,6 +8,10 @@ from contract_methods import METHODS, QUEUED, SEQUENCES, batch, build
 from device_watch import Watched
 
 from mmskelssl.augment import build_augments
+from mmskelssl.datasets.batch_pipeline import StoredClips
+from mmskelssl.datasets.preprocessing import build_transform
+from mmskelssl.datasets.transforms.clip_batch import ClipBatch
+from mmskelssl.layouts import get_layout
 from mmskelssl.models import Progress
 from mmskelssl.models import preprocessor as preprocessor_module
 from mmskelssl.registry import BATCH_AUGMENTS
@@ -105,3 +109,19 @@ def test_what_is_recorded():
         x * torch.tensor(2.)
     found = watched.total()
     assert {kind: sum(places.values()) for kind, places in found.items()} == dict(read=5, copy=3, mixed=1)
+
+
+@pytest.mark.parametrize('scored', [False, True])
+@pytest.mark.parametrize('steps', [
+    [dict(type='FillUnseen'), dict(type='SelectPersons', by='energy'), dict(type='PreNormalize3D')],
+    [dict(type='SelectPersons'), dict(type='Center'), dict(type='AlignShoulders'), dict(type='FitRange')],
+    [dict(type='SelectPersons'), dict(type='AlignSequence', middle=True), dict(type='PadFrames', frames=9)]])
+def test_preprocessing_on_a_device_never_waits(steps, scored):
+    """The clips as stored are copied to the device, and nothing else."""
+    pipeline = [*steps, dict(type='ResizeFrames', frames=6), dict(type='PackSkeleton', scores=scored)]
+    clips = ClipBatch(torch.rand(4, 3, 8, 25, 2), get_layout('ntu25'), torch.tensor([8, 3, 5, 1]),
+                      scores=torch.rand(4, 1, 8, 25, 2) if scored else None)
+    stored = StoredClips([clips, clips], torch.arange(8), build_transform(pipeline).transforms).to('meta')
+    with Watched() as watched:
+        made, frames = stored.prepared()
+    assert watched.total() == {} and made.is_meta and made.shape == (8, 3 + scored, 6, 25, 2) and frames.shape == (8,)
