@@ -88,6 +88,20 @@ def test_hostile_clips(stores, flat, name, scored):
     assert compare(store, pipeline, order) > 30
 
 
+def test_the_end_of_a_padded_clip_is_not_the_direction_of_its_person(tmp_path):
+    """The last direction that was seen is held where shoulders are not seen, but does not count after the end."""
+    rng, layout = np.random.default_rng(0), get_layout('ntu25')
+    with StoreWriter(tmp_path / 's', 'ntu25', scores=True) as writer:
+        for name, frames in dict(short=4, long=40).items():
+            clip = random_clip(rng, layout, 1, frames)
+            left, right = layout.shoulders
+            clip[0, :, right, 2] = clip[0, :, left, 2] + .3
+            clip[0, -1, right, 2] = clip[0, -1, left, 2] - .1  # turned away in the last frame
+            writer.add(name, clip, 0, scores=np.ones(clip.shape[:3]))
+    pipeline = [dict(type='SelectPersons', max_persons=1), dict(type='AlignShoulders'), RESIZE, PACK]
+    assert compare(SkeletonStore(tmp_path / 's'), pipeline, [0, 1]) == 2
+
+
 def test_long_clips_do_not_enlarge_the_others(stores):
     store = SkeletonStore(stores[False, False])
     rows, pipeline = np.arange(1, len(store)), BatchPipeline(store, PIPELINE)
