@@ -1,10 +1,15 @@
-"""Recurrence over sequences of different lengths, processed in groups of similar length."""
+"""Recurrence over sequences of different lengths, processed in groups of similar length.
+
+On a device, the host would have to wait for the lengths to form groups or to pack. There, all rows run to the end.
+"""
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from mmskelssl.tracing import reads_values
 
 GROUP = 16  # minimum number of rows per group: with fewer, the smaller products outweigh the gain of a shorter loop
 
@@ -31,8 +36,12 @@ def plain_run_by_length(function: Callable[[Tensor, Tensor, int], Tensor], x: Te
 def run_by_length(function: Callable[[Tensor, Tensor, int], Tensor], x: Tensor, lengths: Tensor, frames: int) -> Tensor:
     """Compute :func:`plain_run_by_length` in up to four groups of rows of similar length.
 
-    Each group runs up to the length of its own longest row.
+    Each group runs up to the length of its own longest row. On a device, where ``lengths`` are as well, all rows run up
+    to ``frames``.
     """
+    if not reads_values(x):
+        beyond = torch.arange(frames, device=x.device) >= lengths.unsqueeze(1)
+        return function(x, lengths, frames).masked_fill(beyond.unsqueeze(2), 0.)
     order = lengths.argsort()
     parts = [plain_run_by_length(function, x[rows.to(x.device)], lengths[rows], frames)
              for rows in order.chunk(max(1, min(4, len(x) // GROUP)))]
@@ -55,9 +64,10 @@ def bidirectional_gru(gru: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
     """Compute :func:`plain_gru` for a bidirectional GRU, without packing if gradients are needed on a CPU.
 
     On a CPU, the backward pass of a packed sequence fills a zero tensor as large as the whole batch for each frame.
-    Its cost is quadratic in the length. At 100 or more frames it is more than twice as slow.
+    Its cost is quadratic in the length. At 100 or more frames it is more than twice as slow. On a device, ``lengths``
+    are there, too.
     """
-    if x.device.type != 'cpu' or not torch.is_grad_enabled():
+    if reads_values(x) and not torch.is_grad_enabled():
         return plain_gru(gru, x, lengths)
     return run_by_length(lambda *rows: _both_directions(gru, *rows), x, lengths, x.shape[1])
 

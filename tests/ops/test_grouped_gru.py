@@ -4,6 +4,7 @@ import torch
 
 from mmskelssl.models.backbones import BiGRU
 from mmskelssl.ops.grouped_gru import bidirectional_gru, plain_gru, plain_run_by_length, reverse, run_by_length
+from mmskelssl.registry import MODELS
 
 
 @pytest.mark.parametrize('n', [1, 5, 40, 70])
@@ -69,6 +70,26 @@ def test_rows_come_back_in_their_order_and_zero_beyond_their_end():
     assert made.shape == (70, 7, 2) and longest == sorted(longest) and len(longest) == 4
     for i, length in enumerate(lengths.tolist()):
         assert (made[i, :length] == i + 1).all() and not made[i, length:].any()
+
+
+def test_without_reading_the_lengths(monkeypatch):
+    """On a device, every row runs to the end: the same loss and gradients, whatever the padding contains."""
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type='CRRLReconstruct', backbone=dict(
+        type='BiGRU', layout='sbu15', hidden_channels=4, dropout=0.), data_preprocessor=dict(
+            type='SkeletonPreprocessor', layout='sbu15', views=dict(clip=[])))).double()
+    lengths, clip = torch.arange(40) % 9 + 1, torch.randn(40, 3, 12, 15, 1, dtype=torch.float64)
+    made = []
+    for reads in (True, False):
+        for module in ('ops.grouped_gru', 'models.backbones.bigru', 'models.methods.crrl'):
+            monkeypatch.setattr(f'mmskelssl.{module}.reads_values', lambda _, reads=reads: reads)
+        loss = sum(model.loss(dict(clip=clip), dict(num_frames=lengths)).values())
+        made.append((loss, *torch.autograd.grad(loss, list(model.parameters()))))
+        clip = torch.where((torch.arange(12) < lengths[:, None]).view(40, 1, 12, 1, 1), clip, torch.inf)
+    for ours, expected in zip(*made, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
+    with pytest.raises(RuntimeError, match='num_frames is outside'):
+        model.backbone(clip, lengths + 9)
 
 
 def test_reverse():

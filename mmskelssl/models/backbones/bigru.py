@@ -10,7 +10,7 @@ from mmskelssl.ops.exported_gru import run_gru
 from mmskelssl.ops.grouped_gru import bidirectional_gru
 from mmskelssl.ops.precision import without_autocast
 from mmskelssl.registry import MODELS
-from mmskelssl.tracing import exporting
+from mmskelssl.tracing import exporting, reads_values
 
 
 @MODELS.register_module()
@@ -48,20 +48,29 @@ class BiGRU(SequenceEncoder):
             (N, 1, D, T, 1), zero after a clip's last real frame.
 
         Raises:
-            UserError: If ``num_frames`` is outside 1 to T.
+            UserError: If ``num_frames`` is outside 1 to T. On a device, this is a RuntimeError of a later operation.
         """
         frames = self.frames(x).to(self.gru.weight_ih_l0.dtype)  # type: ignore[arg-type]  # nn.GRU does not declare it
         if exporting():
             real = frames.new_full((len(x),), x.shape[2], dtype=torch.long) if num_frames is None else num_frames
             return run_gru(self.gru, frames, real).transpose(1, 2).unsqueeze(1).unsqueeze(4)
-        lengths = None if num_frames is None else num_frames.cpu()  # packing and grouping need the lengths on the host
-        if lengths is not None and (lengths.min() < 1 or lengths.max() > x.shape[2]):
-            worst = int(((lengths < 1) | (lengths > x.shape[2])).to(torch.uint8).argmax())
-            raise UserError(f'clip {worst} of the batch has num_frames {int(lengths[worst])}, outside 1..{x.shape[2]}')
         # Autocast runs cuDNN's recurrences in float16 regardless of the requested type, where small gradients vanish.
         with without_autocast(x):
-            if lengths is None or lengths.min() == x.shape[2]:
+            if num_frames is None:
                 states, _ = self.gru(frames)
+            elif reads_values(x):
+                states = self._by_length(frames, num_frames)
             else:
-                states = bidirectional_gru(self.gru, frames, lengths)
+                num_frames = num_frames.to(x.device)
+                sound = (num_frames >= 1) & (num_frames <= x.shape[2])
+                torch._assert_async(sound.all(), 'num_frames is outside 1..T')
+                states = bidirectional_gru(self.gru, frames, num_frames)
         return states.transpose(1, 2).unsqueeze(1).unsqueeze(4)
+
+    def _by_length(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return the states (N, T, D) of frame vectors (N, T, F), of which the first ``lengths`` are real."""
+        longest = frames.shape[1]
+        if lengths.min() < 1 or lengths.max() > longest:
+            worst = int(((lengths < 1) | (lengths > longest)).to(torch.uint8).argmax())
+            raise UserError(f'clip {worst} of the batch has num_frames {int(lengths[worst])}, outside 1..{longest}')
+        return self.gru(frames)[0] if lengths.min() == longest else bidirectional_gru(self.gru, frames, lengths)

@@ -22,6 +22,7 @@ from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
 from mmskelssl.ops.grouped_gru import reverse
 from mmskelssl.registry import MODELS
+from mmskelssl.tracing import reads_values
 
 
 def check_sequences(model: SelfSupervisedModel) -> None:
@@ -123,7 +124,9 @@ class CRRLReconstruct(SelfSupervisedModel):
         rows, last = torch.arange(len(clip), device=clip.device), lengths - 1
         ends = dict(forward=states[:, :, 0], backward=states[rows, :, last])
         count = len(self.directions)  # decoded in one pass
-        decoded = self.decoder(torch.cat([ends[name] for name in self.directions]), lengths.repeat(count)).chunk(count)
+        longest = None if reads_values(clip) else clip.shape[2]  # a device decodes all frames, so as not to wait
+        decoded = self.decoder(torch.cat([ends[name] for name in self.directions]), lengths.repeat(count),
+                               longest).chunk(count)
         frames = self.backbone.frames(clip)[:, :decoded[0].shape[1]]
         targets = dict(forward=frames, backward=reverse(frames, lengths))
         return {f'loss_{name}': masked_reconstruction(made, targets[name], lengths)

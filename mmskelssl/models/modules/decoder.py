@@ -21,18 +21,19 @@ class SequenceDecoder(nn.Module):
         super().__init__()
         self.gru = nn.GRU(in_channels, frame_channels, num_layers, batch_first=True)
 
-    def forward(self, state: Tensor, num_frames: Tensor) -> Tensor:
+    def forward(self, state: Tensor, num_frames: Tensor, longest: int | None = None) -> Tensor:
         """Decode sequences.
 
         Args:
             state: (N, D).
             num_frames: (N,) lengths of the sequences.
+            longest: Length of the result, at least that of the longest sequence, which is the default.
 
         Returns:
             (N, longest, frame_channels), zero after the end of each sequence.
         """
-        lengths = num_frames.cpu()
+        longest = int(num_frames.max()) if longest is None else longest
         with without_autocast(state):  # as in BiGRU
             state = state.to(self.gru.weight_ih_l0.dtype)  # type: ignore[arg-type]  # nn.GRU does not declare it
             return run_by_length(lambda rows, _, longest: self.gru(rows.unsqueeze(1).expand(-1, longest, -1))[0],
-                                 state, lengths, int(lengths.max()))
+                                 state, num_frames, longest)

@@ -4,7 +4,7 @@ Meta tensors take the place of a GPU.
 """
 import pytest
 import torch
-from contract_methods import METHODS, QUEUED, SEQUENCES, batch, build
+from contract_methods import METHODS, QUEUED, batch, build
 from device_watch import Watched
 
 from mmskelssl.augment import build_augments
@@ -15,9 +15,6 @@ from mmskelssl.layouts import get_layout
 from mmskelssl.models import Progress
 from mmskelssl.models import preprocessor as preprocessor_module
 from mmskelssl.registry import BATCH_AUGMENTS
-
-# Recurrent encoders pack or group clips by length, which the host needs to know.
-READERS = [name for name in METHODS if name in SEQUENCES]
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +50,7 @@ def watched_step(method, absent='encode', **options):
     return watched.total()
 
 
-@pytest.mark.parametrize('method', [name for name in METHODS if name not in READERS])
+@pytest.mark.parametrize('method', METHODS)
 def test_a_step_never_waits(method):
     options = dict(in_batch=True) if method in QUEUED else {}
     if method == 'ActCLR':
@@ -69,14 +66,6 @@ def test_skipped_persons_are_not_read():
 def test_options_of_actclr():
     options = dict(mask='random', threshold='relative', anchor='running', stream='bone')
     assert watched_step('ActCLR', **options) == {}
-
-
-@pytest.mark.parametrize('method', READERS)
-def test_recurrent_encoders_read_lengths_only(method):
-    found = watched_step(method)
-    assert {place.split(':')[0] for places in found.values() for place in places} == {
-        'bigru.py', 'grouped_gru.py', *(['decoder.py'] if method != 'CRRLMotion' else [])}
-    assert {*found['mixed']} == {'grouped_gru.py:plain_gru'}  # torch keeps the sizes of packed sequences on the host
 
 
 @pytest.mark.parametrize('name', sorted(name for name, kind in BATCH_AUGMENTS.module_dict.items()
