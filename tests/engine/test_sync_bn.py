@@ -66,7 +66,7 @@ def test_two_processes_equal_one(tmp_path):
 def test_bfloat16_is_summed_in_float32(monkeypatch):
     """Simulate another process with the same clips."""
     monkeypatch.setattr(sync_bn, 'get_world_size', lambda: 2)
-    monkeypatch.setattr(sync_bn, 'summed', lambda x: 2 * x)
+    monkeypatch.setattr('mmskelssl.models.modules.norm.summed', lambda x: 2 * x)
     norm, plain = SyncBatchNorm(4), nn.BatchNorm1d(4)
     x = 3 * torch.randn(300, 4).bfloat16() + 1
     made = norm(x)
