@@ -98,7 +98,7 @@ def test_the_metadata(wheel):
               for line in (ROOT / 'requirements' / name).read_text().split()]
     required = [line.replace(' ', '') for line in metadata.get_all('Requires-Dist') if 'extra' not in line]
     assert [re.split('[<>=]', line)[0] for line in required] == [re.split('[<>=]', line)[0] for line in wanted]
-    assert set(metadata.get_all('Provides-Extra')) == {'docs', 'tests', 'optional', 'report'}
+    assert set(metadata.get_all('Provides-Extra')) == {'docs', 'tests', 'optional', 'remote', 'report'}
     assert any(name.endswith('licenses/LICENSE') for name in found)
 
 

@@ -53,7 +53,8 @@ with atheris.instrument_imports(include=[
     from mmskelssl.datasets.mocap.asf_amc import read_amc, read_asf
     from mmskelssl.datasets.mocap.bvh import read_bvh
     from mmskelssl.datasets.store.columns import index_columns
-    from mmskelssl.datasets.store.schema import parse_index
+    from mmskelssl.datasets.store.schema import SHARDS, parse_index
+    from mmskelssl.datasets.store.shards import Shards
     from mmskelssl.datasets.store.writer import StoreWriter
     from mmskelssl.engine.checkpoint import load_checkpoint
     from mmskelssl.engine.rebuild import build_model
@@ -115,8 +116,12 @@ def amass(data: bytes) -> None:
 
 
 def index(text: str) -> None:
-    """The index of a store; its columns follow without a further check."""
-    index_columns(parse_index(text.encode('utf-8', 'surrogatepass'), 'index.json'))
+    """The index of a store; its columns, or its shards, follow without a further check."""
+    found = parse_index(text.encode('utf-8', 'surrogatepass'), 'index.json')
+    if 'shards' in found and found.get('version', 1) >= SHARDS:
+        Shards('store', found, None, complete=False)  # type: ignore[arg-type]
+    else:
+        index_columns(found)
 
 
 _FOLDER = tempfile.TemporaryDirectory(dir='/dev/shm' if os.path.isdir('/dev/shm') else None)  # removed at the end

@@ -298,6 +298,23 @@ def test_an_index_that_lies(own, change, message):
     assert verify(str(own))[0].fatal
 
 
+def test_any_text_in_place_of_the_index(own):
+    """What opens has the shards that it says; all else is refused in one line."""
+    rng, text = np.random.default_rng(0), (own / 'index.json').read_bytes()
+    opened = 0
+    for _ in range(400):
+        start, length = rng.integers(len(text)), rng.integers(12)
+        put = [b'', b'0', b'-1', b'"', b'null', b'{}', b'[' * 99, b'1e999', rng.bytes(3)][rng.integers(9)]
+        (own / 'index.json').write_bytes(text[:start] + put + text[start + length:])
+        try:
+            store = SkeletonStore(own)
+            store.labels, store.ids, store.keypoints(0), store.splits, store.samples[0]  # noqa: B018
+            opened += 1
+        except UserError as error:
+            assert '\n' not in str(error)
+    assert 0 < opened < 200
+
+
 def _numbers(change):
     def changed(own):
         file = own / 'shards' / '00001.samples-0.npy'
