@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from mmskelssl.datasets import SkeletonDataset, shard_sampler, whole_batch
+from mmskelssl.datasets import SkeletonDataset, StoreWriter, shard_sampler, whole_batch
 from mmskelssl.datasets.shard_sampler import ShardSampler, shards_of
 from mmskelssl.errors import UserError
 
@@ -95,3 +95,20 @@ def test_wrong_values(options, message):
 def test_a_data_set_without_a_store():
     with pytest.raises(UserError, match="needs a data set of one store, and list is none: write type='DefaultSampler'"):
         draws([1, 2])
+
+
+@pytest.mark.parametrize('storage', ['float32', 'int16'])
+def test_a_store_of_shards(tmp_path, storage):
+    """The sampler takes the shards of the store, and preprocessing per batch reads them as the cache does."""
+    clips = np.random.default_rng(0).normal(size=(9, 1, 1500, 20, 3)).astype(np.float32)
+    with StoreWriter(tmp_path / 's', 'kinect20', storage=storage, shard_size=1) as writer:
+        for i, clip in enumerate(clips):
+            writer.add(f's{i}', clip, 0)
+    cached, batched = (SkeletonDataset(tmp_path / 's', 'all', PIPELINE, preprocess=how) for how in ('cache', 'batch'))
+    parts = cached.store.shards
+    assert len(parts) > 1
+    numbers = shards_of(cached.store, cached.positions)
+    assert [numbers[part].tolist() for part in parts] == [[i] * len(part) for i, part in enumerate(parts)]
+    first, *_ = draws(batched, window=1).windows()
+    assert sorted(first) in [list(part) for part in parts]
+    torch.testing.assert_close(batched.__getitems__(first), cached.__getitems__(first), rtol=1e-6, atol=1e-6)

@@ -85,7 +85,7 @@ def test_a_pool_has_its_own_order(pool_options):
 
 
 def test_a_stopped_run_goes_on_in_the_middle_of_an_epoch(own_config, tmp_path, monkeypatch, capfd):
-    config, options = own_config(), {**SHARDS, 'train_dataloader.batch_size': 8}
+    config, options = own_config(), {**SHARDS, 'train_dataloader.batch_size': 8, 'default_hooks.knn': None}
     straight = weights(train(config, str(tmp_path / 'straight'), cfg_options=options))
     assert 'order of the clips: shuffled within windows of 2 shards' in ''.join(capfd.readouterr())
     with monkeypatch.context() as patch:  # stopped after two batches of the second epoch
@@ -94,8 +94,6 @@ def test_a_stopped_run_goes_on_in_the_middle_of_an_epoch(own_config, tmp_path, m
             train(config, str(tmp_path / 'stopped'), cfg_options=options)
     resumed = weights(train(config, str(tmp_path / 'stopped'), 'auto', cfg_options=options))
     assert all(torch.equal(value, resumed[key]) for key, value in straight.items())
-    plain = weights(train(config, str(tmp_path / 'plain'), cfg_options={'train_dataloader.batch_size': 8}))
-    assert not all(torch.equal(value, plain[key]) for key, value in straight.items())
 
 
 def test_a_clip_without_a_body_stops_a_run_on_a_device(tiny_store, tmp_path):
