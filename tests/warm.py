@@ -25,9 +25,9 @@ from pathlib import Path
 CONTEXT = multiprocessing.get_context('forkserver')
 # There is one server in a process, and it imports what is listed when it starts. So the list is written once.
 CONTEXT.set_forkserver_preload([
-    'tools.train', 'mmskelssl.models', 'mmskelssl.datasets.skeleton_dataset', 'mmskelssl.engine.train',
-    'mmskelssl.evaluation.knn', 'mmskelssl.commands.evaluate', 'torch.utils.tensorboard', 'torch._dynamo',
-    'torch.distributed.run', 'matplotlib.pyplot', 'matplotlib.backends.backend_agg', 'tqdm'])
+    'tests.conftest', 'tools.train', 'mmskelssl.models', 'mmskelssl.datasets.skeleton_dataset',
+    'mmskelssl.engine.train', 'mmskelssl.evaluation.knn', 'mmskelssl.commands.evaluate', 'torch.utils.tensorboard',
+    'torch._dynamo', 'torch.distributed.run', 'matplotlib.pyplot', 'matplotlib.backends.backend_agg', 'tqdm'])
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = struct.Struct('I')
 FORWARDED = ('SIGTERM', 'SIGINT', 'SIGUSR1', 'SIGHUP')

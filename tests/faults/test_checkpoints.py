@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from runs import ROOT, Run, assert_same, die_before, die_writing, disk_full_at
+from runs import ROOT, Run, assert_same, die_before, die_writing, disk_full_at, short_networks
 
 from mmskelssl.atomic import file_hash
 from mmskelssl.datasets.importers.restricted_pickle import load_pickle
@@ -172,7 +172,8 @@ def test_nothing_is_executed(tmp_path, record_property, lost):
 
 @pytest.mark.fault('F17', 'an encoder with 0, 60, 99 % matching keys')
 @pytest.mark.parametrize('share', [0, .6, .99])
-def test_part_of_an_encoder_is_refused(tmp_path, whole, lost, share):
+def test_part_of_an_encoder_is_refused(tmp_path, whole, lost, share, monkeypatch):
+    short_networks(monkeypatch.setattr)  # as in the run
     checkpoint = load_checkpoint(whole / 'epoch_3.pth')
     names = [name for name in checkpoint['state_dict'] if name.startswith('backbone.')]
     for name in names[int(share * len(names)):]:
