@@ -7,13 +7,6 @@ from mmskelssl.errors import UserError
 
 LARGEST = 32 << 30  # bytes of a cache that is made without being asked for
 SHARE = .5  # of the free disk space that it may take
-CHOICES = ('auto', 'cache', 'batch')
-
-
-def check_choice(wanted: str, where: str = 'data') -> None:
-    """Raise a UserError unless ``wanted`` is one of :data:`CHOICES`."""
-    if wanted not in CHOICES:
-        raise UserError(f"{where}.preprocess is {wanted!r}; it must be 'auto', 'cache' or 'batch'")
 
 
 def choose(store: SkeletonStore, pipeline: list[dict], key: str, cache_dir: str | None,
@@ -30,7 +23,8 @@ def choose(store: SkeletonStore, pipeline: list[dict], key: str, cache_dir: str 
     Raises:
         UserError: ``wanted`` is something else, or the pipeline fails on the first clip.
     """
-    check_choice(wanted)
+    if wanted not in ('auto', 'cache', 'batch'):
+        raise UserError(f"data.preprocess is {wanted!r}; it must be 'auto', 'cache' or 'batch'")
     if wanted != 'auto':
         return wanted, 'as in data.preprocess'
     if exists(store.path, key, cache_dir):

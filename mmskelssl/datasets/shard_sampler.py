@@ -16,9 +16,9 @@ SHARD_MB = 512  # of frames, for stores that consist of one array
 class ShardSampler(Sampler):
     """Draw the clips of a few shards in random order, then those of the next few, and so on.
 
-    A process reads from ``window`` shards at a time, so that a disk reads neighbouring clips together, and each shard
-    once per epoch. The shards are in a new random order in every epoch, and each process has its own ones, except for
-    up to two that it shares with others. All processes draw the same number of clips. No clip is drawn twice in an
+    A process reads from at most ``window`` shards at a time, so that a disk reads neighbouring clips together, and each
+    shard once per epoch. The shards are in a new random order in every epoch, and each process has its own ones, except
+    for up to two that it shares with others. All processes draw the same number of clips. No clip is drawn twice in an
     epoch; as many as the clips exceed a multiple of the processes are left out, others in each epoch.
 
     The draws depend only on the seed, the epoch and the process, so that a run resumes exactly, with any number of
@@ -71,21 +71,29 @@ class ShardSampler(Sampler):
 
     def windows(self) -> Iterator[np.ndarray]:
         """Yield the clips of each window of this process, in the order of the draws."""
-        rng = np.random.default_rng((self.seed, self.epoch))
+        if not self.num_samples:
+            return
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.starts) - 1)
+        # The clips of an epoch, one shard after the other, are divided among the processes.
+        ends = np.cumsum(np.diff(self.starts)[order])
         first, last = self.rank * self.num_samples, (self.rank + 1) * self.num_samples
-        begin, parts = 0, []
-        for shard in rng.permutation(len(self.starts) - 1).tolist():
-            clips = self.clips[self.starts[shard]:self.starts[shard + 1]]
-            low, high = max(first - begin, 0), min(last - begin, len(clips))
-            begin += len(clips)
-            if low < high:  # the processes that share a shard draw different clips of one permutation
-                parts.append(np.random.default_rng((self.seed, self.epoch, shard)).permutation(clips)[low:high])
-            if parts and (len(parts) == self.window or begin >= last):
-                mixed = np.random.default_rng((self.seed, self.epoch, self.rank, shard))
-                yield mixed.permutation(np.concatenate(parts))
-                parts = []
-            if begin >= last:
-                return
+        low, high = np.searchsorted(ends, (first, last - 1), 'right')
+        for mine in np.array_split(np.arange(low, high + 1), -(-(high + 1 - low) // self.window)):
+            parts = [self._part(int(order[i]), int(ends[i]), first, last) for i in mine]
+            rng = np.random.default_rng((self.seed, self.epoch, self.rank, int(mine[0])))
+            yield rng.permutation(np.concatenate(parts))
+
+    def _part(self, shard: int, end: int, first: int, last: int) -> np.ndarray:
+        """Return those clips of a shard that are at the places from ``first`` to ``last`` of an epoch.
+
+        Args:
+            end: Place after the last clip of the shard.
+        """
+        clips = self.clips[self.starts[shard]:self.starts[shard + 1]]
+        begin = end - len(clips)
+        # Processes that share a shard have different parts of one permutation.
+        order = np.random.default_rng((self.seed, self.epoch, shard)).permutation(clips)
+        return order[max(first - begin, 0):last - begin]
 
     def describe(self) -> str:
         """Return a line for the log."""

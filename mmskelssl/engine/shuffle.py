@@ -9,21 +9,15 @@ CHOICES = {'full': 'DefaultSampler', 'shards': 'ShardSampler'}
 USUAL = dict(type='DefaultSampler', shuffle=True)
 
 
-def check_shuffle(data: ConfigDict, where: str = 'data') -> str:
-    """Return ``data.shuffle``. Raise a UserError if it is not one of the choices."""
-    wanted = data.get('shuffle', 'auto')
-    if wanted not in ('auto', *CHOICES):
-        raise UserError(f"{where}.shuffle is {wanted!r}; it must be 'auto', 'full' or 'shards'")
-    return wanted
-
-
 def choose_sampler(loader: ConfigDict, data: ConfigDict, store: SkeletonStore) -> None:
     """Set the sampler that ``data.shuffle`` asks for; ``auto`` goes by the size of the store alone, not the machine.
 
     Raises:
-        UserError: The config also names another sampler.
+        UserError: It asks for something else, or the config also names another sampler.
     """
-    wanted, given = check_shuffle(data), loader.get('sampler') or {}
+    wanted, given = data.get('shuffle', 'auto'), loader.get('sampler') or {}
+    if wanted not in ('auto', *CHOICES):
+        raise UserError(f"data.shuffle is {wanted!r}; it must be 'auto', 'full' or 'shards'")
     if {**USUAL, **given} != USUAL:  # chosen by the user
         if wanted != 'auto' and given.get('type') != CHOICES[wanted]:
             raise UserError(f'data.shuffle is {wanted!r}, but train_dataloader.sampler is {dict(given)}: leave out one '
