@@ -9,6 +9,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.layouts import CANONICAL, SkeletonLayout
 from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.checks import check_choice, check_integer, check_number
+from mmskelssl.ops.attention import attention
 from mmskelssl.ops.rotary import rotate
 from mmskelssl.registry import MODELS
 from mmskelssl.tracing import reads_values
@@ -36,7 +37,7 @@ class Attention(nn.Module):
             visible: (P, 1, 1, L) bool, the tokens that others may attend to. None stands for all.
         """
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(rotate(q, turn), rotate(k, turn), v, visible)
+        attended = attention(rotate(q, turn), rotate(k, turn), v, visible)
         return self.out(attended.transpose(1, 2).flatten(2))
 
 
