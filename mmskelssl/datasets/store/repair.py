@@ -76,7 +76,7 @@ def _readable(path: str) -> tuple[SkeletonStore, list[tuple[str, str]]]:
     store = SkeletonStore(path, complete=False)
     if not store.sharded:  # its frames are repaired as they are
         return store, []
-    found = list(track(store.damage(), 'comparing hashes', disable=len(store) < 5000))
+    found = list(store.damage())
     reasons = {i: damage.text for damage in found for i in damage.samples}
     return (SkeletonStore(path, without={damage.shard for damage in found if damage.shard is not None}),
             [(name_of(store, i), reason) for i, reason in reasons.items()])

@@ -60,10 +60,15 @@ class Shard:
         return numbers
 
     @cached_property
-    def starts(self) -> np.ndarray:
-        """(n,) int64: first row of each sample."""
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n + 1,) int64: first row of each sample, and the end; (n,) int32: its persons. Both stay in memory."""
         rows = self.numbers[0].astype(np.int64) * self.numbers[1]
-        return np.cumsum(rows) - rows
+        return np.append(0, np.cumsum(rows)), self.numbers[0].copy()
+
+    def cut(self, k: int, array: np.ndarray) -> np.ndarray:
+        """Return a view (M, T, ...) of a sample's rows in an array of the shard."""
+        starts, persons = self.places
+        return array[starts[k]:starts[k + 1]].reshape(persons[k], -1, *array.shape[1:])
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -145,8 +150,8 @@ class Shard:
         return array
 
     def release(self) -> None:
-        """Forget the mapped frames. They are mapped, and fetched if necessary, when they are used again."""
-        for what in ('frames', 'scores'):
+        """Forget the mapped files. They are mapped, and fetched if necessary, when they are used again."""
+        for what in ('frames', 'scores', 'numbers', 'ids', 'extras'):
             self.__dict__.pop(what, None)
 
     def notes(self) -> dict:

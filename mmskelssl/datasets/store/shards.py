@@ -23,6 +23,8 @@ from mmskelssl.datasets.store.storage import decode
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
+# A mapped file counts as an open one, of which a process may often have 1,024 only.
+MOST_MAPPED = 128  # shards
 _HEAD = ('version', 'layout', 'channels', 'units', 'classes', 'third', 'fps', 'storage')
 
 
@@ -86,6 +88,7 @@ class Shards:
                        for number, entry in enumerate(index['shards']) if number not in without]
         if not self.shards:
             raise UserError(f'{path}: no shard of it can be read: {AGAIN}')
+        self._mapped: dict[int, Shard] = {}  # the last that were used
         self.ends = np.cumsum([len(shard) for shard in self.shards]).tolist()
         for shard in self.shards if complete else ():
             shard.present()
@@ -136,7 +139,7 @@ class Shards:
 
     @cached_property
     def ids(self) -> list[str]:
-        return [name for shard in self.shards for name in shard.names()]
+        return [name for shard in self._each() for name in shard.names()]
 
     def release(self, digests: Container[str]) -> None:
         """Forget the frames of shards whose files have one of these hashes."""
@@ -155,18 +158,18 @@ class Shards:
             return None
         place = self.raw['splits'].index(split)
         chosen = np.concatenate([np.flatnonzero(shard.members(place)).astype(np.int32) + np.int32(end - len(shard))
-                                 for shard, end in zip(self.shards, self.ends, strict=True)])
+                                 for shard, end in zip(self._each(), self.ends, strict=True)])
         return chosen if len(chosen) else None
 
     def keypoints(self, i: int) -> np.ndarray:
         """Return (M, T, V, C) float32: a view of the file for storage float32, otherwise a new array."""
         shard, k = self._find(i)
-        return decode(_cut(shard, k, shard.frames), self.storage)
+        return decode(shard.cut(k, shard.frames), self.storage)
 
     def scores(self, i: int) -> np.ndarray:
         """Return a view (M, T, V) of the scores of its joints."""
         shard, k = self._find(i)
-        return _cut(shard, k, shard.scores)
+        return shard.cut(k, shard.scores)
 
     def parts(self) -> list[range]:
         """Return the positions of the samples of each shard."""
@@ -174,7 +177,9 @@ class Shards:
 
     def damage(self) -> Iterator[Damage]:
         """Compare the files of all shards with their hashes, one shard after the other."""
-        for shard, part in zip(self.shards, self.parts(), strict=True):
+        from rich.progress import track  # imported here: help texts do not need it
+        parts = zip(self._each(), self.parts(), strict=True)
+        for shard, part in track(parts, 'comparing hashes', total=len(self.shards), disable=len(self.shards) < 8):
             yield from shard.damage(part)
 
     def thaw(self) -> None:
@@ -188,7 +193,17 @@ class Shards:
     def _find(self, i: int) -> tuple[Shard, int]:
         i = range(len(self))[i]
         place = bisect_right(self.ends, i)
-        return self.shards[place], i - (self.ends[place - 1] if place else 0)
+        return self._used(self.shards[place]), i - (self.ends[place - 1] if place else 0)
+
+    def _each(self) -> Iterator[Shard]:
+        return map(self._used, self.shards)
+
+    def _used(self, shard: Shard) -> Shard:
+        """Return a shard, after releasing the files of the one that was not used for the longest time."""
+        if self._mapped.pop(shard.number, None) is None and len(self._mapped) >= MOST_MAPPED:
+            self._mapped.pop(next(iter(self._mapped))).release()
+        self._mapped[shard.number] = shard
+        return shard
 
     def _sample(self, i: int) -> dict:
         shard, k = self._find(i)
@@ -196,17 +211,11 @@ class Shards:
 
     def _numbers(self, what: str) -> np.ndarray:
         row = NUMBERS.index(what)
-        return np.concatenate([shard.numbers[row] for shard in self.shards])
+        return np.concatenate([shard.numbers[row] for shard in self._each()])
 
     def _ids(self, split: str) -> list[str]:
         chosen = self.members(split)
         return [] if chosen is None else [self.ids[i] for i in chosen.tolist()]
-
-
-def _cut(shard: Shard, k: int, array: np.ndarray) -> np.ndarray:
-    persons, frames = shard.numbers[:2, k].tolist()
-    start = int(shard.starts[k])
-    return array[start:start + persons * frames].reshape(persons, frames, *array.shape[1:])
 
 
 def _data_hash(index: dict) -> str:

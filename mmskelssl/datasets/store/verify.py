@@ -54,7 +54,7 @@ def verify(path: str, near: float | None = None) -> list[Fault]:
     except UserError as error:  # the store is unreadable: missing, truncated or of unexpected shape
         return [Fault(str(error), cure=AGAIN)]
     faults, unread = [], set[int]()
-    for damage in track(store.damage(), 'comparing hashes', disable=len(store) < 5000):
+    for damage in store.damage():
         faults.append(Fault(damage.text, tuple(name_of(store, i) for i in damage.samples), cure=damage.cure))
         unread.update(damage.samples)
     if unread:  # the faults below need every sample

@@ -8,7 +8,7 @@ import pytest
 
 from mmskelssl.datasets.importers.detect import detect
 from mmskelssl.datasets.skeleton_dataset import SkeletonDataset, preprocessed
-from mmskelssl.datasets.store import shard_writer
+from mmskelssl.datasets.store import shard_writer, shards
 from mmskelssl.datasets.store.convert import convert
 from mmskelssl.datasets.store.merge import merge
 from mmskelssl.datasets.store.reader import SkeletonStore
@@ -94,6 +94,17 @@ def test_opening_reads_no_shard(made, monkeypatch):
     from mmskelssl.datasets.store import shard_files
     monkeypatch.setattr(shard_files.LocalFiles, 'open', None)
     assert len(SkeletonStore(made.path)) == len(CLIPS)
+
+
+def test_only_some_files_are_open_at_a_time(made, monkeypatch):
+    monkeypatch.setattr(shards, 'MOST_MAPPED', 2)
+    store, before = SkeletonStore(made.path), len(os.listdir('/proc/self/fd'))
+    assert len(store.shards) == 4
+    for _ in range(2):
+        for i in range(0, 12, 2):
+            np.testing.assert_array_equal(store.keypoints(i), CLIPS[i])
+        assert store.samples[0]['camera'] == 0 and store.labels.tolist() == made.labels.tolist()
+        assert store.ids == made.ids and len(os.listdir('/proc/self/fd')) <= before + 2 * 4
 
 
 def test_a_store_has_shards_when_it_needs_them(tmp_path, monkeypatch):
