@@ -98,7 +98,7 @@ def lines(key: str, title: str, series: Mapping[str, Sequence[tuple[float, float
             for name, points in series.items()]
     shown = ', '.join(f'{name} from {row[2]:.3g} to {row[3]:.3g}' for name, row in zip(series, rows, strict=True))
     return Chart(key, title, summary or f'{title} over {x}: {shown}', item(made),
-                 ['', 'points', 'first', 'last', 'least', 'most'], rows)
+                 ['line', 'points', 'first', 'last', 'least', 'most'], rows)
 
 
 def histogram(key: str, title: str, values: np.ndarray, unit: str) -> Chart:
@@ -144,9 +144,34 @@ def intervals(key: str, title: str, names: Sequence[str], values: Sequence[float
                  ['class', '% correct', '95 % interval', 'clips'], rows)
 
 
-def short(name: str) -> str:
-    """Return a name of at most 24 characters."""
-    return name if len(name) <= 24 else f'{name[:23]}…'
+def lanes(key: str, title: str, summary: str, names: Sequence[str], spans: Sequence[tuple[float, float, int, float]],
+          marks: Sequence = (), **options) -> Chart:
+    """Draw spans of time, a lane for each name. Spans of low strength are faint.
+
+    Args:
+        names: Names of the lanes, from the top.
+        spans: (start, end, lane, strength from 0 to 1).
+        marks: Lines of Bokeh to add.
+        **options: For the figure.
+    """
+    from bokeh.models import ColumnDataSource, FactorRange
+    shown = _distinct([plain(short(name, 14)) for name in names])  # leaves room for the time on a phone
+    made = figure(70 + 22 * len(names), y_range=FactorRange(factors=shown[::-1]), x_axis_label='seconds', **options)
+    start, end, lane, strength = zip(*spans, strict=True)
+    made.hbar(y='lane', left='start', right='end', color='colour', alpha='alpha', height=.8, line_color=None,
+              source=ColumnDataSource(dict(start=start, end=end, lane=[shown[i] for i in lane],
+                                           colour=[PALETTE[i % len(PALETTE)] for i in lane],
+                                           alpha=[round(.4 + .6 * value, 2) for value in strength])))
+    made.x_range.range_padding = 0
+    made.ygrid.grid_line_color = None
+    for mark in marks:
+        made.add_layout(mark)
+    return Chart(key, title, summary, item(made))
+
+
+def short(name: str, most: int = 24) -> str:
+    """Return a name of at most ``most`` characters."""
+    return name if len(name) <= most else f'{name[:most - 1]}…'
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
