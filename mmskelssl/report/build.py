@@ -114,9 +114,9 @@ def _clips(page: _Page, first: Source, sources: list[Source], pair_text: str | N
     banks = [source.bank() for source in alike]
     measured = measure_sources(alike, banks, pair, seed)
     selection, features = _selection(banks[0], store, pair, most)
-    same = _same(store, selection, pair)
+    same, searched, where = _same(store, selection, pair)
     if pair and same:
-        page.note([f'leak: {len(same)} of {len(selection.queries)} clips of {pair.test!r} show the same movement as a '
+        page.note([f'leak: {len(same)} of {searched} clips of {pair.test!r}{where} show the same movement as a '
                    f'clip of {pair.train!r}'], FAULT)
     shown = Shown(store, selection, pair, measured.predictions)
     own = np.stack([features[int(row)] for row in selection.rows])
@@ -133,7 +133,7 @@ def _clips(page: _Page, first: Source, sources: list[Source], pair_text: str | N
             cells=found['cells'], surest=[one['clip'] for one in found['surest']],
             unsure=[one['clip'] for one in found['unsure']]), [found['chart']] if found['chart'] else [])
     _masks_and_views(page, first, alike, shown)
-    part = data_part(store, same, len(selection.queries), shown.names, shown.place)
+    part = data_part(store, same, searched, where, shown.names, shown.place)
     page.add('data', 'Data', dict(data_part=part), charts=part['charts'])
     return measured
 
@@ -150,9 +150,13 @@ def _selection(bank: FeatureBank, store, pair: SplitPair | None, most: int) -> t
     return selection, features
 
 
-def _same(store, selection: Selection, pair: SplitPair | None) -> dict[int, Near]:
-    gallery = store.split(pair.train) if pair else np.arange(len(store))
-    return same_movements(store, selection, gallery if len(gallery) <= MOST_NEAR else selection.rows)
+def _same(store, selection: Selection, pair: SplitPair | None) -> tuple[dict[int, Near], int, str]:
+    """Return the same movements, and how many clips were searched where: in the whole splits, unless they are large."""
+    test, train = (store.split(name) for name in ((pair.test, pair.train) if pair else ('all', 'all')))
+    if len(np.union1d(test, train)) <= MOST_NEAR:
+        return same_movements(store, test, train), len(test), ''
+    rows = np.intersect1d(selection.rows, train)
+    return same_movements(store, selection.queries, rows), len(selection.queries), ' on this page'
 
 
 def _masks_and_views(page: _Page, first: Source, alike: list[Source], shown: Shown) -> None:

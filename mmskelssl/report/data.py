@@ -10,14 +10,15 @@ from mmskelssl.report.sources import class_names
 SHOWN = 50  # near duplicates
 
 
-def data_part(store: SkeletonStore, same: dict[int, Near], searched: int, pair_names: tuple[str, str],
-              place: dict[int, int]) -> dict:
+def data_part(store: SkeletonStore, same: dict[int, Near], searched: int, where: str,
+              pair_names: tuple[str, str], place: dict[int, int]) -> dict:
     """Return the part of the page.
 
     Args:
         store: The store.
         same: Near duplicates among the clips that were compared, by position.
         searched: Number of clips that were compared.
+        where: Which clips these are, if not all of the split.
         pair_names: Names of the test and the training split.
         place: Position in the store -> clip of the page.
     """
@@ -30,7 +31,7 @@ def data_part(store: SkeletonStore, same: dict[int, Near], searched: int, pair_n
               histogram('data-energy', 'Motion energy', stats['energy'], f'{units} per frame')]
     twins = sorted(same.values(), key=lambda near: near.distance)
     return dict(charts=charts, classes=classes_by_split(store), splits=list(store.splits), searched=searched,
-                test=pair_names[0], train=pair_names[1], twins=len(twins), near=[
+                where=where, test=pair_names[0], train=pair_names[1], twins=len(twins), near=[
                     dict(clip=place.get(near.sample), other=place.get(near.other), id=store.ids[near.sample],
                          other_id=store.ids[near.other], distance=near.distance) for near in twins[:SHOWN]])
 

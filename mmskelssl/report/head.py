@@ -50,7 +50,7 @@ def accuracy_table(measured: Measured) -> dict | None:
     def text(cell: dict | None) -> str:
         return f'{cell["top1"]:.1f} ({cell["ci95"][0]:.1f}–{cell["ci95"][1]:.1f})' if cell else '–'
 
-    return dict(head=['', *measured.columns.values()], caption='Top-1 accuracy in per cent, with 95 % intervals',
+    return dict(head=['encoder', *measured.columns.values()], caption='Top-1 accuracy in per cent, with 95 % intervals',
                 rows=[[row['name'], *(text(row.get(key)) for key in measured.columns)] for row in measured.rows])
 
 

@@ -26,10 +26,9 @@ def neighbour_part(shown: Shown, same: dict[int, Near]) -> tuple[dict, dict]:
         dict(neighbours=found, aside=f'Neighbours are found for the clips of {pair.test}.' if pair else '')
 
 
-def same_movements(store: SkeletonStore, selection: Selection, gallery: np.ndarray) -> dict[int, Near]:
+def same_movements(store: SkeletonStore, rows: np.ndarray, gallery: np.ndarray) -> dict[int, Near]:
     """Return for each clip the training clip that shows the same movement, if there is one within the usual limit."""
-    found = near_duplicates(store, selection.queries, gallery, LIMIT)
-    return {near.sample: near for near in found}
+    return {near.sample: near for near in near_duplicates(store, rows, gallery, LIMIT)}
 
 
 def neighbour_table(selection: Selection, same: dict[int, Near]) -> list[dict]:

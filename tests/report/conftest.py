@@ -1,6 +1,7 @@
 """A short run of a method with masks, and a copy of its store whose names are hostile."""
 import pytest
 from hostile_store import HOSTILE, rename
+from read_page import Page, report
 
 from mmskelssl.engine.train import train
 
@@ -14,6 +15,12 @@ def report_run(tiny_store, tmp_path_factory) -> str:
         'data.pipeline.2.frames': 8, 'default_hooks.logger.interval': 1, 'model.backbone.hidden_channels': 4,
         'model.backbone.out_channels': 16, 'model.queue_size': 20})
     return str(work_dir)
+
+
+@pytest.fixture(scope='session')
+def page(report_run) -> Page:
+    """The page of the run."""
+    return report(report_run)
 
 
 @pytest.fixture(scope='session')

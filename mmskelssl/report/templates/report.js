@@ -286,6 +286,7 @@ const Report = (() => {
         if (same) item.classList.add('same');
         items.push(item);
       }
+      if (entry.same === -1) items.push(el('li', {class: 'soft'}, '⚠ A clip that is not on this page shows the same movement.'));
       row.replaceChildren(...items);
     });
   }
