@@ -36,12 +36,13 @@ def write_changed(store: Shards) -> None:
         if not all(map(np.array_equal, pack(samples, here), (shard.numbers, shard.extras))):
             revision = entry['revision'] + 1
             kept = {what: about for what, about in entry['files'].items() if what not in ENTRIES}
-            old += [file_name(number, what, entry['revision']) for what in ENTRIES if what in entry['files']]
+            old += [file_name(number, what, revision - 2) for what in ENTRIES if revision > 1]
             entry = dict(entry, revision=revision,
                          files=kept | write_entries(folder, number, revision, samples, here))
         entries.append(entry)
     provenance = {key: value for key, value in store.index['provenance'].items() if key not in NOTES}
     index = {key: value for key, value in store.index.items() if key != 'samples'}
     write_index(store.path, dict(index, splits=list(masks), shards=entries, provenance=provenance))
-    for name in old:  # nothing names them any longer
-        os.unlink(osp.join(folder, name))
+    for name in old:  # those of the last change stay, for runs that opened the store before this one
+        if osp.lexists(osp.join(folder, name)):
+            os.unlink(osp.join(folder, name))

@@ -9,6 +9,7 @@ changes, never from ``index.json``.
 """
 import hashlib
 import json
+import resource
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -23,8 +24,9 @@ from mmskelssl.datasets.store.storage import decode
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
-# A mapped file counts as an open one, of which a process may often have 1,024 only.
-MOST_MAPPED = 128  # shards
+# Shards whose files stay mapped, up to five each. A mapped file counts as an open one, of which a process may often
+# have 1,024 only.
+MOST_MAPPED = max(16, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 14) // 6)
 _HEAD = ('version', 'layout', 'channels', 'units', 'classes', 'third', 'fps', 'storage')
 
 
@@ -196,7 +198,11 @@ class Shards:
         return self._used(self.shards[place]), i - (self.ends[place - 1] if place else 0)
 
     def _each(self) -> Iterator[Shard]:
-        return map(self._used, self.shards)
+        """Yield each shard, and leave no more files mapped than before."""
+        for shard in self.shards:
+            yield shard
+            if shard.number not in self._mapped:
+                shard.release()
 
     def _used(self, shard: Shard) -> Shard:
         """Return a shard, after releasing the files of the one that was not used for the longest time."""
