@@ -10,9 +10,11 @@ from hostile_store import HOSTILE
 from recordings import make_timeline
 
 from mmskelssl.datasets import SkeletonStore
+from mmskelssl.errors import UserError
 from mmskelssl.report.browse import build_browser
 from mmskelssl.report.build import build_report
 from mmskelssl.report.sources import Source, open_sources
+from tools.analysis.report_pictures import PICTURES, take
 
 api = pytest.importorskip('playwright.sync_api', reason='Playwright is not installed')
 WIDE, NARROW = dict(width=1440, height=900), dict(width=375, height=800)
@@ -241,6 +243,22 @@ def test_screenshots(chromium, file, tmp_path, size, scheme):
         assert visit.page.evaluate('document.documentElement.scrollWidth') <= size['width']
         picture = visit.page.screenshot(path=tmp_path / 'page.png', full_page=True)
         assert len(picture) > 50_000
+
+
+def test_pictures_of_the_docs(chromium, file, tmp_path):
+    """They show the map and the confusion matrix, with a clip that is stopped: the same each time."""
+    first, second = (tmp_path / name for name in 'ab')
+    for out in (first, second):
+        out.mkdir()
+        assert take(chromium, str(file), str(out)) == [str(out / name) for name in PICTURES]
+    for name in PICTURES:
+        assert (first / name).read_bytes() == (second / name).read_bytes() and (first / name).stat().st_size > 10_000
+    with pytest.raises(UserError, match='no such page'):
+        take(chromium, str(tmp_path / 'none.html'), str(first))
+    bare = tmp_path / 'recording.html'
+    bare.write_bytes(build_report([Source('run', 'run')], timeline=make_timeline(5)))
+    with pytest.raises(UserError, match="has no part 'map'"):
+        take(chromium, str(bare), str(first))
 
 
 def test_browser_of_a_store(chromium, hostile_store, tmp_path):
