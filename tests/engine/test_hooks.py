@@ -271,10 +271,12 @@ def test_run_info_is_plain(tmp_path):
         hook.before_save_checkpoint(state, checkpoint)
     torch.save(checkpoint, tmp_path / 'a.pth')
     info = load_checkpoint(tmp_path / 'a.pth')['meta']['mmskelssl']
-    assert info == dict(spec.meta(), epoch=5, iteration=55, epoch_length=11, command=short_command(), launcher='slurm')
+    assert info == dict(spec.meta(), epoch=5, iteration=55, epoch_length=11, command=short_command(), launcher='slurm',
+                        threads=torch.get_num_threads())
     # Readers of checkpoints rely on these.
     assert set(info) == {'model', 'method', 'seed', 'stream', 'dataset', 'data_hash', 'config_hash', 'decisive',
-                         'spec_version', 'world_size', 'epoch', 'iteration', 'epoch_length', 'command', 'launcher'}
+                         'spec_version', 'world_size', 'epoch', 'iteration', 'epoch_length', 'command', 'launcher',
+                         'threads'}
     assert json.loads(info['model']) == spec.model and (info['method'], info['stream']) == ('ActCLR', 'bone')
     assert not warnings and torch.serialization.get_unsafe_globals_in_checkpoint(str(tmp_path / 'a.pth')) == []
     assert json.loads(json.dumps(checkpoint['meta'])) == checkpoint['meta']
