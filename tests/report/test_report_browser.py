@@ -100,6 +100,15 @@ def test_everything_loads(chromium, file):
         assert len(visit.page.pdf()) > 20_000
 
 
+def test_what_is_not_in_view_is_drawn_ahead(chromium, file):
+    """Printing does not wait for charts and clips."""
+    with Visit(chromium, file, bypass_csp=True) as visit:
+        charts = visit.page.locator('.plot').count()
+        visit.page.wait_for_function(f'Report.charts.length === {charts}')
+        visit.page.wait_for_function("[...document.querySelectorAll('.mini canvas')].every((one) => one.player.clip)")
+        assert visit.page.evaluate('scrollY') == 0 and charts > 3
+
+
 @pytest.mark.parametrize('fallback', [False, True], ids=['native', 'without DecompressionStream'])
 def test_hovering_plays_a_clip(chromium, file, fallback):
     with Visit(chromium, file, init='delete window.DecompressionStream' if fallback else '') as visit:

@@ -52,8 +52,19 @@ const Report = (() => {
     near.unobserve(element);
     start();
   }
-  /** Do something when an element comes into view, or is printed. */
-  function later(element, start) { pending.set(element, start); near.observe(element); }
+  /** Do something when an element comes into view, or when the browser is idle: printing would not wait for it. */
+  function later(element, start) { pending.set(element, start); near.observe(element); ahead(); }
+  const whenIdle = window.requestIdleCallback || ((work) => setTimeout(work, 200));
+  let waiting = false;
+  function ahead() {
+    if (waiting || !pending.size) return;
+    waiting = true;
+    whenIdle(() => {
+      waiting = false;
+      if (pending.size) open(pending.keys().next().value);
+      queue.then(ahead);
+    });
+  }
   addEventListener('beforeprint', () => [...pending.keys()].forEach(open));
 
   const drawn = {};
