@@ -107,6 +107,14 @@ def test_what_is_not_in_view_is_drawn_ahead(chromium, file):
         visit.page.wait_for_function(f'Report.charts.length === {charts}')
         visit.page.wait_for_function("[...document.querySelectorAll('.mini canvas')].every((one) => one.player.clip)")
         assert visit.page.evaluate('scrollY') == 0 and charts > 3
+        charts = "[...document.querySelectorAll('[data-chart]')]"
+        widths = visit.page.evaluate(f'{charts}.map((one) => one.scrollWidth)')
+        visit.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        zooms = visit.page.evaluate(f'{charts}.map((one) => Number(one.style.zoom))')
+        assert max(widths) > 700 and all(0 < zoom <= 1 and width * zoom <= 661  # pixels of a page
+                                         for width, zoom in zip(widths, zooms, strict=True))
+        visit.page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert not any(visit.page.evaluate(f'{charts}.map((one) => one.style.zoom)'))
 
 
 @pytest.mark.parametrize('fallback', [False, True], ids=['native', 'without DecompressionStream'])

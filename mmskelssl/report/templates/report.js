@@ -66,6 +66,10 @@ const Report = (() => {
     });
   }
   addEventListener('beforeprint', () => [...pending.keys()].forEach(open));
+  const PAPER = 660;  // pixels of a page; a wider chart would be cut off
+  const zoom = (share) => document.querySelectorAll('[data-chart]').forEach((one) => { one.style.zoom = share(one); });
+  addEventListener('beforeprint', () => zoom((one) => Math.min(1, PAPER / one.scrollWidth)));
+  addEventListener('afterprint', () => zoom(() => ''));
 
   const drawn = {};
   for (const element of document.querySelectorAll('[data-chart]')) {
