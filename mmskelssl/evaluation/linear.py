@@ -17,7 +17,7 @@ from mmskelssl.evaluation.features import feature_tensor, label_array
 from mmskelssl.evaluation.recipes import LINEAR, LogRegCVRecipe, LogRegRecipe, SGDRecipe, batches
 
 
-def linear_probe(train, train_labels, test, recipe: str | LogRegRecipe = 'logreg', seed: int = 0,
+def linear_probe(train, train_labels, test, recipe: str | LogRegRecipe | SGDRecipe = 'logreg', seed: int = 0,
                  num_classes: int | None = None, subjects=None, **changes) -> np.ndarray:
     """Fit a linear classifier on training features and score test features.
 
@@ -25,7 +25,7 @@ def linear_probe(train, train_labels, test, recipe: str | LogRegRecipe = 'logreg
         train: (N, D) features.
         train_labels: (N,) classes. All labels must be known.
         test: (M, D) features.
-        recipe: A name in :data:`~mmskelssl.evaluation.recipes.LINEAR`, with changes if any, or a logistic regression.
+        recipe: A name in :data:`~mmskelssl.evaluation.recipes.LINEAR`, with changes if any, or a recipe.
         seed: Seed of the initial weights and the order in SGD recipes, and of the parts in ``logreg-cv``. ``logreg`` is
             deterministic.
         num_classes: Number of classes. By default, the highest label + 1. ``logreg`` never predicts a class without
@@ -45,7 +45,7 @@ def linear_probe(train, train_labels, test, recipe: str | LogRegRecipe = 'logreg
     return fit_probe(train, train_labels, recipe, seed, num_classes, subjects, **changes)(test)
 
 
-def fit_probe(train, train_labels, recipe: str | LogRegRecipe = 'logreg', seed: int = 0,
+def fit_probe(train, train_labels, recipe: str | LogRegRecipe | SGDRecipe = 'logreg', seed: int = 0,
               num_classes: int | None = None, subjects=None, **changes) -> Callable[[np.ndarray], np.ndarray]:
     """Fit the classifier of :func:`linear_probe` for later use.
 

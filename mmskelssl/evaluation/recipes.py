@@ -253,8 +253,9 @@ _SKEATTNCLR_SEMI = {
     'ntu60-motion-10': (.003, 60, 100),
     'ntu120-1': (.008, 60, 100), 'ntu120-10': (.01, 60, 100),
 }
-SEMI: Recipes[FinetuneRecipe] = Recipes('semi recipe', {
+SEMI: Recipes[FinetuneRecipe | LogRegRecipe] = Recipes('semi recipe', {
     'small': FINETUNE['small'],
+    'frozen': LogRegRecipe(),  # the probe `logreg` on frozen features
     'paper-actclr': replace(_ACTCLR, steps=(10, 30, 50)),
     'paper-skeattnclr': _SKEATTNCLR,  # for cells without a recipe of their own
     **{f'paper-skeattnclr-{cell}': replace(_SKEATTNCLR, lr=lr, steps=tuple(map(int, steps)))

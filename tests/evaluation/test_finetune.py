@@ -10,6 +10,7 @@ from mmskelssl.datasets.skeleton_dataset import SkeletonDataset
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import FeatureBank
 from mmskelssl.evaluation.finetuning import _freeze, classify, finetune
+from mmskelssl.evaluation.linear import linear_probe
 from mmskelssl.evaluation.protocols import SplitPair, evaluate_encoder, measure_encoder
 from mmskelssl.evaluation.recipes import FINETUNE, SEMI, FinetuneRecipe
 from mmskelssl.registry import MODELS
@@ -176,3 +177,19 @@ def test_rows_of_fine_tuning_and_few_labels(tiny_store, quick):
     assert made[0].scores.shape == (16, 4)
     again = evaluate_encoder(bank, pairs, ['semi'], dict(encoder='x', data='tiny', stream='joint'))
     assert [row['top1'] for row in again] == [m.row['top1'] for m in made[1:]]
+
+
+def test_few_labels_on_frozen_features(tiny_store):
+    """The recipe ``frozen`` is the probe ``logreg`` on the clips that fine-tuning would use, and trains no encoder."""
+    model = encoder('TemporalConvNet')
+    before = [value.clone() for value in model.parameters()]
+    bank = FeatureBank(model, lambda split: dataset(tiny_store, split), progress=False)
+    made = measure_encoder(bank, [SplitPair('test', 'train', 'test')], ['semi'],
+                           dict(encoder='x', data='tiny', stream='joint'), recipes=dict(semi=['frozen']))
+    assert [(m.row['recipe'], m.row['label_fraction'], m.row['num_train']) for m in made] == [
+        ('frozen', .01, 4), ('frozen', .05, 4), ('frozen', .1, 4)]
+    rows = [bank['train'].ids.index(name) for name in made[-1].outcome.train_ids]
+    few = bank['train'].take(np.array(rows))
+    expected = linear_probe(few.feats, few.labels, bank['test'].feats, 'logreg', num_classes=4)
+    assert np.allclose(made[-1].outcome.scores['test'], expected)
+    assert all((a == b).all() for a, b in zip(before, model.parameters(), strict=True))
