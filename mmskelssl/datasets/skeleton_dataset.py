@@ -2,7 +2,8 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import overload
 
 import numpy as np
 import torch
@@ -88,6 +89,7 @@ class SkeletonDataset(Dataset):
             (:func:`~mmskelssl.datasets.cache_or_batch.choose`).
 
     Attributes:
+        ids: Sample ids of the split, in order.
         preprocess: ``cache`` or ``batch``.
         chosen: Why.
         clips, num_frames: Clips of the whole store (N, C, T, V, M), and their true lengths (N,). Only with the cache.
@@ -106,7 +108,7 @@ class SkeletonDataset(Dataset):
         self.pipeline = pipeline = packed_pipeline(pipeline, scores)
         self.positions = _part(self.store.split(split), held_out, part)
         self.labels = self.store.labels[self.positions]
-        self.ids = [self.store.ids[i] for i in self.positions]
+        self.ids: Sequence[str] = StoredIds(self.store, self.positions)
         self.num_classes = len(self.store.classes) or int(self.store.labels.max()) + 1
         if self.labels.max() >= self.num_classes:
             worst = int(self.labels.argmax())
@@ -193,6 +195,29 @@ class SkeletonDataset(Dataset):
         """Return one sample, as in a batch but without the first axis."""
         batch = self._batch([index], False)
         return dict(inputs=batch['inputs'][0], data_samples={k: v[0] for k, v in batch['data_samples'].items()})
+
+
+class StoredIds(Sequence[str]):
+    """The ids at some positions of a store, read when they are used: training needs none of a million clips."""
+
+    def __init__(self, store: SkeletonStore, positions: np.ndarray):
+        self.store, self.positions = store, positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self.store.name(int(i)) for i in self.positions[index]]
+        return self.store.name(int(self.positions[index]))
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
 
 
 def check_scores(store: SkeletonStore, scores: bool) -> None:

@@ -81,6 +81,18 @@ def test_what_it_says_about_itself(tiny_store):
     assert all(one['data_samples'][key] == batch['data_samples'][key][1] for key in one['data_samples'])
 
 
+def test_ids_are_read_when_they_are_used(tiny_store, monkeypatch):
+    """A million of them would take 100 MB in every process."""
+    asked = []
+    monkeypatch.setattr(SkeletonStore, 'name', lambda store, i: asked.append(i) or f'clip{i:03d}')
+    dataset = SkeletonDataset(tiny_store, 'test', PIPELINE)
+    dataset.__getitems__([0, 1])
+    assert not asked and len(dataset.ids) == 16 and not asked
+    assert dataset.ids[-2] == f'clip{dataset.positions[-2]:03d}' and asked == [dataset.positions[-2]]
+    assert dataset.ids[3:5] == [f'clip{i:03d}' for i in dataset.positions[3:5]]
+    assert 'clip008' in dataset.ids and dataset.ids != dataset.ids[:-1]
+
+
 def test_a_batch_may_be_changed_without_harm(tiny_store):
     dataset = SkeletonDataset(tiny_store, 'train', PIPELINE)
     before = dataset[0]['inputs'].clone()

@@ -150,7 +150,7 @@ class KNNHook(Hook):
                     self._knn(runner, train, test, bank.num_classes)
             else:
                 clips, knn = self._training_clips(runner, config), {}
-                test = extract_features(model, clips, self.batch_size, progress=False, indices=_spaced(len(clips.ids)))
+                test = extract_features(model, clips, self.batch_size, progress=False, indices=_spaced(len(clips)))
         if not is_main_process():
             return {}
         if self.lineage and knn:  # its batches follow each other in one stream of random numbers
@@ -232,7 +232,7 @@ def view_top1(model: SkeletonEncoder, clips, batch_size: int) -> float:
     preprocessor = copy.copy(model.data_preprocessor)
     views, origin = getattr(preprocessor, 'view_names', []), getattr(preprocessor, 'origin', {})
     names = [name for name in views if origin.get(name) not in views and preprocessor.active[name]][:2]
-    rows = _spaced(len(clips.ids))
+    rows = _spaced(len(clips))
     batches = [rows[i:i + batch_size] for i in range(0, len(rows) - batch_size + 1, batch_size)]
     if len(names) < 2 or not batches or batch_size < 2:
         return math.nan
