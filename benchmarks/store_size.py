@@ -34,14 +34,16 @@ from mmskelssl.errors import one_line_errors
 CLIPS = (1_000, 10_000, 100_000, 1_000_000)
 ROW = 25 * 3 * 4  # bytes
 PER_SHARD = (512 << 20) // (287 * ROW)  # clips
-COLUMNS = ('clips', 'GB', 'open ms', 'MB', 'order ms', 'MB', 'peak MB', 'mapped MB', 'clip µs',
+COLUMNS = ('clips', 'GB', 'open ms', 'MB', 'order ms', 'MB', 'peak MB', 'mapped MB', 'windows ms', 'peak MB', 'clip µs',
            'MB more after 10,000 batches')
 PANELS = (('open_ms', 'open, ms'), ('open_mb', 'open, MB'), ('order_ms', 'order of an epoch, ms'),
           ('order_mb', 'order of an epoch, MB'), ('clip_us', 'read a clip, µs'),
           ('batches_mb', 'growth over 10,000 batches, MB'))
 MEASURE = """
 import gc, json, sys, time
+from types import SimpleNamespace
 import numpy as np
+from mmskelssl.datasets.shard_sampler import ShardSampler
 from mmskelssl.datasets.store.reader import SkeletonStore
 def memory():
     gc.collect()
@@ -58,6 +60,14 @@ order = np.random.default_rng(0).permutation(store.split('train'))
 figures['order_ms'] = ms(start)
 figures['order_mb'], figures['mapped_mb'], peak = (after - old for after, old in zip(memory(), before))
 figures['peak_mb'] = peak - figures['mapped_mb']
+data = SimpleNamespace(store=store, positions=order.copy())
+data.positions.sort()
+with open('/proc/self/clear_refs', 'w') as file: file.write('5')
+before, start = memory(), time.perf_counter()
+drawn = sum(len(part) for part in ShardSampler(data, seed=0).windows())
+figures['windows_ms'] = ms(start)
+figures['windows_peak_mb'] = memory()[2] - sum(before[:2])
+assert drawn == len(order)
 batches, size, rng = int(sys.argv[2]), 16, np.random.default_rng(1)
 for batch in range(batches):
     if batch == batches // 10:
@@ -105,7 +115,8 @@ def measure(clips: int, runs: int, batches: int) -> dict:
 
 def row(result: dict) -> list[str]:
     """Return the cells of a result in the table of docs/performance.md."""
-    keys = ('open_ms', 'open_mb', 'order_ms', 'order_mb', 'peak_mb', 'mapped_mb', 'clip_us', 'batches_mb')
+    keys = ('open_ms', 'open_mb', 'order_ms', 'order_mb', 'peak_mb', 'mapped_mb', 'windows_ms', 'windows_peak_mb',
+            'clip_us', 'batches_mb')
     return [f'{int(result["id"]):,}', f'{result["gigabytes"]:.3g}', *(f'{result[key]:.2g}' if result[key] < 10 else
                                                                    f'{result[key]:.0f}' for key in keys)]
 

@@ -17,7 +17,10 @@ if [ $# = 0 ] || [ "$*" = --quick ]; then
 fi
 if [ $# = 0 ]; then
     echo '== checking the types'
+    # Meanwhile, another core compiles the tests, which otherwise every process would do for itself.
+    python -m pytest --collect-only -q >/dev/null 2>&1 &
     python -m mypy
+    wait $! || true  # the tests report what cannot be collected
 fi
 echo '== running the tests'
 exec python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup --durations 10 "$@"

@@ -44,7 +44,8 @@ def test_soak(tiny_store, tmp_path):
     resident, files = zip(*samples, strict=True)
     third = max(1, len(samples) // 3)
     assert max(resident[-third:]) < 1.05 * max(resident[:third]) + (8 << 20), [r >> 20 for r in resident]
-    assert max(files[-third:]) <= max(files[:third]) + 2, files
+    # A checkpoint that is being written has files of its own; those of a leak stay.
+    assert min(files[-third:]) <= max(files[:third]) + 2, files
 
     rng, disturbed = random.Random(0), 0
     while True:

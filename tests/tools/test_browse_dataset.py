@@ -171,10 +171,10 @@ def test_errors(fails, run, tiny_store, tmp_path, few):
 
 
 @pytest.mark.slow
-def test_the_command(tiny_kinect_store, tmp_path):
+def test_the_command(tiny_kinect_store, tmp_path, warm_python):
     """Runs in a separate process from another folder."""
     def command(*args):
-        return subprocess.run([sys.executable, ROOT / 'tools/analysis/browse_dataset.py', *args], cwd=tmp_path,
+        return subprocess.run([warm_python / 'python', ROOT / 'tools/analysis/browse_dataset.py', *args], cwd=tmp_path,
                               env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True, text=True, timeout=300)
     done = command(tiny_kinect_store, '--sample', 'clip003', '--views', CONFIG, '--format', 'png')
     assert done.returncode == 0, done.stderr
