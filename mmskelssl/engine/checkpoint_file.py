@@ -4,6 +4,7 @@
 creates sparse, quantised or expanded tensors of any size from a few bytes. Therefore the pickle is first read with
 stand-ins for tensors, which are compared with the storages that the file actually contains.
 """
+import io
 import math
 import pickle
 import zipfile
@@ -165,7 +166,7 @@ def _zip(path: str) -> tuple[object, int]:
                 raise ValueError(f'storage {key[:20]!r} is missing, or shorter than stated')
             return Storage(kind.size, count)
 
-        with archive.open(pickles[0]) as file:
+        with io.BufferedReader(archive.open(pickles[0])) as file:  # it is read in tens of thousands of small parts
             return PlainUnpickler(file, _NAMES, sizes[pickles[0]], storage, MAX_STEPS).load(), size
 
 
