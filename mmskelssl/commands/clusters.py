@@ -4,12 +4,12 @@ import os.path as osp
 from collections.abc import Sequence
 
 from mmskelssl.atomic import write_atomically
-from mmskelssl.engine.checkpoint import build_from_checkpoint
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.clusters import Clusters, find_clusters
 from mmskelssl.evaluation.features import extract_features
 from mmskelssl.inference.encoder import move_to, pair_with_data
 from mmskelssl.inference.pools import pool_of
+from mmskelssl.inference.saved.read import read_encoder
 from mmskelssl.names import file_name
 from mmskelssl.provenance import command_line, versions
 from mmskelssl.visualization.clips import contact_sheet
@@ -19,7 +19,7 @@ SHOWN = 12  # number of clips on a contact sheet, nearest to the centre of the c
 
 def without_labels(path: str, data: str | None) -> bool:
     """Return whether the store that a checkpoint would be measured on has no labels at all."""
-    model, info = build_from_checkpoint(path)
+    model, info = read_encoder(path)
     if data is None and pool_of(info):  # measured on those of its stores that have labels
         return False
     return bool((pair_with_data(path, model, info, data).store.labels < 0).all())
@@ -42,7 +42,7 @@ def cluster_checkpoints(paths: Sequence[str], out: str, count: int | None = None
     """
     made = []
     for path in paths:
-        encoder = pair_with_data(path, *build_from_checkpoint(path), data)
+        encoder = pair_with_data(path, *read_encoder(path), data)
         move_to(encoder.model, device)
         features = extract_features(encoder.model, encoder.dataset(split), batch_size)
         clusters = find_clusters(features.feats, count, seed)

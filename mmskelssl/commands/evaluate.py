@@ -10,6 +10,7 @@ The last epoch is reported. Nothing is selected on a test split.
 Examples:
   mmskelssl evaluate all work_dirs/aimclr_toy/epoch_16.pth --untrained
   mmskelssl evaluate knn work_dirs/aimclr_toy
+  mmskelssl evaluate knn zoo/simclr-nwucla-joint --data data/nwucla
   mmskelssl evaluate linear CKPT --recipe paper --data data/nwucla --split-pairs train:test xsub_train:xsub_test
   mmskelssl evaluate transfer CKPT --data data/msr
   mmskelssl evaluate cluster CKPT --data data/without_labels
@@ -28,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = __doc__.replace('{protocols}', describe_protocols())
     parser.add_argument('protocol', metavar='PROTOCOL', help='one of those above, or from a plug-in')
     parser.add_argument('checkpoints', nargs='+', metavar='CKPT',
-                        help='checkpoints, or work_dirs to use their last ones')
+                        help='checkpoints, work_dirs to use their last ones, saved encoders, or zoo/NAME (whose '
+                        'results are in work_dirs/NAME_eval)')
     add_common(parser)
     parser.add_argument('--of', nargs='+', metavar='PROTOCOL',
                         help='ensemble: protocols whose scores are fused (default linear)')
@@ -96,6 +98,13 @@ def common(args: argparse.Namespace) -> dict:
                 batch_size=args.batch_size, device=args.device, imports=args.imports, pictures=not args.no_pictures)
 
 
+def default_out(path: str) -> str:
+    """Return the folder of the results about a checkpoint or a saved encoder."""
+    if path.startswith('zoo/') and not osp.exists(path):
+        path = osp.join('work_dirs', path.removeprefix('zoo/'))
+    return (path.rstrip('/') if osp.isdir(path) else osp.splitext(path)[0]) + '_eval'
+
+
 def run(args: argparse.Namespace) -> None:
     from mmskelssl.engine.distributed import launched
     with launched(args.launcher):
@@ -110,11 +119,12 @@ def run_here(args: argparse.Namespace) -> None:
     from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.ensemble import parse_weights
     from mmskelssl.evaluation.protocols import PROTOCOLS
+    from mmskelssl.inference.saved.hub import is_saved
     import_plugins(args.imports)
     if args.protocol != 'ensemble' and (args.weights or args.of):
         raise UserError('--weights and --of are for the protocol ensemble')
-    args.checkpoints = [last_checkpoint(path) for path in args.checkpoints]
-    out = args.out or osp.splitext(args.checkpoints[-1])[0] + '_eval'
+    args.checkpoints = [path if is_saved(path) else last_checkpoint(path) for path in args.checkpoints]
+    out = args.out or default_out(args.checkpoints[-1])
     if args.protocol == 'ensemble':
         if args.names:
             raise UserError('--names: the members of an ensemble go by their methods and streams')

@@ -11,7 +11,7 @@ from mmskelssl.catalogue import Catalogue
 from mmskelssl.commands.output import Output
 from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.engine.checkpoint import build_from_checkpoint, load_backbone
+from mmskelssl.engine.checkpoint import load_backbone
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
@@ -31,6 +31,7 @@ from mmskelssl.evaluation.scores import Scores, load_scores
 from mmskelssl.evaluation.splits import parse_pairs, subset
 from mmskelssl.inference.encoder import Encoder, move_to, pair_with_data
 from mmskelssl.inference.pools import pool_of
+from mmskelssl.inference.saved.read import read_encoder
 
 # Keys that all members of an ensemble share.
 _ALIKE = ('data', 'data_hash', 'split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')
@@ -41,6 +42,7 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
     """Measure checkpoints that describe their model. Options are those of :class:`Measurement`.
 
     Args:
+        paths: Checkpoints, folders of saved encoders, or ``zoo/NAME``.
         names: Names of the encoders in tables. Default: the names of their methods. Runs of different seeds may share
             a name. Tables of several seeds show their mean.
     """
@@ -51,7 +53,7 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
     called: Sequence[str | None] = names or [None] * len(paths)
     taken: dict[tuple, str] = {}
     for path, name in zip(paths, called, strict=True):  # all first, so that a bad one is reported immediately
-        model, info = build_from_checkpoint(path)
+        model, info = read_encoder(path)
         if name and (other := taken.setdefault((name, info.get('seed')), path)) is not path:
             raise UserError(f'--names: {other} and {path} are both called {name!r}, and both have seed '
                             f'{info.get("seed")}; only runs of different seeds may share a name')

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmskelssl import cli
-from mmskelssl.commands import measure
+from mmskelssl.commands import evaluate, measure
 from mmskelssl.commands.measure import ensemble_checkpoints, evaluate_checkpoints, transfer_checkpoints
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.train import train
@@ -16,6 +16,7 @@ from mmskelssl.errors import UserError
 from mmskelssl.evaluation.protocols import PROTOCOLS
 from mmskelssl.evaluation.recipes import FINETUNE, SEMI, FinetuneRecipe
 from mmskelssl.evaluation.scores import load_scores
+from mmskelssl.inference.extractor import FeatureExtractor
 from tests.conftest import StoreWriter, write_tiny_store
 from tools import evaluate as tool
 from tools import test as test_tool
@@ -41,6 +42,30 @@ def quick(monkeypatch):
 
 def results(folder):
     return json.loads((folder / 'results.json').read_text())
+
+
+@pytest.mark.slow
+def test_saved_encoders_are_measured_like_their_checkpoints(encoders, tiny_store, tmp_path, monkeypatch):
+    FeatureExtractor(encoders[0], 'cpu').save_pretrained(tmp_path / 'saved')
+    for name, source in (('trained', encoders[0]), ('saved', tmp_path / 'saved')):
+        measure.evaluate_checkpoints([str(source)], ['knn', 'semi'], str(tmp_path / name), data=tiny_store,
+                                     recipes=['1nn', 'frozen'], untrained=True, pictures=False)
+    made = [[{key: value for key, value in row.items() if key in ('encoder', 'split', 'recipe', 'top1', 'epoch')}
+             for row in results(tmp_path / name)['results']] for name in ('trained', 'saved')]
+    assert made[0] == made[1] and len(made[0]) == 8
+    with pytest.raises(UserError, match='itself; transfer needs another store'):
+        measure.transfer_checkpoints([str(tmp_path / 'saved')], str(tmp_path / 'out'), tiny_store)
+    monkeypatch.setattr(sys, 'argv', ['evaluate.py', 'cluster', str(tmp_path / 'saved'), '--data', tiny_store,
+                                      '--clusters', '3', '--no-pictures'])
+    tool.main()
+    assert list((tmp_path / 'saved_eval' / 'clusters').glob('*/clusters.json'))
+
+
+@pytest.mark.parametrize('source, out', [('zoo/simclr-msr-joint', 'work_dirs/simclr-msr-joint_eval'),
+                                         ('w/epoch_3.pth', 'w/epoch_3_eval')])
+def test_where_results_are_written(source, out):
+    """Nothing is written into the installed package, where the zoo is."""
+    assert evaluate.default_out(source) == out
 
 
 @pytest.mark.slow

@@ -3,18 +3,32 @@ import math
 import os.path as osp
 
 from mmskelssl.datasets.store.schema import is_name
-from mmskelssl.engine.checkpoint import load_whole
+from mmskelssl.engine.checkpoint import build_from_checkpoint, load_whole
 from mmskelssl.engine.checkpoint_schema import check_description, check_fields, decode_object
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.saved import CARD, CONFIG, FORMAT, VERSION, WEIGHTS
+from mmskelssl.inference.saved.hub import find_folder, is_saved
 from mmskelssl.inference.saved.member import Member
 from mmskelssl.inference.weights import read_file, read_weights
+from mmskelssl.models.base import SkeletonEncoder
 
 MAX_CONFIG = 1 << 24  # bytes
 MAX_MEMBERS, MAX_CLASSES = 16, 100_000
 _HINT = f': a saved model has {CONFIG} and {WEIGHTS}'
+
+
+def read_encoder(source: str) -> tuple[SkeletonEncoder, dict]:
+    """Return the model and the description of an encoder.
+
+    Args:
+        source: A checkpoint, the folder of a saved encoder, or ``zoo/NAME``.
+    """
+    if not is_saved(source):
+        return build_from_checkpoint(source)
+    _, (member,) = read_folder(find_folder(source), 'encoder')
+    return member.model, member.info
 
 
 def read_folder(folder: str, kind: str) -> tuple[dict, list[Member]]:
