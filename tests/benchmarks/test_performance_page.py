@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import tables, threads
+from benchmarks import tables, thread_choice, threads
 from mmskelssl.errors import UserError
 
 PAGE = tables.ROOT / 'docs/performance.md'
@@ -67,3 +67,25 @@ def test_the_thread_benchmark_writes_what_it_prints(tmp_path, monkeypatch, capsy
 def test_the_thread_benchmark_trains():
     made = threads.measure('one thread', False, 1, 200)
     assert made['threads'] == 1 and len(made['seconds']) == 1 and made['seconds'][0] > 0
+
+
+def test_the_choice_of_threads_is_measured(tmp_path, monkeypatch):
+    made = iter([dict(numbers=[2, 1], times=[.2, .1], chosen=1), dict(numbers=[2, 1], times=[.1, .3], chosen=1),
+                 dict(numbers=[2, 1], times=[.1, .12], chosen=1)] * 2)
+    monkeypatch.setattr(thread_choice, 'measure', lambda *_: next(made))
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    out = tmp_path / 'thread_choice.json'
+    monkeypatch.setattr(sys, 'argv', ['thread_choice.py', '--configs', 'simclr_toy', '--out', str(out)])
+    thread_choice.main()
+    rows = [thread_choice.row(result) for result in json.loads(out.read_text())['results']]
+    assert rows == [['simclr_toy', state, '2: 100, 1: 120', '1, 1, 1', '1.20'] for state in ('quiet', 'busy')]
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    with pytest.raises(SystemExit, match='2|1'):
+        thread_choice.main()
+
+
+@pytest.mark.slow
+def test_a_process_chooses_and_measures(tiny_store, monkeypatch):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    made = thread_choice.measure('simclr_toy', tiny_store, False, .1)
+    assert made['chosen'] in made['numbers'] and len(made['times']) == len(made['numbers']) and min(made['times']) > 0
