@@ -91,20 +91,29 @@ def launched(launcher: str) -> Iterator[None]:
 
 
 def _slurm_environment() -> None:
-    """Set the variables of torchrun from those of Slurm. Values of the user for the address and the port are kept."""
+    """Set the variables of torchrun from those of Slurm. Values of the user for the address and the port are kept.
+
+    Several steps (``srun``) may share one job. Each has its own tasks, may use only some nodes of the job, and needs
+    its own port.
+    """
     environ = os.environ
+    missing = [name for name in ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID') if name not in environ]
+    if missing:
+        raise UserError(f'--launcher slurm without {", ".join(missing)}, which srun sets: use tools/slurm_train.sh')
     environ.update(RANK=environ['SLURM_PROCID'], WORLD_SIZE=environ['SLURM_NTASKS'],
                    LOCAL_RANK=environ['SLURM_LOCALID'])
-    if 'MASTER_PORT' not in environ:  # differs between the jobs of a node
-        environ['MASTER_PORT'] = str(20000 + int(environ.get('SLURM_JOB_ID', 0)) % 20000)
+    if 'MASTER_PORT' not in environ:  # differs between the jobs of a node and, by a prime, between the steps of a job
+        number = int(environ.get('SLURM_JOB_ID', 0)) + 997 * int(environ.get('SLURM_STEP_ID', 0))
+        environ['MASTER_PORT'] = str(20000 + number % 20000)
     if 'MASTER_ADDR' not in environ:
-        nodes = environ.get('SLURM_JOB_NODELIST') or environ.get('SLURM_NODELIST', '')
+        names = ('SLURM_STEP_NODELIST', 'SLURM_JOB_NODELIST', 'SLURM_NODELIST')
+        nodes = next((environ[name] for name in names if environ.get(name)), '')
         try:
-            names = subprocess.run(['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True)
-            environ['MASTER_ADDR'] = names.stdout.split()[0]
+            hosts = subprocess.run(['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True)
+            environ['MASTER_ADDR'] = hosts.stdout.split()[0]
         except (OSError, IndexError, subprocess.CalledProcessError) as error:
-            raise UserError(f'scontrol does not name the nodes of this job ({error}): set MASTER_ADDR to the name of '
-                            'the first one') from error
+            raise UserError(f'scontrol does not name the nodes of this step ({error}): set MASTER_ADDR to the name '
+                            'of the first one') from error
 
 
 def _start_group(launcher: str, dist_cfg: dict) -> None:
