@@ -28,6 +28,9 @@ launch() {
         where=(--nnodes="$nodes" --node-rank="$NODE_RANK" --master-addr="$MASTER_ADDR"
                --master-port="${MASTER_PORT:-${PORT:-29500}}")
     fi
+    # Slurm's warning of the end (--signal=USR1@120) may reach torchrun only, which passes it on if told to. torch
+    # 2.6 ignores this variable.
+    export PET_SIGNALS_TO_HANDLE=${PET_SIGNALS_TO_HANDLE:-SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1}
     exec python -m torch.distributed.run "${where[@]}" --nproc-per-node="$processes" \
         --max-restarts="${MAX_RESTARTS:-0}" "$@" --launcher pytorch
 }

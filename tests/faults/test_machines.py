@@ -5,6 +5,7 @@ They run in the ``python`` that starts at once; the README's dist_train.sh, whic
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -93,6 +94,20 @@ def test_two_machines_equal_one(tiny_store, tmp_path, processes):
     two, one = weights(tmp_path / 'two'), weights(tmp_path / 'one')
     assert set(one) == set(two) and all(torch.equal(two[name], value) for name, value in one.items())
     assert curves(tmp_path / 'two') == curves(tmp_path / 'one')
+
+
+@pytest.mark.parametrize('which', [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_torchrun_alone_saves_the_run(tiny_store, tmp_path, which):
+    """Slurm signals its task, which is torchrun. Afterwards torchrun's own exit status is 1."""
+    machine, = start(1, 2, tiny_store, tmp_path / 'w', options={'train_cfg.max_epochs': 1000})
+    try:
+        wait_for(tmp_path / 'w' / 'epoch_1.pth', machine)
+        machine.process.send_signal(which)
+        assert machine.end(60) == 1, machine.log.read_text()[-3000:]
+    finally:
+        machine.kill()
+    assert f'stopped by {which.name} and saved as' in machine.log.read_text()
+    assert list((tmp_path / 'w').glob('iter_*.pth'))
 
 
 LOST = pytest.mark.fault('F57', 'one of two machines loses power; then it joins again')
