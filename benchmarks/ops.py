@@ -35,7 +35,7 @@ from mmskelssl.ops.graph_conv import graph_conv, plain_graph_conv
 from mmskelssl.ops.grouped_gru import bidirectional_gru, plain_gru, plain_run_by_length, run_by_length
 from mmskelssl.ops.neighbours import nearest, plain_nearest
 from mmskelssl.ops.queue_kl import plain_queue_similarity_kl, queue_similarity_kl
-from mmskelssl.ops.rotary import plain_rotate, rotate
+from mmskelssl.ops.rotary import heads_of, plain_heads
 from mmskelssl.ops.selection import largest, plain_largest
 from mmskelssl.ops.temporal_conv import plain_temporal_conv, temporal_conv
 from mmskelssl.registry import MODELS
@@ -99,8 +99,13 @@ def absent() -> Pair:
 
 
 def rotary() -> Pair:
-    turn = rotations(torch.arange(400.)[None], 32, torch.float32)
-    return both_ways(lambda x: rotate(x, turn), lambda x: plain_rotate(x, turn), [rand(16, 4, 400, 32)])
+    options = nn.Linear(128, 384), 4, rotations(torch.arange(400.)[None], 32, torch.float32), 2
+
+    def side(function):
+        def run(x):  # the gradients of attention have the channels last
+            return torch.stack([part.transpose(1, 2) for part in function(x, *options)])
+        return run
+    return both_ways(side(heads_of), side(plain_heads), [rand(16, 400, 128)])
 
 
 def queue_losses() -> Pair:
@@ -147,7 +152,7 @@ OPS: dict[str, tuple[str, Callable[[], Pair]]] = {
     'batch_norm.16': ('9x1 convolution and batch norm in eval, 16 channels, 50 frames', lambda: folding(16, 50)),
     'batch_norm.64': ('9x1 convolution and batch norm in eval, 64 channels, 13 frames', lambda: folding(64, 13)),
     'absent': ('ST-GCN in eval, 24 of 64 persons absent', absent),
-    'rotary': ('rotary time, 16 persons, 400 tokens of 128 channels', rotary),
+    'rotary': ('projection to heads with rotary time, 16 persons, 400 tokens of 128 channels', rotary),
     'queue_kl': ("ActCLR's three queue losses, 32 queries, queue of 65,536, 8,192 nearest", queue_losses),
     'selection': ('8,192 largest of 65,536, 32 rows', lambda: forward(largest, plain_largest, rand(32, 65536), 8192)),
     'neighbours.1': ('nearest of 40,091, 180 rows', lambda: forward(nearest, plain_nearest, rand(180, 40091), 1)),

@@ -10,7 +10,7 @@ from mmskelssl.layouts import CANONICAL, SkeletonLayout
 from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.checks import check_choice, check_integer, check_number
 from mmskelssl.ops.attention import attention
-from mmskelssl.ops.rotary import rotate
+from mmskelssl.ops.rotary import heads_of
 from mmskelssl.registry import MODELS
 from mmskelssl.tracing import reads_values
 
@@ -36,9 +36,8 @@ class Attention(nn.Module):
             turn: Cosine and sine, each (P or 1, 1, L, D / heads), of the rotations of queries and keys.
             visible: (P, 1, 1, L) bool, the tokens that others may attend to. None stands for all.
         """
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = attention(rotate(q, turn), rotate(k, turn), v, visible)
-        return self.out(attended.transpose(1, 2).flatten(2))
+        q, k, v = heads_of(x, self.qkv, self.heads, turn, rotated=2)
+        return self.out(attention(q, k, v, visible).transpose(1, 2).flatten(2))
 
 
 class SwiGLU(nn.Module):

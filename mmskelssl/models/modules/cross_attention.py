@@ -1,8 +1,8 @@
 """A transformer block whose tokens attend to other tokens."""
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mmskelssl.ops.rotary import rotate
+from mmskelssl.ops.attention import attention
+from mmskelssl.ops.rotary import heads_of
 
 
 class CrossBlock(nn.Module):
@@ -31,8 +31,7 @@ class CrossBlock(nn.Module):
         Returns:
             (P, L, D).
         """
-        q = self.query(self.norm1(x)).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        k, v = self.known(self.norm_known(known)).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(rotate(q, turn), rotate(k, known_turn), v, visible)
-        x = x + self.out(attended.transpose(1, 2).flatten(2))
+        q, = heads_of(self.norm1(x), self.query, self.heads, turn, rotated=1)
+        k, v = heads_of(self.norm_known(known), self.known, self.heads, known_turn, rotated=1)
+        x = x + self.out(attention(q, k, v, visible).transpose(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))
