@@ -69,7 +69,7 @@ def read_motion(labels: str, name: str, data: bytes) -> list[dict]:
     if len(data) > MAX_MOTION:
         raise ValueError(f'it has {len(data) >> 20} MiB')
     about = _about(stem(name), labels)
-    motion = read_bvh(text_of(data))
+    motion = read_bvh(text_of(data), FPS)
     place = {joint: i for i, joint in enumerate(motion.names)}
     lost = [joint for joint in JOINTS if joint not in place]
     if lost:

@@ -104,7 +104,7 @@ class _Recordings:
     def __call__(self, name: str, data: bytes) -> list[dict]:
         bvh = _is_bvh(self.source, name)
         if bvh:
-            motion, metres = read_bvh(_text(data)), 1.
+            motion, metres = read_bvh(_text(data), self.fps), 1.
         else:
             skeleton = _skeleton(self.source.path, _asf_of(name, self.asf))
             motion, metres = read_amc(_text(data), skeleton), skeleton.metres

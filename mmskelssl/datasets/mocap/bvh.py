@@ -1,49 +1,98 @@
 """Biovision's motion files (.bvh): a joint hierarchy with offsets and channels, and a table of channel values."""
+import re
+
 import numpy as np
 
-from mmskelssl.datasets.mocap.motion import Motion, check_size, euler, forward_kinematics, numbers
+from mmskelssl.datasets.mocap.decimals import floats, words_of
+from mmskelssl.datasets.mocap.motion import Motion, check_size, euler, forward_kinematics, numbers, ratio
 
 _CHANNELS = [f'{axis}{kind}' for axis in 'xyz' for kind in ('position', 'rotation')]
+_BLOCK = 4096  # frames whose rotations are in memory at once
+_MOTION = re.compile(r'(?<![^\s{}])MOTION(?![^\s{}])')
 
 
-def read_bvh(text: str) -> Motion:
+def read_bvh(text: str, fps: float | None = None) -> Motion:
     """Read the joint positions of a .bvh file, in the unit of the file.
 
     A joint is the near end of its bone. End sites are joints too, named after their parent with the suffix ``_end``.
     Position channels replace the offset, as in files that have them for every joint.
 
+    Args:
+        text: Content of the file.
+        fps: Frames per second that the caller will resample to. If the rate of the file is k times this rate, only
+            every k-th frame is computed, those that :func:`~mmskelssl.datasets.mocap.motion.resample` would keep, and
+            the result has this rate. All numbers of the file are read and checked nevertheless.
+
     Raises:
         ValueError: The file is damaged; the message names the fault.
     """
-    tokens = text.replace('{', ' { ').replace('}', ' } ').split()
-    if not tokens or tokens[0].upper() != 'HIERARCHY' or 'MOTION' not in tokens:
+    start = _MOTION.search(text)
+    tokens = _words(text[:start.start()]) if start else []
+    if start is None or not tokens or tokens[0].upper() != 'HIERARCHY':
         raise ValueError('not a bvh file: it needs HIERARCHY and MOTION')
-    cut = tokens.index('MOTION')
-    names, parents, offsets, channels = _hierarchy(tokens[1:cut])
-    head, values = tokens[cut + 1:cut + 6], tokens[cut + 6:]
-    if len(head) < 5 or [word.lower() for word in (head[0], *head[2:4])] != ['frames:', 'frame', 'time:']:
+    names, parents, offsets, channels = _hierarchy(tokens[1:])
+    body = _spaced(text[start.end():])
+    *head, values = (body.split(None, 5) + [''] * 6)[:6]
+    if not head[4] or [word.lower() for word in (head[0], *head[2:4])] != ['frames:', 'frame', 'time:']:
         raise ValueError('MOTION must begin with "Frames: N" and "Frame Time: SECONDS"')
     seconds = float(numbers(head[4:], 'frame time')[0])
     if not 1e-4 <= seconds <= 1:
         raise ValueError(f'a frame time of {seconds:g} seconds is implausible')
     width = sum(map(len, channels))
-    if not head[1].isdecimal() or not width or len(values) != int(head[1][:12]) * width or not values:
-        raise ValueError(f'{len(values)} values in MOTION do not match {head[1][:12]} frames of {width}: truncated or '
+    table = _table(head[1], values, width, len(names))
+    rate = 1 / seconds
+    step = ratio(rate, fps) if fps else 1
+    if isinstance(step, int) and step > 1:
+        table, rate = table[::step], rate / step
+    positions = [_positions(parents, offsets, channels, table[i:i + _BLOCK]) for i in range(0, len(table), _BLOCK)]
+    return Motion(names, parents, np.concatenate(positions), rate)
+
+
+def _spaced(text: str) -> str:
+    """Put spaces around braces, which may touch other words."""
+    return text.replace('{', ' { ').replace('}', ' } ') if '{' in text or '}' in text else text
+
+
+def _words(text: str) -> list[str]:
+    return _spaced(text).split()
+
+
+def _table(frames: str, values: str, width: int, joints: int) -> np.ndarray:
+    """Read the channels (T, ``width``) of all frames."""
+    count = int(frames[:12]) * width if frames.isdecimal() else 0
+    words = words_of(values)
+    if not count or len(words) != count:
+        raise ValueError(f'{len(words)} values in MOTION do not match {frames[:12]} frames of {width}: truncated or '
                          'damaged')
-    check_size(len(names), len(values) // width)
-    table = numbers(values, 'MOTION', finite=False).reshape(-1, width)
-    rotations, places, column = [], [], 0
-    for offset, own in zip(offsets, channels, strict=True):
-        block = {name: table[:, column + i] for i, name in enumerate(own)}
-        column += len(own)
+    check_size(joints, count // width)
+    try:
+        return floats(words).reshape(-1, width)
+    except ValueError as error:
+        raise ValueError(f'MOTION: {str(error)[:80]}') from None
+
+
+def _positions(parents: list[int], offsets: list[np.ndarray], channels: list[list[str]],
+               table: np.ndarray) -> np.ndarray:
+    """Compute the positions (T, V, 3) of the joints from their channels (T, all channels)."""
+    starts = np.cumsum([0, *map(len, channels)])
+    places = np.tile(np.stack(offsets), (len(table), 1, 1))
+    alike: dict[str, list[tuple[int, list[int]]]] = {}  # order of the axes -> joints and their columns
+    for joint, own in enumerate(channels):
+        columns = {name: int(starts[joint]) + i for i, name in enumerate(own)}
         turns = [name for name in own if name.endswith('rotation')]
-        angles = np.stack([block[name] for name in turns], 1) if turns else np.zeros((1, 0))
-        rotations.append(euler(''.join(name[0] for name in turns).upper(), angles, degrees=True))
-        place = np.tile(offset, (len(table), 1))
+        alike.setdefault(''.join(name[0] for name in turns).upper(), []).append((joint, [columns[t] for t in turns]))
         for i, axis in enumerate('xyz'):
-            place[:, i] = block.get(f'{axis}position', place[:, i])
-        places.append(place)
-    return Motion(names, parents, forward_kinematics(parents, rotations, places, places[0], own=False), 1 / seconds)
+            if f'{axis}position' in columns:
+                places[:, joint, i] = table[:, columns[f'{axis}position']]
+    rotations = [np.eye(3)[None]] * len(parents)
+    for axes, joints in alike.items():
+        if axes:
+            angles = table[:, [columns for _, columns in joints]]  # (T, joints, axes)
+            made = euler(axes, angles.reshape(-1, len(axes)), degrees=True).reshape(len(table), -1, 3, 3)
+            for i, (joint, _) in enumerate(joints):
+                rotations[joint] = made[:, i]
+    return forward_kinematics(parents, rotations, [places[:, joint] for joint in range(len(parents))], places[:, 0],
+                              own=False)
 
 
 def _hierarchy(tokens: list[str]) -> tuple[list[str], list[int], list[np.ndarray], list[list[str]]]:

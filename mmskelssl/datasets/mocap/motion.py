@@ -83,13 +83,20 @@ def forward_kinematics(parents: Sequence[int], rotations: Sequence[np.ndarray], 
     Returns:
         Positions (T,V,3).
     """
-    turns, positions = [rotations[0]], [root]
+    turns, positions, inner = [rotations[0]], [root], set(parents)
     for joint in range(1, len(parents)):
         parent = parents[joint]
-        turns.append(turns[parent] @ rotations[joint])
+        # The rotation of a joint at the end turns nothing but its own offset.
+        turns.append(turns[parent] @ rotations[joint] if own or joint in inner else rotations[joint])
         offset = turns[joint if own else parent] @ np.asarray(offsets[joint])[..., None]
         positions.append(positions[parent] + offset[..., 0])
     return np.stack(positions, 1)
+
+
+def ratio(rate: float, fps: float) -> float:
+    """Return ``rate`` / ``fps``, as an integer if it is almost one: 1 / 0.0083333 is 120."""
+    step = rate / fps
+    return round(step) if abs(step - round(step)) < .01 * step else step
 
 
 def resample(positions: np.ndarray, rate: float, fps: float) -> np.ndarray:
@@ -97,9 +104,7 @@ def resample(positions: np.ndarray, rate: float, fps: float) -> np.ndarray:
 
     An integer ratio k keeps every k-th frame; other ratios interpolate linearly.
     """
-    step = rate / fps
-    if abs(step - round(step)) < .01 * step:  # 1 / 0.0083333 is 120
-        step = round(step)
+    step = ratio(rate, fps)
     check_size(positions.shape[1], int((len(positions) - 1) / step))
     time = np.arange(int((len(positions) - 1) / step + 1e-6) + 1) * step
     before = np.minimum(time.astype(int), len(positions) - 1)

@@ -422,3 +422,18 @@ def test_a_layout_from_names(left, right, form):
 def test_names_without_sides_need_a_layout_file():
     with pytest.raises(UserError, match='x.bvh: .*give --layout FILE.json'):
         layout_of_motion(read_bvh(RandomBvh(0).text()), 'x.bvh')
+
+
+@pytest.mark.parametrize('fps', [15., 30., 25., 60.])
+@pytest.mark.parametrize('frames', [1, 2, 5, 6])
+def test_bvh_at_a_lower_rate_is_the_resampled_motion(fps, frames):
+    """A file of 30 frames per second: every second frame, all of them, and rates that are no whole share."""
+    rows = '\n'.join(' '.join(f'{value:.4f}' for value in row)
+                     for row in np.random.default_rng(frames).normal(0, 90, (frames, 9)))
+    text = ('HIERARCHY ROOT a { OFFSET 1 2 3 CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation '
+            'JOINT b { OFFSET 0 1 0 CHANNELS 3 Yrotation Xrotation Zrotation End Site { OFFSET 1 1 0 } } } '
+            f'MOTION Frames: {frames} Frame Time: 0.0333333 {rows}')
+    whole, part = read_bvh(text), read_bvh(text, fps)
+    np.testing.assert_array_equal(resample(part.positions, part.rate, fps), resample(whole.positions, whole.rate, fps))
+    with pytest.raises(ValueError, match="MOTION: could not convert string to float: '1x'"):
+        read_bvh(text.rsplit(None, 1)[0] + ' 1x', fps)  # also in frames that are not kept
