@@ -25,6 +25,7 @@ class Case:
         traffic: Bytes that ours has to move at least.
         dtype: Type of the arithmetic; decides the peak.
         reference_weight: How many times the reference's repetition counts, if it does only a part of its work.
+        products: Whether to compare ours also with its own products alone, see :func:`over_products`.
         extra: Further figures, name -> value.
     """
     ours: Callable[[], object]
@@ -34,6 +35,7 @@ class Case:
     traffic: float = 0.
     dtype: torch.dtype = torch.float32
     reference_weight: float = 1.
+    products: bool = False
     extra: dict = field(default_factory=dict)
 
 
@@ -109,6 +111,42 @@ def gradients(ours: torch.nn.Module, reference: torch.nn.Module, names: dict[str
         pairs += [(p.grad, other[name].grad) for name, p in ours.get_submodule(mine).named_parameters()]
     least = 1e-3 * max(b.abs().max() for _, b in pairs)
     return max(float((a - b).abs().max() / torch.maximum(b.abs().max(), least)) for a, b in pairs)
+
+
+def over_products(function: Callable[[], object], pairs: int) -> float:
+    """Time of a call relative to its matrix products alone, at their own sizes: the median over pairs.
+
+    The products are those of linear layers and of attention, with its softmax where one kernel does both. They run
+    again with the same numbers, in turn with the whole.
+    """
+    with _Products() as products:
+        function()
+    case = Case(function, products.repeat)
+    return paired(case, pairs)['ratio']
+
+
+class _Products(TorchDispatchMode):
+    """Keeps the products of a call with their arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func._overloadpacket in flop_registry or func._overloadpacket in _CPU_ATTENTION:
+            self.calls.append((func, args, kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def repeat(self):
+        """Compute the products again."""
+        with torch.no_grad():
+            for func, args, kwargs in self.calls:
+                func(*args, **kwargs)
+
+
+# The flop counter of torch does not know them.
+_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+                  torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward}
 
 
 def count_flops(function: Callable[[], object]) -> float:

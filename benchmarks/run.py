@@ -35,7 +35,7 @@ from benchmarks.cases import (
     skeattnclr,
     store,
 )
-from benchmarks.measure import Benchmark, floor_seconds, machine, paired, peaks
+from benchmarks.measure import Benchmark, floor_seconds, machine, over_products, paired, peaks
 from mmskelssl.errors import UserError, one_line_errors
 
 MODULES = (actclr, skeattnclr, crrl, extraction, data_path, probes, losses, preprocess, store, loop, importing, mamp)
@@ -68,10 +68,12 @@ def measure(name: str, quick: bool) -> dict:
                         'a faster but different result does not count')
     case = benchmark.make(quick)
     rates = peaks()  # each time: the speed of a shared machine varies
-    times = paired(case, 2 if quick else benchmark.pairs)
+    pairs = 2 if quick else benchmark.pairs
+    times = paired(case, pairs)
+    products = dict(products_ratio=over_products(case.ours, pairs)) if case.products else {}
     floor = floor_seconds(case, rates)
     return dict(about, **times, parity=parity, samples=case.samples, floor_s=floor or None,
-                floor_ratio=times['ours_s'] / floor if floor else None, peaks=rates, **case.extra)
+                floor_ratio=times['ours_s'] / floor if floor else None, peaks=rates, **products, **case.extra)
 
 
 COLUMNS = ('id', 'what', 'ours / plain', 'quartiles', 'goal', 'ours ms', 'plain ms', 'above the floor', 'parity')
@@ -81,10 +83,13 @@ def row(result: dict) -> list[str]:
     """Cells of the table."""
     low, high = result['spread']
     goal, floor = result['goal'], result['floor_ratio']
+    above = f'{floor:.1f} x' if floor else ''
+    if 'products_ratio' in result:
+        above += f'; {result["products_ratio"]:.2f} x its products'
     met = '' if goal is None else ' met' if result['ratio'] <= goal else ' MISSED'
     return [result['id'], result['title'], f'{result["ratio"]:.3g}', f'{low:.3g} .. {high:.3g}',
             '' if goal is None else f'{goal:g}{met}', f'{1000 * result["ours_s"]:.4g}',
-            f'{1000 * result["reference_s"]:.4g}', f'{floor:.1f} x' if floor else '',
+            f'{1000 * result["reference_s"]:.4g}', above,
             '' if result['parity'] is None else f'{result["parity"]:.0e}']
 
 

@@ -30,7 +30,8 @@ def noise(model, views: dict) -> torch.Tensor:
 def make(quick: bool = False, bf16: bool = False, batch: int = 16, frames: int = 64) -> Case:
     model = build(config())
     plain, views = PlainMAMP(model), dict(clip=clips(batch, frames, absent=.75))
-    return step_case(model, plain, views, lambda: plain(views['clip'], noise(model, views)), bf16)
+    return step_case(model, plain, views, lambda: plain(views['clip'], noise(model, views)), bf16,
+                     products=True)
 
 
 def check(batch: int = 3, frames: int = 16) -> float:
@@ -58,7 +59,7 @@ def make_cross(quick: bool = False, batch: int = 16, frames: int = 64) -> Case:
     """A step with a decoder of cross-attention, and one with the paper's."""
     cross, paper = build(config(decoder='cross', decoder_span=4)), build(config())
     views = dict(clip=clips(batch, frames, absent=.75))
-    return step_case(cross, paper, views, lambda: paper.loss(views, {})['loss'], False)
+    return step_case(cross, paper, views, lambda: paper.loss(views, {})['loss'], False, products=True)
 
 
 def check_cross() -> float:

@@ -31,7 +31,7 @@ def progress(iteration: int) -> Progress:
 
 
 def step_case(model: nn.Module, plain: nn.Module, views: dict[str, Tensor], plain_loss: Callable[[], Tensor],
-              bf16: bool) -> Case:
+              bf16: bool, products: bool = False) -> Case:
     """A step of either arm. ``plain_loss`` sees the model at the iteration that the model itself sees."""
     ours_optimizer, plain_optimizer, iterations = sgd(model), sgd(plain), itertools.count()
 
@@ -47,7 +47,8 @@ def step_case(model: nn.Module, plain: nn.Module, views: dict[str, Tensor], plai
         plain_optimizer.step()
 
     n = len(next(iter(views.values())))
-    return Case(ours, reference, n, count_flops(ours), dtype=torch.bfloat16 if bf16 else torch.float32)
+    return Case(ours, reference, n, count_flops(ours), dtype=torch.bfloat16 if bf16 else torch.float32,
+                products=products)
 
 
 def compare_steps(model: nn.Module, plain: nn.Module, views: Callable[[int], dict[str, Tensor]],

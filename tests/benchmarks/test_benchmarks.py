@@ -60,6 +60,24 @@ def test_flops_count_what_autograd_does_too():
     assert measure.count_flops(lambda: (x @ w).sum().backward()) == 2 * 4 * 6 * 5 * 3
 
 
+def test_products_of_a_call_are_repeated_alone():
+    """Those of linear layers and of attention, forward and backward, and nothing else."""
+    x, w = torch.ones(2, 1, 4, 6, requires_grad=True), torch.ones(6, 6, requires_grad=True)
+
+    def function():
+        y = x @ w
+        torch.nn.functional.scaled_dot_product_attention(y, y, y).exp().sum().backward()
+    with measure._Products() as products:
+        function()
+    names = [call[0]._overloadpacket.__name__ for call in products.calls]
+    assert sum('attention' in name for name in names) == 2 and len(names) == 2 + 3
+    products.repeat()
+    assert measure.over_products(function, 15) > 1
+    results = [dict(id='B13', title='', goal=None, spread=[1, 1], ratio=1., ours_s=1., reference_s=1., floor_ratio=2.,
+                    parity=0., **more) for more in (dict(), dict(products_ratio=1.2))]
+    assert [run.row(result)[7] for result in results] == ['2.0 x', '2.0 x; 1.20 x its products']
+
+
 def test_bytes_are_those_of_operators_and_not_of_views():
     x = torch.zeros(4, 8)  # 128 bytes
     assert measure.count_work(lambda: x.t().view(-1, 4).unsqueeze(0))[1] == 0
