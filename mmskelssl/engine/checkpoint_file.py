@@ -9,6 +9,7 @@ import math
 import pickle
 import zipfile
 from dataclasses import dataclass
+from typing import cast
 
 from mmskelssl.engine.checkpoint_zip import check_table
 from mmskelssl.engine.unpickle import History, nothing
@@ -166,7 +167,8 @@ def _zip(path: str) -> tuple[object, int]:
                 raise ValueError(f'storage {key[:20]!r} is missing, or shorter than stated')
             return Storage(kind.size, count)
 
-        with io.BufferedReader(archive.open(pickles[0])) as file:  # it is read in tens of thousands of small parts
+        # It is read in tens of thousands of small parts.
+        with io.BufferedReader(cast(io.RawIOBase, archive.open(pickles[0]))) as file:
             return PlainUnpickler(file, _NAMES, sizes[pickles[0]], storage, MAX_STEPS).load(), size
 
 
