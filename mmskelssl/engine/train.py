@@ -2,6 +2,8 @@
 import errno
 import logging
 import os.path as osp
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
+from torch.utils.data._utils import signal_handling
 
 from mmskelssl.datasets.pool import Pool
 from mmskelssl.datasets.pool_sampler import check_batches, shares
@@ -165,10 +168,22 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
         try:
             runner.train()
         except (OSError, RuntimeError, UserError) as error:
+            _expect_no_more_deaths()
             reason = _explain_crash(error)
             if not reason:
                 raise
             raise UserError(f'{reason}; --resume continues from the last checkpoint') from error
+
+
+def _expect_no_more_deaths() -> None:
+    """Leave the signal of an ended process to the system.
+
+    For each data worker that has died, torch raises an error wherever the program is when the signal comes. One is
+    enough: the next would replace the message of the first.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal_handling._SIGCHLD_handler_set = False  # the next loader watches its workers again
 
 
 def _log_choices(runner: Runner) -> None:

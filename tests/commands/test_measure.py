@@ -289,12 +289,12 @@ def test_runs_of_one_method_have_different_names(encoders, tmp_path, monkeypatch
 
 def test_seeds_of_one_encoder_share_a_name(encoders, tmp_path, monkeypatch):
     """Their rows are kept apart by the seed, and tables show the mean."""
-    build = measure.build_from_checkpoint
+    build = measure.read_encoder
 
     def other_seed(path):
         model, info = build(path)
         return model, dict(info, seed=encoders.index(path))
-    monkeypatch.setattr(measure, 'build_from_checkpoint', other_seed)
+    monkeypatch.setattr(measure, 'read_encoder', other_seed)
     evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=['a', 'a'], recipes=['1nn'])
     rows = results(tmp_path)['results']
     assert [(row['encoder'], row['pretrain_seed']) for row in rows] == [('a', 0), ('a', 1)]

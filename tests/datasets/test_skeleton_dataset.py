@@ -83,6 +83,7 @@ def test_what_it_says_about_itself(tiny_store):
 
 def test_ids_are_read_when_they_are_used(tiny_store, monkeypatch):
     """A million of them would take 100 MB in every process."""
+    SkeletonDataset(tiny_store, 'test', PIPELINE)  # preprocessing names the clips
     asked = []
     monkeypatch.setattr(SkeletonStore, 'name', lambda store, i: asked.append(i) or f'clip{i:03d}')
     dataset = SkeletonDataset(tiny_store, 'test', PIPELINE)

@@ -5,6 +5,7 @@ They are forked from a server that has everything imported already: a run takes 
 import functools
 import io
 import logging
+import multiprocessing
 import os
 import resource
 import signal
@@ -199,6 +200,26 @@ def worker_fails(how: str) -> None:
             raise UserError(f'sample {self.ids[indices[0]]} cannot be read')
         return read(self, indices)
     SkeletonDataset.__getitems__ = failing
+
+
+def workers_die_one_after_another() -> None:
+    """The first data worker dies in its second batch, and the other while the run says so."""
+    from mmskelssl.datasets import SkeletonDataset
+    from mmskelssl.engine import train
+    read, explain, count = SkeletonDataset.__getitems__, train._explain_crash, iter(range(1000))
+
+    def failing(self, indices):
+        info = torch.utils.data.get_worker_info()
+        if info and info.id == 0 and next(count) == 1:
+            kill_self()
+        return read(self, indices)
+
+    def later(error):
+        for child in multiprocessing.active_children():
+            child.kill()
+        time.sleep(.5)
+        return explain(error)
+    SkeletonDataset.__getitems__, train._explain_crash = failing, later
 
 
 def weights_turn_nan(number: int) -> None:

@@ -22,6 +22,7 @@ from runs import (
     signal_group_at,
     signal_twice_at,
     worker_fails,
+    workers_die_one_after_another,
 )
 
 from mmskelssl.datasets import SkeletonDataset, whole_batch
@@ -45,6 +46,14 @@ def test_dead_worker(tiny_store, tmp_path, lost, how, message):
     assert run.end(30) == 2 and message in run.error, run.output[-3000:]
     assert run.error.endswith('--resume continues from the last checkpoint')
     lost('the epoch since the last checkpoint')
+
+
+def test_workers_that_die_one_after_another(tiny_store, tmp_path):
+    """torch raises an error for each of them, at any line. The message of the first one stays."""
+    run = Run(tiny_store, tmp_path / 'w', inject=workers_die_one_after_another,
+              options={'train_dataloader.num_workers': 2})
+    assert run.end(30) == 2 and '. It may have run out of memory: reduce' in run.error, run.output[-3000:]
+    assert 'Traceback' not in run.output
 
 
 def test_a_dead_worker_may_show_as_a_lost_connection():
