@@ -9,7 +9,16 @@ from torch import nn
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.features import FeatureBank, extract_features
-from mmskelssl.evaluation.protocols import default_pairs, evaluate, evaluate_encoder, parse_pairs
+from mmskelssl.evaluation.protocols import (
+    SplitPair,
+    default_pairs,
+    evaluate,
+    evaluate_encoder,
+    measure_encoder,
+    parse_pairs,
+    tasks,
+    without_foreign_classes,
+)
 from mmskelssl.evaluation.results import print_table, write_results
 
 SPLITS = dict(train=range(40), test=range(40, 60), test_clean=range(40, 50),
@@ -91,6 +100,25 @@ def test_default_pairs():
     assert len(default_pairs(same)) == 1
     with pytest.raises(UserError, match='no pair of splits'):
         default_pairs(dict(train=[1]))
+
+
+def test_classes_without_training_clips(capsys):
+    """A test of other classes only is left out with a note, except for clustering, which learns from no labels."""
+    splits = dict(few=[i for i in range(30) if i % 6 < 3], same=[i for i in range(30, 60) if i % 6 in (2, 3)],
+                  other=[i for i in range(60) if i % 6 > 3])
+    bank = FeatureBank(Encoder(), lambda split: Clips(splits[split]), progress=False)
+    pairs = [SplitPair('same', 'few', 'same'), SplitPair('other', 'few', 'other')]
+    tests = dict(same=Clips(splits['same']), other=Clips(splits['other']))
+    task, *_ = tasks(bank, pairs, 0)[0]
+    assert set(without_foreign_classes(task, 'cluster').tests) == set(tests) and not capsys.readouterr().out
+    assert set(without_foreign_classes(task, 'knn').tests) == {'same'}
+    assert capsys.readouterr().out.splitlines() == [
+        'note: knn: 1 of 2 classes of same have no training clip; their 5 clips count as wrong',
+        'note: knn: 2 of 2 classes of other have no training clip; it is not measured']
+    made = measure_encoder(bank, pairs, ['linear'], {}, dict(linear=['logreg']))
+    assert [m.row['split'] for m in made] == ['same']
+    with pytest.raises(UserError, match='nothing to measure: no class of other has a training clip'):
+        measure_encoder(bank, pairs[1:], ['linear'], {}, dict(linear=['logreg']))
 
 
 def test_named_pairs():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmskelssl.catalogue import Catalogue
+from mmskelssl.errors import UserError
 from mmskelssl.evaluation.metrics import accuracies
 from mmskelssl.evaluation.protocols import cluster, finetune, knn, linear, retrieval, semi
 from mmskelssl.evaluation.protocols.base import Outcome, Task, check
@@ -137,12 +138,38 @@ def measure_encoder(bank: FeatureBank, pairs: Sequence[SplitPair], protocols: Se
     made: dict[SplitPair, list[Measured]] = {pair: [] for pair in pairs}
     for task, alike in tasks(bank, pairs, seed):
         for protocol in protocols:
-            for measured in measure(task, protocol, (recipes or {}).get(protocol)):
+            task_of = without_foreign_classes(task, protocol)
+            if not task_of.tests:
+                continue
+            for measured in measure(task_of, protocol, (recipes or {}).get(protocol)):
                 for pair in [pair for pair in alike if pair.test == measured.name]:
                     row = dict(identity, split=pair.name, train_split=pair.train, test_split=pair.test, seed=seed,
                                **measured.row, feature_seconds=bank.seconds)
                     made[pair].append(replace(measured, row=row))
+    if not any(made.values()):
+        raise UserError(f'nothing to measure: no class of {", ".join(pair.test for pair in pairs)} has a training clip')
     return [measured for pair in pairs for measured in made[pair]]
+
+
+def without_foreign_classes(task: Task, protocol: str) -> Task:
+    """Leave out tests whose classes all lack training clips, such as other styles, and say so: they would give 0 %.
+
+    A note says how many classes of the other tests lack training clips.
+    """
+    from mmengine.dist import is_main_process
+    if not getattr(PROTOCOLS[protocol], 'LEARNS', True):
+        return task
+    known, kept = set(task.train.labels.tolist()), {}
+    for name, test in task.tests.items():
+        foreign = set(test.labels.tolist()) - known
+        if foreign < set(test.labels.tolist()):
+            kept[name] = test
+        if foreign and is_main_process():
+            wrong = int(np.isin(test.labels, [*foreign]).sum())
+            what = f'their {wrong} clips count as wrong' if name in kept else 'it is not measured'
+            print(f'note: {protocol}: {len(foreign)} of {len(np.unique(test.labels))} classes of {name} have no '
+                  f'training clip; {what}')
+    return replace(task, tests=kept)
 
 
 def tasks(bank: FeatureBank, pairs: Sequence[SplitPair], seed: int) -> list[tuple[Task, list[SplitPair]]]:

@@ -8,7 +8,8 @@ A protocol is a module or any object with
   :data:`~mmskelssl.evaluation.recipes.BENCHMARK_DATA`,
 - ``run(task, recipes)``, which yields an :class:`Outcome` for each recipe,
 - a docstring whose first line is its help text,
-- ``SCORED = False`` if no outcome has scores.
+- ``SCORED = False`` if no outcome has scores,
+- ``LEARNS = False`` if the labels of the training clips are not used.
 
 Rows, intervals, files and tables are derived from these. A protocol imports torch in ``run``, so that help texts can
 list the protocols without delay.

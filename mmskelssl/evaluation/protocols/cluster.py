@@ -11,6 +11,7 @@ from mmskelssl.evaluation.recipes import CLUSTER
 RECIPES = CLUSTER
 DEFAULTS = ('kmeans',)
 SCORED = False  # the protocol does not rank the classes
+LEARNS = False
 
 
 def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
