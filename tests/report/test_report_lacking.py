@@ -24,7 +24,7 @@ def subset(store: str, out: Path, rows, splits: dict, labels=True) -> str:
     (12, dict(train=range(6), test=range(6, 12)), False, ['confusion'], 'have a label, so no accuracy'),
     (12, {}, True, ['confusion'], 'has no training and test split'),
     (1, {}, True, ['confusion', 'neighbours'], 't-SNE needs at least 4 clips'),
-    (3, dict(train=[0, 1], test=[2]), True, [], 't-SNE needs at least 4 clips'),
+    (3, dict(train=[0, 1], test=[2]), True, ['confusion'], 'no class of test has a training clip'),
 ], ids=['no labels', 'no splits', 'one clip', 'three clips'])
 @pytest.mark.slow
 def test_stores_that_lack_something(report_run, tiny_store, tmp_path, count, splits, labels, missing, told):
