@@ -181,7 +181,7 @@ def _expect_no_more_deaths() -> None:
     For each data worker that has died, torch raises an error wherever the program is when the signal comes. One is
     enough: the next would replace the message of the first.
     """
-    if threading.current_thread() is threading.main_thread():
+    if signal_handling._SIGCHLD_handler_set and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal_handling._SIGCHLD_handler_set = False  # the next loader watches its workers again
 

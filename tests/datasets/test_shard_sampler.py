@@ -15,11 +15,16 @@ from mmskelssl.errors import UserError
 PIPELINE = [dict(type='SelectPersons', max_persons=2), dict(type='ResizeFrames', frames=8), dict(type='PackSkeleton')]
 
 
-def sharded(sizes: list[int]):
-    """A data set of a store with shards of so many clips, of which every third is in another split."""
+def sharded(sizes: list[int], mixed: bool = False):
+    """A data set of a store with shards of so many clips, of which every third is in another split.
+
+    A split of a store of one array may be in any order (``mixed``).
+    """
     ends = np.cumsum(sizes).tolist()
     shards = [range(end - size, end) for end, size in zip(ends, sizes, strict=True)]
     positions = np.array([i for i in range(ends[-1]) if i % 3 or ends[-1] < 3])
+    if mixed:
+        positions = np.random.default_rng(0).permutation(positions)
     return SimpleNamespace(store=SimpleNamespace(shards=shards), positions=positions)
 
 
@@ -33,9 +38,9 @@ def draws(data, rank=0, world=1, epoch=0, **options) -> ShardSampler:
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=12), world=st.integers(1, 4), window=st.integers(1, 5),
-       epoch=st.integers(0, 3))
-def test_each_clip_once_from_few_shards_at_a_time(sizes, world, window, epoch):
-    data = sharded(sizes)
+       epoch=st.integers(0, 3), mixed=st.booleans())
+def test_each_clip_once_from_few_shards_at_a_time(sizes, world, window, epoch, mixed):
+    data = sharded(sizes, mixed)
     count, owner = len(data.positions), np.searchsorted(np.cumsum(sizes), data.positions, 'right')
     samplers = [draws(data, rank, world, epoch, window=window) for rank in range(world)]
     parts = [list(sampler) for sampler in samplers]

@@ -119,6 +119,8 @@ def test_classes_without_training_clips(capsys):
     assert [m.row['split'] for m in made] == ['same']
     with pytest.raises(UserError, match='nothing to measure: no class of other has a training clip'):
         measure_encoder(bank, pairs[1:], ['linear'], {}, dict(linear=['logreg']))
+    with pytest.raises(UserError, match='nothing to measure: no class of test has a training clip'):
+        evaluate(bank['few'], bank['other'], 'knn')
 
 
 def test_named_pairs():

@@ -75,6 +75,9 @@ def measure(task: Task, protocol: str, recipes: Sequence[str] | None = None) -> 
     """
     recipes = recipes_of(protocol, recipes)
     check(task)
+    task = without_foreign_classes(task, protocol)
+    if not task.tests:
+        return
     for outcome in PROTOCOLS[protocol].run(task, recipes):
         for name, test in task.tests.items():
             scores = outcome.scores and outcome.scores[name]
@@ -118,6 +121,8 @@ def evaluate_many(train: Features, tests: Mapping[str, Features], protocol: str,
     rows: dict[str, list[dict]] = {name: [] for name in tests}
     for measured in measure(_task(train, tests, seed, num_classes), protocol, recipes):
         rows[measured.name].append(measured.row)
+    if not any(rows.values()):
+        raise UserError(f'nothing to measure: no class of {", ".join(tests)} has a training clip')
     return rows
 
 
@@ -138,10 +143,7 @@ def measure_encoder(bank: FeatureBank, pairs: Sequence[SplitPair], protocols: Se
     made: dict[SplitPair, list[Measured]] = {pair: [] for pair in pairs}
     for task, alike in tasks(bank, pairs, seed):
         for protocol in protocols:
-            task_of = without_foreign_classes(task, protocol)
-            if not task_of.tests:
-                continue
-            for measured in measure(task_of, protocol, (recipes or {}).get(protocol)):
+            for measured in measure(task, protocol, (recipes or {}).get(protocol)):
                 for pair in [pair for pair in alike if pair.test == measured.name]:
                     row = dict(identity, split=pair.name, train_split=pair.train, test_split=pair.test, seed=seed,
                                **measured.row, feature_seconds=bank.seconds)
