@@ -1,5 +1,6 @@
 """``--amp``: training in bfloat16, always or if a short measurement on this machine favours it."""
 import json
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +15,7 @@ from mmskelssl.errors import UserError
 
 SECONDS = 2.  # of the measurement
 LEAST_GAIN = .95  # bfloat16 is chosen if a step takes less than this share of the time
+EMULATED = 3.  # times as long as in float32: the processor has no bfloat16, and even --amp auto would not choose it
 _REPLACED = ('OptimWrapper', 'PartsOptimWrapper', 'BF16OptimWrapper')
 
 
@@ -56,6 +58,28 @@ def choose_precision(cfg: Config, spec: RunSpec) -> tuple[RunSpec, list[str]]:
         train_in_bfloat16(cfg)
         spec = replace(spec, schedule={**spec.schedule, 'optim_wrapper': plain(cfg.optim_wrapper)})
     return spec, [f'--amp auto: {"bfloat16" if chosen else "float32"}, {reason}']
+
+
+def warn_of_slow_bfloat16(cfg: Config) -> list[str]:
+    """Return a line for the log if a run trains in bfloat16 on a CPU that only emulates it, and no line otherwise."""
+    if cfg.optim_wrapper.get('type') != 'BF16OptimWrapper' or torch.device(get_device()).type != 'cpu':
+        return []
+    full, half = (_product_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
+    if half < EMULATED * full:
+        return []
+    return [f'bfloat16 is slow on this processor: a product of matrices takes {half / full:.0f} times as long as in '
+            'float32. Train without --amp (optim_wrapper.type=OptimWrapper), or with --amp auto']
+
+
+def _product_seconds(dtype: torch.dtype) -> float:
+    """Return the seconds of a product of matrices, the least of three after a first one."""
+    matrix = torch.ones(192, 192, dtype=dtype)
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        matrix @ matrix
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
 
 
 def _recorded(path: str) -> str | None:

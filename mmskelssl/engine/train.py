@@ -19,7 +19,7 @@ from mmskelssl.datasets.pool import Pool
 from mmskelssl.datasets.pool_sampler import check_batches, shares
 from mmskelssl.datasets.shard_sampler import ShardSampler
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.engine.amp import choose_precision, train_in_bfloat16
+from mmskelssl.engine.amp import choose_precision, train_in_bfloat16, warn_of_slow_bfloat16
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.compiling import compile_model
 from mmskelssl.engine.config import complete, earlier_stages, load_config
@@ -102,6 +102,7 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
                 number, notes = choose_threads(cfg, threads)
                 with using_threads(number):
                     spec, more = choose_precision(cfg, spec) if amp == 'auto' else (spec, [])
+                    more += warn_of_slow_bfloat16(cfg)
             runs.append((name, osp.join(cfg.work_dir, f'epoch_{cfg.train_cfg.max_epochs}.pth'), cfg, spec, number,
                          [*notes, *more]))
         for name, last, cfg, spec, number, notes in runs:

@@ -57,6 +57,27 @@ def test_the_measurement_leaves_no_trace(own_config, tmp_path, monkeypatch):
     assert 'ms in bfloat16' in log(tmp_path / 'auto')
 
 
+def test_a_processor_without_bfloat16_is_named(own_config, monkeypatch):
+    """Without the warning, a run that takes 20 times as long looks like a slow machine."""
+    cfg, _ = complete(load_config(own_config())[-1][1])
+    monkeypatch.setattr(amp, '_product_seconds', lambda dtype: {torch.float32: .1, torch.bfloat16: 4.}[dtype])
+    assert amp.warn_of_slow_bfloat16(cfg) == []  # trains in float32
+    amp.train_in_bfloat16(cfg)
+    (line,) = amp.warn_of_slow_bfloat16(cfg)
+    assert 'takes 40 times as long as in float32. Train without --amp' in line
+    monkeypatch.setattr(amp, '_product_seconds', lambda dtype: .1)
+    assert amp.warn_of_slow_bfloat16(cfg) == []
+    monkeypatch.undo()
+    assert amp._product_seconds(torch.float32) > 0
+
+
+@pytest.mark.slow
+def test_the_log_names_it_with_either_option(own_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(amp, '_product_seconds', lambda dtype: {torch.float32: .1, torch.bfloat16: 4.}[dtype])
+    train(own_config(), str(tmp_path), amp=True, cfg_options={'train_cfg.max_epochs': 1})
+    assert 'bfloat16 is slow on this processor' in log(tmp_path)
+
+
 def test_what_is_refused(own_config, capsys):
     cfg, spec = complete(load_config(own_config())[-1][1])
     cfg.launcher = 'pytorch'

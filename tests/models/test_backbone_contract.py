@@ -120,3 +120,37 @@ def test_a_map_of_another_shape_is_refused():
             return super().forward(x).mean((3, 4))
     with pytest.raises(UserError, match=r'Pooled returns a map of shape \(2, 1, 4\); it must be .*out_channels = 4'):
         SkeletonClassifier(Pooled('sbu15'), 2).extract_feat(torch.randn(2, 3, 8, 15, 1))
+
+
+@pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize('reads', [True, False])
+def test_persons_one_by_one(masked, reads, monkeypatch):
+    """With ``each``, the map of a person is that of the person's own clip, and absent persons change nothing."""
+    monkeypatch.setattr('mmskelssl.ops.absent.reads_values', lambda _: reads)
+    torch.manual_seed(0)
+    options = dict(channels=(4, 6), masked=masked)
+    net = TemporalConvNet('sbu15', num_persons='each', **options).double()
+    alone = TemporalConvNet('sbu15', **options).double()
+    alone.load_state_dict(net.state_dict())
+    x = torch.randn(4, 3, 8, 15, 3, dtype=torch.float64)
+    x[:, :, :, 7] = 0
+    x[1, ..., 1] = x[3, ..., 1:] = 0
+    there = (x != 0).flatten(1, 3).any(1)
+    persons = x.permute(0, 4, 1, 2, 3)[there].unsqueeze(4)
+    for train in (True, False):  # the second time with the running statistics of the first
+        net.train(train), alone.train(train)
+        features, expected = net(x), alone(persons)
+        assert features.shape == (4, 3, 6, 4, 1)
+        torch.testing.assert_close(features[there], expected[:, 0], rtol=1e-9, atol=1e-9)
+        assert not features[~there].any()
+    assert not net(0 * x).any()
+    torch.testing.assert_close(net(x[..., :1]), net(x)[:, :1])  # any number of persons
+
+
+def test_persons_one_by_one_are_asked_for():
+    with pytest.raises(UserError, match="num_persons is 'all'; it must be a number or 'each'"):
+        TemporalConvNet('sbu15', num_persons='all')
+    with pytest.raises(UserError, match='the clips have 2 persons'):
+        TemporalConvNet('sbu15')(torch.randn(1, 3, 4, 15, 2))
+    with pytest.raises(UserError, match=r'14 joints of 3 channels.* built for 1 of 15'):
+        TemporalConvNet('sbu15', num_persons='each')(torch.randn(1, 3, 4, 14, 2))

@@ -207,7 +207,7 @@ def test_skipping_without_reading_who_is_absent(masked, monkeypatch):
     x[:, :, :, 7] = 0
     made = []
     for reads in (True, False):
-        monkeypatch.setattr('mmskelssl.models.backbones.stgcn.reads_values', lambda _, reads=reads: reads)
+        monkeypatch.setattr('mmskelssl.ops.absent.reads_values', lambda _, reads=reads: reads)
         torch.manual_seed(0)
         net = STGCN('ntu25', hidden_channels=4, out_channels=8, absent='skip', dropout=0., masked=masked).double()
         features = net(x)

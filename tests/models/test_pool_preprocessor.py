@@ -163,10 +163,11 @@ def test_the_norm_of_hidden_values():
 
 BACKBONES = [(TemporalConvNet, dict(num_persons=2, channels=(8, 8), masked=True)),
              (STGCN, dict(hidden_channels=4, out_channels=8, dropout=0., masked=True)),
-             (SkeletonViT, dict(channels=16, depth=1, heads=2)), (BiGRU, dict(num_persons=2, hidden_channels=4))]
+             (SkeletonViT, dict(channels=16, depth=1, heads=2)), (BiGRU, dict(num_persons=2, hidden_channels=4)),
+             (TemporalConvNet, dict(num_persons='each', channels=(8, 8), masked=True))]
 
 
-@pytest.mark.parametrize('cls, options', BACKBONES, ids=[cls.__name__ for cls, _ in BACKBONES])
+@pytest.mark.parametrize('cls, options', BACKBONES, ids=lambda value: getattr(value, '__name__', ''))
 def test_encoders_of_the_union(cls, options):
     """A map is finite, has the features of each clip alone in evaluation, and gives every weight a gradient."""
     torch.manual_seed(0)

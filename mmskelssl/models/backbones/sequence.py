@@ -14,6 +14,9 @@ class SequenceEncoder(SkeletonBackbone):
         layout: Name or dict of the skeleton layout.
         in_channels: Number of coordinates of a joint.
         num_persons: Number of persons in a clip. Their vectors are concatenated in the order of the store.
+
+    Attributes:
+        num_persons: The same, or None for an encoder that takes each person as a clip of its own.
     """
     maps_joints = False
 
@@ -21,15 +24,16 @@ class SequenceEncoder(SkeletonBackbone):
                  init_cfg: dict | None = None):
         super().__init__(layout, in_channels, init_cfg)
         check_integer('backbone.num_persons', num_persons)
-        self.num_persons = num_persons
+        self.num_persons: int | None = num_persons
         self.frame_channels = num_persons * self.layout.num_joints * in_channels
 
     def frames(self, x: Tensor) -> Tensor:
         """Reshape clips (N, C, T, V, M) to frame vectors (N, T, M * V * C)."""
         n, c, t, v, m = x.shape
-        if (c, v, m) != (self.in_channels, self.layout.num_joints, self.num_persons):
+        persons = self.num_persons or 1
+        if (c, v, m) != (self.in_channels, self.layout.num_joints, persons):
             raise UserError(f'the clips have {m} persons of {v} joints of {c} channels, but the backbone is built for '
-                            f'{self.num_persons} of {self.layout.num_joints} ({self.layout.name!r}) of '
+                            f'{persons} of {self.layout.num_joints} ({self.layout.name!r}) of '
                             f'{self.in_channels}: set backbone.num_persons to that of SelectPersons, and layout and '
                             'in_channels to match the store')
         if not n:

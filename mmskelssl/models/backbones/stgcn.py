@@ -12,13 +12,13 @@ from mmskelssl.models.backbones.base import SkeletonBackbone
 from mmskelssl.models.checks import check_choice, check_integer, check_number, check_switch
 from mmskelssl.models.modules.init import normal_init
 from mmskelssl.models.modules.norm import BatchNorm1d, apply_to_rows, build_norm, norm_of_shown
-from mmskelssl.ops.absent import encode_persons
+from mmskelssl.ops.absent import encode_persons, encode_present
 from mmskelssl.ops.batch_norm import can_fold, conv_norm
 from mmskelssl.ops.dropout import Dropout
 from mmskelssl.ops.graph_conv import graph_conv
 from mmskelssl.ops.temporal_conv import TemporalConv, temporal_conv
 from mmskelssl.registry import MODELS
-from mmskelssl.tracing import exporting, reads_values
+from mmskelssl.tracing import exporting
 
 
 class GraphConv(nn.Module):
@@ -169,23 +169,12 @@ class STGCN(SkeletonBackbone):
         if not n:
             raise UserError('the batch contains no clips')
         persons = x.permute(0, 4, 2, 3, 1).reshape(n * m, t, v * c)
-        if exporting():  # encodes everybody, because a trace cannot follow who is present
+        if self.absent == 'skip' and m > 1:
+            features = encode_present(self.encode, persons)
+        elif m == 1 or exporting() or self.training or torch.is_grad_enabled():
             features = self.encode(persons)
-            if self.absent == 'skip':
-                features = features * (persons != 0).flatten(1).any(1).view(-1, 1, 1, 1)
-        elif m == 1 or (self.absent == 'encode' and (self.training or torch.is_grad_enabled())):
-            features = self.encode(persons)
-        elif self.absent == 'encode':
-            features = encode_persons(self.encode, persons)
-        elif not reads_values(persons):  # encodes everybody, so that the host need not wait to know who is present
-            rows = (persons != 0).flatten(1).any(1)
-            rows = rows | ~rows.any()
-            features = self.encode(persons, rows) * rows.view(-1, 1, 1, 1)
         else:
-            rows = (persons != 0).flatten(1).any(1).nonzero().squeeze(1)
-            encoded = self.encode(persons[rows] if len(rows) else persons)
-            features = encoded if len(encoded) == n * m else encoded.new_zeros(
-                n * m, *encoded.shape[1:]).index_copy(0, rows, encoded)
+            features = encode_persons(self.encode, persons)
         return features.view(n, m, *features.shape[1:])
 
     def encode(self, persons: Tensor, rows: Tensor | None = None) -> Tensor:
