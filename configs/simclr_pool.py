@@ -6,6 +6,8 @@ _base_ = [
     '_base_/models/simclr.py',
     '_base_/schedules/adamw.py']
 turned = [dict(op, degrees=90) if op['type'] == 'YawRotate' else op for op in _base_.weak]
-model = dict(data_preprocessor=dict(alignment='both', velocity=True, views=dict(first=turned, second=turned)))
+model = dict(
+    backbone=dict(num_persons='each'),  # so that the encoder takes clips of two persons, too
+    data_preprocessor=dict(alignment='both', velocity=True, views=dict(first=turned, second=turned)))
 train_dataloader = dict(batch_size=128)
 train_cfg = dict(by_epoch=True, max_epochs=150)  # an epoch has as many clips as the three training splits
