@@ -15,7 +15,7 @@ from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is imported
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from benchmarks import encoders, gpu_step, latency, ops, reading, run, store_size, thread_choice, threads
+from benchmarks import encoders, gpu_step, latency, method_cost, ops, reading, run, store_size, thread_choice, threads
 from benchmarks.results_file import markdown, read
 from mmskelssl.atomic import write_atomically
 from mmskelssl.errors import UserError, one_line_errors
@@ -25,7 +25,7 @@ RESULTS = ROOT / 'results/performance'
 # File -> the script that writes it, which has the titles of the columns and a function from a result to its cells.
 SCRIPTS = {'cpu.json': run, 'importing.json': run, 'transformer.json': run, 'ops.json': ops,
            'steps_cpu.json': gpu_step, 'threads.json': threads, 'thread_choice.json': thread_choice,
-           'latency.json': latency, 'encoders.json': encoders, 'store_size.json': store_size, 'reading.json': reading}
+           'method_cost.json': method_cost, 'latency.json': latency, 'encoders.json': encoders, 'store_size.json': store_size, 'reading.json': reading}
 _BLOCK = re.compile(r'(<!-- benchmark (\S+) -->\n).*?(<!-- end -->)', re.S)
 
 
