@@ -11,6 +11,7 @@ Examples:
 """
 import argparse
 import json
+import logging
 import os
 import statistics
 import sys
@@ -20,6 +21,9 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is imported
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
@@ -40,17 +44,19 @@ METHODS = sorted(path.name.removesuffix('_nwucla.py') for path in (ROOT / 'confi
                  if path.name not in ('crrlmotion_nwucla.py', 'mampmasked_nwucla.py'))  # stages of others
 MEASURED = ('nwucla', 'nwucla_without_negatives', 'nwucla_masked')  # folders of results, the joint stream of seed 0
 SPLIT, RECIPE = 'test_clean', 'logreg'
-COLUMNS = ('method', 'encoder', 'stages: steps x seconds', 'CPU minutes')
+# Where a name may stand, in points from its dot.
+PLACES = ((7, 0), (-7, 0), (0, 9), (0, -9), (7, 9), (7, -9), (-7, 9), (-7, -9), (0, 18), (0, -18))
+COLUMNS = ('stages', 'encoder', 'steps x seconds', 'CPU minutes')
 
 
 def measure(method: str, store: str, repeats: int) -> dict:
     """Measure the recipe of a method. The first step of each stage does not count."""
     stages = []
-    for name, cfg in load_config(str(ROOT / f'configs/{method}_nwucla.py')):
+    for _, cfg in load_config(str(ROOT / f'configs/{method}_nwucla.py')):
         cfg.data.store = store
         cfg, _ = complete(cfg)
-        stages.append(dict(name=name, **measure_stage(cfg, repeats)))
-    return dict(id=method, encoder=cfg.model.backbone.type, method=cfg.model.type, stages=stages,
+        stages.append(dict(method=cfg.model.type, **measure_stage(cfg, repeats)))
+    return dict(id=method, encoder=cfg.model.backbone.type, stages=stages,
                 minutes=sum(stage['steps'] * stage['step_s'] for stage in stages) / 60)
 
 
@@ -71,10 +77,15 @@ def measure_stage(cfg: Config, repeats: int) -> dict:
                 step_s=statistics.median([step(i) for i in range(1 + repeats)][1:]))
 
 
+def title(result: dict) -> str:
+    """Return the methods of the stages, in order."""
+    return ', '.join(stage['method'] for stage in result['stages'])
+
+
 def row(result: dict) -> list[str]:
     """Cells of the table."""
     stages = ', '.join(f'{stage["steps"]} x {stage["step_s"]:.2g}' for stage in result['stages'])
-    return [result['method'], result['encoder'], stages, f'{result["minutes"]:.0f}']
+    return [title(result), result['encoder'], stages, f'{result["minutes"]:.0f}']
 
 
 def accuracies() -> dict[str, float]:
@@ -91,30 +102,44 @@ def accuracies() -> dict[str, float]:
 
 def draw(results: list[dict], path: str) -> None:
     """Draw the accuracy of each method over its CPU minutes, with a colour for each encoder."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     top1 = accuracies()
     encoders = list(dict.fromkeys(result['encoder'] for result in results))
-    figure = Figure(figsize=(8, 4.4), layout='constrained')
+    figure = Figure(figsize=(9, 5), layout='constrained')
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
+    points = []
     for result in results:
-        if result['method'] not in top1:
-            continue
-        point = (result['minutes'], top1[result['method']])
-        colour = f'C{encoders.index(result["encoder"])}'
-        axis.scatter(*point, s=42, color=colour, zorder=3)
-        axis.annotate(result['method'], point, (5, 4), textcoords='offset points', fontsize='small')
+        method = result['stages'][-1]['method']
+        if method in top1:
+            points.append((title(result), result['minutes'], top1[method]))
+            axis.scatter(*points[-1][1:], s=36, color=f'C{encoders.index(result["encoder"])}', zorder=3)
     for i, encoder in enumerate(encoders):
+        axis.scatter([], [], color=f'C{i}', label=encoder)
         if f'untrained {encoder}' in top1:
             axis.axhline(top1[f'untrained {encoder}'], color=f'C{i}', linestyle=':', linewidth=1.2)
-        axis.scatter([], [], color=f'C{i}', label=encoder)
     axis.plot([], [], color='grey', linestyle=':', label='untrained')
-    axis.set(xscale='log', xlabel='CPU minutes of training, one core', ylabel='top-1 %, NW-UCLA test_clean, logreg')
-    axis.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
-    axis.grid(alpha=.3, which='both')
+    axis.set(xlim=(0, None), xlabel='CPU minutes of training, one core',
+             ylabel='top-1 %, NW-UCLA test_clean, logreg')
+    axis.grid(alpha=.3)
     axis.legend(fontsize='small', loc='lower right')
+    figure.canvas.draw()  # the axes get their final place
+    _label(axis, points)
     figure.savefig(path, dpi=110)
+
+
+def _label(axis, points: list[tuple[str, float, float]]) -> None:
+    """Write the names of points next to them, where they cover neither another name nor another point."""
+    taken = [axis.transData.transform(point[1:]) + side for point in points for side in ((-4, -4), (4, 4))]
+    boxes = [Bbox(taken[i:i + 2]) for i in range(0, len(taken), 2)]
+    for i, (name, *at) in enumerate(points):
+        for x, y in PLACES:
+            text = axis.annotate(name, at, (x, y), textcoords='offset points', fontsize='small', va='center',
+                                 ha='left' if x > 0 else 'right' if x < 0 else 'center')
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in boxes[:i] + boxes[i + 1:]) and box.x1 < axis.bbox.x1:
+                break
+            text.set_visible((x, y) == PLACES[-1])
+        boxes.append(box)
 
 
 @one_line_errors
@@ -124,7 +149,8 @@ def main() -> None:
     parser.add_argument('--only', nargs='+', choices=METHODS, default=METHODS, metavar='METHOD',
                         help=f'some of {", ".join(METHODS)}; default all')
     parser.add_argument('--repeats', type=int, default=3, help='steps of each stage that count (default 3)')
-    parser.add_argument('--out', metavar='FILE', help='write JSON; needs all methods, so that one machine measures them')
+    parser.add_argument('--out', metavar='FILE',
+                        help='write JSON; needs all methods, so that one machine measures them')
     parser.add_argument('--draw', metavar='PNG', help='draw the committed results, without measuring')
     args = parser.parse_args()
     if bool(args.draw) == bool(args.data):
@@ -135,6 +161,7 @@ def main() -> None:
         draw(results_file.read(str(RESULTS / 'performance/method_cost.json'))['results'], args.draw)
         return
     torch.set_num_threads(1)
+    logging.disable(logging.WARNING)  # a line for each parameter with options of its own
     results = [measure(name, args.data, args.repeats) for name in track(args.only, console=Console(stderr=True))]
     console = Console(width=120)
     for line in (COLUMNS, *map(row, results)):

@@ -25,7 +25,8 @@ RESULTS = ROOT / 'results/performance'
 # File -> the script that writes it, which has the titles of the columns and a function from a result to its cells.
 SCRIPTS = {'cpu.json': run, 'importing.json': run, 'transformer.json': run, 'ops.json': ops,
            'steps_cpu.json': gpu_step, 'threads.json': threads, 'thread_choice.json': thread_choice,
-           'method_cost.json': method_cost, 'latency.json': latency, 'encoders.json': encoders, 'store_size.json': store_size, 'reading.json': reading}
+           'method_cost.json': method_cost, 'latency.json': latency, 'encoders.json': encoders,
+           'store_size.json': store_size, 'reading.json': reading}
 _BLOCK = re.compile(r'(<!-- benchmark (\S+) -->\n).*?(<!-- end -->)', re.S)
 
 
