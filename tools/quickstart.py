@@ -19,8 +19,8 @@ def steps(out: str, data: str) -> list[tuple[str, list[str]]]:
         (f'making the embedded data set: {data}', ['prepare', 'toy', '--out', data, *variable('TOY_OPTIONS')])]
     return [
         *made,
-        (f'pre-training without labels: configs/aimclr_toy.py -> {out}',
-         ['train', 'aimclr_toy', '--amp', 'auto', '--work-dir', out, '--resume', *sys.argv[1:], '--cfg-options',
+        (f'pre-training without labels: configs/simclr_toy.py -> {out}',
+         ['train', 'simclr_toy', '--amp', 'auto', '--work-dir', out, '--resume', *sys.argv[1:], '--cfg-options',
           f'data.store={data}', 'default_hooks.knn.interval=8', *variable('OPTIONS')]),
         ('measuring: the untrained encoder against the pre-trained one',
          ['evaluate', 'all', out, '--untrained', '--recipe', '1nn', 'logreg', '--split-pairs', 'train:test',

@@ -42,6 +42,5 @@ def encode_present(encode: Callable[[Tensor, Tensor | None], Tensor], persons: T
         return encoded if len(rows) == len(persons) else encoded.new_zeros(
             len(persons), *encoded.shape[1:]).index_copy(0, rows, encoded)
     # A trace cannot follow who is present, and the host need not wait to know it.
-    rows = None if exporting() else there | ~there.any()
-    encoded = encode(persons, rows)
+    encoded = encode(persons, None if exporting() else there | ~there.any())
     return encoded * there.view(-1, *[1] * (encoded.dim() - 1))
