@@ -9,7 +9,7 @@ import pytest
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.results import add_results, print_table, read_results
-from tools.analysis.collect_results import fill, main, table
+from tools.analysis.collect_results import fill, main, rows_of, table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ['README.md', *(str(page.relative_to(ROOT)) for page in sorted((ROOT / 'docs').rglob('*.md')))]
@@ -135,3 +135,18 @@ def test_several_seeds_of_one_encoder_are_shown_as_their_mean(tmp_path):
     (tmp_path / 'results.json').write_text(json.dumps(dict(results=rows)))
     page = fill('<!-- results . -->\n<!-- end -->\n', str(tmp_path))
     assert '| zeros | 82.0 ± 2.8 |' in page and '| ones | 70.0 (0.0–100.0) |' in page
+
+
+def test_folds_that_were_measured_one_by_one_are_pooled(tmp_path):
+    def fold(number, top1, count, **changes):
+        return row(top1, split=f'fold{number}', pretrain_seed=0, settings='C=0.1', mean_class=top1, num_test=count,
+                   num_train=40, seconds=1., feature_seconds=1., **changes)
+    for name, rows in (('a', [fold(1, 50., 10), fold(1, 20., 10, encoder='untrained')]), ('b', [fold(2, 80., 20)])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'results.json').write_text(json.dumps(dict(results=rows)))
+    rows = rows_of(str(tmp_path))
+    head, _, untrained, trained = cells(table(rows, splits='2 folds,1 folds'))
+    assert trained[head.index('2 folds, logreg')].startswith('70.0 (') and untrained[0] == 'untrained'
+    (tmp_path / 'c').mkdir()
+    (tmp_path / 'c' / 'results.json').write_text(json.dumps(dict(results=[dict(rows[-1], folds={})])))
+    assert not [one for one in rows_of(str(tmp_path)) if one['split'] == '2 folds' and one['folds']]

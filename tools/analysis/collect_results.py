@@ -16,7 +16,7 @@ import os.path as osp
 import re
 import sys
 
-from mmskelssl.commands.benchmark_rows import average_seeds
+from mmskelssl.commands.benchmark_rows import average_seeds, pool_folds
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.evaluation.results import column_of, data_name, encoder_name, number_text, row_title, shown
 
@@ -33,7 +33,14 @@ def rows_of(folder: str) -> list[dict]:
     for file in files:
         with open(file, encoding='utf-8') as stream:
             rows += json.load(stream)['results']
+    rows += _pooled(rows)
     return rows + _means(rows)
+
+
+def _pooled(rows: list[dict]) -> list[dict]:
+    """Return the rows over the folds of a data set, if there are single folds only, as ``evaluate`` measures them."""
+    folds = [row for row in rows if re.fullmatch(r'fold\d+', row['split'])]
+    return [] if any('folds' in row for row in rows) else pool_folds(folds)
 
 
 def _means(rows: list[dict]) -> list[dict]:
