@@ -52,12 +52,14 @@ AROUND = {'TemporalConvNet': (RESIZED, dict(velocity=True)), 'BiGRU': (PADDED, d
 ENCODERS = sorted(set(backbones.__all__) - {'SkeletonBackbone'})
 
 
-def network(name: str, kind: str = 'FrozenEncoder', pipeline=None, preprocessor=None, seed=0, **options) -> Member:
+def network(name: str, kind: str = 'FrozenEncoder', pipeline=None, preprocessor=None, seed=0, backbone=None,
+            **options) -> Member:
     """A network with random weights, and statistics of its normalisation from random clips."""
     steps, around = AROUND.get(name, (RESIZED, {}))
     around = around if preprocessor is None else preprocessor
     channels = SkeletonPreprocessor.channels(3, **{k: v for k, v in around.items() if k in ('velocity', 'stream')})
-    config = dict(type=kind, backbone=dict(type=name, layout='ntu25', in_channels=channels, **SMALL.get(name, {})),
+    config = dict(type=kind, backbone=dict(type=name, layout='ntu25', in_channels=channels,
+                                         **{**SMALL.get(name, {}), **(backbone or {})}),
                   data_preprocessor=dict(type='SkeletonPreprocessor', layout='ntu25', **around), **options)
     model = shorten(build_model(config, 'here', seed))
     info = dict(model=config, method=kind, dataset=describe_data(dict(pipeline=pipeline or steps), layout='ntu25'))
@@ -110,13 +112,14 @@ def prepared(extractor: FeatureExtractor, count: int, frames: int | None = None,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ENCODERS)
-def test_every_encoder(name):
+@pytest.mark.parametrize('name, backbone', [
+    *((name, {}) for name in ENCODERS), ('TemporalConvNet', dict(num_persons='each'))])
+def test_every_encoder(name, backbone):
     """Each encoder of the package, and so each new one, on prepared clips and from raw clips."""
-    extractor = encoder(name)
+    extractor = encoder(name, backbone=backbone)
     graph = PreparedGraph(extractor, 'here')
     session = open_session(onnx_bytes(graph, describe(extractor, graph)))
-    persons = [2] if hasattr(extractor.model.backbone, 'num_persons') else [2, 1, 2]
+    persons = [2] if getattr(extractor.model.backbone, 'num_persons', None) else [2, 1, 2]
     for count, frames, most in ((1, 9, persons[0]), (5, 12, persons[-2:][0]), (4, 31, persons[-1])):
         clips, lengths = prepared(extractor, count, frames, count, most)
         rest = [lengths] if 'num_frames' in graph.inputs else []  # otherwise all frames are real
