@@ -144,9 +144,6 @@ def test_folds_that_were_measured_one_by_one_are_pooled(tmp_path):
     for name, rows in (('a', [fold(1, 50., 10), fold(1, 20., 10, encoder='untrained')]), ('b', [fold(2, 80., 20)])):
         (tmp_path / name).mkdir()
         (tmp_path / name / 'results.json').write_text(json.dumps(dict(results=rows)))
-    rows = rows_of(str(tmp_path))
-    head, _, untrained, trained = cells(table(rows, splits='2 folds,1 folds'))
-    assert trained[head.index('2 folds, logreg')].startswith('70.0 (') and untrained[0] == 'untrained'
-    (tmp_path / 'c').mkdir()
-    (tmp_path / 'c' / 'results.json').write_text(json.dumps(dict(results=[dict(rows[-1], folds={})])))
-    assert not [one for one in rows_of(str(tmp_path)) if one['split'] == '2 folds' and one['folds']]
+    head, _, untrained, trained = cells(table(rows_of(str(tmp_path))))
+    assert head == ['encoder', '1 folds, logreg', '2 folds, logreg']
+    assert untrained[1].startswith('20.0 (') and trained[2].startswith('70.0 (')

@@ -33,14 +33,14 @@ def rows_of(folder: str) -> list[dict]:
     for file in files:
         with open(file, encoding='utf-8') as stream:
             rows += json.load(stream)['results']
-    rows += _pooled(rows)
+    rows = _pooled(rows)
     return rows + _means(rows)
 
 
 def _pooled(rows: list[dict]) -> list[dict]:
-    """Return the rows over the folds of a data set, if there are single folds only, as ``evaluate`` measures them."""
+    """Replace single folds, as ``evaluate`` measures them, by rows over all folds."""
     folds = [row for row in rows if re.fullmatch(r'fold\d+', row['split'])]
-    return [] if any('folds' in row for row in rows) else pool_folds(folds)
+    return [row for row in rows if row not in folds] + pool_folds(folds)
 
 
 def _means(rows: list[dict]) -> list[dict]:
