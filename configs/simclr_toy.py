@@ -7,6 +7,6 @@ _base_ = [
     '_base_/schedules/adamw.py']
 model = dict(
     backbone=dict(num_persons=2),
-    data_preprocessor=dict(alignment='both', velocity=True, keep_absent=True, views=dict(
+    data_preprocessor=dict(alignment='none', velocity=True, keep_absent=True, views=dict(
         first=_base_.weak, second=_base_.weak)))
-train_cfg = dict(by_epoch=True, max_epochs=24)
+train_cfg = dict(by_epoch=True, max_epochs=16)

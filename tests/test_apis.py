@@ -205,7 +205,7 @@ def test_inferencer_learns(checkpoints, tiny_store):
     assert inferencer.classes == store.classes
     names, scores = inferencer(clips_of(tiny_store, 'train'))
     truth = [store.classes[label] for label in store.labels[store.split('train')]]
-    assert np.mean([name == true for name, true in zip(names, truth, strict=True)]) > .5  # chance .25
+    assert np.mean([name == true for name, true in zip(names, truth, strict=True)]) > .7  # chance .25
     names, scores = inferencer(clips_of(tiny_store, 'test'))
     assert names == [store.classes[i] for i in scores.argmax(1)]
     train, test = (inferencer.extractor.of_store(tiny_store, split) for split in ('train', 'test'))

@@ -19,11 +19,9 @@ def steps(out: str, data: str) -> list[tuple[str, list[str]]]:
         (f'making the embedded data set: {data}', ['prepare', 'toy', '--out', data, *variable('TOY_OPTIONS')])]
     return [
         *made,
-        (f'pre-training without labels: configs/simclr_toy.py -> {out}',
-         ['train', 'simclr_toy', '--amp', 'auto', '--work-dir', out, '--resume', *sys.argv[1:], '--cfg-options',
-          f'data.store={data}', 'default_hooks.knn.interval=8',
-          'train_dataloader.batch_size=64',  # more negatives; the config's 32 is for stores of a hundred clips
-          *variable('OPTIONS')]),
+        (f'pre-training without labels: configs/aimclr_toy.py -> {out}',
+         ['train', 'aimclr_toy', '--amp', 'auto', '--work-dir', out, '--resume', *sys.argv[1:], '--cfg-options',
+          f'data.store={data}', 'default_hooks.knn.interval=8', *variable('OPTIONS')]),
         ('measuring: the untrained encoder against the pre-trained one',
          ['evaluate', 'all', out, '--untrained', '--recipe', '1nn', 'logreg', '--split-pairs', 'train:test',
           '--out', out]),

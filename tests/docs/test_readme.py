@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_commands import ROOT, SHORT_CONVOLUTIONS, commands, read, run, shell, shorten
+from doc_commands import ROOT, SHORT, commands, read, run, shell, shorten
 
 from mmskelssl.datasets.toy.store import write_toy_store
 from tools.analysis.collect_results import fill
@@ -27,16 +27,16 @@ def place(tmp_path_factory):
 @pytest.mark.parametrize('command', COMMANDS)
 def test_commands(command, place, monkeypatch, warm_python):
     if command == 'bash tools/quickstart.sh':
-        given = dict(WORK_DIR=f'{place}/quick', DATA_DIR=f'{place}/quick_toy', OPTIONS=SHORT_CONVOLUTIONS,
+        given = dict(WORK_DIR=f'{place}/quick', DATA_DIR=f'{place}/quick_toy', OPTIONS=SHORT,
                      TOY_OPTIONS='--samples 128')
         shell(command, **given)
         (place / 'venv').mkdir()  # idempotent: again in an environment whose python starts at once
         (place / 'venv' / 'bin').symlink_to(warm_python)
         shutil.copy(Path(sys.prefix) / '.mmskelssl-tests', place / 'venv')
         out = shell(command, **given, VENV=os.path.relpath(place / 'venv', ROOT))
-        assert 'untrained' in out and 'SimCLR' in out
+        assert 'untrained' in out and 'AimCLR' in out
         results = json.loads((place / 'quick' / 'results.json').read_text())['results']
-        assert {row['encoder'] for row in results} == {'untrained', 'SimCLR'}
+        assert {row['encoder'] for row in results} == {'untrained', 'AimCLR'}
         assert (place / 'quick' / 'curves.png').stat().st_size > 10_000
         assert (place / 'quick' / 'contact_sheet.png').stat().st_size > 10_000
         assert f'{place}/quick/report.html' in out and (place / 'quick' / 'report.html').stat().st_size > 1_000_000

@@ -40,7 +40,7 @@ def expected_features(checkpoint, store: str, pipeline: list[dict], split: str) 
     union, layout = model.backbone.layout, SkeletonStore(store).layout
     data = SkeletonDataset(store, split, pipeline)
     clips = data.__getitems__(list(range(len(data))))
-    own = SkeletonPreprocessor(layout, alignment='both', velocity=True)(clips)['inputs']
+    own = SkeletonPreprocessor(layout, velocity=True)(clips)['inputs']
     x = torch.zeros(*own.shape[:3], union.num_joints, 2)
     for name, joint in layout.named.items():
         x[:, :, :, union.joints.index(name), :own.shape[4]] = own[:, :, :, joint]
