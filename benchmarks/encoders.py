@@ -17,7 +17,6 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch is imported
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import torch
-from rich.console import Console
 
 from benchmarks import results_file
 from benchmarks.cases.clips import build, clips
@@ -90,9 +89,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     results = compared([measure(name, args.clips, args.repeats) for name in args.only])
-    console = Console(width=120)
-    for line in (COLUMNS, *map(row, results)):
-        console.print(' | '.join(line), markup=False)
+    print(results_file.markdown(COLUMNS, map(row, results)), end='')
     if args.out:
         results_file.write(args.out, results, machine=machine(), torch=torch.__version__)
 

@@ -163,9 +163,7 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)  # a line for each parameter with options of its own
     results = [measure(name, args.data, args.repeats) for name in track(args.only, console=Console(stderr=True))]
-    console = Console(width=120)
-    for line in (COLUMNS, *map(row, results)):
-        console.print(' | '.join(line), markup=False)
+    print(results_file.markdown(COLUMNS, map(row, results)), end='')
     if args.out:
         results_file.write(args.out, results, machine=machine(), torch=torch.__version__)
 

@@ -72,7 +72,7 @@ def test_a_processor_without_bfloat16_is_named(own_config, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_log_names_it_with_either_option(own_config, tmp_path, monkeypatch):
+def test_the_log_names_it(own_config, tmp_path, monkeypatch):
     monkeypatch.setattr(amp, '_product_seconds', lambda dtype: {torch.float32: .1, torch.bfloat16: 4.}[dtype])
     train(own_config(), str(tmp_path), amp=True, cfg_options={'train_cfg.max_epochs': 1})
     assert 'bfloat16 is slow on this processor' in log(tmp_path)

@@ -39,8 +39,10 @@ def rows_of(folder: str) -> list[dict]:
 
 def _pooled(rows: list[dict]) -> list[dict]:
     """Replace single folds, as ``evaluate`` measures them, by rows over all folds."""
-    folds = [row for row in rows if re.fullmatch(r'fold\d+', row['split'])]
-    return [row for row in rows if row not in folds] + pool_folds(folds)
+    parts: dict[bool, list[dict]] = {False: [], True: []}
+    for row in rows:
+        parts[bool(re.fullmatch(r'fold\d+', row['split']))].append(row)
+    return parts[False] + pool_folds(parts[True])
 
 
 def _means(rows: list[dict]) -> list[dict]:
