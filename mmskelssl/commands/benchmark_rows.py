@@ -88,6 +88,7 @@ def pool_folds(rows: Sequence[dict]) -> list[dict]:
     """Return one row over the folds of each encoder and recipe, in which every test sample counts once.
 
     Numbers are weighted by the number of test samples of the folds. The interval is that of all samples together.
+    Other fields are those on which the folds agree, and None otherwise.
 
     Raises:
         UserError: If a fold occurs twice.
@@ -102,11 +103,11 @@ def pool_folds(rows: Sequence[dict]) -> list[dict]:
             raise UserError(f'{folds[0]["encoder"]}: a fold occurs twice in {[row["split"] for row in folds]}')
         counts = [row['num_test'] for row in folds]
         numbers = {key: _mean([row[key] for row in folds], counts) for key in _NUMBERS if key in folds[0]}
-        pooled.append({**{key: value for key, value in folds[0].items() if key not in _OWN}, **numbers,
+        pooled.append({**{key: value if all(row.get(key) == value for row in folds) else None
+                          for key, value in folds[0].items() if key == 'members' or key not in _OWN}, **numbers,
                        'ci95': _interval(numbers['top1'], sum(counts)), 'split': f'{len(folds)} folds',
-                       'checkpoint': None, 'folds': {row['split']: row['top1'] for row in folds},
+                       'config_hash': None, 'folds': {row['split']: row['top1'] for row in folds},
                        'num_test': sum(counts), 'num_train': int(np.mean([row['num_train'] for row in folds])),
-                       'config_hash': None, 'train_split': None, 'test_split': None,
                        'seconds': sum(row['seconds'] for row in folds),
                        'feature_seconds': sum(row['feature_seconds'] for row in folds)})
     return pooled

@@ -4,10 +4,12 @@ import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from mmengine.dist import is_main_process
 
 from mmskelssl.catalogue import Catalogue
+from mmskelssl.commands.benchmark_rows import pool_folds
 from mmskelssl.commands.output import Output
 from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
@@ -28,7 +30,7 @@ from mmskelssl.evaluation.features import FeatureBank, usable_device
 from mmskelssl.evaluation.processes import together
 from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, recipes_of, tasks
 from mmskelssl.evaluation.scores import Scores, load_scores
-from mmskelssl.evaluation.splits import parse_pairs, subset
+from mmskelssl.evaluation.splits import SplitPair, is_fold, parse_pairs, subset
 from mmskelssl.inference.encoder import Encoder, move_to, pair_with_data
 from mmskelssl.inference.pools import pool_of
 from mmskelssl.inference.saved.read import read_encoder
@@ -154,6 +156,7 @@ class Measurement:
     pictures: bool = True
     encoders: list[Encoder] = field(default_factory=list, init=False)
     _seen: set[str] = field(default_factory=set, init=False)  # architectures whose untrained encoder was measured
+    _seen_tests: bool = field(default=False, init=False)  # an encoder was pre-trained on test clips of folds
     _members: list[Scores] = field(default_factory=list, init=False)
     _validation: list[Scores] = field(default_factory=list, init=False)
 
@@ -233,12 +236,35 @@ class Measurement:
         bank = FeatureBank(move_to(model, self.device), encoder.dataset, self.batch_size)
         pairs = parse_pairs(self.pairs, encoder.store.splits)
         chosen = self._chosen_for(encoder)
+        start = len(self.output.rows)
         for measured in measure_encoder(bank, pairs, list(chosen), identity, chosen, self.seed):
             kept = self.output.add(measured, encoder.store.classes, bank.num_classes) if is_main_process() else None
             if self.fusion and kept:
                 self._members.append(kept)
+        self._pool(start, identity['encoder'] != 'untrained' and self._saw_tests(encoder, pairs))
         if self.fusion == 'validation':
             self._validation += self._held_out(bank, pairs, identity, chosen)
+
+    def _pool(self, start: int, seen: bool = False) -> None:
+        """Add rows over all folds to the rows from ``start`` on, unless test clips were seen in pre-training."""
+        folds = [row for row in self.output.rows[start:] if is_fold(row['split'])]
+        names = {row['split'] for row in folds}
+        if len(names) < 2:
+            return
+        if len({(row['train_split'], row['split']) for row in folds}) > len(names):
+            print('note: no row over all folds, because a fold is measured with several training splits')
+        elif seen:
+            print(f'note: no row over all folds, because {folds[0]["encoder"]} was pre-trained on test clips of some; '
+                  'train one encoder for each fold, with `benchmark --splits`')
+        else:
+            self.output.rows += pool_folds(folds)
+
+    def _saw_tests(self, encoder: Encoder, pairs: Sequence[SplitPair]) -> bool:
+        """Return whether an encoder was pre-trained on test clips of folds, and remember it for its ensembles."""
+        trained = encoder.trained_on()
+        seen = any(np.isin(encoder.store.split(pair.test), trained).any() for pair in pairs if is_fold(pair.name))
+        self._seen_tests |= seen
+        return seen
 
     def _chosen_for(self, encoder: Encoder) -> dict[str, list[str]]:
         """Return the recipes of each protocol. The defaults depend on the data."""
@@ -259,11 +285,13 @@ class Measurement:
         assert self.fusion is not None  # as `run` has seen
         for trained in (False, True):
             members = [m for m in self._members if (m.row['encoder'] != 'untrained') == trained]
+            start = len(self.output.rows)
             for some in group(members, _ALIKE):
                 if len(some) < sum(one.store.data_hash == some[0].row['data_hash'] for one in self.encoders):
                     continue  # untrained encoders that several methods share
                 weights = self._weights(some)
                 self.output.add_ensemble(fuse(some, weights, self.fusion))
+            self._pool(start, trained and self._seen_tests)
 
     def _weights(self, members: Sequence[Scores]):
         assert self.fusion is not None  # as `run` has seen

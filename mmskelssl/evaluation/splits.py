@@ -1,6 +1,7 @@
 """Pairs of splits for training and testing a probe."""
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,21 +19,28 @@ class SplitPair:
 def default_pairs(splits: Mapping[str, Sequence]) -> list[SplitPair]:
     """Return the pairs among the splits of a store: train/test, train/test_clean, and X_train/X_test for each other X.
 
-    A pair with the same samples as an earlier one is omitted.
+    A pair with the same samples as an earlier one is omitted. If it is a fold, the earlier one gets its name, so that
+    all folds are called folds.
     """
     pairs = [SplitPair(test, 'train', test) for test in ('test', 'test_clean') if {'train', test} <= set(splits)]
     prefixes = [name.removesuffix('_train') for name in splits if name.endswith('_train')]
     pairs += [SplitPair(x, f'{x}_train', f'{x}_test') for x in prefixes if f'{x}_test' in splits]
-    made, seen = [], set()
+    made: dict[tuple, SplitPair] = {}
     for pair in pairs:
         members = tuple(tuple(sorted(map(str, splits[split]))) for split in (pair.train, pair.test))
-        if members not in seen:
-            seen.add(members)
-            made.append(pair)
+        if members not in made:
+            made[members] = pair
+        elif is_fold(pair.name):
+            made[members] = replace(made[members], name=pair.name)
     if not made:
         raise UserError(f'no pair of splits to evaluate on among {", ".join(splits) or "none"}; '
                         'specify one with --split-pairs TRAIN:TEST')
-    return made
+    return [*made.values()]
+
+
+def is_fold(name: str) -> bool:
+    """Return whether a pair is one of several folds (``fold1``, ``fold2``), whose results are pooled."""
+    return bool(re.fullmatch(r'fold\d+', name))
 
 
 def parse_pairs(texts: Sequence[str] | None, splits: Mapping[str, Sequence]) -> list[SplitPair]:

@@ -4,6 +4,7 @@ import os.path as osp
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -51,6 +52,15 @@ class Encoder:
     def data(self) -> str:
         """Name of the store."""
         return osp.basename(osp.abspath(self.store.path))
+
+    def trained_on(self) -> np.ndarray:
+        """Return the positions (n,) of the clips in the store that the encoder was trained on, as far as it says so."""
+        dataset = self.info['dataset']
+        about = about_data(dataset)
+        split = dataset.get('train_split') or about.get('split')
+        known = split == 'all' or split in self.store.splits
+        same = known and about.get('data_hash') == self.store.data_hash
+        return self.store.split(split) if same else np.empty(0, np.int64)
 
     def dataset(self, split: str):
         """Build the data set of a split, with the preprocessing of the encoder's training."""

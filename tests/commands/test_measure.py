@@ -298,3 +298,52 @@ def test_seeds_of_one_encoder_share_a_name(encoders, tmp_path, monkeypatch):
     evaluate_checkpoints(encoders[:2], ['knn'], str(tmp_path), names=['a', 'a'], recipes=['1nn'])
     rows = results(tmp_path)['results']
     assert [(row['encoder'], row['pretrain_seed']) for row in rows] == [('a', 0), ('a', 1)]
+
+
+@pytest.fixture(scope='module')
+def folds(tmp_path_factory):
+    """A store of two folds, the first of which is also called train and test, as an import from pyskl makes it."""
+    path = write_tiny_store(tmp_path_factory.mktemp('folds') / 'folds', 'ntu25', persons=2, samples=36, classes=3)
+    store = SkeletonStore(path)
+    parts = store.ids[:12], store.ids[12:]
+    with StoreWriter(path, 'ntu25', classes=store.classes, overwrite=True) as writer:
+        for i, sample in enumerate(store.samples):
+            writer.add(sample['id'], store.keypoints(i), sample['label'])
+        for name, test, train in (('', *parts), ('fold1_', *parts), ('fold2_', *parts[::-1])):
+            writer.set_split(f'{name}train', train)
+            writer.set_split(f'{name}test', test)
+    return path
+
+
+def test_folds_are_pooled(encoders, folds, tmp_path):
+    """Every encoder and the ensemble get a row over all folds, in which each clip counts once."""
+    rows = ensemble_checkpoints(encoders[:2], str(tmp_path), data=folds, recipes=['logreg'], pictures=False)
+    assert [(row['stream'], row['split']) for row in rows] == [
+        (stream, split) for stream in ('joint', 'bone', '2s') for split in ('fold1', 'fold2', '2 folds')]
+    for first, second, both in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+        assert (first['num_test'], second['num_test'], both['num_test']) == (12, 24, 36)
+        assert both['top1'] == pytest.approx((first['top1'] + 2 * second['top1']) / 3)
+        assert both['checkpoint'] == first['checkpoint'] and both['folds'].keys() == {'fold1', 'fold2'}
+    assert rows[-1]['members'] == [*map(str, encoders[:2])]
+    named = evaluate_checkpoints(encoders[:1], ['knn'], str(tmp_path / 'one'), data=folds, recipes=['1nn'],
+                                 pairs=['fold1_train:fold1_test', 'fold2_train:fold2_test', 'train:test'])
+    assert [row['split'] for row in named] == ['fold1', 'fold2', 'test', '2 folds']
+
+
+def test_folds_that_do_not_belong_together_are_not_pooled(encoders, folds, tmp_path, monkeypatch, capsys):
+    call = dict(data=folds, recipes=['logreg'], pictures=False)
+    twice = ['fold1_train:fold1_test', 'fold2_test:fold1_test', 'fold2_train:fold2_test']
+    rows = evaluate_checkpoints(encoders[:1], ['linear'], str(tmp_path / 'twice'), pairs=twice, **call)
+    assert [row['split'] for row in rows] == ['fold1', 'fold1', 'fold2']
+    assert 'no row over all folds, because a fold is measured with several training splits' in capsys.readouterr().out
+    build = measure.read_encoder
+
+    def trained_on_a_fold(path):
+        model, info = build(path)
+        dataset = {**info['dataset'], 'store': folds, 'train_split': 'fold1_train'}
+        dataset['about'] = {**dataset['about'], 'data_hash': SkeletonStore(folds).data_hash}
+        return model, {**info, 'dataset': dataset}
+    monkeypatch.setattr(measure, 'read_encoder', trained_on_a_fold)
+    rows = ensemble_checkpoints(encoders[:2], str(tmp_path / 'seen'), untrained=True, **call)
+    assert {row['encoder'] for row in rows if row['split'] == '2 folds'} == {'untrained'}
+    assert 'because SimCLR was pre-trained on test clips of some; train one encoder for each' in capsys.readouterr().out
