@@ -58,9 +58,9 @@ class Encoder:
         dataset = self.info['dataset']
         about = about_data(dataset)
         split = dataset.get('train_split') or about.get('split')
-        known = split == 'all' or split in self.store.splits
-        same = known and about.get('data_hash') == self.store.data_hash
-        return self.store.split(split) if same else np.empty(0, np.int64)
+        if about.get('data_hash') != self.store.data_hash or split not in {'all', *self.store.splits}:
+            return np.empty(0, np.int64)
+        return self.store.split(str(split))
 
     def dataset(self, split: str):
         """Build the data set of a split, with the preprocessing of the encoder's training."""
