@@ -199,8 +199,9 @@ def _legend(rows: Sequence[Mapping]) -> list[str]:
     for row in rows:
         if row.get('weights') and row.get('members'):
             weights = ', '.join(f'{w:.2g} {name}' for w, name in zip(row['weights'], row['members'], strict=True))
-            lines.append(f'{row["encoder"]} {row["stream"]}, {row["split"]}, {row_title(row)}: {weights} '
-                         f'({row["fusion"]})')
+            said = f'{len(row["members"])} members with equal weights' if row['fusion'] == 'equal' else \
+                f'{weights} ({row["fusion"]})'
+            lines.append(f'{row["encoder"]} {row["stream"]}, {row["split"]}, {row_title(row)}: {said}')
         if row.get('C') and row.get('cv'):
             lines.append(f'{row["encoder"]} {row["stream"]}, {row["split"]}, {row_title(row)}: C = {row["C"]:.3g}, '
                          f'chosen on {row["cv"]["parts"]} parts of the training clips, divided by {row["cv"]["by"]}')

@@ -96,8 +96,9 @@ def test_every_protocol_from_one_command(encoders, tiny_store, tmp_path, monkeyp
         assert chosen['seed'] == 0 and chosen['data_hash'] == store.data_hash
 
 
-def test_three_streams(encoders, tmp_path):
+def test_three_streams(encoders, tmp_path, capsys):
     rows = ensemble_checkpoints(encoders, str(tmp_path), recipes=['logreg'], pictures=False)
+    assert 'SimCLR 3s, test, linear logreg: 3 members with equal weights\n' in capsys.readouterr().out
     assert [row['stream'] for row in rows] == [*STREAMS, '3s']
     members = [load_scores(str(tmp_path / row['scores'])) for row in rows]
     lookup = [dict(zip(m.ids, m.scores, strict=True)) for m in members]
