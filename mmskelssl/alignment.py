@@ -119,7 +119,7 @@ def align_shoulders(x: Tensor, layout: SkeletonLayout, scores: Tensor | None = N
 
 
 def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle: bool = False,
-                   scores: Tensor | None = None, joint: int | None = None, keep_height: bool = False) -> Tensor:
+                   scores: Tensor | None = None, joint: int | None = None) -> Tensor:
     """Translate and rotate a whole clip rigidly.
 
     The hip, or ``joint``, of the first person present moves to the origin in their first frame, and their median
@@ -139,14 +139,12 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
             persons then changes nothing else.
         scores: (N, 1, T, V, M). In 2D, too, the origin is then the position in the first frame with the person.
         joint: Joint that moves to the origin instead of the hip.
-        keep_height: Translate horizontally only. Then y remains the height above the ground, which tells how a person
-            carries themselves, if y is 0 there in all clips, as in motion capture. It is not with a camera.
     """
     joint = layout.hip if joint is None else joint
     if not 0 <= joint < layout.num_joints:
         raise UserError(f'align_sequence: joint is {joint}, but layout {layout.name} has the joints 0 to '
                         f'{layout.num_joints - 1}')
-    _check(x, 'align_sequence', (3,) if turn or keep_height else (2, 3))
+    _check(x, 'align_sequence', (3,) if turn else (2, 3))
     there = (x != 0).any(1, keepdim=True)  # (N, 1, T, V, M)
     seen = there.any(3).squeeze(1)  # (N, T, M)
     n = torch.arange(len(x), device=x.device)
@@ -162,8 +160,6 @@ def align_sequence(x: Tensor, layout: SkeletonLayout, turn: bool = True, middle:
     if middle:
         who = seen[n, first].unsqueeze(1)  # (N, 1, M)
         origin = ((hips[n, :, first] * who).sum(2) / who.sum(2)).view(-1, x.shape[1], 1, 1, 1)
-    if keep_height:
-        origin = torch.cat([origin[:, :1], torch.zeros_like(origin[:, 1:2]), origin[:, 2:]], 1)
     if not turn:
         return (x - origin) * there
     across = _across(x, layout, scores)[n, :, :, main]  # (N, 3, T)

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from mmskelssl.alignment import align_sequence, align_shoulders, centre_frames
-from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
 LAYOUT = get_layout('ntu25')
@@ -86,17 +85,3 @@ def test_shoulders_that_were_never_seen_do_not_turn():
     torch.testing.assert_close(align_shoulders(x, LAYOUT, scores), x)
     moved = align_sequence(x, LAYOUT, turn=False, scores=scores)
     torch.testing.assert_close(align_sequence(x, LAYOUT, scores=scores), moved)
-
-
-@pytest.mark.parametrize('turn', [True, False])
-@pytest.mark.parametrize('middle', [True, False])
-def test_the_height_may_be_kept(turn, middle):
-    """Only y differs, by one number for each clip, and the height of every joint is as before. Absent persons stay."""
-    x = body()
-    made, kept = (align_sequence(x, LAYOUT, turn, middle, keep_height=keep) for keep in (False, True))
-    torch.testing.assert_close(kept[:, ::2], made[:, ::2])
-    there = (x != 0).any(1).any(2, keepdim=True).expand_as(x[:, 1])
-    torch.testing.assert_close(kept[:, 1], x[:, 1] * there)
-    assert (kept[:, 1] - made[:, 1]).abs().max() > .1 and not kept[0, ..., 1].any()
-    with pytest.raises(UserError, match='needs clips of 3 coordinates'):
-        align_sequence(body(2), LAYOUT, turn=False, keep_height=True)

@@ -159,23 +159,21 @@ class AlignSequence(BaseTransform):
         turn: Rotate the clip to the front. If False, only translate it.
         middle: Place the origin midway between the persons instead of at the first person's hip.
         joint: Index of a joint to use instead of the hip.
-        keep_height: Do not translate vertically, for clips whose y is 0 at the ground, such as motion capture.
     """
 
-    def __init__(self, turn: bool = True, middle: bool = False, joint: int | None = None, keep_height: bool = False):
-        self.turn, self.middle, self.joint, self.keep_height = turn, middle, joint, keep_height
+    def __init__(self, turn: bool = True, middle: bool = False, joint: int | None = None):
+        self.turn, self.middle, self.joint = turn, middle, joint
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))
         clip = align_sequence(_as_clip(results['keypoint']), results['layout'], self.turn, self.middle,
-                              _scores_of(results), self.joint, self.keep_height)
+                              _scores_of(results), self.joint)
         results['keypoint'] = _as_keypoint(clip)
         return results
 
     def batch(self, clips: ClipBatch) -> ClipBatch:
         clips = clips.counted()
-        return clips.having(x=align_sequence(clips.x, clips.layout, self.turn, self.middle, clips.scores, self.joint,
-                                             self.keep_height))
+        return clips.having(x=align_sequence(clips.x, clips.layout, self.turn, self.middle, clips.scores, self.joint))
 
 
 @TRANSFORMS.register_module()
