@@ -1,0 +1,10 @@
+# python tools/train.py configs/simclr_poolsbu.py --init-from work_dirs/pool_joint/epoch_60.pth --cfg-options \
+#     data.stores.3.split=fold2
+# As simclr_pool.py, with a training fold of SBU, whose clips show two persons. It continues the training of that pool.
+_base_ = 'simclr_pool.py'
+data = dict(stores=[
+    *_base_.data.stores,
+    dict(store='data/sbu', weight=2, split='fold1',
+         prepare='python tools/prepare_data.py pyskl sbu_interaction.pkl --layout sbu15 --scale=-2.56,-1.92,1.28 '
+                 '--out data/sbu')])
+train_cfg = dict(by_epoch=True, max_epochs=15)
