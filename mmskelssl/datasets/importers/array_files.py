@@ -79,7 +79,7 @@ def _check_count(clips: int) -> None:
 
 
 def _label(label, what: str) -> int:
-    if isinstance(label, bool) or not isinstance(label, int | float) or label != int(label):
+    if isinstance(label, bool) or not (isinstance(label, int) or isinstance(label, float) and label.is_integer()):
         raise ValueError(f'{what}: label {label!r} is not an integer')
     return int(label)
 

@@ -8,7 +8,7 @@ import numpy as np
 from mmskelssl.datasets.importers.array_files import clips_in
 from mmskelssl.datasets.importers.axes import check_axes
 from mmskelssl.datasets.importers.import_files import add_or_skip, import_files
-from mmskelssl.datasets.importers.labels import LABELS, Labels, check_share, name_classes, set_splits
+from mmskelssl.datasets.importers.labels import Labels, check_share, is_table, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare, ThirdNumber
 from mmskelssl.datasets.importers.source import Source, evenly
 from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, third_number, units_of
@@ -44,7 +44,7 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
         raise UserError(str(error)) from None
     source, skeleton = Source(path), read_layout(layout)
     files = [name for name in source.files('.npy', '.npz', '.csv', '.tsv', '.json')
-             if PurePosixPath(name).name != LABELS]
+             if not is_table(name)]
     if not files:
         raise UserError(f'{path}: no .npy, .npz, .csv or .json files in it')
     about = Labels(source, files, labels)
@@ -59,10 +59,9 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
     if not scored and channels == 2 and third is None:
         scored = by_number = read.others_have_scores(files)
     read.scored = scored
-    seen = np.where(np.isfinite(points).all(-1) & points.any(-1), points[..., 0], np.nan), points[..., :2]
-    metres = channels > 2 and np.nanmax(np.abs(seen[0]), initial=0) < PIXELS
+    metres = channels > 2 and np.max(np.abs(points), where=np.isfinite(points), initial=0) < PIXELS
     writer.describe(skeleton, channels, units or (
-        units_of(seen[1]) if channels == 2 else 'm' if metres else 'unknown'), scored,
+        units_of(points[..., :2]) if channels == 2 else 'm' if metres else 'unknown'), scored,
                     said(read.meaning) if points.shape[-1] == 3 else 'score' if by_number else 'none')
     if points.shape[-1] == 3:
         print(f'{path}: the third number of a joint is read as its {read.meaning} (--third)'.replace(
@@ -105,7 +104,7 @@ class _Clips:
         blank: tuple[str, np.ndarray] | None = None
         for name in files[:200]:
             try:
-                clips = stream.start() if stream else clips_in(self._called(name), self.source.read(name),
+                clips = stream.start() if stream else clips_in(self.source.called(name), self.source.read(name),
                                                                self.layout.num_joints, self.axes)
                 with np.errstate(over='ignore'):  # overflow counts as missing
                     _, clip, known = next((one for one in clips if np.any(one[1])), clips[0])
@@ -113,9 +112,10 @@ class _Clips:
             except Exception:  # noqa: BLE001, S112  its import reports the reason
                 continue
             if not clip.any():
-                blank = blank or (name, clip)
+                blank = blank or (self.source.called(name), clip)
                 continue
             self.like, self.apart = clip, 'scores' in known
+            name = self.source.called(name)
             if len(clip) == 2 and not self.axes and name.lower().endswith(('.npy', '.json')):
                 print(f'{name}: shape {clip.shape} is read as 2 persons of {clip.shape[1]} frames (--axes NTVC: 2 '
                       'clips)')
@@ -130,7 +130,7 @@ class _Clips:
         """Return whether a clip of a few other files, evenly spaced over all, has scores."""
         for name in evenly(files, SCORED):
             try:
-                _, clip, known = clips_in(self._called(name), self.source.read(name), self.layout.num_joints,
+                _, clip, known = clips_in(self.source.called(name), self.source.read(name), self.layout.num_joints,
                                           self.axes)[0]
                 if 'scores' in known or clip.shape[-1] == 3 and self._meaning(clip) == 'score':
                     return True
@@ -141,11 +141,8 @@ class _Clips:
     def _meaning(self, clip: np.ndarray) -> Third:
         return third_number(clip, self.layout, self.third) if clip.shape[-1] == 3 else self.third or 'depth'
 
-    def _called(self, name: str) -> str:
-        return osp.basename(self.source.path) if name == '.' else name
-
     def __call__(self, name: str, data: bytes) -> list[dict]:
-        return self._samples(name, clips_in(self._called(name), data, self.layout.num_joints, self.axes))
+        return self._samples(name, clips_in(self.source.called(name), data, self.layout.num_joints, self.axes))
 
     def add_all(self, stream: TrainTest, writer: StoreWriter) -> None:
         """Add the clips of a file that is too large for memory."""

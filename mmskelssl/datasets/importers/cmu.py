@@ -6,11 +6,12 @@ from pathlib import PurePosixPath
 from typing import Annotated
 
 from mmskelssl.datasets.importers.import_files import import_files
-from mmskelssl.datasets.importers.labels import Labels, check_share, given_splits, set_splits
+from mmskelssl.datasets.importers.labels import Labels, check_share, given_splits, is_table, set_splits
 from mmskelssl.datasets.importers.options import Jobs, SplitSeed, TestShare
 from mmskelssl.datasets.importers.source import Source, stem
 from mmskelssl.datasets.importers.splits import odd_even_subjects
 from mmskelssl.datasets.importers.text import any_text
+from mmskelssl.datasets.importers.third import check_size
 from mmskelssl.datasets.mocap import Acclaim, Motion, read_amc, read_asf, read_bvh, resample
 from mmskelssl.datasets.mocap.layout import layout_of_motion
 from mmskelssl.datasets.mocap.motion import MAX_BYTES
@@ -77,14 +78,15 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
     if scale is None and len(kinds) > 1:
         raise UserError(f'{path} holds .amc and .bvh files, in different units: set --scale, the length of one unit '
                         'in metres')
-    if labels == 'auto' and not source.files('labels.csv') and False in kinds:
+    if labels == 'auto' and not any(map(is_table, source.files('.csv'))) and False in kinds:
         labels = 'none'
     about = Labels(source, files, labels)
     writer.index['classes'] = about.classes
-    skeleton = read_layout(layout) if layout else _layout_of(source, files)
+    first = _first_bvh(source, files)
+    skeleton = read_layout(layout) if layout else _layout_of(first)
     writer.describe(skeleton, 3, 'unit of the BVH files' if kinds == {True} and scale is None else 'm',
                     fps=fps)
-    import_files(source, files, _Recordings(source, skeleton, fps, scale, about), writer, jobs)
+    import_files(source, files, _Recordings(source, skeleton, fps, scale, about, first), writer, jobs)
     about.report_lost(writer)
     if not given_splits(writer):
         subjects = {sample['subject'] for sample in writer.samples}
@@ -97,8 +99,10 @@ def import_cmu(path: str, writer: StoreWriter, *, layout: MotionLayout = None,
 class _Recordings:
     """Reads the motion of a file as a sample."""
 
-    def __init__(self, source: Source, layout: SkeletonLayout, fps: float, scale: float | None, about: Labels):
+    def __init__(self, source: Source, layout: SkeletonLayout, fps: float, scale: float | None, about: Labels,
+                 first: tuple[str, Motion] | None):
         self.source, self.layout, self.fps, self.scale, self.about = source, layout, fps, scale, about
+        self.first = None if first is None else (first[0], first[1].positions[:100])
         self.asf = source.files('.asf')
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
@@ -109,6 +113,8 @@ class _Recordings:
             skeleton = _skeleton(self.source.path, _asf_of(name, self.asf))
             motion, metres = read_amc(_text(data), skeleton), skeleton.metres
         positions = motion.positions[:, _joints(motion, self.layout, bvh)]
+        if bvh and self.first:  # a BVH file does not state its unit
+            check_size(positions, self.first[1], self.first[0])
         keypoints = resample(positions, motion.rate or RATE, self.fps) * ((self.scale or metres) / metres)
         subject = re.fullmatch(r'(?:.*/)?(\d{1,4})_\d+', self.about.names[name])
         known = dict(subject=int(subject[1])) if subject else {}
@@ -144,21 +150,24 @@ def _asf_of(name: str, files: Sequence[str]) -> str:
     return max(fitting or beside, key=lambda asf: len(stem(asf)))
 
 
-def _layout_of(source: Source, files: Sequence[str]) -> SkeletonLayout:
-    """Return cmu31, or the layout derived from the joint names of the first readable BVH file."""
+def _first_bvh(source: Source, files: Sequence[str]) -> tuple[str, Motion] | None:
+    """Return the first readable BVH file and its motion. None if the first file is an .amc file."""
     if not _is_bvh(source, files[0]):
-        return LAYOUTS['cmu31']
+        return None
     first = ''
     for name in files:
         try:
-            motion = read_bvh(_text(source.read(name)))
+            return source.called(name), read_bvh(_text(source.read(name)))
         except ValueError as error:
-            first = first or f'{name}: {error}'
-            continue
-        if set(BVH_JOINTS.values()) <= set(motion.names):
-            return LAYOUTS['cmu31']
-        return get_layout(layout_of_motion(motion, name))
+            first = first or f'{source.called(name)}: {error}'
     raise UserError(f'{source.path}: no readable file; {first}')
+
+
+def _layout_of(first: tuple[str, Motion] | None) -> SkeletonLayout:
+    """Return cmu31, or the layout derived from the joint names of the first BVH file."""
+    if first is None or set(BVH_JOINTS.values()) <= set(first[1].names):
+        return LAYOUTS['cmu31']
+    return get_layout(layout_of_motion(first[1], first[0]))
 
 
 def _joints(motion: Motion, layout: SkeletonLayout, bvh: bool) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mmskelssl.datasets.importers.array_files import clips_in
-from mmskelssl.datasets.importers.labels import LABELS
+from mmskelssl.datasets.importers.labels import is_table
 from mmskelssl.datasets.importers.pose.contract import Options
 from mmskelssl.datasets.importers.pose.recognise import ENDINGS, recognise
 from mmskelssl.datasets.importers.pose.skeletons import layout_for
@@ -56,8 +56,8 @@ def detect(path: str) -> Iterator[str]:
                                                      or osp.isdir(osp.join(path, 'shards'))):
         yield f'{path}: a store; nothing to import'
         return
-    names = [name for name in source.files('') if PurePosixPath(name).name != LABELS]
-    called = [PurePosixPath(path if name == '.' else name).name for name in names]
+    names = [name for name in source.files('') if not is_table(name)]
+    called = [PurePosixPath(source.called(name)).name for name in names]
     for pattern, what, importer in _NAMES:
         count = sum(bool(re.fullmatch(pattern, name, re.IGNORECASE)) for name in called)
         if count and 2 * count >= sum(not name.lower().endswith(('.md', '.pdf', '.asf')) for name in called) or (
@@ -100,13 +100,13 @@ def _pose(source: Source, files: list[str]) -> Iterator[str]:
     error = ''
     for name in files[:LOOKS]:
         try:
-            found = recognise(source.path if name == '.' else name, source.read(name), Options())
+            found = recognise(source.called(name), source.read(name), Options())
             clip, people = next((clip, [one for frame in clip.frames for one in frame]) for clip in found.clips
                                 if any(clip.frames))
         except StopIteration:
             continue
         except ValueError as failure:
-            error = error or f'{name}: {failure}'
+            error = error or f'{source.called(name)}: {failure}'
             continue
         count = len(people[0].points)
         try:
@@ -142,8 +142,8 @@ def _arrays(source: Source, files: list[str]) -> Iterator[str]:
     for name in files[:LOOKS]:
         try:
             data = source.read(name)
-            called = osp.basename(source.path) if name == '.' else name
-            if called.endswith('.npz'):
+            called = source.called(name)
+            if called.lower().endswith('.npz'):
                 shapes = {key: array.shape for key, array in read_npz(data).items()}
                 if any(key.startswith('x_train') for key in shapes):
                     width = next(shape[-1] for key, shape in shapes.items() if key.startswith('x_train'))
@@ -157,7 +157,7 @@ def _arrays(source: Source, files: list[str]) -> Iterator[str]:
             else:
                 shape = np.load(io.BytesIO(data), allow_pickle=False).shape
         except Exception as failure:  # noqa: BLE001  a damaged file can raise anything
-            error = error or f'{name}: {failure}'
+            error = error or f'{source.called(name)}: {failure}'
             continue
         layouts = _layouts(shape)
         yield (f'{source.path}: arrays, {len(files)} files, the first one of shape {shape}; '

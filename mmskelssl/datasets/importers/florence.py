@@ -24,6 +24,7 @@ def import_florence(path: str, writer: StoreWriter) -> None:
     writer.describe('florence15')
     writer.index['classes'] = CLASSES
     frames: dict = {}
+    called = source.called(files[0])
     for number, line in enumerate(plain_nan(source.text(files[0])).splitlines(), 1):
         words = line.split()
         if not words:
@@ -32,9 +33,9 @@ def import_florence(path: str, writer: StoreWriter) -> None:
             video, actor, category = (int(word) for word in words[:3])
             values = [float(word) for word in words[3:]]
         except ValueError as error:
-            raise UserError(f'{files[0]}, line {number}: {str(error)[:80]}') from None
+            raise UserError(f'{called}, line {number}: {str(error)[:80]}') from None
         if len(values) != 45:
-            raise UserError(f'{files[0]}, line {number}: {len(values)} coordinates, expected 15 joints (45)')
+            raise UserError(f'{called}, line {number}: {len(values)} coordinates, expected 15 joints (45)')
         frames.setdefault((video, actor, category), []).append(values)
     for (video, actor, category), rows in frames.items():
         known = 1 <= category <= len(CLASSES)

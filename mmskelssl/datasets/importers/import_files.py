@@ -1,10 +1,10 @@
 """Imports many files in order: on all cores, resumable, with each fault reported for its file."""
 import hashlib
-import os.path as osp
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from mmskelssl.datasets.importers.source import Source, changed
+from mmskelssl.datasets.importers.third import check_metres
 from mmskelssl.datasets.store.journal import LISTING, Reads, note_read, noting_reads
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -26,6 +26,8 @@ def import_files(source: Source, names: Iterable[str], read: Callable, writer: S
     """
     from rich.progress import track  # imported here: help texts do not need it
     names = list(names)
+    for link in source.links():
+        writer.skip(link, 'it is a link to a folder, which is not followed: import its target, or copy it here')
     beside = sorted(set(source.files('')) - set(names))  # adding or removing an annotation changes the clips
     listing = '\n'.join(beside).encode('utf-8', 'surrogateescape')
     note_read(source.path, LISTING, len(beside), 0, hashlib.sha256(listing).hexdigest())
@@ -36,7 +38,7 @@ def import_files(source: Source, names: Iterable[str], read: Callable, writer: S
         for name, (samples, reason, reads) in track(zip(names, done, strict=True), 'importing', total=len(names),
                                              disable=len(names) < 100):
             if reason:
-                writer.skip(osp.basename(source.path) if name == '.' else name, reason)
+                writer.skip(source.called(name), reason)
             for sample in samples:
                 add_or_skip(writer, **sample)
             writer.finish(name, reads)
@@ -45,14 +47,16 @@ def import_files(source: Source, names: Iterable[str], read: Callable, writer: S
 
 
 def add_or_skip(writer: StoreWriter, name: str, reason: str = '', note: str = '', **sample) -> None:
-    """Add a sample, or skip it if it has a ``reason`` or the writer refuses it."""
+    """Add a sample, or skip it if it has a ``reason``, its unit is wrong, or the writer refuses it."""
     try:
         if reason:
             raise UserError(reason)
+        if writer.index.get('units') == 'm':
+            check_metres(sample['keypoints'])
         writer.add(name, **sample)
         if note:
             writer.note(name, note)
-    except UserError as error:
+    except ValueError as error:
         writer.skip(name, str(error).removeprefix(f'sample {name}: '))
 
 

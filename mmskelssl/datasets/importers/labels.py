@@ -31,33 +31,37 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
     Raises:
         UserError: The table is missing or damaged.
     """
-    listed = [name for name in source.files(LABELS) if PurePosixPath(name).name == LABELS] if source else []
+    listed = list(filter(is_table, source.files('.csv'))) if source else []
     if source and len(listed) > 1 and labels == 'auto':
         raise UserError(f'{source.path}: {listed[0]} and {listed[1]}: name one table of labels with --labels')
     if labels == 'none':
         return {}
     if labels == 'folders' or labels == 'auto' and not listed:
         return _from_folders(files, labels == 'folders')
-    labels = LABELS if labels == 'auto' else labels
+    inside = source is not None and listed and labels in ('auto', LABELS)
+    labels = listed[0] if inside else labels
     try:
-        inside = source is not None and listed and labels == LABELS
-        text = label_text(source.read(listed[0]) if source and inside else Source(labels).read('.'),
-                          'the table of labels')
+        text = label_text(source.read(labels) if source and inside else Source(labels).read('.'), 'the table of labels')
     except ValueError as error:
-        raise UserError(f'{listed[0] if inside else labels}: {error}') from error
+        raise UserError(f'{labels}: {error}') from error
     try:
         first = text.partition('\n')[0]
         separator = next((sign for sign in '\t;' if sign in first and ',' not in first), ',')  # of spreadsheets
         reader = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=separator)
         columns = [name.strip().lower() for name in reader.fieldnames or []]
         reader.fieldnames = columns
-        rows = list(reader)
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise UserError(f'{labels}: {error}') from error
     if 'name' not in columns:
         raise UserError(f'{labels}: its first line should name its columns: name, and any of label, subject, split')
+    if twice := next((name for name in columns if name and columns.count(name) > 1), None):
+        raise UserError(f'{labels}: two columns are named {twice!r}: keep one of them')
     table = {}
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
+        if any(cell.strip() for cell in row.get(None, ())):  # more cells than columns
+            raise UserError(f'{labels}, line {number}: more cells than the {len(columns)} columns of the first line: '
+                            'put quotes around a cell that contains the separator')
         name = (row['name'] or '').strip()
         if not name or name in table:
             raise UserError(f'{labels}, line {number}: {"the name appears twice" if name else "no name"}')
@@ -67,6 +71,11 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
             raise UserError(f'{labels}, line {number}: subject {subject[:30]!r} is not a number of at most 10 digits: '
                             'number the subjects')
     return table
+
+
+def is_table(name: str) -> bool:
+    """Return whether a file is the table of labels among the clips."""
+    return PurePosixPath(name).name.lower() == LABELS
 
 
 def _from_folders(files: Sequence[str], asked: bool) -> dict[str, dict]:

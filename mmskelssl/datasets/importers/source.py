@@ -3,7 +3,7 @@ import hashlib
 import os
 import os.path as osp
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from mmskelssl.atomic import file_hash
@@ -30,24 +30,35 @@ class Source:
         if not osp.exists(self.path):
             raise UserError(f'{self.path}: no such file or folder')
         self._zip: zipfile.ZipFile | None = None
-        self.is_zip = osp.isfile(self.path) and is_zip(self.path) and not self.path.endswith('.npz')
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        self.is_zip = osp.isfile(self.path) and is_zip(self.path) and not self.path.lower().endswith('.npz')
 
     def __getstate__(self):
-        return dict(self.__dict__, _zip=None)  # each process opens the archive itself
+        return dict(self.__dict__, _zip=None, _entries={})  # each process opens the archive itself
+
+    def called(self, name: str) -> str:
+        """Return a file's name for messages. A single file, which is listed as ``.``, has that of its path."""
+        return osp.basename(self.path) if name == '.' else name
 
     def files(self, *endings: str) -> list[str]:
         """Return sorted relative names of files with these endings, in upper or lower case, without hidden files."""
         if self.is_zip:
-            names = [entry.filename for entry in self._archive().infolist() if not entry.is_dir()]
+            names = [_slashes(entry.filename) for entry in self._archive().infolist() if not entry.is_dir()]
         elif osp.isdir(self.path):
             names = [osp.relpath(osp.join(folder, name), self.path).replace(os.sep, '/')
-                     for folder, _, files in os.walk(self.path) for name in files]
+                     for folder, _, files in self._walk() for name in files]
         else:
             names = ['.']
         endings = tuple(ending.lower() for ending in endings)
-        shown = (name for name in names if name == '.' or not any(_is_hidden(part) for part
-                                                                 in PurePosixPath(name).parts))
-        return sorted(name for name in shown if (self.path if name == '.' else name).lower().endswith(endings))
+        return sorted(name for name in names if _is_shown(name)
+                      and (self.path if name == '.' else name).lower().endswith(endings))
+
+    def links(self) -> list[str]:
+        """Return the relative names of links to folders, whose files :meth:`files` does not list."""
+        paths = [osp.join(folder, name) for folder, folders, _ in self._walk() for name in folders] if osp.isdir(
+            self.path) else []
+        names = [osp.relpath(path, self.path).replace(os.sep, '/') for path in paths if osp.islink(path)]
+        return sorted(filter(_is_shown, names))
 
     def read(self, name: str) -> bytes:
         """Read a file, and record it for resumed imports. Raises a ValueError with the reason on failure."""
@@ -62,7 +73,7 @@ class Source:
         """Return a file's size and the change time (ns) of it or its archive; both are -1 for a missing file."""
         try:
             if self.is_zip:
-                return self._archive().getinfo(name).file_size, os.stat(self.path).st_ctime_ns
+                return self._entry(name).file_size, os.stat(self.path).st_ctime_ns
             about = os.stat(self.path if name == '.' else osp.join(self.path, name))
             return about.st_size, about.st_ctime_ns
         except (KeyError, OSError, UserError, ValueError):
@@ -73,7 +84,7 @@ class Source:
             if self.is_zip:
                 if '..' in PurePosixPath(name).parts or name.startswith('/'):
                     raise ValueError('its name leads out of the archive')
-                entry = self._archive().getinfo(name)
+                entry = self._entry(name)
                 if entry.file_size > MAX_BYTES:
                     raise ValueError(f'it would unpack to {entry.file_size >> 20} MiB, more than {MAX_BYTES >> 20}: '
                                      'split it')
@@ -100,10 +111,21 @@ class Source:
         except ValueError as error:
             raise UserError(f'{self.path if name == "." else osp.join(self.path, name)}: {error}') from error
 
+    def _walk(self) -> Iterator[tuple[str, list[str], list[str]]]:
+        def fail(error: OSError):
+            raise UserError(f'{error.filename} cannot be listed ({error.strerror}): make it readable, or move it '
+                            f'out of {self.path}') from error
+        return os.walk(self.path, onerror=fail)
+
+    def _entry(self, name: str) -> zipfile.ZipInfo:
+        archive = self._archive()
+        return self._entries[name] if name in self._entries else archive.getinfo(name)
+
     def _archive(self) -> zipfile.ZipFile:
         if self._zip is None:
             try:
                 self._zip = zipfile.ZipFile(self.path)
+                self._entries = {_slashes(entry.filename): entry for entry in self._zip.infolist()}
             except (OSError, zipfile.BadZipFile, ValueError) as error:
                 raise UserError(f'{self.path}: a damaged zip archive ({error})') from error
         return self._zip
@@ -129,8 +151,14 @@ def note_file(path: str) -> None:
         note_read(path, '.', -1, -1, '')
 
 
-def _is_hidden(part: str) -> bool:
-    return part != '..' and part.startswith(('.', '__MACOSX'))
+def _is_shown(name: str) -> bool:
+    return name == '.' or not any(part != '..' and part.startswith(('.', '__MACOSX'))
+                                  for part in PurePosixPath(name).parts)
+
+
+def _slashes(name: str) -> str:
+    """Return a name in an archive with slashes between its folders. Some programs on Windows write backslashes."""
+    return name.replace('\\', '/')
 
 
 def evenly(items: Sequence, count: int) -> list:

@@ -73,6 +73,13 @@ def check_size(points: np.ndarray, first: np.ndarray, name: str) -> None:
                          'differ; import them separately')
 
 
+def check_metres(points: np.ndarray) -> None:
+    """Raise a ValueError if the bodies of a clip (M, T, V, C) are so large that its unit cannot be metres."""
+    if (size := body_size(points)) > PIXELS:
+        raise ValueError(f'its bodies are {size:.3g} in size, which cannot be metres: convert the numbers, or import '
+                         'the files in metres')
+
+
 def _seen(points: np.ndarray) -> np.ndarray:
     return np.where((points != 0).any(-1, keepdims=True), points, np.nan)
 

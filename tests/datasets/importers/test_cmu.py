@@ -282,7 +282,7 @@ def test_both_kinds_in_one_folder_need_a_scale(recordings, tmp_path):
     (raw / 'b.bvh').write_text('broken')
     with pytest.raises(UserError, match='in different units: set --scale'):
         load(raw, tmp_path / 's')
-    store, skipped = load(raw, tmp_path / 's', scale=1.)
+    store, skipped = load(raw, tmp_path / 's', scale=.05)
     assert len(store) == 3 and skipped == {'b.bvh': 'not a bvh file: it needs HIERARCHY and MOTION'}
 
 

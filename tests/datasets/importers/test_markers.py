@@ -42,10 +42,10 @@ def entries(store, kind):
 
 
 def test_trc(tmp_path):
-    store = load(tmp_path, {'a.trc': trc(), 'm.trc': trc(POINTS, 'm')}, fps=0)
+    store = load(tmp_path, {'a.trc': trc(), 'm.trc': trc(POINTS / 1000, 'm')}, fps=0)
     assert store.layout.name == 'torso' and store.head['units'] == 'm' and store.head['third'] == 'depth'
     np.testing.assert_allclose(store.keypoints(0)[0], POINTS[:, 1:] / 1000, rtol=1e-6)
-    np.testing.assert_allclose(store.keypoints(1)[0], POINTS[:, 1:], rtol=1e-6)
+    np.testing.assert_allclose(store.keypoints(1)[0], POINTS[:, 1:] / 1000, rtol=1e-6)
     assert entries(store, 'noted')['a'] == '1 markers dropped that are not in the layout'
     half = load(tmp_path, {}, up='z')  # 60 frames per second to 30
     expected = POINTS[::2, 1:] / 1000

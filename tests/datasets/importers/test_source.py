@@ -129,6 +129,7 @@ def test_stem():
 
 class _Writer:
     """The methods of a writer that import_files needs."""
+    index = dict(units='')
 
     def __init__(self):
         self.calls = []

@@ -11,12 +11,12 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import AtLeast, Jobs, LabelSource, SplitSeed, TestShare, ThirdNumber
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options, Person
-from mmskelssl.datasets.importers.pose.kind import Kind, called, kind_of, scores_of_others
+from mmskelssl.datasets.importers.pose.kind import Kind, kind_of, scores_of_others
 from mmskelssl.datasets.importers.pose.pictures import Grouping, grouping_of, numbered, pose_files
 from mmskelssl.datasets.importers.pose.recognise import ENDINGS, TABLES, Found, recognise
 from mmskelssl.datasets.importers.pose.skeletons import Joints, group_of, layout_for
 from mmskelssl.datasets.importers.source import Source
-from mmskelssl.datasets.importers.third import Third, said, third_number, units_of
+from mmskelssl.datasets.importers.third import Third, check_size, said, third_number, units_of
 from mmskelssl.datasets.pose_tracking import track_persons
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -87,7 +87,7 @@ def _endings(source: Source) -> tuple[str, ...]:
 
 def _frames_in(source: Source, name: str, data: bytes, options: Options) -> int:
     """Return the number of frames of a file, or 0 if it shows no person."""
-    found = recognise(called(source, name), data, options)
+    found = recognise(source.called(name), data, options)
     clips = found.clips
     if found.what.startswith('COCO annotations'):
         return 2  # more than one: the file itself lists its pictures
@@ -107,7 +107,7 @@ class _Clips:
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
         clip, files = self.grouping.clips()[name]
-        found = self._pictures(files) if len(files) > 1 else recognise(called(self.source, name), data, self.options)
+        found = self._pictures(files) if len(files) > 1 else recognise(self.source.called(name), data, self.options)
         if not found.sure and self.options.files == 'auto' and len(files) == 1:
             raise ValueError(f'{found.what} and {len(found.clips[0].frames[0])} persons: is it one picture (a clip has '
                              'a numbered file for each), or is each person a separate frame? Set --files to '
@@ -185,6 +185,8 @@ class _Clips:
         if clip.units and self.kind.coordinates == 3 and clip.units != self.kind.units:
             raise ValueError(f'its units are {clip.units}, but those of {self.kind.first} are {self.kind.units}: '
                              'import them separately')
+        if self.kind.coordinates == 3:
+            check_size(np.concatenate(arrays)[..., :3], self.kind.like, self.kind.first)
         if self.kind.units in ('px', 'relative'):
             units = units_of(np.where(np.concatenate(arrays)[..., -1:] > 0, np.concatenate(arrays)[..., :2], np.nan))
             if units != self.kind.units:

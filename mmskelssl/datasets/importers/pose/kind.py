@@ -1,6 +1,6 @@
 """Determines the common properties of the clips of a store from a few files of a pose estimator."""
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Kind:
         coordinates: 2 or 3.
         units: Units of the coordinates.
         scores: Whether the first file has scores.
+        like: Coordinates (persons, V, 2 or 3) of its bodies, whose size tells the units.
     """
     what: str
     first: str
@@ -36,6 +37,7 @@ class Kind:
     coordinates: int
     units: str
     scores: bool
+    like: np.ndarray = field(repr=False, compare=False)
 
 
 def kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayout | None, joints: Joints | None,
@@ -45,12 +47,12 @@ def kind_of(source: Source, clips: dict, options: Options, asked: SkeletonLayout
     for _, files in list(clips.values())[:LOOKS]:
         for name in files[:LOOKS]:
             try:
-                found = recognise(called(source, name), source.read(name), options)
+                found = recognise(source.called(name), source.read(name), options)
                 if any(_shows(person) for clip in found.clips for frame in clip.frames for person in frame):
-                    return _kind(name, found, asked, joints, third)
+                    return _kind(source.called(name), found, asked, joints, third)
                 lost += found.lost
             except Exception as error:  # noqa: BLE001  a damaged file can raise anything; its import reports it
-                first = first or f'{name}: {error}'
+                first = first or f'{source.called(name)}: {error}'
     reason = first or 'none of the first files shows a person' + ''.join(
         f'; {count} {what}' for what, count in lost.most_common(2))
     raise UserError(f'{source.path}: no sample could be imported: no file can be used; {reason}')
@@ -62,7 +64,7 @@ def scores_of_others(kind: Kind, source: Source, clips: dict, options: Options, 
     for _, files in evenly(list(clips.values()), SCORED):
         try:
             name = files[len(files) // 2]
-            other = _kind(name, recognise(called(source, name), source.read(name), options), asked, joints, third)
+            other = _kind(name, recognise(source.called(name), source.read(name), options), asked, joints, third)
         except Exception:  # noqa: BLE001, S112  its import reports the reason
             continue
         if other.scores and (other.layout, other.coordinates) == (kind.layout, kind.coordinates):
@@ -97,12 +99,10 @@ def _kind(name: str, found: Found, asked: SkeletonLayout | None, joints: Joints 
     if meaning == 'score' or coordinates == 3 and width > 2:
         what += f', the third number a {meaning}'
     meaning = 'depth' if coordinates == 3 else meaning  # of four numbers, the fourth is the score
-    return Kind(what, name, layout, meaning, coordinates, units, scores or meaning == 'score' or width == 4)
+    like = np.stack([person.points for person in people if person.points.shape == people[0].points.shape])
+    return Kind(what, name, layout, meaning, coordinates, units, scores or meaning == 'score' or width == 4,
+                like[..., :coordinates])
 
 
 def _metres(points: np.ndarray) -> bool:
     return np.nanmax(np.abs(points[:, :3]), initial=0) < 20
-
-
-def called(source: Source, name: str) -> str:
-    return source.path if name == '.' else name

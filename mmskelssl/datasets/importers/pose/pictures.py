@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from mmskelssl.datasets.importers.labels import LABELS, natural
+from mmskelssl.datasets.importers.labels import is_table, natural
 from mmskelssl.datasets.importers.pose.contract import MAX_FRAMES
 from mmskelssl.datasets.importers.pose.values import in_order, last_number
 from mmskelssl.datasets.importers.source import Source
@@ -56,7 +56,7 @@ def _clips(grouping: Grouping) -> dict[str, tuple[str, list[str]]]:
 
 def pose_files(source: Source, endings: Sequence[str]) -> list[str]:
     """Return the files of a source, except tables of labels."""
-    return [file for file in source.files(*endings) if PurePosixPath(file).name != LABELS]
+    return [file for file in source.files(*endings) if not is_table(file)]
 
 
 def groups_of(files: Sequence[str], folders: bool = False) -> dict[Group, list[str]]:
