@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from mmskelssl.datasets.skeleton_dataset import ABOUT
+from mmskelssl.datasets.store.schema import unique_keys
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 from mmskelssl.provenance import MAX_COMMAND
@@ -246,11 +247,12 @@ def _check_dataset(dataset: dict, path) -> None:
 
 
 def decode_object(text: str, what: str, path) -> dict:
-    """Parse a JSON object from a file. NaN, infinite numbers and values other than objects are refused."""
+    """Parse a JSON object from a file. NaN, infinite numbers, keys with two values, and values
+    other than objects are refused."""
     def refuse(constant):
         raise ValueError(f'{constant} is not JSON')
     try:
-        made = json.loads(text, parse_constant=refuse)
+        made = json.loads(text, parse_constant=refuse, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:  # also a ValueError: a number with thousands of digits
         raise UserError(f'{path}: its {what} is not JSON: {" ".join(str(error).split())[:200]}') from error
     if not isinstance(made, dict):

@@ -10,7 +10,7 @@ from mmskelssl.datasets.importers.import_files import import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, SplitSeed, TestShare
 from mmskelssl.datasets.importers.source import Source
-from mmskelssl.datasets.mocap.motion import check_size, forward_kinematics, resample
+from mmskelssl.datasets.mocap.motion import check_rate, check_size, forward_kinematics, resample
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.npz import read_npz
@@ -67,8 +67,14 @@ class _Motions:
         positions = joints_of(arrays['poses'], arrays['trans'], arrays.get('betas', np.zeros(0)), *_model(self.model))
         rate = arrays.get('mocap_framerate', arrays.get('mocap_frame_rate'))
         if rate is not None and self.fps:
-            positions = resample(positions, float(rate), self.fps)
+            positions = resample(positions, _rate(rate), self.fps)
         return [dict(name=self.about.names[name], keypoints=positions[None]) | self.about.of(name)]
+
+
+def _rate(rate: np.ndarray) -> float:
+    if rate.size != 1 or rate.dtype.kind not in 'fiu':
+        raise ValueError(f'its frame rate is an array of {rate.dtype} and shape {rate.shape}, not a number')
+    return check_rate(float(rate.item()))
 
 
 def joints_of(poses: np.ndarray, trans: np.ndarray, betas: np.ndarray, template: np.ndarray, shapes: np.ndarray,
@@ -82,8 +88,10 @@ def joints_of(poses: np.ndarray, trans: np.ndarray, betas: np.ndarray, template:
         template, shapes, parents: Of :func:`_model`.
     """
     poses, trans = np.asarray(poses, np.float64), np.asarray(trans, np.float64)
-    if poses.ndim != 2 or poses.shape[1] < 3 * BODY or trans.shape != (len(poses), 3):
+    if poses.ndim != 2 or not len(poses) or poses.shape[1] < 3 * BODY or trans.shape != (len(poses), 3):
         raise ValueError(f'poses {poses.shape} and trans {trans.shape}, expected (T, at least 66) and (T, 3)')
+    if betas.ndim != 1:
+        raise ValueError(f'betas have shape {betas.shape}, expected one list of numbers')
     if not np.isfinite(poses).all():
         raise ValueError('a rotation is NaN or Inf')
     count = min(len(betas), shapes.shape[2])

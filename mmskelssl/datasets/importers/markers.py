@@ -13,7 +13,7 @@ from mmskelssl.datasets.importers.labels import Labels, check_share, name_classe
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare
 from mmskelssl.datasets.importers.source import Source
 from mmskelssl.datasets.importers.text import any_text
-from mmskelssl.datasets.mocap.motion import resample
+from mmskelssl.datasets.mocap.motion import check_rate, resample
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, read_layout
@@ -173,9 +173,7 @@ def _rate(text: str) -> float:
         rate = float(text)
     except ValueError:
         raise ValueError(f'frame rate {text[:20]!r} is not a number') from None
-    if not 0 <= rate <= 100_000:
-        raise ValueError(f'frame rate {rate:g}')
-    return rate
+    return check_rate(rate) if rate else rate  # 0 if it is not known
 
 
 def _need_ezc3d() -> None:

@@ -32,7 +32,10 @@ def import_pkummd(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
     """
     source = Source(path)
     texts = source.files('.txt')
-    labels = {stem(name): name for name in texts if 'label' in _folder(name)}
+    labels: dict[str, str] = {}
+    for name in (name for name in texts if 'label' in _folder(name)):
+        if (other := labels.setdefault(stem(name), name)) != name:
+            raise UserError(f'{path}: {other} and {name} label the same recording: keep one of them')
     recordings = [name for name in texts if 'skeleton' in _folder(name) and _RECORDING.fullmatch(stem(name))]
     if not recordings:
         raise UserError(f'{path}: no skeleton files; the folder should hold Skeleton/0002-L.txt and so on, with the '
@@ -46,9 +49,12 @@ def import_pkummd(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
         files = [name for name in texts if 'split' in _folder(name) and wish in stem(name).lower()]
         if not files:
             print(f'note: no file of the {split} split (Split/cross-{wish}.txt)')
-        for name in files:
+        parts: dict[str, set[str]] = {}
+        for name in files:  # parts I and II of the data set have one each
             for part, members in read_split(source.text(name)).items():
-                writer.set_split(f'{split}_{part}', (s['id'] for s in writer.samples if s['recording'] in members))
+                parts.setdefault(part, set()).update(members)
+        for part, members in parts.items():
+            writer.set_split(f'{split}_{part}', (s['id'] for s in writer.samples if s['recording'] in members))
 
 
 def _folder(name: str) -> str:

@@ -32,7 +32,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     Files of mmaction2 0.x contain only the list of annotations. They become one split, named after the file name
     (``ntu60_xsub_train.pkl``) or else ``train``.
 
-    pyskl's ``_val`` splits are named ``_test`` here, because results on them are test results. A pair ``train_X``,
+    pyskl's ``_val`` splits are named ``_test`` here, because results on them are test results, unless the file has a
+    split of that name, too. A pair ``train_X``,
     ``test_X`` (folds, subsets of classes) becomes ``X_train``, ``X_test``. NW-UCLA has no subject split and also gets
     ``xsub_train`` and ``xsub_test`` (odd and even subjects), which keep all cameras of a performance on one side.
     """
@@ -53,6 +54,10 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     if not classes and all(label is None or isinstance(label, str) for label in labels):  # never next to numbers
         classes = sorted({label for label in labels if label is not None}, key=natural)
     classes = [str(name) for name in classes]
+    outside = [label for label in labels if isinstance(label, int | np.integer) and label >= len(classes) > 0]
+    if outside:
+        raise UserError(f"{path}: a sample has the label {outside[0]}, but the {len(classes)} names in 'classes' are "
+                        f'for 0 to {len(classes) - 1}: do its labels begin at 1? Correct them, or remove the names')
     skeleton, first = read_layout(layout), _first(data['annotations'])
     meaning = _third(first, skeleton, third, path)
     flat = first is not None and (first.shape[-1] == 2 or first.shape[-1] == 3 and meaning != 'depth')
@@ -165,4 +170,5 @@ def _split_name(split: str, splits: dict) -> str:
     part, _, name = split.partition('_')
     if part in ('train', 'test') and name and {f'train_{name}', f'test_{name}'} <= set(splits):
         return f'{name}_{part}'
-    return re.sub('_val$', '_test', split)
+    test = re.sub('_val$', '_test', split)
+    return split if test in splits else test

@@ -41,7 +41,7 @@ def import_sbu(path: str, writer: StoreWriter, *, jobs: Jobs = None) -> None:
 
 
 def read_positions(name: str, data: bytes) -> list[dict]:
-    """Return the sample of a file with lines ``frame, 90 numbers``. Repeated frames count once."""
+    """Return the sample of a file with lines ``frame, 90 numbers``, ordered by frame. Repeated frames count once."""
     match = _NAME.fullmatch(name)
     if not match:
         raise ValueError('its name is not that of an SBU file')
@@ -58,8 +58,10 @@ def read_positions(name: str, data: bytes) -> list[dict]:
                 raise ValueError(f'line {number}: not only numbers in it') from None
             if len(joints) != 90:
                 raise ValueError(f'line {number}: {len(joints)} coordinates, expected 90')
+            if not frame.is_integer():
+                raise ValueError(f'line {number}: its first number, {frame:g}, is not that of a frame')
             frames[frame] = joints
     if not frames:
         raise ValueError('it is empty')
-    keypoints = np.array(list(frames.values())).reshape(-1, 2, 15, 3).swapaxes(0, 1)
+    keypoints = np.array([frames[number] for number in sorted(frames)]).reshape(-1, 2, 15, 3).swapaxes(0, 1)
     return [dict(name=f'{pair}_{action}_{take}', keypoints=keypoints * METRES, label=int(action) - 1, pair=pair)]

@@ -164,13 +164,27 @@ def _times(table: Table, column: int | None, lost: Lost) -> np.ndarray | None:
 def _build(table: Table, own: dict, points: np.ndarray, scores: np.ndarray | None, names: tuple, lost: Lost
            ) -> list[Clip]:
     """Return clips of frames of persons from one row per person and frame."""
-    if (bad := ~np.isfinite(points).all(2)).any():
-        lost['joints without numbers'] += int(bad.sum())
     frame = None if own['frame'] is None else table.numbers(own['frame'])
-    whole = frame is not None and (np.isfinite(frame) & (frame == np.floor(frame))).all() and np.abs(frame).max() < 1e15
     order = frame if frame is not None else _times(table, own['time'], lost)
+    kept = np.ones(len(points), bool)
+    if order is not None and not np.isfinite(order).any():
+        order = None  # an empty column
+    elif order is not None:
+        kept = np.isfinite(order)
+        if (lacks := ~kept & np.isfinite(points).any((1, 2))).any():
+            raise ValueError(f'line {table.lines[int(lacks.argmax())]} has coordinates, but no number in the column '
+                             f'{table.names[own["time"] if frame is None else own["frame"]]!r} that orders the lines: '
+                             'fill in the number, or remove the line')
+    if not kept.all():  # such as the last lines of a spreadsheet
+        lost['lines without any number'] += int((~kept).sum())
+    if (bad := ~np.isfinite(points[kept]).all(2)).any():
+        lost['joints without numbers'] += int(bad.sum())
+    whole = order is not None and order is frame and (frame[kept] == np.floor(frame[kept])).all() and np.abs(
+        frame[kept]).max() < 1e15
     clips: dict = defaultdict(list)
     for i, row in enumerate(table.rows):
+        if not kept[i]:
+            continue
         track = row[own['track']].strip() if own['track'] is not None else None
         clips[row[own['clip']].strip() if own['clip'] is not None else ''].append(
             (i, Person(points[i], None if scores is None else np.nan_to_num(scores[i]), track)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mmskelssl.datasets.mocap.motion import Motion, check_size, euler, forward_kinematics, numbers
+from mmskelssl.datasets.mocap.motion import Motion, check_rate, check_size, euler, forward_kinematics, numbers
 
 INCH = 0.0254
 _FRAME = re.compile(r'^[ \t]*\d+[ \t\r]*$', re.MULTILINE)
@@ -147,9 +147,7 @@ def read_amc(text: str, skeleton: Acclaim) -> Motion:
     header = text[:start.start()].lower()
     degrees = ':degrees' in header or (skeleton.degrees and ':radians' not in header)
     stated = re.search(r':samples-per-second\s+(\S+)', header)
-    rate = float(numbers([stated[1]], 'samples per second')[0]) if stated else None
-    if rate is not None and not 1 <= rate <= 1e4:
-        raise ValueError(f'{rate:g} samples per second are implausible')
+    rate = check_rate(float(numbers([stated[1]], 'samples per second')[0])) if stated else None
     values = _frames(text[start.start():], skeleton)
     rotations = []
     for name in skeleton.names:

@@ -68,6 +68,13 @@ def check_size(joints: int, frames: int = 0) -> None:
         raise ValueError(f'{joints} joints, {frames} frames; at most {MAX_JOINTS} and {MAX_FRAMES} are read')
 
 
+def check_rate(rate: float) -> float:
+    """Return a file's frames per second. Raises a ValueError for a rate that would leave out or invent most frames."""
+    if not 1 <= rate <= 1e4:
+        raise ValueError(f'a frame rate of {rate:g} per second is implausible')
+    return rate
+
+
 def forward_kinematics(parents: Sequence[int], rotations: Sequence[np.ndarray], offsets: Sequence[np.ndarray],
                        root: np.ndarray, own: bool) -> np.ndarray:
     """Compute the joint positions of all frames at once.

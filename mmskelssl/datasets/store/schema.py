@@ -57,7 +57,8 @@ def parse_index(data: bytes, file: str) -> dict:
         UserError: The content is damaged.
     """
     try:
-        index = json.loads(data.decode('utf-8'), parse_constant=_refuse, parse_float=_finite)
+        index = json.loads(data.decode('utf-8'), parse_constant=_refuse, parse_float=_finite,
+                           object_pairs_hook=unique_keys)
         check_index(index)
         return index
     except RecursionError:
@@ -70,6 +71,20 @@ def damaged(file: str, error: Exception) -> UserError:
     """Return the error for an index that cannot be read."""
     text = f'no key {error}' if isinstance(error, KeyError) else plain(str(error), 200)
     return UserError(f'{file} is damaged ({text}): import the data again')
+
+
+def unique_keys(pairs: list[tuple]) -> dict:
+    """Return a JSON object (``object_pairs_hook``). Of a key that appears twice Python would keep the last value.
+
+    Raises:
+        ValueError: A key has two values.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        for key, value in pairs:
+            if made[key] != value:
+                raise ValueError(f'the key {plain(key, 40)!r} appears twice in an object, with different values')
+    return made
 
 
 def plain(text: str, most: int = 80) -> str:

@@ -233,12 +233,16 @@ class StoreWriter:
         self._written = {key: len(getattr(self, key)) for key in self._written}
 
     def set_split(self, name: str, ids: Iterable[str]) -> None:
-        """Define a split by sample ids. A split without samples is omitted."""
+        """Define a split by sample ids. One without samples is omitted, and so is ``all``, which every store has."""
         if not is_name(name):
             raise UserError(f'{self.path}: {plain(json.dumps(name))} is not a valid name for a split')
-        self.splits[name] = list(ids)
-        if not self.splits[name]:
-            del self.splits[name]
+        members = list(ids)
+        if name == 'all' and len(members) < len(self.samples):
+            raise UserError(f'{self.path}: a split of some samples is named "all", which means every sample: rename it')
+        if members and name != 'all':
+            self.splits[name] = members
+        else:
+            self.splits.pop(name, None)
 
     def __exit__(self, error_type, error, traceback) -> None:
         kept = False

@@ -1,18 +1,22 @@
 """Files as other people keep them: what deviates from the expected form is read, or named with its reason."""
 import io
 import json
+import pickle
 import zipfile
 
 import numpy as np
 import pytest
 
-from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.importers import IMPORTERS, amass
 from mmskelssl.datasets.importers.array_files import clips_in
 from mmskelssl.datasets.importers.detect import detect
 from mmskelssl.datasets.importers.labels import label_table
+from mmskelssl.datasets.importers.pose.values import parse
+from mmskelssl.datasets.importers.sbu import read_positions
 from mmskelssl.datasets.importers.source import Source
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
+from mmskelssl.engine.checkpoint_schema import decode_object
 from mmskelssl.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -162,7 +166,93 @@ def test_a_table_beside_the_middle_is_not_in_metres(tmp_path):
     assert load('arrays', raw, layout='kinect20', jobs=1)[0].head['units'] == 'unknown'
 
 
-# --- messages --------------------------------------------------------------------------------------------------------
+# --- order, numbers and splits ---------------------------------------------------------------------------------------
+
+def table(frames, column='frame'):
+    head = ','.join(f'j{joint}_{axis}' for joint in range(20) for axis in 'xyz')
+    return f'{column},{head}\n' + ''.join(f'{frame},{",".join([str(i)] * 60)}\n' for i, frame in enumerate(frames))
+
+
+@pytest.mark.parametrize('column', ['frame', 'time'])
+@pytest.mark.parametrize('frames', [('3', '', '1', '0'), ('3', 'nan', '1', '0')])
+def test_lines_whose_place_is_not_known(column, frames):
+    with pytest.raises(ValueError, match=f"line 3 has coordinates, but no number in the column '{column}'"):
+        clips_in('a.csv', table(frames, column).encode(), 20)
+
+
+def test_lines_without_any_number_are_no_frames():
+    text = table(['2', '1', '0']) + ',' * 60 + '\n'
+    (_, keypoints, about), = clips_in('a.csv', text.encode(), 20)
+    assert keypoints[0, :, 0, 0].tolist() == [2, 1, 0] and about['note'] == 'lines without any number'
+    (_, keypoints, _), = clips_in('a.csv', table(['', '', '']).encode(), 20)  # an empty column orders nothing
+    assert keypoints[0, :, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_sbus_frames_are_ordered_by_their_numbers():
+    lines = {number: ','.join([str(number), *(str(.1 + .01 * number + .001 * k) for k in range(90))])
+             for number in (1, 2, 3)}
+    name = 's01s02/01/001/skeleton_pos.txt'
+    ordered, mixed = (read_positions(name, '\n'.join(lines[n] for n in numbers).encode())[0]['keypoints']
+                      for numbers in ((1, 2, 3), (3, 1, 2, 1)))
+    np.testing.assert_array_equal(ordered, mixed)
+    with pytest.raises(ValueError, match='line 1: its first number, nan, is not that of a frame'):
+        read_positions(name, lines[1].replace('1,', 'nan,', 1).encode())
+
+
+@pytest.mark.parametrize('text', ['{"0": [1, 2], "0": [3, 4]}', '[{"a": {"b": 1, "b": 2}}]',
+                                  '{"a": 1}\n{"a": 1, "a": 2}'])
+def test_a_key_that_appears_twice(text):
+    """Python keeps the last value, so that a frame or a person would be lost."""
+    with pytest.raises(ValueError, match='appears twice in an object'):
+        parse(text.encode())
+    assert parse(b'{"score": 1, "score": 1}') == dict(score=1)
+
+
+def test_an_index_with_two_values_of_a_key(tmp_path):
+    with StoreWriter(tmp_path / 's', 'kinect20', classes=['a', 'b']) as writer:
+        writer.add('x', clip(1, 4, 20, 3), label=0)
+    file = tmp_path / 's' / 'index.json'
+    file.write_text(file.read_text()[:-1] + ', "classes": ["b", "a"]}')
+    with pytest.raises(UserError, match=r"index.json is damaged \(.*the key 'classes' appears twice"):
+        SkeletonStore(tmp_path / 's')
+    with pytest.raises(UserError, match="config.json: its content is not JSON: the key 'kind' appears twice"):
+        decode_object('{"kind": "encoder", "kind": "classifier"}', 'content', 'config.json')
+
+
+def pkummd():
+    frames = ''.join(' '.join(f'{.1 + .01 * t + .003 * k:.4f}' for k in range(150)) + '\n' for t in range(9))
+    return {f'{folder}/{name}.txt': text for name in ('0002-L', 'A01N01-L')
+            for folder, text in (('Skeleton', frames), ('Label', '1,0,5,1\n'))}
+
+
+def test_the_split_files_of_both_parts_of_pkummd(tmp_path):
+    split = {'Split/cross-subject.txt': 'Training videos:\n0002-L,\nValidation videos:\n',
+             'Split/cross_subject_v2.txt': 'Training videos:\nA01N01-L,\nValidation videos:\n'}
+    store, _ = load('pkummd', put(tmp_path / 'raw', pkummd() | split), jobs=1)
+    assert store.splits == dict(xsub_train=['0002-L-001', 'A01N01-L-001'])
+    with pytest.raises(UserError, match='Label/0002-L.txt and Label_old/0002-L.txt label the same recording'):
+        load('pkummd', put(tmp_path / 'raw', {'Label_old/0002-L.txt': '5,0,9,1\n'}), jobs=1)
+
+
+def annotations(**entries):
+    found = [dict(frame_dir=f'c{i}', label=i, keypoint=clip(1, 4, 20, 3), total_frames=4) for i in range(3)]
+    return pickle.dumps(dict(annotations=found, **entries))
+
+
+def test_splits_of_a_pickle_that_would_get_one_name(tmp_path):
+    split = dict(xsub_train=['c0'], xsub_val=['c1'], xsub_test=['c2'], all=['c2', 'c1', 'c0'])
+    raw = put(tmp_path / 'raw', {'a.pkl': annotations(split=split)})
+    assert load('pyskl', raw / 'a.pkl', layout='kinect20')[0].splits == {k: split[k] for k in split if k != 'all'}
+    put(raw, {'a.pkl': annotations(split=dict(all=['c1']))})
+    with pytest.raises(UserError, match='a split of some samples is named "all"'):
+        load('pyskl', raw / 'a.pkl', layout='kinect20')
+
+
+def test_labels_that_begin_at_one_beside_names(tmp_path):
+    raw = put(tmp_path / 'raw', {'a.pkl': annotations(split={}, classes=['walk', 'run'])})
+    with pytest.raises(UserError, match="label 2, but the 2 names in 'classes' are for 0 to 1: do its labels"):
+        load('pyskl', raw / 'a.pkl', layout='kinect20')
+
 
 def test_the_message_names_a_single_file(tmp_path):
     line = ' '.join(['1', '2', '3', *['100'] * 45])
@@ -171,6 +261,17 @@ def test_the_message_names_a_single_file(tmp_path):
         load('florence', raw / 'world.txt')
 
 
-def test_labels_that_are_no_numbers():
+@pytest.mark.parametrize('rate', [0., np.nan, -60., 1e9, 1e-9])
+def test_implausible_frame_rates(rate):
+    """A huge one left a single frame of a clip."""
+    assert amass._rate(np.array([120.])) == 120
+    with pytest.raises(ValueError, match='a frame rate of .* per second is implausible'):
+        amass._rate(np.array(rate))
+
+
+def test_frame_rates_and_labels_that_are_no_numbers():
+    for rate in (np.zeros(2), np.array('60')):
+        with pytest.raises(ValueError, match='its frame rate is an array of'):
+            amass._rate(rate)
     with pytest.raises(ValueError, match='labels: label nan is not an integer'):
         clips_in('a.npz', saved(keypoints=clip(2, 4, 20, 3), labels=np.array([0, np.nan])), 20)

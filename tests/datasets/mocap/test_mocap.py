@@ -210,7 +210,7 @@ def test_damaged_asf(change, reason):
     (lambda t: re.sub(r'root \S+', 'root left', t), "root: could not convert .*'left'"),
     (lambda t: ''.join(t.partition('\n2\n')[:2]) + t.partition('\n2\n')[2].replace('bone', 'bine', 1), 'a frame lacks'),
     (lambda t: t.replace('\nroot ', '\nstem ', 1), 'is not a bone|is missing'),
-    (lambda t: t.replace(':DEGREES', ':DEGREES\n:SAMPLES-PER-SECOND 0'), '0 samples per second are implausible'),
+    (lambda t: t.replace(':DEGREES', ':DEGREES\n:SAMPLES-PER-SECOND 0'), 'a frame rate of 0 per second is implausible'),
     (lambda t: t.replace(':DEGREES', ':DEGREES\n:SAMPLES-PER-SECOND x'), 'samples per second: could not convert'),
 ])
 def test_damaged_amc(change, reason):

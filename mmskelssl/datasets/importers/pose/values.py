@@ -8,6 +8,7 @@ import numpy as np
 
 from mmskelssl.datasets.importers.pose.contract import MAX_FRAMES, Lost, Person
 from mmskelssl.datasets.importers.source import text_of
+from mmskelssl.datasets.store.schema import unique_keys
 
 MAX_BYTES = 64 << 20
 FRAME_KEYS = ('frame_id', 'frame_index', 'frame', 'frame_idx', 'frameNum', 'frame_number')
@@ -23,17 +24,17 @@ def parse(data: bytes):
         raise ValueError(f'it has {len(data) >> 20} MiB')
     text = text_of(data)
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except RecursionError:
         raise ValueError('nested too deeply') from None
     except json.JSONDecodeError as error:
         lines = [line for line in text.splitlines() if line.strip()]
         if error.msg != 'Extra data' or len(lines) < 2:
             raise ValueError(f'not valid JSON: {error}') from None
-    except ValueError as error:  # an integer of thousands of digits
+    except ValueError as error:  # an integer of thousands of digits, or a key that appears twice
         raise ValueError(f'not valid JSON: {str(error)[:80]}') from None
     try:
-        return [json.loads(line) for line in lines]
+        return [json.loads(line, object_pairs_hook=unique_keys) for line in lines]
     except (RecursionError, ValueError) as error:
         raise ValueError(f'not valid JSON, nor one JSON value per line: {str(error)[:80]}') from None
 
