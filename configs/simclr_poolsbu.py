@@ -1,6 +1,6 @@
-# python tools/train.py configs/simclr_poolsbu.py --init-from work_dirs/pool_joint/epoch_60.pth --cfg-options \
-#     data.stores.3.split=fold2
-# As simclr_pool.py, with a training fold of SBU, whose clips show two persons. It continues the training of that pool.
+# python tools/train.py configs/simclr_poolsbu.py [--init-from CKPT]
+# As simclr_pool.py, with the training clips of a fold of SBU, which show two persons. CKPT is an encoder of that pool,
+# whose training this continues. Another fold: --cfg-options data.stores.3.split=fold2
 _base_ = 'simclr_pool.py'
 data = dict(stores=[
     *_base_.data.stores,
