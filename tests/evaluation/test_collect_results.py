@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mmskelssl.commands.benchmark_rows import pool_folds
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.results import add_results, print_table, read_results
 from tools.analysis.collect_results import fill, main, rows_of, table
@@ -147,3 +148,8 @@ def test_folds_that_were_measured_one_by_one_are_pooled(tmp_path):
     head, _, untrained, trained = cells(table(rows_of(str(tmp_path))))
     assert head == ['encoder', '1 folds, logreg', '2 folds, logreg']
     assert untrained[1].startswith('20.0 (') and trained[2].startswith('70.0 (')
+    rows = [fold(1, 50., 10), fold(2, 80., 20)]  # all in one call: `evaluate` has added the row over both
+    (tmp_path / 'b' / 'results.json').write_text(json.dumps(dict(results=[*rows, *pool_folds(rows)])))
+    (tmp_path / 'a' / 'results.json').unlink()
+    assert cells(table(rows_of(str(tmp_path))))[0] == ['encoder', '2 folds, logreg']
+    assert len(rows_of(str(tmp_path))) == 1

@@ -19,6 +19,7 @@ import sys
 from mmskelssl.commands.benchmark_rows import average_seeds, pool_folds
 from mmskelssl.errors import UserError, one_line_errors
 from mmskelssl.evaluation.results import column_of, data_name, encoder_name, number_text, row_title, shown
+from mmskelssl.evaluation.splits import is_fold
 
 _BLOCK = re.compile(r'(<!-- results (\S+)((?: \w+=\S+)*) -->\n).*?(<!-- end -->)', re.S)
 _OPTIONS = ('splits', 'recipes', 'encoders', 'backbones', 'across')
@@ -38,11 +39,13 @@ def rows_of(folder: str) -> list[dict]:
 
 
 def _pooled(rows: list[dict]) -> list[dict]:
-    """Replace single folds, as ``evaluate`` measures them, by rows over all folds."""
-    parts: dict[bool, list[dict]] = {False: [], True: []}
-    for row in rows:
-        parts[bool(re.fullmatch(r'fold\d+', row['split']))].append(row)
-    return parts[False] + pool_folds(parts[True])
+    """Replace single folds by rows over all folds, unless ``evaluate`` has measured all and pooled them itself."""
+    def key(row: dict) -> tuple:
+        return tuple(row.get(name) for name in ('encoder', 'method', 'stream', 'pretrain_seed', 'split', 'protocol',
+                                                'recipe', 'label_fraction'))
+    others = [row for row in rows if not is_fold(row['split'])]
+    there = {key(row) for row in others}
+    return others + [row for row in pool_folds([row for row in rows if is_fold(row['split'])]) if key(row) not in there]
 
 
 def _means(rows: list[dict]) -> list[dict]:
