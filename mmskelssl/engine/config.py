@@ -18,7 +18,7 @@ from mmskelssl.engine.options import apply_options
 from mmskelssl.engine.pool_config import OF_ENTRIES, check_entries, check_sampler, fill_pool, is_pool
 from mmskelssl.engine.run_spec import RunSpec, describe_run
 from mmskelssl.engine.shuffle import choose_sampler
-from mmskelssl.engine.signatures import takes
+from mmskelssl.engine.signatures import classes_named, takes
 from mmskelssl.engine.streams import apply_by_stream, record_by_stream
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
@@ -97,6 +97,9 @@ def earlier_stages(cfg: Config) -> list[Mapping]:
         if not (isinstance(stage, Mapping) and {'name', 'config'} <= set(stage) <= {'name', 'config', 'carry'}):
             raise UserError(f'{cfg.filename}: stages.{i} is {stage!r}; it must be dict(name=..., config=..., '
                             'carry=[...])')
+        if not isinstance(stage.get('carry', []), (list, tuple, Mapping)):
+            raise UserError(f'{cfg.filename}: stages.{i}.carry is {stage["carry"]!r}; it must be a list of prefixes of '
+                            "parameters, such as ['backbone.']")
     return given
 
 
@@ -127,10 +130,12 @@ def complete(cfg: Config, seed: int | None = None) -> tuple[Config, RunSpec]:
         UserError: If the config contains a mistake or does not match its store.
     """
     cfg = copy.deepcopy(cfg)
+    before = cfg.get('randomness')
     complete_randomness(cfg, seed)
     complete_hooks(cfg)
     check_config(cfg)
     cfg.setdefault('default_scope', 'mmskelssl')
+    _match_seed(cfg, before)
     store = check_data(cfg)
     fill_model(cfg, store)
     return cfg, describe_run(cfg, described_data(cfg.data, store), process_count(cfg.get('launcher', 'none')))
@@ -182,6 +187,11 @@ def check_data(cfg: Config) -> SkeletonStore | Pool:
     loader.dataset = dataset
     # The scope is explicit because mmengine looks up collate functions only in its root registry.
     loader.setdefault('collate_fn', dict(type='mmskelssl.whole_batch'))
+    joins = loader.collate_fn.get('type') if isinstance(loader.collate_fn, Mapping) else None
+    if joins in ('default_collate', 'pseudo_collate') and any(
+            hasattr(kind, '__getitems__') for _, kind in classes_named(dataset['type'])):
+        raise UserError(f'train_dataloader.collate_fn: {joins} joins single clips, but the data set reads whole '
+                        'batches: leave it out')
     if any(part.get('resident') for part in data.get('stores') or [data]):
         # Nothing to read, and workers cannot access the device's memory.
         loader.update(num_workers=0, persistent_workers=False, pin_memory=False, prefetch_factor=None)
@@ -243,6 +253,14 @@ def fill_model(cfg: Config, store: SkeletonStore | Pool) -> None:
     if model.backbone.setdefault('in_channels', channels) != channels:
         raise UserError(f'model.backbone.in_channels is {model.backbone.in_channels}, but {store.path} with this '
                         f'alignment and stream gives {channels}')
+
+
+def _match_seed(cfg: Config, before: Mapping | None) -> None:
+    """Refuse a seed of the views alone. A complete config has the one of its ``randomness``, given as ``before``."""
+    given = cfg.model.data_preprocessor.get('seed')
+    if given not in (None, (before or {}).get('seed') or 0, cfg.randomness.seed):
+        raise UserError(f'model.data_preprocessor.seed is {given!r}, but it is not read: randomness.seed, or --seed, '
+                        'seeds the views, too')
 
 
 def _match_scores(cfg: Config, store: SkeletonStore | Pool) -> bool:

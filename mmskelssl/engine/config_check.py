@@ -1,10 +1,12 @@
 """Reports the mistakes in a config by key before anything is built."""
 import difflib
+import inspect
 import logging
 from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from mmskelssl.engine.compiling import PARTS
 from mmskelssl.engine.config_keys import check_top_level
@@ -43,6 +45,8 @@ def _arguments(node, path: str) -> Iterator[str]:
             where = f'{path}.{name}'
             if where in _UNUSED:
                 yield f'{where} is not read: {_UNUSED[where]}'
+            elif where == 'optim_wrapper.paramwise_cfg' and node.get('constructor'):
+                pass  # the constructor's own
             elif found is not None and name not in found:
                 yield f'{where}: {_refusal(node, name, found)}'
             else:
@@ -83,6 +87,8 @@ def _values(cfg: Config) -> Iterator[str]:
         if isinstance(cfg.get(part), Mapping) and key not in cfg[part]:
             yield f'{where} is missing'
     yield from _loop(cfg.get('train_cfg'))
+    yield from _loader(cfg.get('train_dataloader'))
+    yield from _optimiser(cfg.get('optim_wrapper'))
     level = cfg.get('log_level', 'INFO')
     if type(level) is not int and not (isinstance(level, str) and type(logging.getLevelName(level)) is int):
         yield f'log_level: {level!r} is not a level; write DEBUG, INFO, WARNING or ERROR'
@@ -114,3 +120,69 @@ def _loop(loop) -> Iterator[str]:
     if any(isinstance(kind, type) and not issubclass(kind, EpochBasedTrainLoop) for kind in kinds):
         yield (f'train_cfg.type: {loop["type"]!r} does not count epochs; write a class derived from '
                'ResumableTrainLoop, or leave type out')
+
+
+def _loader(loader) -> Iterator[str]:
+    if not isinstance(loader, Mapping):
+        return
+    if loader.get('shuffle') is not None:  # DataLoader ignores False next to a sampler
+        yield 'train_dataloader.shuffle is not read: write train_dataloader.sampler.shuffle'
+    if loader.get('timeout') and not loader.get('num_workers'):
+        yield f'train_dataloader.timeout: {loader["timeout"]!r} is for workers; set num_workers, or leave it out'
+    batches = loader.get('num_batch_per_epoch')
+    if batches is not None and (type(batches) is not int or batches < 1):
+        yield f'train_dataloader.num_batch_per_epoch: {batches!r} is not an integer of at least 1'
+
+
+def _optimiser(wrapper) -> Iterator[str]:
+    """Yield the mistakes in what mmengine passes on to torch, or looks up by name and otherwise ignores."""
+    if not isinstance(wrapper, Mapping):
+        return
+    clip = wrapper.get('clip_grad')
+    if isinstance(clip, Mapping):
+        yield from _clipping(clip)
+    elif clip is not None:
+        yield f'optim_wrapper.clip_grad: {clip!r} is not a dict; write dict(max_norm=...)'
+    paramwise = wrapper.get('paramwise_cfg') or {}
+    if not isinstance(paramwise, Mapping):
+        yield f'optim_wrapper.paramwise_cfg: {paramwise!r} is not a dict'
+        return
+    if wrapper.get('constructor'):
+        return
+    optimizer = wrapper.get('optimizer')
+    own = arguments_at('optim_wrapper.optimizer', optimizer) if isinstance(optimizer, Mapping) else None
+    keys = paramwise.get('custom_keys') or {}
+    for name, value in paramwise.items():
+        if name.endswith('_mult') and not _is_number(value):
+            yield f'optim_wrapper.paramwise_cfg.{name}: {value!r} is not a number'
+    for key, options in keys.items() if isinstance(keys, Mapping) else ():
+        where = f'optim_wrapper.paramwise_cfg.custom_keys[{key!r}]'
+        if not isinstance(options, Mapping):
+            yield f'{where}: {options!r} is not a dict; write dict(lr_mult=...)'
+            continue
+        for name, value in options.items():
+            if name in ('lr_mult', 'decay_mult'):
+                if not _is_number(value):
+                    yield f'{where}.{name}: {value!r} is not a number'
+            elif own is not None and name not in own:
+                yield f'{where}.{name} is not read; there are lr_mult, decay_mult and the arguments of the optimizer'
+
+
+def _clipping(clip: Mapping) -> Iterator[str]:
+    kind = clip.get('type', 'norm')
+    limits = {'norm': 'max_norm', 'value': 'clip_value'}
+    if kind not in limits:
+        yield f"optim_wrapper.clip_grad.type: {kind!r} is not 'norm' or 'value'"
+        return
+    limit, function = limits[kind], clip_grad_norm_ if kind == 'norm' else clip_grad_value_
+    known = set(inspect.signature(function).parameters) - {'parameters'} | {'type'}
+    for name in clip:
+        if name not in known:
+            yield (f'optim_wrapper.clip_grad.{name}: clipping by {kind} has no such argument; there are '
+                   f'{", ".join(sorted(known))} (_delete_=True drops those of a base file)')
+    if not _is_number(clip.get(limit)) or not clip[limit] > 0:
+        yield f'optim_wrapper.clip_grad.{limit}: {clip.get(limit)!r} is not a number above 0'
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -49,6 +49,12 @@ def complete_hooks(cfg: Config) -> None:
             _check(f'default_hooks.{name}', hook, name)
     # mmengine adds its own hooks under these names unless they are None.
     cfg.default_hooks = {name: hook for name, hook in hooks.items() if hook is not None or name in ('timer', 'logger')}
+    for where, hook in [*((f'default_hooks.{name}', hook) for name, hook in hooks.items()),
+                        *((f'custom_hooks.{i}', hook) for i, hook in enumerate(custom))]:
+        kind = hook_class(hook) if isinstance(hook, Mapping) else None
+        if kind and waits_for_validation(kind):
+            raise UserError(f'{where}: {kind.__name__} acts only when a loop validates or tests, and a run has no such '
+                            'loop: leave it out, or write a hook with after_train_epoch')
     framework = {hook_class(hooks[name]): name for name in _FRAMEWORK if hooks.get(name)}
     for i, hook in enumerate(custom):
         _check(f'custom_hooks.{i}', hook)
@@ -80,6 +86,14 @@ def decides_result(hook: Mapping) -> bool:
     """Return whether the weights may depend on this hook. Unknown hooks count as such."""
     kind = hook_class(hook)
     return kind is None or (getattr(kind, 'decides_result', True) and not issubclass(kind, _OBSERVERS))
+
+
+def waits_for_validation(kind: type) -> bool:
+    """Return whether the methods of a hook are those of validation and test loops only, which do not run."""
+    own = [name for name in dir(kind) if re.match('_?(before|after)_', name) and
+           getattr(kind, name) is not getattr(stock.Hook, name, None)]
+    return any(re.search('_(val|test)', name) for name in own) and all(
+        re.search('_(val|test)', name) or name == 'before_run' for name in own)
 
 
 def usual_name(kind: str) -> str:

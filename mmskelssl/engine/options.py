@@ -33,12 +33,33 @@ def apply_options(stages: list[tuple[str, Config]], options: Mapping) -> None:
     Raises:
         UserError: If no stage takes a key, or stages take it with different meanings.
     """
-    for key, value in options.items():
+    for key, value in check_options(options).items():
         for cfg in _takers(stages, key):
             try:
                 cfg.merge_from_dict({key.split('.', 2)[2] if key.startswith('stages.') else key: value})
             except (IndexError, KeyError, TypeError) as error:
                 raise UserError(f'--cfg-options {key}={value}: {" ".join(str(error).split())}') from error
+
+
+# Keys that have had their effect when options are set.
+_READ_BEFORE = dict(stages='stages are loaded', custom_imports='modules are imported')
+
+
+def check_options(options) -> dict:
+    """Return options from dotted keys to values as a dict.
+
+    Raises:
+        UserError: If they are something else, or change what is read before options are set.
+    """
+    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+        raise UserError(f"cfg_options is {options!r}; it must be a dict from dotted keys to values, such as "
+                        "{'train_cfg.max_epochs': 10}")
+    for key in options:
+        name = key.split('.', 2)[2] if key.startswith('stages.') and key.count('.') > 1 else key
+        if name in _READ_BEFORE or name.startswith('custom_imports.'):
+            raise UserError(f'--cfg-options {key}: {_READ_BEFORE[name.split(".")[0]]} before options are set: write it '
+                            'in a config of your own, which names this one as its _base_')
+    return dict(options)
 
 
 def _takers(stages: list[tuple[str, Config]], key: str) -> list[Config]:

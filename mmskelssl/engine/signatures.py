@@ -18,13 +18,17 @@ _BUILDERS = dict(HOOKS={'priority'}, OPTIM_WRAPPERS={'constructor', 'paramwise_c
 # Keys of `data` that are not arguments of the data set. Some are refused elsewhere with a reason.
 _DATA = {'split', 'prepare', 'shuffle', 'train_split', 'test_split', ABOUT}
 _ENTRY = re.compile(r'data\.stores\.\d+')
+_EVALUATION = re.compile(r'default_hooks\.knn\.evaluation(\.stores\.[^.]+)?')
 # Keys of `train_dataloader` that mmengine reads itself.
 _LOADER = {'dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn', 'num_batch_per_epoch'}
 _PLAIN = {
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
     'auto_scale_lr': {'enable', 'base_batch_size'},
-    'randomness': {'seed', 'deterministic', 'diff_rank_seed'}}
+    'randomness': {'seed', 'deterministic', 'diff_rank_seed'},
+    'optim_wrapper.paramwise_cfg': {  # of mmengine's constructor, which looks them up by name
+        'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult',
+        'dcn_offset_lr_mult', 'bypass_duplicate'}}
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ def arguments_at(path: str, node: Mapping) -> Arguments | None:
         found = _with(_of_type(node.get('type', SkeletonDataset)), {'type', *_DATA, *more})
         found.owners.pop('part', None)  # chosen by the run
         return found
+    if _EVALUATION.fullmatch(path) and 'stores' not in node:
+        return _with(_of_type(node.get('type', SkeletonDataset)), {'type', *_DATA})
     if path == 'train_dataloader':
         return _with(_of_class(DataLoader), _LOADER)
     if path in _PLAIN:

@@ -26,6 +26,8 @@ from mmskelssl.engine.config import complete, earlier_stages, load_config
 from mmskelssl.engine.config_keys import check_run_keys, other_names, start_of
 from mmskelssl.engine.distributed import check_equal_shares, lost_process, prepare_distributed
 from mmskelssl.engine.hooks import InitFromHook, RunInfoHook
+from mmskelssl.engine.hooks.training import unwrap
+from mmskelssl.engine.options import check_options
 from mmskelssl.engine.pool_config import is_pool
 from mmskelssl.engine.randomness import own_algorithms
 from mmskelssl.engine.run_spec import RunSpec, refuse_changes
@@ -74,7 +76,7 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
         raise UserError(f"amp is {amp!r}; it must be True, False or 'auto'")
     install_safe_io()
     scaled = dict(auto_scale_lr=dict(enable=True)) if auto_scale_lr else {}
-    stages = load_config(config, {**(cfg_options or {}), **scaled})
+    stages = load_config(config, {**check_options(cfg_options or {}), **scaled})
     check_run_keys(stages, launcher)
     last_cfg = stages[-1][1]
     work_dir = work_dir or last_cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config))[0])
@@ -245,6 +247,10 @@ def _build_rest(runner: Runner) -> None:
         stores = [part.store for part in runner.cfg.data.get('stores') or [runner.cfg.data]]
         raise UserError(f'{", ".join(stores)}: {len(loader.dataset)} training clips do not make one batch of '
                         f'{loader.batch_size} in every process: lower train_dataloader.batch_size')
+    wanted, clips = len(loader.dataset), len(getattr(loader.dataset, '_dataset', loader.dataset))
+    if wanted > clips:  # of mmengine's slice of the data set
+        raise UserError(f'train_dataloader.num_batch_per_epoch asks for {wanted} clips, but the split has {clips}: '
+                        'lower it, or leave it out')
     check_equal_shares(loader)
     check_batches(loader)
     if get_device() == 'cuda' and hasattr(loader.dataset, 'defer'):
@@ -253,11 +259,23 @@ def _build_rest(runner: Runner) -> None:
     optimizer = runner.optim_wrapper.get('optimizer', {}).get('type')
     if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:  # mmengine would try to call it
         raise KeyError(f'{optimizer} is not in the {OPTIMIZERS.name} registry')
+    _check_custom_keys(runner)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
     runner.auto_scale_lr = None  # done
     if runner.param_schedulers is not None:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+
+
+def _check_custom_keys(runner: Runner) -> None:
+    """Refuse options of parameters that the model does not have, which mmengine would ignore."""
+    if runner.optim_wrapper.get('constructor'):
+        return
+    names = [f'.{name}' for name, _ in unwrap(runner.model).named_parameters()]  # mmengine looks for parts of them
+    for key in (runner.optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}:
+        if not any(key in name for name in names):
+            raise UserError(f'optim_wrapper.paramwise_cfg.custom_keys: no parameter of {runner.cfg.model.type} with '
+                            f'this encoder has {key!r} in its name: correct it, or leave it out')
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.backbones.base import build_backbone, check_map
-from mmskelssl.models.checks import check_choice, check_integer, check_number, check_switch
+from mmskelssl.models.checks import check_arguments, check_choice, check_integer, check_number, check_switch
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
 from mmskelssl.models.modules.pooling import frame_mask, masked_pool
@@ -197,7 +197,8 @@ class JointEmbeddingModel(SelfSupervisedModel):
 
     def __init__(self, backbone: dict | nn.Module, projector: dict | None = None, **kwargs):
         super().__init__(backbone, **kwargs)
-        projector = {'hidden_channels': 256, 'out_channels': 128, **(projector or {})}
+        projector = {'hidden_channels': 256, 'out_channels': 128,
+                     **check_arguments('projector', projector, 'dict(out_channels=128)')}
         self.projector = Projector(self.feat_channels, **projector)
         self.embedding_channels = projector['out_channels']
 
@@ -262,7 +263,8 @@ class MomentumModel(JointEmbeddingModel):
 
     def __init__(self, *args, momentum: dict | None = None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.key_encoder = MomentumEncoder(**(momentum or {}), backbone=self.backbone, projector=self.projector)
+        momentum = check_arguments('momentum', momentum, 'dict(momentum=0.999)')
+        self.key_encoder = MomentumEncoder(**momentum, backbone=self.backbone, projector=self.projector)
 
     def update_key(self) -> None:
         """Move the key encoder towards the online encoder.

@@ -1,6 +1,6 @@
 """Checks of options. A mistake is reported in one line with the option, its value and the values that are allowed."""
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 
 from mmskelssl.errors import UserError
@@ -46,3 +46,10 @@ def check_switch(name: str, value) -> None:
     """Raise unless ``value`` is True or False."""
     if not isinstance(value, bool):
         raise UserError(f'{name} is {value!r}; it must be True or False')
+
+
+def check_arguments(name: str, value, example: str) -> dict:
+    """Return the arguments of a part, a dict or None, as a dict. ``example`` shows one in the message."""
+    if value is not None and not isinstance(value, Mapping):
+        raise UserError(f'{name} is {value!r}; it must be a dict of arguments, such as {example}')
+    return dict(value or {})

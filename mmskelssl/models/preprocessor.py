@@ -14,7 +14,7 @@ from mmskelssl.datasets.batch_pipeline import StoredClips
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout, get_layout
 from mmskelssl.layouts.union import places
-from mmskelssl.models.checks import check_choice, check_integer, check_switch
+from mmskelssl.models.checks import check_arguments, check_choice, check_integer, check_switch
 from mmskelssl.registry import MODELS
 
 
@@ -76,7 +76,11 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
                                 for joint in places(self.layout, self.union))
         self.views: dict[str, list[BatchAugment]] = {}
         self.origin: dict[str, str] = {}
-        pending = {name: list(ops or []) for name, ops in (views or {}).items()}
+        views = check_arguments('data_preprocessor.views', views, "dict(first=[dict(type='Scale')], second=[])")
+        for name, ops in views.items():
+            if not isinstance(ops, (list, tuple, type(None))):
+                raise UserError(f'data_preprocessor.views.{name} is {ops!r}; it must be a list of augmentations')
+        pending = {name: list(ops or []) for name, ops in views.items()}
         while pending:  # views may be listed in any order
             ready = [name for name, ops in pending.items() if not _continues(ops) or ops[0] in self.views]
             if not ready:

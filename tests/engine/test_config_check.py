@@ -84,5 +84,5 @@ def test_inherited_arguments(node, inherited):
 
 def test_what_is_not_known_is_left_to_the_builder():
     assert 'anything' in arguments_at('anywhere', dict(type='Nowhere'))
-    assert 'anything' in arguments_at('anywhere', dict(type='CheckpointHook'))  # passes the rest to torch.save
+    assert 'anything' in arguments_at('anywhere', dict(type='mmengine.CheckpointHook'))  # passes the rest to torch.save
     assert arguments_at('model.projector', {}) is None

@@ -10,6 +10,7 @@ from mmskelssl.engine.randomness import random_state
 from mmskelssl.engine.stopping import Stopped, stop_requested
 from mmskelssl.engine.work_dir import prune, read_manifest, write_manifest
 from mmskelssl.errors import UserError
+from mmskelssl.models.checks import check_integer
 from mmskelssl.provenance import versions
 from mmskelssl.registry import HOOKS
 
@@ -23,12 +24,22 @@ class CheckpointHook(_CheckpointHook):
     are not finite are never written. After SIGTERM, SIGINT or SIGUSR1 the hook finishes the iteration, saves the run as
     ``iter_N.pth`` and stops it.
 
+    mmengine's other arguments are refused: without a validation loop there is no best checkpoint, and resuming, later
+    stages and the commands look for complete checkpoints of finished epochs, ``epoch_N.pth`` in the work_dir.
+
     Args:
-        interval, max_keep_ckpts, ...: As for mmengine's hook.
+        interval: Number of epochs between two checkpoints. The last epoch is always saved; -1 saves it alone.
+        max_keep_ckpts: Number of checkpoints to keep, or -1 for all.
+        save_begin: First epoch from which ``interval`` counts.
     """
 
-    def __init__(self, *args, max_keep_ckpts: int = -1, **kwargs):
-        super().__init__(*args, **kwargs)  # with max_keep_ckpts, mmengine deletes old files before it writes the new
+    def __init__(self, interval: int = -1, max_keep_ckpts: int = -1, save_begin: int = 0):
+        for name, value in (('interval', interval), ('max_keep_ckpts', max_keep_ckpts)):
+            if value != -1:
+                check_integer(f'CheckpointHook: {name}', value, instead=', or -1')
+        check_integer('CheckpointHook: save_begin', save_begin, 0)
+        # With max_keep_ckpts, mmengine would delete old files before it writes the new one.
+        super().__init__(interval, save_begin=save_begin)
         self.keep = max_keep_ckpts
         self.random_states: list[dict] = []
 

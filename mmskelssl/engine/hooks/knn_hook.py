@@ -1,7 +1,7 @@
 """Monitors during training whether the encoder learns or collapses."""
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.dist import barrier, is_main_process
@@ -76,6 +76,8 @@ class KNNHook(Hook):
         check_number('KNNHook: min_std', min_std)
         if max_bank is not None:
             check_integer('KNNHook: max_bank', max_bank)
+        if evaluation is not None:
+            check_evaluation(evaluation)
         if not self.k or not all(type(number) is int and number >= 1 for number in self.k):
             raise UserError(f'KNNHook: k is {k!r}; it must be one or more numbers of neighbours, such as [1, 20]')
         self.evaluation, self.interval, self.by_epoch, self.batch_size = evaluation, interval, by_epoch, batch_size
@@ -210,6 +212,20 @@ class KNNHook(Hook):
         if self.strikes[kind] >= self.patience:
             runner.logger.warning(f'COLLAPSE ALARM: {what}, {self.strikes[kind]} measurements in a row. The loss does '
                                   'not show it. Lower the learning rate, warm up, or raise the key momentum')
+
+
+def check_evaluation(given) -> None:
+    """Raise unless ``evaluation`` of :class:`KNNHook` describes one or several stores."""
+    named = given.get('stores') if isinstance(given, Mapping) else None
+    for name, part in (named.items() if isinstance(named, Mapping) else [('', given if named is None else None)]):
+        where = f'KNNHook: evaluation.stores.{name}' if name else 'KNNHook: evaluation'
+        if not isinstance(part, Mapping):
+            raise UserError(f'{where} is {given if not name else part!r}; it must be dict(store=..., pipeline=[...], '
+                            "train_split='train', test_split='test'), or dict(stores={NAME: dict(...)})")
+        missing = [key for key in ('store', 'pipeline', 'train_split') if not part.get(key)]
+        if missing:
+            raise UserError(f'{where}.{missing[0]} is missing: it names a store, its pipeline, train_split and '
+                            'test_split')
 
 
 def _unwrap(model):

@@ -14,9 +14,9 @@ from mmskelssl.engine.checkpoint_schema import check_resumable
 from mmskelssl.engine.run_spec import RunSpec, refuse_changes
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import Progress
-from mmskelssl.models.checks import check_integer
+from mmskelssl.models.checks import check_integer, check_switch
 from mmskelssl.provenance import short_command
-from mmskelssl.registry import HOOKS
+from mmskelssl.registry import BATCH_AUGMENTS, HOOKS
 
 
 def unwrap(model: torch.nn.Module) -> torch.nn.Module:
@@ -44,10 +44,30 @@ class AugmentCurriculumHook(Hook):
     """
 
     def __init__(self, phases: list[dict], core: tuple[str, ...] = ('TemporalCrop', 'Shear')):
-        for phase in phases:
-            check_integer('AugmentCurriculumHook: begin of a phase', phase.get('begin'), 0)
-            for view, count in phase.get('keep', {}).items():
-                check_integer(f'AugmentCurriculumHook: keep.{view} of a phase', count, 0)
+        if not isinstance(phases, (list, tuple)) or not all(isinstance(phase, Mapping) for phase in phases):
+            raise UserError(f'AugmentCurriculumHook: phases is {phases!r}; it must be a list of dict(begin=..., '
+                            'keep={VIEW: COUNT})')
+        for i, phase in enumerate(phases):
+            where = f'AugmentCurriculumHook: phases.{i}'
+            unknown, keep = set(phase) - {'begin', 'keep', 'core'}, phase.get('keep', {})
+            if unknown:
+                raise UserError(f'{where}.{min(unknown)} does not exist; there are begin, keep and core')
+            check_integer(f'{where}.begin', phase.get('begin'), 0)
+            check_switch(f'{where}.core', phase.get('core', True))
+            if not isinstance(keep, Mapping):
+                raise UserError(f'{where}.keep is {keep!r}; it must be a dict of the number to keep for each view')
+            for view, count in keep.items():
+                check_integer(f'{where}.keep.{view}', count, 0)
+        begins = [phase['begin'] for phase in phases]
+        if len(set(begins)) < len(begins):
+            raise UserError(f'AugmentCurriculumHook: two phases begin after the same number of epochs ({begins})')
+        BATCH_AUGMENTS.import_from_location()
+        known = {kind.__name__ for kind in BATCH_AUGMENTS.module_dict.values()}
+        for name in [core] if isinstance(core, str) else core:
+            if name not in known:
+                raise UserError(f'AugmentCurriculumHook: core names {name!r}, which is no augmentation; there are '
+                                f'{", ".join(sorted(known))}')
+        core = (core,) if isinstance(core, str) else core
         self.phases, self.core = sorted(phases, key=lambda phase: phase['begin']), tuple(core)
 
     def before_train_epoch(self, runner):

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from mmskelssl.augment import to_stream
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast, SelfSupervisedModel
-from mmskelssl.models.checks import check_choice, check_choices, check_integer, check_number, check_switch
+from mmskelssl.models.checks import (
+    check_arguments,
+    check_choice,
+    check_choices,
+    check_integer,
+    check_number,
+    check_switch,
+)
 from mmskelssl.models.losses import contrast_logits, distillation, info_nce, masked_reconstruction
 from mmskelssl.models.modules.decoder import SequenceDecoder
 from mmskelssl.models.modules.heads import Projector
@@ -162,7 +169,8 @@ class CRRL(CRRLReconstruct):
             self.report_unused("fusion is 'direct'", head=head)
             self.head: nn.Module = nn.Identity()
         else:
-            head = {'hidden_channels': 512, 'out_channels': self.feat_channels, **(head or {})}
+            head = {'hidden_channels': 512, 'out_channels': self.feat_channels,
+                    **check_arguments('head', head, 'dict(hidden_channels=512)')}
             for name in ('hidden_channels', 'out_channels'):
                 check_integer(f'CRRL: head.{name}', head[name])
             if head['out_channels'] != self.feat_channels:

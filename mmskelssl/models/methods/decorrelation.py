@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmskelssl.models.base import SelfSupervisedModel
-from mmskelssl.models.checks import check_number
+from mmskelssl.models.checks import check_arguments, check_number
 from mmskelssl.models.losses import covariance_penalty, variance_hinge
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.monitors import in_batch_top1, mean_cosine
@@ -42,7 +42,8 @@ class FeatureDecorrelation(SelfSupervisedModel):
         for name, value in (('similarity', similarity), ('variance', variance), ('level_weight', level_weight)):
             check_number(f'FeatureDecorrelation: {name}', value, 0)
         self.similarity, self.variance, self.level_weight = similarity, variance, level_weight
-        projector = dict(hidden_channels=512, out_channels=1024, norm=True, layers=3) | (projector or {})
+        projector = dict(hidden_channels=512, out_channels=1024, norm=True, layers=3) | check_arguments(
+            'projector', projector, 'dict(out_channels=1024)')
         widths = dict(clip=self.feat_channels, time=self.backbone.out_channels)
         if self.backbone.maps_joints:
             widths['joint'] = self.backbone.out_channels

@@ -50,7 +50,7 @@ class NNTuning(SelfSupervisedModel):
         self.predictor = Projector(width, predictor_channels, width, norm=True)
         self.queue = FeatureQueue(width, queue_size)
         self.register_buffer('queue_clips', torch.full((queue_size,), -1))
-        for prefix in frozen:
+        for prefix in [frozen] if isinstance(frozen, str) else frozen:
             named = [p for name, p in self.named_parameters() if name.startswith(prefix)]
             if not named:
                 raise UserError(f'NNTuning: frozen names {prefix!r}, but no parameter begins with it')

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import MomentumContrast
-from mmskelssl.models.checks import check_choice, check_integer, check_number
+from mmskelssl.models.checks import check_arguments, check_choice, check_integer, check_number
 from mmskelssl.models.losses import contrast_logits, info_nce
 from mmskelssl.models.modules.attention_mask import AttentionMask
 from mmskelssl.models.modules.heads import Projector
@@ -50,7 +50,8 @@ class SkeAttnCLR(MomentumContrast):
         self.local, self.local_weight = mask == 'attention', local_weight
         e, width = self.embedding_channels, predictor_channels
         if self.local:
-            self.attention = AttentionMask(self.backbone.out_channels, **(attention or {}))
+            attention = check_arguments('attention', attention, 'dict(heads=8)')
+            self.attention = AttentionMask(self.backbone.out_channels, **attention)
         self.predictors = nn.ModuleDict({name: Projector(e, width, e, norm=True) if width else nn.Identity()
                                          for name in (('whole', 'salient', 'rest') if self.local else ('whole',))})
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mmskelssl.errors import UserError
 from mmskelssl.models.base import SelfSupervisedModel
-from mmskelssl.models.checks import check_integer, check_number
+from mmskelssl.models.checks import check_arguments, check_integer, check_number
 from mmskelssl.models.losses import assignment_loss, koleo
 from mmskelssl.models.modules.masking import masked_rows, stratified, tube_groups, tube_masks
 from mmskelssl.models.modules.momentum import MomentumEncoder
@@ -72,9 +72,11 @@ class SLiM(SelfSupervisedModel):
         self.groups = tube_groups(self.backbone.layout)
         self.mask_token = nn.Parameter(torch.empty(self.backbone.channels))
         nn.init.trunc_normal_(self.mask_token, std=.02)
-        self.heads = nn.ModuleDict({kind: PrototypeHead(self.backbone.channels, **(head or {}))
+        head = check_arguments('head', head, 'dict(prototypes=1024)')
+        self.heads = nn.ModuleDict({kind: PrototypeHead(self.backbone.channels, **head)
                                     for kind in ('cls', 'patch')})
-        momentum = dict(momentum=.994, final_momentum=1.) if momentum is None else momentum
+        momentum = dict(momentum=.994, final_momentum=1.) if momentum is None else check_arguments(
+            'momentum', momentum, 'dict(momentum=0.994)')
         self.teacher: Any = MomentumEncoder(**momentum, backbone=self.backbone, heads=self.heads)
         self.recent = FeatureQueue(self.heads['cls'].directions.shape[1], queue_size)
 
