@@ -26,8 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--splits', nargs='+', default=[], metavar='SPLIT',
                         help='values of data.split, each measured only on its own pair of splits; several values are '
                              'treated as folds, whose test parts are pooled into one row')
-    parser.add_argument('--streams', nargs='+', default=['joint'], choices=STREAMS)
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='seeds of pre-training (default 0)')
+    parser.add_argument('--streams', nargs='+', default=[], choices=STREAMS,
+                        help='default: that of the config')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[],
+                        help='seeds of pre-training; default: that of the config, or 0')
     parser.add_argument('--protocols', nargs='+', default=['knn', 'linear'], metavar='PROTOCOL',
                         help='default: knn linear; all selects every protocol that evaluate --help lists')
     parser.add_argument('--recipe', nargs='+', metavar='NAME[:FIELD=VALUE,...]', dest='recipes',

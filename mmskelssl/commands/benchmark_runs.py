@@ -8,8 +8,9 @@ from mmskelssl.commands.benchmark_rows import FILES, average_seeds, join_streams
 from mmskelssl.commands.measure import choose_recipes, evaluate_checkpoints
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import load_checkpoint
-from mmskelssl.engine.config import load_config, split_pair
+from mmskelssl.engine.config import complete_randomness, load_config, split_pair
 from mmskelssl.engine.pool_config import is_pool
+from mmskelssl.engine.streams import stream_of
 from mmskelssl.engine.train import train
 from mmskelssl.engine.work_dir import checkpoints
 from mmskelssl.errors import UserError
@@ -18,11 +19,12 @@ from mmskelssl.evaluation.protocols import PROTOCOLS
 from mmskelssl.evaluation.recipe_names import settings_text
 from mmskelssl.evaluation.results import add_results, print_table
 
+_STREAM = 'model.data_preprocessor.stream'
 Recipes = Sequence[str] | Mapping[str, Sequence[str]]  # names for all streams, or by stream
 
 
-def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequence[str] = ('joint',),
-              seeds: Sequence[int] = (0,), protocols: Sequence[str] = ('knn', 'linear'), recipes: Recipes | None = None,
+def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequence[str] = (),
+              seeds: Sequence[int] = (), protocols: Sequence[str] = ('knn', 'linear'), recipes: Recipes | None = None,
               weights: str = 'equal', cfg_options: dict | None = None, imports: Sequence[str] = (),
               data: str | None = None, stage: str | None = None,
               init_from: Callable[[str], str | None] | None = None, show: bool = True) -> list[dict]:
@@ -33,9 +35,10 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
             calls. Only a repeated measurement replaces its rows.
         splits: Values of ``data.split``. Default: that of the config. Several values are treated as folds, whose test
             parts are pooled.
-        streams: Several streams are fused into rows of the stream ``2s``, ``3s`` or ``4s``
+        streams: Default: that of the config. Several streams are fused into rows of the stream ``2s``, ``3s`` or ``4s``
             (:func:`~mmskelssl.evaluation.ensemble.stream_of_members`).
-        seeds: Several seeds are summarised in additional rows with the mean and the standard deviation ``std``.
+        seeds: Default: that of the config, or 0. Several seeds are summarised in additional rows with the mean and the
+            standard deviation ``std``.
         recipes: Names of recipes of any protocol. Default: the defaults of each protocol for the data.
         weights: Weights of the streams: a name, or numbers in the order of ``streams``
             (:func:`~mmskelssl.evaluation.ensemble.parse_weights`).
@@ -47,7 +50,16 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
     Returns:
         The rows of this call.
     """
-    described = load_config(config, cfg_options or {})[-1][1].data
+    refuse_set_elsewhere(cfg_options or {}, {
+        **({'data.split': '--splits'} if splits else {}), **({_STREAM: '--streams'} if streams else {}),
+        **({'randomness.seed': '--seeds'} if seeds else {})})
+    for option, values in (('--splits', splits), ('--streams', streams), ('--seeds', seeds)):
+        if len(set(values)) < len(values):
+            raise UserError(f'{option} {" ".join(map(str, values))}: name each only once')
+    given = load_config(config, cfg_options or {})[-1][1]
+    complete_randomness(given)
+    streams, seeds = streams or [stream_of(given)], seeds or [given.randomness.seed]
+    described = given.data
     if data is None and is_pool(described):
         raise UserError(f'{config} trains on several stores: name the one to measure on with --data')
     store = data or described.store
@@ -74,6 +86,19 @@ def benchmark(config: str, out: str, splits: Sequence[str] = (), streams: Sequen
         print_table(rows)
         print(osp.join(out, 'results.json') + f': {len(rows)} rows' + f', {kept} earlier rows kept' * bool(kept))
     return rows
+
+
+def refuse_set_elsewhere(options: Mapping, places: Mapping[str, str]) -> None:
+    """Raise if ``--cfg-options`` contains a key that the command sets itself. ``places`` names its options for keys."""
+    def names(key: str, value) -> list[str]:
+        return [name for part, inner in value.items() for name in names(f'{key}.{part}', inner)] if isinstance(
+            value, Mapping) else [key]
+
+    for option, value in options.items():
+        for name in names(option.split('.', 2)[-1] if option.startswith('stages.') else option, value):
+            if name in places:
+                raise UserError(f'--cfg-options {option}: {places[name]} sets {name}, so this value would not be read: '
+                                'leave out one of them')
 
 
 def run_name(split: str | None, stream: str, seed: int) -> str:

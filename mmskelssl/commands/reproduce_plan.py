@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from mmengine.config import Config
 
-from mmskelssl.commands.benchmark_runs import run_name, stage_folder
+from mmskelssl.commands.benchmark_runs import refuse_set_elsewhere, run_name, stage_folder
 from mmskelssl.commands.configs import find_config
 from mmskelssl.commands.papers import CLASSES, DATASETS, LAYOUTS, Column, Entry, Row
 from mmskelssl.datasets.store.reader import SkeletonStore
@@ -135,6 +135,9 @@ def make_plan(entry: Entry, given: Sequence[str], out: str, seeds: Sequence[int]
     Raises:
         UserError: If there is no such row or column, a store does not match its data set, or none is left.
     """
+    refuse_set_elsewhere(options or {}, {
+        'data.store': '--data', 'data.split': '--columns', 'model.data_preprocessor.stream': '--rows',
+        'randomness.seed': '--seeds'})
     chosen = replace(entry, rows=_keep('--rows', entry.rows, rows), columns=_keep('--columns', entry.columns, columns))
     names = list(dict.fromkeys(name for column in chosen.columns for name in (column.data, column.on) if name))
     stores = _named(given, names)

@@ -151,6 +151,27 @@ def test_wrong_weights_are_refused_before_training(weights, streams, message, mo
         benchmark('configs/simclr_msr.py', 'unused', streams=streams, weights=weights)
 
 
+@pytest.mark.parametrize('given, options, message', [
+    (dict(streams=['bone']), {'model.data_preprocessor.stream': 'joint'}, '--streams sets model.data_preprocessor.str'),
+    (dict(seeds=[0]), {'randomness': dict(seed=5)}, 'randomness: --seeds sets randomness.seed'),
+    (dict(splits=['xsub']), {'stages.simclr.data.split': 'xview'}, '--splits sets data.split'),
+    (dict(seeds=[1, 1]), {}, '--seeds 1 1: name each only once')])
+def test_what_it_sets_itself_is_refused_as_an_option(given, options, message, monkeypatch):
+    monkeypatch.setattr(module, 'train', lambda *_, **__: pytest.fail('trained'))
+    with pytest.raises(UserError, match=message):
+        benchmark('configs/simclr_msr.py', 'unused', cfg_options=options, **given)
+
+
+@pytest.mark.parametrize('options, run', [
+    ({}, ('joint', 0)), ({'model.data_preprocessor.stream': 'bone', 'randomness.seed': 3}, ('bone', 3))])
+def test_stream_and_seed_are_those_of_the_config(options, run, monkeypatch):
+    def stop(config, folder, split, stream, seed, *_):
+        raise UserError(f'{stream} {seed}')
+    monkeypatch.setattr(module, '_run', stop)
+    with pytest.raises(UserError, match='{} {}'.format(*run)):
+        benchmark('configs/simclr_msr.py', 'unused', cfg_options=options)
+
+
 def test_the_command_refuses_a_protocol_without_a_recipe(capsys):
     with pytest.raises(SystemExit):
         cli.main(['benchmark', 'simclr_msr', '--protocols', 'knn', 'linear', '--recipe', 'paper'])

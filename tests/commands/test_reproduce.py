@@ -139,6 +139,13 @@ def test_every_arm_of_an_ablation_can_be_built(paper, entry, row, stores, config
         assert flat[key] == (list(value) if isinstance(flat[key], list) else value)
 
 
+def test_what_the_plan_sets_is_refused_as_an_option():
+    for key, place in (('data.split', '--columns'), ('randomness.seed', '--seeds'),
+                       ('model.data_preprocessor.stream', '--rows'), ('data.store', '--data')):
+        with pytest.raises(UserError, match=f'--cfg-options {key}: {place} sets {key}'):
+            make_plan(None, [], 'unused', options={key: 3})
+
+
 def test_the_command_plans_with_costs(stores, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(step_cost, 'REPEATS', 1)
     options = [f'{key}={value}' for key, value in NARROW.items() if value is not None]
