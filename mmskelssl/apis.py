@@ -19,6 +19,7 @@ import torch
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine import rebuild
 from mmskelssl.engine.config import complete, load_config
+from mmskelssl.engine.options import check_options
 from mmskelssl.engine.plugins import import_plugins
 from mmskelssl.engine.train import train as _train
 from mmskelssl.engine.work_dir import last_checkpoint
@@ -86,6 +87,11 @@ def evaluate(checkpoints: str | PathLike | Sequence[str | PathLike], protocols: 
         raise UserError('checkpoints: expected at least one')
     paths = [last_checkpoint(os.fspath(path)) for path in given]
     names = [protocols] if isinstance(protocols, str) else list(protocols)
+    if not names:
+        raise UserError('protocols: expected at least one')
+    for option in ('recipes', 'pairs', 'names', 'imports'):  # a text is a sequence, too, of its letters
+        if isinstance(known.get(option), str):
+            known[option] = [known[option]]
     return evaluate_checkpoints(paths, names, os.fspath(out or osp.splitext(paths[-1])[0] + '_eval'), **known)
 
 
@@ -103,7 +109,7 @@ def build_model(config: str | PathLike, cfg_options: Mapping | None = None, seed
     """
     import_plugins(imports)
     path = find_config(os.fspath(config))
-    _, spec = complete(load_config(path, dict(cfg_options or {}))[-1][1], seed)
+    _, spec = complete(load_config(path, check_options(cfg_options or {}))[-1][1], seed)
     return rebuild.build_model(spec.model, path, spec.seed)
 
 

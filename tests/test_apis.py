@@ -249,10 +249,11 @@ def test_tool(checkpoints, extractor, tiny_store, tmp_path, monkeypatch, capsys)
     assert run('--device', 'cpu').startswith(f'{beside}: features (48, ')  # all clips of the checkpoint's own store
     with np.load(beside, allow_pickle=False) as file:
         assert file['ids'].tolist() == store.ids and file['classes'].tolist() == store.classes
+    (taken := tmp_path / 'new.npz').mkdir()
     with pytest.raises(SystemExit):
-        run('--out', tmp_path / 'new')
+        run('--out', taken)
     error, = capsys.readouterr().err.splitlines()
-    assert error.startswith(f'error: {tmp_path / "new"} cannot be written') and list(tmp_path.iterdir()) == [out.parent]
+    assert error.startswith(f'error: {taken} cannot be written') and {*tmp_path.iterdir()} == {out.parent, taken}
 
 
 def test_names_of_the_package():

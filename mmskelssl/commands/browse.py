@@ -21,6 +21,7 @@ from mmskelssl.shipped import find_config
 # Number of samples drawn by default; number of samples on a contact sheet of a store without labels.
 DEFAULT_SAMPLES, SHEET_SAMPLES = 4, 16
 PAGE_SAMPLES = 500  # evenly spaced over the store
+_OF_PICTURES = dict(format='gif', fps=30., angles=(0., 0.))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--html', action='store_true',
                         help=f'write browse.html, with up to {PAGE_SAMPLES} clips that play in the browser')
     parser.add_argument('--out', default='work_dirs/browse', metavar='DIR', help='default: work_dirs/browse')
-    parser.add_argument('--format', default='gif', choices=['gif', 'mp4', 'png'], help='default: gif')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the random augmentations (default 0)')
-    parser.add_argument('--fps', type=float, default=30, help='frames per second (default 30)')
-    parser.add_argument('--angles', type=float, nargs=2, default=(0., 0.), metavar=('AZIMUTH', 'ELEVATION'),
+    parser.add_argument('--format', choices=['gif', 'mp4', 'png'], help='default: gif')
+    parser.add_argument('--seed', type=int, help='seed of the random augmentations (default 0)')
+    parser.add_argument('--fps', type=float, help='frames per second (default 30)')
+    parser.add_argument('--angles', type=float, nargs=2, metavar=('AZIMUTH', 'ELEVATION'),
                         help='viewing direction of 3-D clips in degrees (default 0 0, the front)')
 
 
@@ -46,6 +47,13 @@ def run(args: argparse.Namespace) -> None:
     if args.html and (args.contact_sheet or args.views):
         raise UserError('--html shows clips as they are: leave out --contact-sheet and --views; mmskelssl report shows '
                         'the views of a run')
+    if args.html and (given := [name for name in _OF_PICTURES if getattr(args, name) is not None]):
+        raise UserError(f'--{given[0]} is for pictures: leave out --html')
+    if args.seed is not None and not args.views:
+        raise UserError('--seed is for the augmentations of --views CONFIG: leave it out, or add --views')
+    for name, value in dict(_OF_PICTURES, seed=0).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
     from mmskelssl.datasets.store.reader import SkeletonStore
     from mmskelssl.visualization import browsing, grows_up
     store = SkeletonStore(args.store)

@@ -14,6 +14,7 @@ from mmskelssl.errors import UserError, printable
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.clips import ClipSet, clips_in_memory, clips_of_store
 from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
+from mmskelssl.layouts.library import read_layout
 
 MAX_LINE = 1 << 26  # characters of a JSON line
 _UNKNOWN = ('LAYOUT', 'LAYOUT.json')
@@ -42,19 +43,32 @@ def read_clips(paths: Sequence[str], model, folder: str, split: str = 'all', lay
     """
     check_fps(fps, '--fps')
     sets: list[ClipSet] = []
+    places: list[str] = []  # of each set
     for number, path in enumerate(paths):
         if path == '-':
-            sets += json_lines(sys.stdin, model, fps)
+            sets += json_lines(sys.stdin, model, fps, layout)
         elif osp.isfile(osp.join(path, 'index.json')):
             store = SkeletonStore(path)
             sets.append(_named(clips_of_store(store, split, fps), path, len(paths) > 1))
         else:
             stores = _import(path, model, osp.join(folder, str(number)), layout)
             sets += [_named(clips_of_store(store, 'all', fps), path, len(paths) > 1) for store in stores]
+        places += [path] * (len(sets) - len(places))
+    for clips, path in zip(sets, places, strict=True):
+        _say_unused(clips, path, layout, fps)
     if model.fps and any(clips.fps is None for clips in sets):
         say(f'the frame rate of the clips is not known: {model.fps:g} frames per second are assumed, as in training '
             '(--fps)')
     return sets
+
+
+def _say_unused(clips: ClipSet, path: str, layout: str | None, fps: float | None) -> None:
+    """Print that clips state another layout or frame rate than the options, which are for clips that state none."""
+    where = 'standard input' if path == '-' else path
+    if layout and read_layout(layout) != clips.layout:
+        say(f'{where}: its clips state the layout {clips.layout.name!r}, so --layout {layout} does not apply to them')
+    if fps and clips.fps != fps:
+        say(f'{where}: its clips state {clips.fps:g} frames per second, so --fps {fps:g} does not apply to them')
 
 
 def _named(clips: ClipSet, path: str, several: bool) -> ClipSet:
@@ -115,21 +129,23 @@ def _layout_name(layout: SkeletonLayout, out: str) -> str:
     return file
 
 
-def json_lines(lines: Iterable[str], model, fps: float | None = None) -> list[ClipSet]:
+def json_lines(lines: Iterable[str], model, fps: float | None = None, layout: str | None = None) -> list[ClipSet]:
     """Read clips from JSON lines.
 
     A line is an object with ``keypoints``, (T, V, C) or (M, T, V, C), and optionally ``id``, ``fps`` and ``layout``;
-    or the keypoints alone. Without ``layout``, the joints are those of the model. For a model that was trained with
+    or the keypoints alone. ``fps`` and ``layout`` apply to lines without their own. By default, the joints are those
+    of the model. For a model that was trained with
     ``data.scores``, each joint has its score as the last number.
 
     Raises:
         UserError: If a line is invalid. The message contains its number.
     """
     scored = any(network.scores for network in getattr(model, 'networks', [model]))
+    usual = read_layout(layout) if layout else None if getattr(model, 'is_open', False) else model.layout
     made: list[tuple[tuple, str, object]] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
-            kind, name, keypoints = _json_clip(line, number, model, fps)
+            kind, name, keypoints = _json_clip(line, number, fps, usual)
             made.append((kind, name, keypoints))
     if not made:
         raise UserError('standard input: no clips; expected a line of JSON for each')
@@ -137,15 +153,16 @@ def json_lines(lines: Iterable[str], model, fps: float | None = None) -> list[Cl
     start = 0
     for i in range(1, len(made) + 1):  # consecutive clips of one kind form a set
         if i == len(made) or made[i][0] != made[start][0]:
-            layout, rate = made[start][0]
+            joints, rate = made[start][0]
             part = made[start:i]
-            sets.append(clips_in_memory([clip for *_, clip in part], layout, model.channels, rate,
+            sets.append(clips_in_memory([clip for *_, clip in part], joints, model.channels, rate,
                                         [name for _, name, _ in part], scored))
             start = i
     return sets
 
 
-def _json_clip(line: str, number: int, model, fps: float | None) -> tuple[tuple, str, object]:
+def _json_clip(line: str, number: int, fps: float | None,
+               layout: SkeletonLayout | None) -> tuple[tuple, str, object]:
     where = f'standard input, line {number}'
     if len(line) > MAX_LINE:
         raise UserError(f'{where}: longer than {MAX_LINE >> 20} MiB')
@@ -161,9 +178,8 @@ def _json_clip(line: str, number: int, model, fps: float | None) -> tuple[tuple,
     name = given.get('id', f'line {number}')
     if not isinstance(name, (str, int)):
         raise UserError(f'{where}: its id is not text')
-    layout = model.layout
-    if given.get('layout') is None and getattr(model, 'is_open', False):
-        raise UserError(f'{where}: no layout, and the encoder was trained on several')
+    if given.get('layout') is None and layout is None:
+        raise UserError(f'{where}: no layout, and the encoder was trained on several: add --layout')
     if given.get('layout') is not None:
         if not isinstance(given['layout'], (str, dict)):
             raise UserError(f'{where}: its layout is neither a name nor an object')

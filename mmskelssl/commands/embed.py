@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> None:
 
 def run_here(args: argparse.Namespace) -> None:
     """Run in this process, which may be one of several."""
+    if args.out and osp.splitext(args.out)[1].lower() not in ('.npz', '.parquet'):
+        raise UserError(f'--out {args.out}: the suffix must be .npz or .parquet')
     if args.tensorboard:
         from mmskelssl.visualization.projector import check_new
         check_new(args.tensorboard)

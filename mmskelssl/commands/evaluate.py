@@ -132,13 +132,13 @@ def run_here(args: argparse.Namespace) -> None:
             raise UserError('--launcher: files of scores are fused in one process')
         weights = parse_weights(args.weights or 'equal')
         measure.ensemble_checkpoints(args.checkpoints, out, weights, args.of or ['linear'], **common(args))
-    elif args.protocol == 'cluster' and (args.clusters or without_labels(args.checkpoints[0], args.data)):
+    elif args.protocol == 'cluster' and (args.clusters is not None or without_labels(args.checkpoints[0], args.data)):
         if args.names or args.recipe or args.split_pairs or args.untrained or args.launcher != 'none':
             raise UserError('clusters without labels take no --names, --recipe, --split-pairs, --untrained or '
                             '--launcher')
         cluster_checkpoints(args.checkpoints, out, args.clusters, args.data, seed=args.seed,
                             batch_size=args.batch_size, device=args.device, pictures=not args.no_pictures)
-    elif args.clusters:
+    elif args.clusters is not None:
         raise UserError('--clusters is for the protocol cluster')
     elif args.protocol == 'transfer':
         measure.transfer_checkpoints(args.checkpoints, out, names=args.names, **common(args))

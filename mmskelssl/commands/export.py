@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> None:
 def _check(args: argparse.Namespace, suffix: str) -> None:
     """Refuse options that have no effect."""
     graph = suffix in ('.onnx', '.pt2')
+    if not graph and suffix != '.safetensors':
+        raise UserError(f'{args.out}: the suffix must be .safetensors, .onnx or .pt2')
     for name, possible, where in (('whole', graph, '.onnx and .pt2'), ('like', graph, '.onnx and .pt2'),
                                   ('layout', graph, '.onnx and .pt2'),
                                   ('int8', suffix == '.onnx', '.onnx'), ('data', args.int8, '--int8'),

@@ -46,9 +46,9 @@ def find_clusters(features, count: int | None = None, seed: int = 0) -> Clusters
     x = unit_features(features, 'clusters').numpy().astype(np.float64)
     distinct = len(np.unique(x, axis=0))
     most = min(distinct, len(x) - 1)  # with as many clusters as clips, the silhouette is undefined
-    if not 2 <= (count or 2) <= most:
+    if not 2 <= (2 if count is None else count) <= most:
         raise UserError(f'clusters: {len(x)} clips with {distinct} different features allow 2 to {most} clusters'
-                        + (f', not {count}' if count else ''))
+                        + ('' if count is None else f', not {count}'))
     found: dict[int, tuple[float, KMeans]] = {}
     with threadpool_limits(1 if len(x) < 20_000 else None):
         for k in [count] if count else range(2, min(MOST, most) + 1):

@@ -48,6 +48,9 @@ def parse_pairs(texts: Sequence[str] | None, splits: Mapping[str, Sequence]) -> 
     if not texts:
         return default_pairs(splits)
     made = []
+    twice = next((text for text in texts if list(texts).count(text) > 1), None)
+    if twice:
+        raise UserError(f'--split-pairs {twice}: given twice')
     for text in texts:
         train, _, test = text.partition(':')
         missing = [split for split in (train, test) if split not in splits]

@@ -28,6 +28,7 @@ from mmskelssl.inference.extractor import FeatureExtractor
 from mmskelssl.inference.fit_clips import check_test_split, class_numbers, classes_of, others, tests_of
 from mmskelssl.inference.predictions import UNKNOWN
 from mmskelssl.inference.saved.member import Member, member_of
+from mmskelssl.models.checks import check_integer
 
 FOLDS = 5
 MAX_LEFT_OUT = 20  # classes that are left out in turn to measure unknown movements
@@ -119,6 +120,8 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
     recipe = _canonical(recipe or ('logreg' if named else 'logreg-cv'))
     if reject is not None and not 0 <= reject < 1:
         raise UserError(f'--reject {reject}: expected a share of clips from 0 up to, but not including, 1')
+    if left_out is not None:
+        check_integer('--left-out', left_out, 0)
     source = SkeletonStore(store)
     tests = list(test_splits) if test_splits is not None else tests_of(source, train_split)
     labels, classes, missing = classes_of(source, train_split)

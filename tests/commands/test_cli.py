@@ -139,3 +139,9 @@ def test_numbers_of_a_key(capsys):
         with pytest.raises(SystemExit) as end:
             parser.parse_args(['c.py', '--cfg-options', wrong])
         assert end.value.code == 2 and '--cfg-options' in capsys.readouterr().err
+
+
+def test_export_does_not_guess_a_format(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['export', 'unused', 'encoder.onx'])
+    assert 'encoder.onx: the suffix must be .safetensors, .onnx or .pt2' in capsys.readouterr().err

@@ -77,3 +77,9 @@ def test_many_clips():
     sides = [projector.picture_side(count) for count in (1, 1000, 10_000, 60_000, 200_000)]
     assert sides[0] == sides[1] == 96 and sides == sorted(sides, reverse=True) and sides[2] > 40 and sides[-1] == 0
     assert all(12 * count * side ** 2 <= 1 << 28 for count, side in zip((1, 1000, 10_000), sides, strict=False))
+
+
+def test_another_suffix_is_refused_before_the_work(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['embed', 'unused', '--out', 'features.csv'])
+    assert '--out features.csv: the suffix must be .npz or .parquet' in capsys.readouterr().err

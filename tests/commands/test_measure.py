@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import mmskelssl
 from mmskelssl import cli
 from mmskelssl.commands import evaluate, measure
 from mmskelssl.commands.measure import ensemble_checkpoints, evaluate_checkpoints, transfer_checkpoints
@@ -197,7 +198,25 @@ def test_refusals(encoders, tiny_store, tiny_kinect_store, tmp_path):
         ensemble_checkpoints(encoders[:2], out, 'paper-actclr-xsub')
     with pytest.raises(UserError, match='--recipe small: not of the protocol knn'):
         evaluate_checkpoints(encoders[:1], ['knn'], out, recipes=['small'])
+    with pytest.raises(UserError, match='--split-pairs train:test: given twice'):
+        evaluate_checkpoints(encoders[:1], ['knn'], out, pairs=['train:test', 'train:test'])
     assert not osp.exists(out)
+
+
+@pytest.mark.parametrize('protocol, message', [
+    ('cluster', 'different features allow 2 to .* clusters, not 0'), ('knn', '--clusters is for the protocol cluster')])
+def test_no_clusters_are_not_the_default_number(encoders, tmp_path, protocol, message):
+    args = cli.make_parser('evaluate').parse_args([protocol, encoders[0], '--clusters', '0', '--out', str(tmp_path)])
+    with pytest.raises(UserError, match=message):
+        evaluate.run(args)
+
+
+def test_a_text_is_one_name_in_python(encoders, tmp_path):
+    rows = mmskelssl.evaluate(encoders[0], 'knn', str(tmp_path), recipes='1nn', pairs='train:test', names='ab',
+                              pictures=False)
+    assert [(row['encoder'], row['recipe'], row['split']) for row in rows] == [('ab', '1nn', 'test')]
+    with pytest.raises(UserError, match='protocols: expected at least one'):
+        mmskelssl.evaluate(encoders[0], [])
 
 
 def test_an_interruption_loses_no_encoder(encoders, tmp_path, monkeypatch):

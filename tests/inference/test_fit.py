@@ -259,3 +259,8 @@ def test_the_threshold_refuses_at_most_a_share(share, refused):
     best = np.linspace(.55, .95, 10)
     chances = np.stack([best, 1 - best], 1).astype(np.float32)
     assert (chances.max(1) < np.float32(reject_threshold(chances, share))).sum() == refused
+
+
+def test_less_than_no_class_is_left_out(extractor, tiny_kinect_store):
+    with pytest.raises(UserError, match='--left-out is -3; it must be an integer of at least 0'):
+        fit_classifier([extractor], tiny_kinect_store, left_out=-3)

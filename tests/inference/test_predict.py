@@ -134,6 +134,18 @@ def test_json_lines(predict, refused, classifier, clips, tmp_path, monkeypatch):
         assert message in refused('-')
 
 
+def test_options_for_clips_that_state_nothing(predict, clips, wider, tmp_path, monkeypatch):
+    """They also apply to JSON lines, and are reported where clips state something else."""
+    line = dict(keypoints=np.array(SkeletonStore(wider).keypoints(0)).tolist())
+    for given in (line, dict(line, fps=30, layout='ntu25')):
+        monkeypatch.setattr('sys.stdin', io.StringIO(json.dumps(given)))
+        noted = predict('-', '--layout', 'ntu25', '--convert', '--fps', '60', '--out', tmp_path / 'a.npz').err
+        assert ('state 30 frames per second, so --fps 60 does not apply' in noted) == ('fps' in given)
+        assert 'does not apply' not in noted or 'fps' in given
+    noted = predict(wider, '--convert', '--layout', 'coco17', '--out', tmp_path / 'a.npz').err
+    assert "state the layout 'ntu25', so --layout coco17 does not apply to them" in noted
+
+
 @pytest.fixture(scope='module')
 def wider(tmp_path_factory) -> str:
     """Clips with the 25 joints of Kinect v2."""

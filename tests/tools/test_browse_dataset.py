@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmskelssl.cli import main
 from mmskelssl.commands.browse import DEFAULT_SAMPLES
 from mmskelssl.datasets import SkeletonStore, StoreWriter
 from mmskelssl.datasets.toy.store import write_toy_store
@@ -79,6 +80,16 @@ def test_layouts(run, few, tmp_path, layout):
     assert image.min() < 120 and image.shape[0] > 3 * 3 * 170  # three rows of three moments
     sheet, = run(store, '--contact-sheet', '--format', 'png')
     assert cv2.imread(sheet).min() < 120
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--html', '--fps', '5'], '--fps is for pictures: leave out --html'),
+    (['--html', '--format', 'png'], '--format is for pictures'), (['--html', '--angles', '1', '2'], '--angles is for'),
+    (['--seed', '5'], '--seed is for the augmentations of --views')])
+def test_options_without_effect(options, message, capsys):
+    with pytest.raises(SystemExit):
+        main(['browse', 'unused', *options])
+    assert message in capsys.readouterr().err
 
 
 def test_by_default_the_first_of_a_few_classes(run, tiny_store):
