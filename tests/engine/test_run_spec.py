@@ -37,8 +37,8 @@ def test_a_loader_is_not_overridden_in_silence(own_config):
     text = 'train_dataloader = dict(batch_size=16, {})\n'.format
     with pytest.raises(UserError, match='train_dataloader.dataset is not read: `data` describes the data set'):
         described(own_config(text("dataset=dict(type='Mine')")))
-    cfg = load_config(own_config(text("collate_fn=dict(type='default_collate')")))[-1][1]
-    assert complete(cfg)[0].train_dataloader.collate_fn == dict(type='default_collate')
+    cfg = load_config(own_config(text("collate_fn=dict(type='mine')")))[-1][1]
+    assert complete(cfg)[0].train_dataloader.collate_fn == dict(type='mine')
 
 
 def test_none_is_not_the_default(own_config):
