@@ -275,7 +275,8 @@ def _check_custom_keys(runner: Runner) -> None:
     for key in (runner.optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}:
         if not any(key in name for name in names):
             raise UserError(f'optim_wrapper.paramwise_cfg.custom_keys: no parameter of {runner.cfg.model.type} with '
-                            f'this encoder has {key!r} in its name: correct it, or leave it out')
+                            f'this encoder has {key!r} in its name: correct it, or leave all of them out with '
+                            'optim_wrapper.paramwise_cfg=None')
 
 
 @contextmanager

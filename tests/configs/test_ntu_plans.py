@@ -29,7 +29,8 @@ OTHERS = dict(
     mamp={**VIT, 'stages.mamp.model.decoder_channels': 8, 'stages.mamp.model.decoder_heads': 2,
           'stages.mamp.model.decoder_depth': 1, 'stages.nn_tuning.model.queue_size': 16,
           'stages.nn_tuning.model.predictor_channels': 8, 'param_scheduler': [], 'stages.nn_tuning.model.frozen': [
-              'backbone.patch.', 'backbone.blocks.0.']},
+              'backbone.patch.', 'backbone.blocks.0.'],
+          'stages.nn_tuning.optim_wrapper.paramwise_cfg': None},  # of blocks that the tiny encoder lacks
     mampmasked={**VIT, 'model.decoder_channels': 8, 'model.decoder_heads': 2, 'model.decoder_depth': 1,
                 'param_scheduler': []},
     slim={**VIT, 'model.backbone.depth': 1, 'model.head.hidden_channels': 8, 'model.head.bottleneck_channels': 6,

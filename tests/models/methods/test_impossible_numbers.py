@@ -104,8 +104,8 @@ def test_hooks():
         for value in WRONG[kind][2:] if name in ('max_cosine', 'min_std') else WRONG[kind]:
             if name != 'k':
                 refused(name, lambda name=name, value=value: KNNHook(**{name: value}))
-    refused('begin of a phase', lambda: AugmentCurriculumHook([dict(begin=-1)]))
-    refused('keep.strong of a phase', lambda: AugmentCurriculumHook([dict(begin=0, keep=dict(strong=-2))]))
+    refused('phases.0.begin', lambda: AugmentCurriculumHook([dict(begin=-1)]))
+    refused('phases.0.keep.strong', lambda: AugmentCurriculumHook([dict(begin=0, keep=dict(strong=-2))]))
 
 
 def test_what_is_possible_passes():
