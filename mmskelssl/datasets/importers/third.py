@@ -75,6 +75,8 @@ def check_size(points: np.ndarray, first: np.ndarray, name: str) -> None:
 
 def check_metres(points: np.ndarray) -> None:
     """Raise a ValueError if the bodies of a clip (M, T, V, C) are so large that its unit cannot be metres."""
+    if 2 * np.sqrt(3) * np.abs(points[..., :3]).max(initial=0) <= PIXELS:  # nearly always, and quick to find out
+        return
     if (size := body_size(points)) > PIXELS:
         raise ValueError(f'its bodies are {size:.3g} in size, which cannot be metres: convert the numbers, or import '
                          'the files in metres')
