@@ -24,6 +24,7 @@ from mmskelssl.errors import UserError
 TIMEOUT = 600
 _RANKS = dict(pytorch=('RANK', 'LOCAL_RANK'), slurm=('SLURM_PROCID', 'SLURM_LOCALID'),
               mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'))
+LAUNCHERS = ('none', *_RANKS)
 
 
 def is_first_process(launcher: str = 'none', on_its_machine: bool = False) -> bool:

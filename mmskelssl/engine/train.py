@@ -24,7 +24,7 @@ from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.compiling import compile_model
 from mmskelssl.engine.config import complete, earlier_stages, load_config
 from mmskelssl.engine.config_keys import check_run_keys, other_names, start_of
-from mmskelssl.engine.distributed import check_equal_shares, lost_process, prepare_distributed
+from mmskelssl.engine.distributed import LAUNCHERS, check_equal_shares, lost_process, prepare_distributed
 from mmskelssl.engine.hooks import InitFromHook, RunInfoHook
 from mmskelssl.engine.hooks.training import unwrap
 from mmskelssl.engine.options import check_options
@@ -74,6 +74,8 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
     """
     if amp not in (False, True, 'auto'):
         raise UserError(f"amp is {amp!r}; it must be True, False or 'auto'")
+    if launcher not in LAUNCHERS:
+        raise UserError(f'launcher is {launcher!r}; it must be one of {", ".join(LAUNCHERS)}')
     install_safe_io()
     scaled = dict(auto_scale_lr=dict(enable=True)) if auto_scale_lr else {}
     stages = load_config(config, {**check_options(cfg_options or {}), **scaled})
