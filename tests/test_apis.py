@@ -267,7 +267,7 @@ def test_names_of_the_package():
 
 @pytest.mark.parametrize('call, message', [
     (lambda: mmskelssl.train('simclr_toy', workdir='x'), 'workdir: no such option; did you mean work_dir?'),
-    (lambda: mmskelssl.train('simclr_toy', launcher='torchrun'), "launcher is 'torchrun'; it must be one of none, pytor"),
+    (lambda: mmskelssl.train('simclr_toy', launcher='torchrun'), "launcher is 'torchrun'; it must be one of none,"),
     (lambda: mmskelssl.train('simclr_tyo'), 'simclr_tyo: no such config; did you mean simclr_toy'),
     (lambda: mmskelssl.evaluate('a.pth', recipe='1nn'), 'recipe: no such option; did you mean recipes?'),
     (lambda: mmskelssl.evaluate('a.pth', zzz=1), 'zzz: no such option; there are another, batch_size, data'),

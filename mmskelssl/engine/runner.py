@@ -3,7 +3,16 @@ from mmskelssl.engine.quiet_runner import QuietRunner
 
 
 class SkeletonRunner(QuietRunner):
-    """The runner that all training uses."""
+    """The runner that all training uses.
+
+    Attributes:
+        started: Whether the loop has begun. Before, weights are initialised and hooks are set up, as the config says.
+    """
+    started = False
+
+    def call_hook(self, fn_name: str, **kwargs) -> None:
+        self.started |= fn_name == 'before_train'
+        super().call_hook(fn_name, **kwargs)
 
     def _log_env(self, env_cfg: dict) -> None:
         self._env_cfg = env_cfg  # logged later

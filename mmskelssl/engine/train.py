@@ -178,6 +178,10 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
             if not reason:
                 raise
             raise UserError(f'{reason}; --resume continues from the last checkpoint') from error
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            if runner.started:
+                raise
+            raise UserError(f'{cfg.filename}: {_explain(error)}') from error
 
 
 def _expect_no_more_deaths() -> None:

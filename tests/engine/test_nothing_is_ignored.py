@@ -63,7 +63,9 @@ def test_a_complete_config_takes_another_seed(own_config):
     ('model["projector"] = 3', 'projector is 3; it must be a dict of arguments'),
     ('model["data_preprocessor"] = dict(views=3)', 'data_preprocessor.views is 3; it must'),
     ('model["data_preprocessor"] = dict(views=dict(key="query"))',
-     "data_preprocessor.views.key is 'query'; it must be a list of augmentations")])
+     "data_preprocessor.views.key is 'query'; it must be a list of augmentations"),
+    ("model = dict(init_cfg=dict(type='Xaver'))", "unknown weight_initializer 'Xaver'; did you mean Xavier"),
+    ("custom_hooks = [dict(type='EMAHook', momentum=5)]", r'\.py: momentum must be in range')])
 def test_runs(own_config, tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         train(own_config(text + '\n'), str(tmp_path / 'work'))
