@@ -15,30 +15,25 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch.utils.data._utils import signal_handling
 
-from mmskelssl.datasets.pool import Pool
-from mmskelssl.datasets.pool_sampler import check_batches, shares
-from mmskelssl.datasets.shard_sampler import ShardSampler
-from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.pool_sampler import check_batches
 from mmskelssl.engine.amp import choose_precision, train_in_bfloat16, warn_of_slow_bfloat16
 from mmskelssl.engine.checkpoint import load_checkpoint
 from mmskelssl.engine.compiling import compile_model
 from mmskelssl.engine.config import complete, earlier_stages, load_config
-from mmskelssl.engine.config_keys import check_run_keys, other_names, start_of
+from mmskelssl.engine.config_keys import check_run_keys, start_of
 from mmskelssl.engine.distributed import LAUNCHERS, check_equal_shares, lost_process, prepare_distributed
 from mmskelssl.engine.hooks import InitFromHook, RunInfoHook
 from mmskelssl.engine.hooks.training import unwrap
+from mmskelssl.engine.log_choices import log_choices
 from mmskelssl.engine.options import check_options
-from mmskelssl.engine.pool_config import is_pool
 from mmskelssl.engine.randomness import own_algorithms
 from mmskelssl.engine.run_spec import RunSpec, refuse_changes
 from mmskelssl.engine.runner import SkeletonRunner
 from mmskelssl.engine.safe_io import install_safe_io
 from mmskelssl.engine.stopping import start_worker, stop_on_signal
-from mmskelssl.engine.streams import stream_of, stream_values
 from mmskelssl.engine.thread_choice import choose_threads, using_threads
 from mmskelssl.engine.work_dir import checkpoints, newest_sound, remove_half_written, sole_writer
 from mmskelssl.errors import UserError
-from mmskelssl.layouts.union import describe_joints
 from mmskelssl.registry import MODELS, OPTIMIZERS, explain_unknown
 
 
@@ -167,7 +162,7 @@ def run_stage(name: str, cfg: Config, spec: RunSpec, start: dict | None, allow_c
             if compile:
                 compile_model(runner.model, compile)
         runner.log_environment()
-        _log_choices(runner)
+        log_choices(runner)
         for note in notes:
             runner.logger.info(note)
         try:
@@ -193,57 +188,6 @@ def _expect_no_more_deaths() -> None:
     if signal_handling._SIGCHLD_handler_set and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal_handling._SIGCHLD_handler_set = False  # the next loader watches its workers again
-
-
-def _log_choices(runner: Runner) -> None:
-    """Log values that are not obvious from the text of the config."""
-    for key, value in stream_values(runner.cfg).items():
-        runner.logger.info(f'by_stream.{stream_of(runner.cfg)}: {key} = {value!r}')
-    runner.logger.info(_learning_rate_rule(runner))
-    loader = runner.train_loop.dataloader
-    for line in _ways_to_clips(loader.dataset):
-        runner.logger.info(line)
-    if isinstance(loader.sampler, ShardSampler):
-        runner.logger.info(loader.sampler.describe())
-    if is_pool(runner.cfg.data):
-        _log_pool(runner)
-    others = other_names(runner.cfg)
-    if others:
-        runner.logger.warning(f'{runner.cfg.filename}: nothing reads {", ".join(others)}')
-
-
-def _ways_to_clips(dataset) -> list[str]:
-    """State for each store whether its clips come from a cache."""
-    ways = dict(cache='read from the cache', batch='preprocessed per batch')
-    return [f'clips of {part.store.path}: {ways[part.preprocess]} ({part.chosen})'
-            for part in getattr(dataset, 'members', [dataset]) if hasattr(part, 'chosen')]
-
-
-def _learning_rate_rule(runner: Runner) -> str:
-    """State whether the learning rate is scaled with the number of clips in a step."""
-    scale, batch, world = runner.cfg.get('auto_scale_lr') or {}, runner.train_dataloader.batch_size, get_world_size()
-    clips = f'{batch * world} clips in a step' + (f' ({world} processes, {batch} each)' if world > 1 else '')
-    if scale.get('enable'):
-        base = scale['base_batch_size']
-        return f'learning rate: times {batch * world / base:g}, for {clips} instead of {base}'
-    return f'learning rate: as in the config, for {clips}' + (
-        '; --auto-scale-lr scales it with their number' if world > 1 else '')
-
-
-def _log_pool(runner: Runner) -> None:
-    """Log the shares of the stores and what they lack, and how to find clips that two of them have in common."""
-    data = runner.train_loop.dataloader.dataset
-    pool = Pool({entry.name: SkeletonStore(entry.store) for entry in runner.cfg.data.stores})
-    for name, share, size in zip(data.names, shares(data), data.sizes, strict=True):
-        layout = pool.stores[name].layout
-        joints = f', {describe_joints(layout, pool.layout)}' if len(pool.layouts) > 1 else ''
-        runner.logger.info(f'pool: {100 * share:.0f} % of each batch from the {size} training clips of {name} '
-                           f'({layout.name}{joints})')
-    for remark in pool.remarks():
-        runner.logger.warning(f'pool: {remark}')
-    paths = ' '.join(dict.fromkeys(store.path for store in pool.stores.values()))
-    runner.logger.warning(f'pool: a test clip that another store has as a training clip makes accuracies too high: '
-                          f'check with mmskelssl verify {paths} --near')
 
 
 def _build_rest(runner: Runner) -> None:

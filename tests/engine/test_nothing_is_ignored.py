@@ -1,5 +1,6 @@
 """What a config or an option of the command line says has an effect, or is refused with the name of its key."""
 import inspect
+import re
 
 import pytest
 
@@ -120,3 +121,16 @@ def test_phases_of_a_curriculum(given, message):
 def test_the_checkpoint_hook_takes_no_other_argument():
     """They would be ignored, or hide checkpoints from resuming, later stages and commands."""
     assert set(inspect.signature(CheckpointHook).parameters) == {'interval', 'max_keep_ckpts', 'save_begin'}
+
+
+def test_what_comes_after_the_end_is_said(own_config, tmp_path):
+    """A run may be shorter than its schedule, so this is a warning."""
+    config = own_config("param_scheduler = [dict(type='MultiStepLR', milestones=[1, 250, 300]),\n"
+                        "    dict(type='LinearLR', by_epoch=False, begin=0, end=5),\n"
+                        "    dict(type='LinearLR', by_epoch=False, begin=999, end=1000)]\n")
+    folder = tmp_path / 'work'
+    train(config, str(folder))
+    log = next(folder.glob('*/*.log')).read_text()
+    assert 'WARNING - param_scheduler.0: the run ends after 2 epochs, before milestones 250, 300\n' in log
+    assert 'param_scheduler.1:' not in log
+    assert re.search(r'param_scheduler.2: the run ends after \d+ iterations, before begin 999\n', log)
