@@ -76,7 +76,8 @@ def _median(values: Tensor, seen: Tensor) -> Tensor:
     return torch.where(seen.any(1, keepdim=True), ordered.gather(2, middle).squeeze(2), 0.)
 
 
-def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None, scores: Tensor | None = None) -> Tensor:
+def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None, scores: Tensor | None = None,
+                  keep_height: bool = False) -> Tensor:
     """Subtract a joint, by default the layout's centre, in each frame and for each person separately.
 
     As in AimCLR and related methods (docs/methods.md 0.1 step 3), two persons lose their relative position.
@@ -86,8 +87,15 @@ def centre_frames(x: Tensor, layout: SkeletonLayout, joint: int | None = None, s
         layout: Skeleton layout of the clips.
         joint: Joint to subtract.
         scores: (N, 1, T, V, M).
+        keep_height: Subtract it horizontally only. Where y is 0 at the ground in all clips, as in motion capture, it
+            then remains the height above the ground, which shows how a person carries themselves.
     """
-    centred = x - joint_position(x, layout.centre if joint is None else joint, scores).unsqueeze(3)
+    if keep_height:
+        _check(x, 'centre_frames with keep_height')
+    origin = joint_position(x, layout.centre if joint is None else joint, scores)
+    if keep_height:
+        origin = torch.stack([origin[:, 0], torch.zeros_like(origin[:, 1]), origin[:, 2]], 1)
+    centred = x - origin.unsqueeze(3)
     return centred if scores is None else centred * (x != 0).any(3, keepdim=True).any(1, keepdim=True)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmskelssl.alignment import align_sequence, align_shoulders, centre_frames
+from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
 LAYOUT = get_layout('ntu25')
@@ -85,3 +86,16 @@ def test_shoulders_that_were_never_seen_do_not_turn():
     torch.testing.assert_close(align_shoulders(x, LAYOUT, scores), x)
     moved = align_sequence(x, LAYOUT, turn=False, scores=scores)
     torch.testing.assert_close(align_sequence(x, LAYOUT, scores=scores), moved)
+
+
+@pytest.mark.parametrize('scored', [False, True])
+def test_the_height_may_be_kept(scored):
+    """Horizontally as without the option, and y as before. Absent persons stay absent."""
+    x = body()
+    scores = seen(x) if scored else None
+    made, kept = (centre_frames(x, LAYOUT, scores=scores, keep_height=keep) for keep in (False, True))
+    torch.testing.assert_close(kept[:, ::2], made[:, ::2])
+    torch.testing.assert_close(kept[:, 1], x[:, 1])
+    assert (kept[:, 1] - made[:, 1]).abs().max() > .1
+    with pytest.raises(UserError, match='needs clips of 3 coordinates'):
+        centre_frames(body(2), LAYOUT, keep_height=True)

@@ -31,6 +31,7 @@ PIPELINES = dict(
     padded=[TWO, RESIZE, dict(type='PadFrames', frames=15), PACK],
     pyskl=[TWO, dict(type='PreNormalize3D'), RESIZE, PACK],
     pyskl_moved=[TWO, dict(type='PreNormalize3D', up='z', align_spine=False), RESIZE, PACK],
+    high=[TWO, dict(type='Center', keep_height=True), RESIZE, PACK],
     raw=[TWO, RESIZE, PACK])
 FLAT = dict(
     sequence=[TWO, dict(type='AlignSequence', turn=False), dict(type='FitRange'), RESIZE, PACK],

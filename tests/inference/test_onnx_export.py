@@ -113,7 +113,8 @@ def prepared(extractor: FeatureExtractor, count: int, frames: int | None = None,
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name, backbone', [
-    *((name, {}) for name in ENCODERS), ('TemporalConvNet', dict(num_persons='each'))])
+    *((name, {}) for name in ENCODERS), ('TemporalConvNet', dict(num_persons='each')),
+    ('TemporalConvNet', dict(separate_joints=True))])
 def test_every_encoder(name, backbone):
     """Each encoder of the package, and so each new one, on prepared clips and from raw clips."""
     extractor = encoder(name, backbone=backbone)

@@ -122,6 +122,31 @@ def test_a_map_of_another_shape_is_refused():
         SkeletonClassifier(Pooled('sbu15'), 2).extract_feat(torch.randn(2, 3, 8, 15, 1))
 
 
+@pytest.mark.parametrize('persons', [1, 2, 'each'])
+def test_joints_kept_apart(persons):
+    """With separate_joints, the channels of a joint are those of a small network that sees only this joint."""
+    torch.manual_seed(0)
+    net = TemporalConvNet('sbu15', num_persons=persons, channels=(4, 6), separate_joints=True).double()
+    assert net.out_channels == 6 * 15 * (2 if persons == 2 else 1)
+    x = torch.randn(3, 3, 8, 15, 1 if persons == 1 else 2, dtype=torch.float64)
+    made = net(x)
+    assert made.shape == (3, 2 if persons == 'each' else 1, net.out_channels, 4, 1)
+    changed = x.clone()
+    changed[:, :, :, 7, -1] += torch.randn(3, 3, 8, dtype=torch.float64)
+    moved = (net(changed) - made).abs().amax((0, 3, 4)).unflatten(1, (-1, 15, 6)).amax(3) > 1e-9  # (M', M or 1, V)
+    if persons == 'each':  # the norm of the batch is that of all persons
+        assert moved[:, 0, 7].all()
+    else:
+        assert moved[0, -1, 7] and moved.sum() == 1
+    moved[..., 7] = False
+    assert not moved.any()
+
+
+def test_joints_apart_is_a_switch():
+    with pytest.raises(UserError, match='backbone.separate_joints'):
+        TemporalConvNet('sbu15', separate_joints=15)
+
+
 @pytest.mark.parametrize('masked', [False, True])
 @pytest.mark.parametrize('reads', [True, False])
 def test_persons_one_by_one(masked, reads, monkeypatch):

@@ -117,20 +117,22 @@ class Center(BaseTransform):
 
     Args:
         joint: Joint index. Default: the layout's centre joint.
+        keep_height: Subtract it horizontally only, for clips whose y is 0 at the ground, such as motion capture.
     """
 
-    def __init__(self, joint: int | None = None):
-        self.joint = joint
+    def __init__(self, joint: int | None = None, keep_height: bool = False):
+        self.joint, self.keep_height = joint, keep_height
 
     def transform(self, results: dict) -> dict:
         results.setdefault('num_frames', valid_frames(results))  # count first: centring may set joint 0 to zero
-        clip = centre_frames(_as_clip(results['keypoint']), results['layout'], self.joint, _scores_of(results))
+        clip = centre_frames(_as_clip(results['keypoint']), results['layout'], self.joint, _scores_of(results),
+                             self.keep_height)
         results['keypoint'] = _as_keypoint(clip)
         return results
 
     def batch(self, clips: ClipBatch) -> ClipBatch:
         clips = clips.counted()
-        return clips.having(x=centre_frames(clips.x, clips.layout, self.joint, clips.scores))
+        return clips.having(x=centre_frames(clips.x, clips.layout, self.joint, clips.scores, self.keep_height))
 
 
 @TRANSFORMS.register_module()

@@ -1,5 +1,6 @@
 """A small temporal convolutional encoder, the cheapest one that learns."""
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -25,11 +26,14 @@ class TemporalConvNet(SequenceEncoder):
         kernel: Kernel size in frames, odd.
         masked: Ignore joints that are zero throughout a clip, such as those that a store of a pool lacks. They do not
             affect the norm of the input, and are zero after it.
+        separate_joints: Convolve each joint of each person by itself. ``channels`` are then those of one joint, and
+            the feature dimension is the last value times the number of joints. A linear probe can then tell how each
+            joint moves, whatever the others do, such as the style in which an unseen action is performed.
     """
 
     def __init__(self, layout: str | dict | SkeletonLayout, in_channels: int = 3, num_persons: int | str = 1,
                  channels: tuple[int, ...] = (128, 128, 256, 256), kernel: int = 5, masked: bool = False,
-                 init_cfg: dict | None = None):
+                 separate_joints: bool = False, init_cfg: dict | None = None):
         if isinstance(num_persons, str) and num_persons != 'each':
             raise UserError(f"backbone.num_persons is {num_persons!r}; it must be a number or 'each'")
         super().__init__(layout, in_channels, 1 if isinstance(num_persons, str) else num_persons, init_cfg)
@@ -43,11 +47,14 @@ class TemporalConvNet(SequenceEncoder):
         if kernel % 2 == 0:
             raise UserError(f'backbone.kernel is {kernel}; it must be odd')
         check_switch('backbone.masked', masked)
-        self.out_channels, self.masked = channels[-1], masked
-        layers: list[nn.Module] = [BatchNorm1d(self.frame_channels)]
-        for i, (before, after) in enumerate(zip((self.frame_channels, *channels), channels, strict=False)):
-            layers += [nn.Conv1d(before, after, kernel, 1 + i % 2, kernel // 2, bias=False), BatchNorm1d(after),
-                       nn.ReLU(inplace=True)]
+        check_switch('backbone.separate_joints', separate_joints)
+        groups = self.frame_channels // in_channels if separate_joints else 1
+        widths = [self.frame_channels, *(groups * value for value in channels)]
+        self.out_channels, self.masked = widths[-1], masked
+        layers: list[nn.Module] = [BatchNorm1d(widths[0])]
+        for i, (before, after) in enumerate(pairwise(widths)):
+            layers += [nn.Conv1d(before, after, kernel, 1 + i % 2, kernel // 2, groups=groups, bias=False),
+                       BatchNorm1d(after), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, num_frames: Tensor | None = None) -> Tensor:
