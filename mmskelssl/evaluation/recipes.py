@@ -182,7 +182,9 @@ class KMeansRecipe(Recipe):
 
 # Data sets of the project's tables and of the papers, by the name of their store's folder. Elsewhere there are no
 # numbers to compare with, so a protocol may have other defaults (`OWN_DEFAULTS`).
-BENCHMARK_DATA = ('toy', 'nwucla', 'msr', 'sbu', 'bandai', 'bandaistyle', 'cmu', 'ntu60', 'ntu120', 'pkummd1', 'pkummd2')
+BENCHMARK_DATA = ('toy', 'nwucla', 'msr', 'sbu', 'bandai', 'bandaistyle', 'cmu', 'ntu60', 'ntu120', 'pkummd1',
+                  'pkummd2')
+
 
 @dataclass(frozen=True)
 class BankRecipe(Recipe):
