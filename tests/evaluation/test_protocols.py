@@ -162,6 +162,22 @@ def test_leaks_and_missing_labels(train, test, labelled, message):
         evaluate(*feats, 'knn')
 
 
+@pytest.mark.parametrize('protocol', ['knn', 'linear', 'retrieval'])
+def test_a_split_is_not_tested_on_itself(protocol):
+    """The nearest neighbour of each clip would be the clip, and the result 100 %."""
+    bank = FeatureBank(Encoder(), lambda split: Clips(SPLITS[split]), progress=False)
+    with pytest.raises(UserError, match=r'sample clip40 is in the training and the test split \(20 are in both\)'):
+        measure_encoder(bank, [SplitPair('test', 'test', 'test')], [protocol], {})
+
+
+def test_clusters_may_be_those_of_the_training_split():
+    """They learn nothing from its labels."""
+    bank = FeatureBank(Encoder(), lambda split: Clips(SPLITS[split]), progress=False)
+    same, other = (measure_encoder(bank, [SplitPair('test', train, 'test')], ['cluster'], {})[0].row
+                   for train in ('test', 'train'))
+    assert same['top1'] == other['top1'] and same['num_test'] == 20
+
+
 def test_a_part_of_the_bank(capsys):
     train, test = (extract_features(Encoder(), Clips(rows)) for rows in (range(40), range(40, 60)))
     rows = evaluate(train, test, 'knn', ['1nn', '1nn-bank', '1nn-bank:size=12,draws=3', '1nn-bank:k=20'], seed=1)

@@ -74,7 +74,7 @@ def measure(task: Task, protocol: str, recipes: Sequence[str] | None = None) -> 
     ``feature_dim``, ``unseen_classes`` (classes that occur in the test split only), and fields added by the protocol.
     """
     recipes = recipes_of(protocol, recipes)
-    check(task)
+    check(task, getattr(PROTOCOLS[protocol], 'LEARNS', True))
     task = without_foreign_classes(task, protocol)
     if not task.tests:
         return

@@ -82,9 +82,14 @@ class Outcome:
         return self.scores[test].argmax(1)
 
 
-def check(task: Task) -> None:
-    """Raise if a split is empty, a label is missing, or a clip is in both the training and a test split."""
-    known = set(task.train.ids)
+def check(task: Task, learns: bool = True) -> None:
+    """Raise if a split is empty, a label is missing, or a clip is in both the training and a test split.
+
+    Args:
+        task: The task to check.
+        learns: Whether the protocol uses the training clips. If not, a clip may be in both splits.
+    """
+    known = set(task.train.ids) if learns else set()
     for part, features in (('training', task.train), *task.tests.items()):
         if not len(features):
             raise UserError(f'the {part} split is empty')
@@ -92,8 +97,8 @@ def check(task: Task) -> None:
         if len(unknown):
             raise UserError(f'sample {features.ids[unknown[0]]} of the {part} split has no label ({len(unknown)} of '
                             f'{len(features)} have none); evaluation needs labels')
-        shared = known & set(features.ids) if features is not task.train else None
-        if shared:
+    for part, features in task.tests.items():  # a split tested on itself is the same object as the training split
+        if shared := known & set(features.ids):
             raise UserError(f'sample {min(shared)} is in the training and the {part} split ({len(shared)} are in both)')
 
 
