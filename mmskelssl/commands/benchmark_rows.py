@@ -46,9 +46,9 @@ def join_streams(rows: Sequence[dict], folder: str, streams: Sequence[str], weig
         if sorted(there) != sorted(streams):
             raise UserError(f'{folder}: {some[0].row["encoder"]} has scores of the streams {", ".join(there)} only: '
                             'delete the results.json of the others, and run again')
-        row = fuse(some, fixed_weights(weights, there), weights).row
-        row['per_class'] = {some[0].classes[c]: value for c, value in row['per_class'].items()}
-        made.append(row)
+        fused = fuse(some, fixed_weights(weights, there), weights)
+        fused.row['per_class'] = {fused.classes[c]: value for c, value in fused.row['per_class'].items()}
+        made.append(fused.row)
     return made
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.metrics import accuracies
-from mmskelssl.evaluation.scores import Scores, join
+from mmskelssl.evaluation.scores import Scores, class_names, join
 
 STREAMS = ('joint', 'bone', 'motion', 'invariant')  # as in mmskelssl.augment, which takes long to import
 # Equal weights of the first three streams and of all four. Other streams, or one of them twice, are refused.
@@ -105,14 +105,21 @@ def fuse(members: Sequence[Scores], weights: Sequence[float] | np.ndarray, fusio
     """Return the weighted sum of scores and its row: the fields on which the members agree and the new results."""
     names = [member_name(member.row) for member in members]
     ids, scores, labels = join(members, names)
-    total = np.tensordot(np.asarray(weights, np.float64), scores.astype(np.float64), 1)
+    with np.errstate(over='ignore', invalid='ignore'):
+        total = np.tensordot(np.asarray(weights, np.float64), scores.astype(np.float64), 1)
+        large = np.flatnonzero(~np.isfinite(total.astype(np.float32)).all(1))
+    if len(large):
+        raise UserError(f'the weighted scores of sample {ids[large[0]]!r} exceed the range of float32; scale the '
+                        'scores or the weights down')
     rows = [member.row for member in members]
     row = {key: _common([row.get(key) for row in rows]) for key in rows[0] if key not in _OWN}
+    if len({one.get('subset') for one in rows}) > 1:  # files in the folders of several runs
+        row.pop('subset', None)
     row.update(stream=stream_of_members(member['stream'] for member in rows), checkpoint=None,
                **accuracies(labels, total.argmax(1), total), members=names, fusion=fusion,
                weights=[float(weight) for weight in weights], num_test=len(ids),
                **{key: sum(row.get(key) or 0. for row in rows) for key in ('seconds', 'feature_seconds')})
-    return Scores(ids, total, labels, row, members[0].classes)
+    return Scores(ids, total, labels, row, class_names(members))
 
 
 def _common(values: Sequence):

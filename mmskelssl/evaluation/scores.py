@@ -3,6 +3,7 @@ import io
 import json
 import os.path as osp
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -63,12 +64,18 @@ def load_scores(path: str) -> Scores:
             text, classes = (sized(file[key]) if key in file else None for key in ('row', 'classes'))
         given, scores, labels = arrays['ids'], arrays['scores'], arrays['labels']
         if scores.ndim != 2 or not scores.size or len(scores) > MAX_CLIPS or labels.shape != given.shape or \
-                given.shape != scores.shape[:1] or scores.dtype.kind != 'f' or labels.dtype.kind not in 'iu':
+                given.shape != scores.shape[:1]:
             raise UserError(f'{path}: ids {given.shape}, scores {scores.shape} and labels {labels.shape} do not match; '
                             f'expected (N,), (N, classes) and (N,), N up to {MAX_CLIPS}')
+        if scores.dtype.kind not in 'fiu' or labels.dtype.kind not in 'iu':
+            raise UserError(f'{path}: scores are {scores.dtype} and labels {labels.dtype}; expected numbers and '
+                            'integers')
         row: dict = {} if text is None else json.loads(_text(text))
         # Compared before they become lists, which take more memory.
-        names = [str(name) for name in classes] if classes is not None and classes.shape == scores.shape[1:] else None
+        if classes is not None and classes.size and classes.shape != scores.shape[1:]:
+            raise UserError(f'{path}: {classes.size} classes for {scores.shape[1]} columns of scores; give a name for '
+                            'each, or leave out classes')
+        ids, names = _texts(given), [] if classes is None else _texts(classes)
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
     except KeyError as error:
@@ -77,7 +84,9 @@ def load_scores(path: str) -> Scores:
         raise
     except Exception as error:  # a damaged or crafted zip can fail in any way
         raise UserError(f'{path}: not a readable file of scores ({" ".join(str(error).split())[:200]})') from error
-    ids = [str(name) for name in given]
+    if len(set(names)) < len(names):
+        raise UserError(f'{path}: two of its classes are called {Counter(names).most_common(1)[0][0]!r}; give them '
+                        'different names')
     if not _is_row(row):
         raise UserError(f'{path}: its row has other values than names and numbers')
     if not np.isfinite(scores).all():
@@ -87,7 +96,28 @@ def load_scores(path: str) -> Scores:
         worst = int(np.flatnonzero((labels < 0) | (labels >= scores.shape[1]))[0])
         raise UserError(f'{path}: sample {ids[worst]} has label {labels[worst]}, but there are {scores.shape[1]} '
                         'classes')
-    return Scores(ids, scores, labels.astype(np.int64), row, names or [str(c) for c in range(scores.shape[1])])
+    if scores.dtype.kind != 'f':
+        scores = scores.astype(np.float64)
+    return Scores(ids, scores, labels.astype(np.int64), row, names or _numbers(scores.shape[1]))
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    """Return names as text. Bytes, as a program in C or h5py writes them, are UTF-8."""
+    return [name.decode('utf-8') if isinstance(name, bytes) else str(name) for name in values]
+
+
+def _numbers(count: int) -> list[str]:
+    """Return the names of classes in a file that has none."""
+    return [str(c) for c in range(count)]
+
+
+def class_names(members: Sequence[Scores]) -> Sequence[str]:
+    """Return the classes of the first member that names them."""
+    return next((member.classes for member in members if _named(member)), members[0].classes)
+
+
+def _named(member: Scores) -> bool:
+    return len(member.classes) == member.scores.shape[1] and list(member.classes) != _numbers(len(member.classes))
 
 
 def _text(row: np.ndarray) -> str:
@@ -118,7 +148,7 @@ def join(members: Sequence[Scores], names: Sequence[str]) -> tuple[list[str], np
     Raises:
         UserError: If the members differ in clips, classes or labels.
     """
-    first = members[0]
+    first, classes = members[0], class_names(members)
     places = [{name: row for row, name in enumerate(member.ids)} for member in members]
     for member, place, name in zip(members, places, names, strict=True):
         if len(place) < len(member.ids):
@@ -129,6 +159,10 @@ def join(members: Sequence[Scores], names: Sequence[str]) -> tuple[list[str], np
                             f'and {len(more)} only in the second, such as {min(lacks or more)!r}')
         if member.scores.shape[1] != first.scores.shape[1]:
             raise UserError(f'{names[0]} has {first.scores.shape[1]} classes, but {name} has {member.scores.shape[1]}')
+        if _named(member) and list(member.classes) != list(classes):
+            column = next(c for c, pair in enumerate(zip(classes, member.classes, strict=True)) if len({*pair}) > 1)
+            raise UserError(f'{name}: class {column} is {member.classes[column]!r}, but {classes[column]!r} in another '
+                            'member; all members need the same classes in the same order')
     orders = [[place[name] for name in first.ids] for place in places]
     for member, order, name in zip(members, orders, names, strict=True):
         other = np.flatnonzero(member.labels[order] != first.labels)
