@@ -139,7 +139,8 @@ def main_number(row: Mapping) -> tuple[float, list[float] | None]:
 def shown(rows: Sequence[Mapping]) -> list[Mapping]:
     """Return the rows to show in a table. The mean over seeds replaces the rows of single seeds."""
     def of(row):
-        return (row['encoder'], row.get('method'), row.get('data'), row.get('stream'), row['split'], *column_of(row))
+        return (row['encoder'], row.get('method'), row.get('backbone'), row.get('data'), row.get('pretrain_data'),
+                row.get('stream'), row['split'], *column_of(row))
     means = {of(row) for row in rows if row.get('seeds')}
     return [row for row in rows if row.get('seeds') or of(row) not in means]
 
@@ -157,12 +158,11 @@ def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None
     several = len({(row['data'], row['stream']) for row in rows}) > 1
     backbones = len({row.get('backbone') for row in rows}) > 1
     lines: dict[tuple, dict] = {}
-    for row in rows:
-        encoder = _shown(encoder_name(row, backbones) + (f', epoch {row["epoch"]}' if row.get('epoch') else ''))
-        where = (f'{data_name(row)} {row["stream"]} ' if several else '') + row['split']
-        if row.get('num_test'):
-            where += f', n={row["num_test"]}'
-        lines.setdefault((encoder, _shown(where)), {})[column_of(row)] = row
+    names = [encoder_name(row, backbones) + (f', epoch {row["epoch"]}' if row.get('epoch') else '') for row in rows]
+    places = [((f'{data_name(row)} {row["stream"]} ' if several else '') + row['split']
+               + (f', n={row["num_test"]}' if row.get('num_test') else '')) for row in rows]
+    for row, encoder, where in zip(rows, _told_apart(rows, names, places), places, strict=True):
+        lines.setdefault((_shown(encoder), _shown(where)), {})[column_of(row)] = row
     table = Table(title=None if several else _shown(f'{data_name(rows[0])}, {rows[0]["stream"]} stream: top-1 %'))
     for name in ('encoder', 'split'):
         table.add_column(name, no_wrap=True)
@@ -183,6 +183,20 @@ def print_table(rows: Sequence[Mapping], console: Console | None = None) -> None
     console.print(table)
     for line in _legend(rows):
         console.print(printable(line), highlight=False, soft_wrap=True, markup=False)
+
+
+def _told_apart(rows: Sequence[Mapping], names: Sequence[str], places: Sequence[str]) -> list[str]:
+    """Return the names of rows. Where two rows would share a cell, names get the seed, or what else differs."""
+    made = list(names)
+    for key, title in (('backbone', ''), ('method', ''), ('pretrain_data', 'of '), ('pretrain_seed', 'seed '),
+                       ('seed', 'probe of seed '), ('fusion', ''), ('checkpoint', ''), ('train_split', 'probe of ')):
+        cells: dict[tuple, set] = {}
+        for row, name, place in zip(rows, made, places, strict=True):
+            cells.setdefault((name, place, column_of(row)), set()).add(str(row.get(key)))
+        unclear = {name for (name, _, _), values in cells.items() if len(values) > 1}
+        made = [f'{name}, {title}{row[key]}' if name in unclear and row.get(key) is not None else name
+                for row, name in zip(rows, made, strict=True)]
+    return made
 
 
 def data_name(row: Mapping) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from mmskelssl.commands.benchmark_rows import pool_folds
 from mmskelssl.errors import UserError
-from mmskelssl.evaluation.results import add_results, print_table, read_results
+from mmskelssl.evaluation.results import add_results, print_table, read_results, shown
 from tools.analysis.collect_results import fill, main, rows_of, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,3 +153,17 @@ def test_folds_that_were_measured_one_by_one_are_pooled(tmp_path):
     (tmp_path / 'a' / 'results.json').unlink()
     assert cells(table(rows_of(str(tmp_path))))[0] == ['encoder', '2 folds, logreg']
     assert len(rows_of(str(tmp_path))) == 1
+
+
+def test_two_results_for_one_cell_are_refused():
+    """The last one was shown."""
+    rows = [row(50, backbone='STGCN'), row(60, backbone='BiGRU')]
+    with pytest.raises(UserError, match='SimCLR has two results of .*test, logreg, 50.0 .* and 60.0 .* in backbone'):
+        table(rows)
+    assert '60.0' in table(rows, backbones='BiGRU')
+    assert table([row(50), row(50)]) == table([row(50)])
+
+
+def test_a_mean_over_seeds_hides_no_row_of_another_backbone():
+    mean = row(50, backbone='STGCN', seeds=[0, 1], std=1.)
+    assert shown([mean, row(40, backbone='STGCN'), row(60, backbone='BiGRU')]) == [mean, row(60, backbone='BiGRU')]

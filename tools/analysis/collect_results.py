@@ -75,7 +75,7 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
         across: ``encoders`` for a column per encoder and a row per measure.
 
     Raises:
-        UserError: If there are no results for one of the names.
+        UserError: If there are no results for one of the names, or two different ones for a cell.
     """
     for name, wanted in (('split', splits), ('recipe', recipes), ('encoder', encoders), ('backbone', backbones)):
         if missing := {value for value in wanted.split(',') if value} - {row.get(name) for row in rows}:
@@ -95,7 +95,13 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
         return (data_name(row) if data else '', row['split'], *column_of(row))
 
     columns = {column(row): row for row in rows}
-    cells = {(encoder(row), column(row)): row for row in rows}
+    cells: dict[tuple, dict] = {}
+    for row in rows:
+        other = cells.setdefault((encoder(row), column(row)), row)
+        if number_text(other) != number_text(row):
+            raise UserError(f'{encoder(row)} has two results of {_title(row, True)}, {number_text(other)} and '
+                            f'{number_text(row)}, which differ in {_differences(other, row)}; select one of them, or '
+                            'move one to another folder')
     grid = [['encoder', *(_title(row, data) for row in columns.values())]]
     for name in dict.fromkeys(encoder(row) for row in rows):
         grid.append([name, *(number_text(cells.get((name, key))) for key in columns)])
@@ -104,6 +110,13 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
         grid[0][0] = ''
     lines = ['| ' + ' | '.join(line) + ' |' for line in grid]
     return '\n'.join([lines[0], '|---' * len(grid[0]) + '|', *lines[1:]]) + '\n'
+
+
+def _differences(one: dict, other: dict) -> str:
+    """Return which of the fields that say what was measured differ between two rows."""
+    fields = ('backbone', 'method', 'pretrain_seed', 'seed', 'settings', 'checkpoint', 'config_hash', 'data_hash',
+              'train_split', 'fusion')
+    return ', '.join(name for name in fields if one.get(name) != other.get(name)) or 'nothing that is recorded'
 
 
 def _title(row: dict, data: bool) -> str:
