@@ -13,9 +13,9 @@ make() {  # NAME CONFIG STREAM PAIRS [options of save]
     shift 4
     $python -m mmskelssl train "$config" --work-dir "$work" --resume \
         --cfg-options "model.data_preprocessor.stream=$stream" ${OPTIONS:-}
-    for protocol in knn linear; do
+    for measured in 'knn 1nn' 'linear logreg'; do
         # shellcheck disable=SC2086  # several pairs
-        $python -m mmskelssl evaluate $protocol "$work" --recipe 1nn logreg --split-pairs $pairs --no-pictures \
+        $python -m mmskelssl evaluate "${measured% *}" "$work" --recipe "${measured#* }" --split-pairs $pairs --no-pictures \
             --out "$work/eval"
     done
     $python -m mmskelssl save "$work" --half --out "$zoo/$name" --overwrite --results "$work/eval/results.json" \

@@ -37,6 +37,13 @@ from mmskelssl.inference.saved.read import read_encoder
 
 # Keys that all members of an ensemble share.
 _ALIKE = ('data', 'data_hash', 'split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')
+# Options that files of scores have no use for.
+_OF_ENCODERS = dict(recipes='--recipe', pairs='--split-pairs', untrained='--untrained', data='--data', seed='--seed',
+                    device='--device', names='--names')
+
+
+# Fields that a row of a file of scores does not have, or that name a file in another folder.
+_OF_OTHERS = ('seeds', 'std', 'by_seed', 'folds', 'subset', 'provenance')
 
 
 def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: str, imports: Sequence[str] = (),
@@ -50,6 +57,10 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
     """
     if names and len(names) != len(paths):
         raise UserError(f'--names: {len(names)} for {len(paths)} checkpoints; give one for each')
+    if 'untrained' in names or not all(map(str.strip, names)):
+        raise UserError("--names: choose names that are not empty, and not 'untrained', which tables call an encoder "
+                        'before its training')
+    _named_once(paths)
     import_plugins(imports)
     measurement = Measurement(protocols, out, **options)
     called: Sequence[str | None] = names or [None] * len(paths)
@@ -106,21 +117,43 @@ def ensemble_checkpoints(paths: Sequence[str], out: str, weights: str = 'equal',
         raise UserError('an ensemble needs two or more members')
     files = [path for path in paths if path.endswith('.npz')]
     if not files:
+        chosen = choose_recipes(protocols, options.get('recipes'))
+        if without := [protocol for protocol in protocols if protocol not in chosen]:
+            raise UserError(f'--of {without[0]}: it has none of the recipes {" ".join(options["recipes"])}; add one, '
+                            'or leave it out')
         return evaluate_checkpoints(paths, protocols, out, fusion=weights, **options)
     if len(files) < len(paths):
         raise UserError('an ensemble is either of checkpoints or of files of scores')
     if weights == 'validation':
         raise UserError('--weights validation fits the probes again: give the checkpoints, not their scores')
+    _named_once(files)
+    unread = [option for key, option in _OF_ENCODERS.items() if options.get(key)]
+    if unread or [*protocols] != ['linear']:
+        raise UserError(f'{unread[0] if unread else "--of"}: files of scores are fused as they are; leave it out, or '
+                        'give the checkpoints')
     members = []
     for path in files:
         scores = load_scores(path)
         name = osp.splitext(osp.basename(path))[0]
-        row = dict(encoder=name, method=name, data='', split='test', stream='joint', protocol='ensemble', recipe='file',
-                   epoch=None, label_fraction=1.0, seed=None)
-        members.append(replace(scores, row={**row, **scores.row, 'checkpoint': path}))
-    output = Output(out)
+        row: dict = dict(encoder=name, method=name, data='', split='test', stream='joint', protocol='ensemble',
+                         recipe='file', epoch=None, label_fraction=1.0, seed=None)
+        row.update({key: value for key, value in scores.row.items() if key not in _OF_OTHERS}, checkpoint=path)
+        if row['protocol'] in PROTOCOLS and not getattr(PROTOCOLS[row['protocol']], 'SCORED', True):
+            raise UserError(f'{path}: its row is of the protocol {row["protocol"]}, which has no scores to fuse')
+        members.append(replace(scores, row=row))
+    output = Output(out, options.get('pictures', True))
     output.add_ensemble(fuse(members, fixed_weights(weights, [member.row['stream'] for member in members]), weights))
     return output.finish()
+
+
+def _named_once(paths: Sequence[str]) -> None:
+    """Raise if a file is named twice: its rows would be written twice, and count twice in an ensemble."""
+    there: dict[str, str] = {}
+    for path in paths:
+        place = osp.realpath(path)
+        if place in there:
+            raise UserError(f'{path} is given twice' + f', first as {there[place]}' * (there[place] != path))
+        there[place] = path
 
 
 @dataclass
@@ -158,6 +191,7 @@ class Measurement:
     _seen: set[str] = field(default_factory=set, init=False)  # architectures whose untrained encoder was measured
     _seen_tests: bool = field(default=False, init=False)  # an encoder was pre-trained on test clips of folds
     _members: list[Scores] = field(default_factory=list, init=False)
+    _unranked: dict[tuple, None] = field(default_factory=dict, init=False)  # recipes without scores
     _validation: list[Scores] = field(default_factory=list, init=False)
 
     def __post_init__(self):
@@ -202,6 +236,8 @@ class Measurement:
 
         The processes of a launcher share the work, and the first one writes. The others return no rows.
         """
+        if self.fusion:
+            self._check_members()
         if self.fusion not in (None, 'validation'):  # refuse unknown streams early
             fixed_weights(self.fusion, [encoder.stream for encoder in self.encoders])
         try:
@@ -215,6 +251,17 @@ class Measurement:
                 self.output.rescue()
             raise
         return self.output.finish() if is_main_process() else []
+
+    def _check_members(self) -> None:
+        """Raise if no two encoders are measured on the same store."""
+        if all(self._on(encoder.data, encoder.store.data_hash) < 2 for encoder in self.encoders):
+            raise UserError('an ensemble needs scores of the same clips, but its members are measured on '
+                            f'{", ".join(dict.fromkeys(encoder.store.path for encoder in self.encoders)) or "no store"}'
+                            ': add --data STORE')
+
+    def _on(self, data: str, data_hash: str) -> int:
+        """Return how many encoders are measured on a store."""
+        return sum((encoder.data, encoder.store.data_hash) == (data, data_hash) for encoder in self.encoders)
 
     def _measure(self, encoder: Encoder) -> None:
         """Measure one encoder, preceded by its untrained version if this is requested and not yet measured."""
@@ -241,6 +288,8 @@ class Measurement:
             kept = self.output.add(measured, encoder.store.classes, bank.num_classes) if is_main_process() else None
             if self.fusion and kept:
                 self._members.append(kept)
+            elif self.fusion:
+                self._unranked[measured.row['protocol'], measured.row['recipe']] = None
         self._pool(start, identity['encoder'] != 'untrained' and self._saw_tests(encoder, pairs))
         if self.fusion == 'validation':
             self._validation += self._held_out(bank, pairs, identity, chosen)
@@ -283,12 +332,17 @@ class Measurement:
 
     def _fuse(self) -> None:
         assert self.fusion is not None  # as `run` has seen
+        for protocol, recipe in self._unranked:
+            print(f'note: {protocol} {recipe} does not rank the classes, so there is no ensemble of it')
+        for encoder in self.encoders:
+            if self._on(encoder.data, encoder.store.data_hash) < 2:
+                print(f'note: only {encoder.path} is measured on {encoder.store.path}, so there is no ensemble on it')
         for trained in (False, True):
             members = [m for m in self._members if (m.row['encoder'] != 'untrained') == trained]
             start = len(self.output.rows)
             for some in group(members, _ALIKE):
-                if len(some) < sum(one.store.data_hash == some[0].row['data_hash'] for one in self.encoders):
-                    continue  # untrained encoders that several methods share
+                if len(some) < max(self._on(some[0].row['data'], some[0].row['data_hash']), 2):
+                    continue  # untrained encoders that several methods share, or the only encoder of a store
                 weights = self._weights(some)
                 self.output.add_ensemble(fuse(some, weights, self.fusion))
             self._pool(start, trained and self._seen_tests)
@@ -298,7 +352,9 @@ class Measurement:
         rows = [member.row for member in members]
         if self.fusion != 'validation':
             return fixed_weights(self.fusion, [row['stream'] for row in rows])
-        keys = ('encoder', 'data', 'stream', 'checkpoint', 'train_split', 'protocol', 'recipe', 'label_fraction')
+        # Untrained encoders have no checkpoint. Their run and its seed tell them apart.
+        keys = ('encoder', 'data', 'stream', 'checkpoint', 'config_hash', 'pretrain_seed', 'train_split', 'protocol',
+                'recipe', 'label_fraction')
         found = {tuple(scores.row[key] for key in keys): scores for scores in self._validation}
         return choose_weights([found[tuple(row[key] for key in keys)] for row in rows], [*map(member_name, rows)])
 
@@ -311,7 +367,7 @@ def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None,
     the recipe. Protocols without any of the named recipes are left out.
 
     Raises:
-        UserError: If a recipe is unknown, a change to its settings is wrong, or no protocol has any of the recipes.
+        UserError: If a recipe is unknown, a change to its settings is wrong, or no protocol has a recipe.
     """
     if not names:
         return {protocol: recipes_of(protocol, data=data) for protocol in protocols}
@@ -322,8 +378,9 @@ def choose_recipes(protocols: Sequence[str], names: Sequence[str] | None,
             every[name.partition(':')[0]]  # raises with the closest names
     chosen = {protocol: [name for name in names if name in known[protocol]] for protocol in protocols}
     chosen = {protocol: recipes_of(protocol, some) for protocol, some in chosen.items() if some}
-    if not chosen:
-        raise UserError(f'--recipe {" ".join(names)}: not of the protocol {", ".join(protocols)}; choose among '
+    unused = [name for name in names if not any(name in recipes for recipes in known.values())]
+    if unused:
+        raise UserError(f'--recipe {" ".join(unused)}: not of the protocol {", ".join(protocols)}; choose among '
                         f'{", ".join(dict.fromkeys(name for recipes in known.values() for name in recipes))}')
     return chosen
 

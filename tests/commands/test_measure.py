@@ -259,7 +259,8 @@ def test_a_config_may_stand_in_for_the_description(encoders, tiny_store, tmp_pat
 
 
 def test_names_do_not_collide(encoders, tmp_path):
-    rows = evaluate_checkpoints([encoders[0], encoders[0]], ['linear'], str(tmp_path), recipes=['logreg'])
+    copy = shutil.copy(encoders[0], tmp_path / 'copy.pth')
+    rows = evaluate_checkpoints([encoders[0], str(copy)], ['linear'], str(tmp_path), recipes=['logreg'])
     assert [row['scores'] for row in rows] == ['scores/SimCLR_tiny_linear_logreg_test.npz',
                                               'scores/SimCLR_tiny_linear_logreg_test-2.npz']
 
