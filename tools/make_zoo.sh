@@ -15,8 +15,8 @@ make() {  # NAME CONFIG STREAM PAIRS [options of save]
         --cfg-options "model.data_preprocessor.stream=$stream" ${OPTIONS:-}
     for measured in 'knn 1nn' 'linear logreg'; do
         # shellcheck disable=SC2086  # several pairs
-        $python -m mmskelssl evaluate "${measured% *}" "$work" --recipe "${measured#* }" --split-pairs $pairs --no-pictures \
-            --out "$work/eval"
+        $python -m mmskelssl evaluate "${measured% *}" "$work" --recipe "${measured#* }" --split-pairs $pairs \
+            --no-pictures --out "$work/eval"
     done
     $python -m mmskelssl save "$work" --half --out "$zoo/$name" --overwrite --results "$work/eval/results.json" \
         --data-licence "$none" "$@"

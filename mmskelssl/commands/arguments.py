@@ -1,5 +1,9 @@
 """Arguments shared by several commands."""
 import argparse
+import os.path as osp
+from collections.abc import Sequence
+
+from mmskelssl.errors import UserError
 
 
 class KeyValues(argparse.Action):
@@ -14,6 +18,14 @@ class KeyValues(argparse.Action):
             DictAction(self.option_strings, self.dest, nargs='+')(parser, namespace, values, option_string)
         except AssertionError as error:  # unbalanced brackets
             parser.error(f'{option_string}: {error}')
+
+
+def seed(text: str) -> int:
+    """Type of ``--seed``: an integer that every generator of random numbers takes."""
+    value = int(text)
+    if not 0 <= value < 1 << 32:
+        raise argparse.ArgumentTypeError(f'{text} is not an integer from 0 to {(1 << 32) - 1}')
+    return value
 
 
 def add_config_options(parser: argparse.ArgumentParser, help: str) -> None:
@@ -32,3 +44,13 @@ def add_imports(parser: argparse.ArgumentParser) -> None:
     """Add ``--imports``."""
     parser.add_argument('--imports', nargs='+', action='extend', default=[], metavar='PLUGIN',
                         help='modules, or paths of packages and files, to import first')
+
+
+def refuse_twice(paths: Sequence[str]) -> None:
+    """Raise if a file is given twice. Its results would be written twice, and count twice in an ensemble."""
+    there: dict[str, str] = {}
+    for path in paths:
+        place = osp.realpath(path)
+        if place in there:
+            raise UserError(f'{path} is given twice' + f', first as {there[place]}' * (there[place] != path))
+        there[place] = path

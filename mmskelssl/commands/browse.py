@@ -15,6 +15,7 @@ Examples:
 import argparse
 import os.path as osp
 
+from mmskelssl.commands.arguments import seed
 from mmskelssl.errors import UserError
 from mmskelssl.shipped import find_config
 
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f'write browse.html, with up to {PAGE_SAMPLES} clips that play in the browser')
     parser.add_argument('--out', default='work_dirs/browse', metavar='DIR', help='default: work_dirs/browse')
     parser.add_argument('--format', choices=['gif', 'mp4', 'png'], help='default: gif')
-    parser.add_argument('--seed', type=int, help='seed of the random augmentations (default 0)')
+    parser.add_argument('--seed', type=seed, help='seed of the random augmentations (default 0)')
     parser.add_argument('--fps', type=float, help='frames per second (default 30)')
     parser.add_argument('--angles', type=float, nargs=2, metavar=('AZIMUTH', 'ELEVATION'),
                         help='viewing direction of 3-D clips in degrees (default 0 0, the front)')

@@ -21,7 +21,7 @@ import argparse
 import os.path as osp
 import textwrap
 
-from mmskelssl.commands.arguments import add_imports, add_launcher
+from mmskelssl.commands.arguments import add_imports, add_launcher, seed
 from mmskelssl.errors import UserError
 
 
@@ -83,7 +83,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--split-pairs', nargs='+', metavar='TRAIN:TEST', help='default: every pair in the '
                         'store; only the pair used for pre-training follows the published protocol')
     parser.add_argument('--untrained', action='store_true', help='also measure the same encoder before training')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the probe and of the label subsets')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of the probe and of the label subsets')
     parser.add_argument('--batch-size', type=int, default=256, help='batch size of feature extraction; does not change '
                         'any result')
     parser.add_argument('--device', help='such as cuda; default: the GPU if there is one')

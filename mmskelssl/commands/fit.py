@@ -11,7 +11,7 @@ Examples:
 """
 import argparse
 
-from mmskelssl.commands.arguments import add_imports
+from mmskelssl.commands.arguments import add_imports, refuse_twice, seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'movements; default: up to 20, and none for finetune')
     parser.add_argument('--fps', type=float, help='frames per second of the clips, if the store does not say it')
     parser.add_argument('--data-licence', metavar='TEXT', help='licence of the data, for the card')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the held-out parts and of the recipe (default 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of the held-out parts and of the recipe (default 0)')
     parser.add_argument('--batch-size', type=int, default=256, help='clips per batch (default 256)')
     parser.add_argument('--device', help='such as cuda; default: the GPU if there is one')
     parser.add_argument('--overwrite', action='store_true', help='replace a saved model')
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
     from mmskelssl.inference.fit import fit_classifier
     from mmskelssl.inference.saved.write import check_place
     check_place(args.out, args.overwrite)  # now, not after the training
+    refuse_twice(args.checkpoints)
     extractors = [open_encoder(path, args.device, args.batch_size, args.imports) for path in args.checkpoints]
     classifier = fit_classifier(extractors, args.data, args.recipe, args.train_split, args.test_splits, args.reject,
                                 args.left_out, args.seed, args.fps, args.data_licence)

@@ -9,6 +9,7 @@ import torch
 from mmengine.dist import is_main_process
 
 from mmskelssl.catalogue import Catalogue
+from mmskelssl.commands.arguments import refuse_twice
 from mmskelssl.commands.benchmark_rows import pool_folds
 from mmskelssl.commands.output import Output
 from mmskelssl.datasets.skeleton_dataset import about_data
@@ -34,6 +35,7 @@ from mmskelssl.evaluation.splits import SplitPair, is_fold, parse_pairs, subset
 from mmskelssl.inference.encoder import Encoder, move_to, pair_with_data
 from mmskelssl.inference.pools import pool_of
 from mmskelssl.inference.saved.read import read_encoder
+from mmskelssl.models.checks import check_seed
 
 # Keys that all members of an ensemble share.
 _ALIKE = ('data', 'data_hash', 'split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')
@@ -60,7 +62,7 @@ def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: st
     if 'untrained' in names or not all(map(str.strip, names)):
         raise UserError("--names: choose names that are not empty, and not 'untrained', which tables call an encoder "
                         'before its training')
-    _named_once(paths)
+    refuse_twice(paths)
     import_plugins(imports)
     measurement = Measurement(protocols, out, **options)
     called: Sequence[str | None] = names or [None] * len(paths)
@@ -126,7 +128,7 @@ def ensemble_checkpoints(paths: Sequence[str], out: str, weights: str = 'equal',
         raise UserError('an ensemble is either of checkpoints or of files of scores')
     if weights == 'validation':
         raise UserError('--weights validation fits the probes again: give the checkpoints, not their scores')
-    _named_once(files)
+    refuse_twice(files)
     unread = [option for key, option in _OF_ENCODERS.items() if options.get(key)]
     if unread or [*protocols] != ['linear']:
         raise UserError(f'{unread[0] if unread else "--of"}: files of scores are fused as they are; leave it out, or '
@@ -144,16 +146,6 @@ def ensemble_checkpoints(paths: Sequence[str], out: str, weights: str = 'equal',
     output = Output(out, options.get('pictures', True))
     output.add_ensemble(fuse(members, fixed_weights(weights, [member.row['stream'] for member in members]), weights))
     return output.finish()
-
-
-def _named_once(paths: Sequence[str]) -> None:
-    """Raise if a file is named twice: its rows would be written twice, and count twice in an ensemble."""
-    there: dict[str, str] = {}
-    for path in paths:
-        place = osp.realpath(path)
-        if place in there:
-            raise UserError(f'{path} is given twice' + f', first as {there[place]}' * (there[place] != path))
-        there[place] = path
 
 
 @dataclass
@@ -196,6 +188,7 @@ class Measurement:
 
     def __post_init__(self):
         self.device = usable_device(self.device)  # refuse an unusable device early
+        check_seed('--seed', self.seed)
         self.chosen = choose_recipes(self.protocols, self.recipes)
         if self.fusion:
             for protocol in self.chosen:
@@ -323,7 +316,11 @@ class Measurement:
         """Return scores of held-out training clips from probes that were not trained on them."""
         made = []
         for task, alike in tasks(bank, pairs, self.seed):
-            held_out = task.held_out(subset(task.train.ids, task.train.labels, HELD_OUT, self.seed))
+            rows = subset(task.train.ids, task.train.labels, HELD_OUT, self.seed)
+            if len(rows) == len(task.train):
+                raise UserError(f'--weights validation: each class of {alike[0].train} has one training clip, so none '
+                                'is left to choose weights on; take equal ones')
+            held_out = task.held_out(rows)
             for protocol, recipes in chosen.items():
                 made += [Scores(m.test.ids, m.scores, m.test.labels,
                                 {**identity, **m.row, 'train_split': alike[0].train})

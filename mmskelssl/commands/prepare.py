@@ -18,6 +18,7 @@ import inspect
 import os.path as osp
 from collections.abc import Sequence
 
+from mmskelssl.commands.arguments import seed
 from mmskelssl.errors import UserError
 
 # Commands that maintain stores, and their modules. The first five are also available as separate commands.
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_options(source, importer)
     toy = add('toy', 'The embedded data set of procedural motions.')
     toy.add_argument('--samples', type=int, default=1600, help='number of clips (default 1600)')
-    toy.add_argument('--seed', type=int, default=0, help='seed of the motions (default 0)')
+    toy.add_argument('--seed', type=seed, default=0, help='seed of the motions (default 0)')
     toy.add_argument('--raw', choices=['ntu', 'pkummd', 'cmu'], help="write raw files in this data set's format "
                      'to the folder --out instead, to try its importer')
     add_output(toy)

@@ -11,7 +11,7 @@ Examples:
 """
 import argparse
 
-from mmskelssl.commands.arguments import add_imports
+from mmskelssl.commands.arguments import add_imports, seed
 from mmskelssl.errors import UserError
 
 _OF_RECORDINGS = dict(window=2., stride=.5, fps=None, persons=None, layout=None, convert=False)
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--split-pair', metavar='TRAIN:TEST', help='splits to compare; default: those of the training')
     parser.add_argument('--clips', type=int, default=1000, metavar='N',
                         help='largest number of clips on the page (default 1000)')
-    parser.add_argument('--seed', type=int, default=0, help='seed of probes, projections and clusters (default 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of probes, projections and clusters (default 0)')
     parser.add_argument('--batch-size', type=int, default=256, help='clips per batch (default 256)')
     parser.add_argument('--device', help='such as cuda; default: the GPU if there is one')
     group = parser.add_argument_group('long recordings')

@@ -1,6 +1,7 @@
 """Write the samples of a store that meet all conditions to a new store."""
 import argparse
 
+from mmskelssl.commands.arguments import seed
 from mmskelssl.commands.prepare import add_output, report
 
 
@@ -13,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'subjects')
     parser.add_argument('--ids', metavar='FILE', help='samples listed in a text file, one id per line')
     parser.add_argument('--count', type=int, help='number of samples to draw at random from them')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the random choice (default 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of the random choice (default 0)')
     add_output(parser)
 
 

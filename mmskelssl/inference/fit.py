@@ -28,7 +28,7 @@ from mmskelssl.inference.extractor import FeatureExtractor
 from mmskelssl.inference.fit_clips import check_test_split, class_numbers, classes_of, others, tests_of
 from mmskelssl.inference.predictions import UNKNOWN
 from mmskelssl.inference.saved.member import Member, member_of
-from mmskelssl.models.checks import check_integer
+from mmskelssl.models.checks import check_integer, check_seed
 
 FOLDS = 5
 MAX_LEFT_OUT = 20  # classes that are left out in turn to measure unknown movements
@@ -122,6 +122,7 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
         raise UserError(f'--reject {reject}: expected a share of clips from 0 up to, but not including, 1')
     if left_out is not None:
         check_integer('--left-out', left_out, 0)
+    check_seed('--seed', seed)
     source = SkeletonStore(store)
     tests = list(test_splits) if test_splits is not None else tests_of(source, train_split)
     labels, classes, missing = classes_of(source, train_split)
@@ -130,6 +131,8 @@ def fit_classifier(extractors: Sequence[FeatureExtractor], store: str, recipe: s
                         f'answer {UNKNOWN!r}; rename it')
     for test in tests:
         check_test_split(source, train_split, test)
+    if len(set(tests)) < len(tests):
+        raise UserError(f'--test-splits {" ".join(tests)}: name each only once')
     extractors = [extractor.for_store(store) for extractor in extractors]
     rates = sorted({extractor.fps for extractor in extractors if extractor.fps})
     if len(rates) > 1:

@@ -30,6 +30,12 @@ def check_integer(name: str, value, least: int = 1, instead: str = '') -> None:
         raise UserError(f'{name} is {value!r}; it must be an integer of at least {least}{instead}')
 
 
+def check_seed(name: str, value) -> None:
+    """Raise unless ``value`` is a seed that every generator takes: an integer from 0 to 2^32 - 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 1 << 32:
+        raise UserError(f'{name} is {value!r}; it must be an integer from 0 to {(1 << 32) - 1}')
+
+
 def check_number(name: str, value, low: float = -math.inf, high: float = math.inf, *, above: float | None = None,
                  below: float | None = None, instead: str = '') -> None:
     """Raise unless ``value`` is a finite number in [low, high], and within the open bounds where they are given."""

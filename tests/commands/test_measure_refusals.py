@@ -12,6 +12,7 @@ from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.results import read_results
 from mmskelssl.evaluation.scores import load_scores
+from tests.conftest import write_tiny_store
 
 
 @pytest.fixture(scope='module')
@@ -126,3 +127,17 @@ def test_a_file_of_a_protocol_without_scores(tmp_path):
     files = [score_file(tmp_path / 'a.npz', row=json.dumps(dict(protocol='retrieval'))), score_file(tmp_path / 'b.npz')]
     with pytest.raises(UserError, match='a.npz: its row is of the protocol retrieval, which has no scores'):
         ensemble_checkpoints(files, str(tmp_path / 'out'))
+
+
+def test_fit_takes_an_encoder_once(seeds, tiny_store, tmp_path, capsys):
+    for arguments, message in (([seeds[0], seeds[0]], f'{seeds[0]} is given twice'), (
+            [seeds[0], '--test-splits', 'test', 'test'], '--test-splits test test: name each only once')):
+        with pytest.raises(SystemExit):
+            cli.main(['fit', *arguments, '--data', tiny_store, '--out', str(tmp_path / 'out')])
+        assert message in capsys.readouterr().err
+
+
+def test_weights_cannot_be_chosen_without_clips(seeds, tmp_path):
+    store = write_tiny_store(tmp_path / 'one', 'ntu25', persons=1, samples=12, classes=8)
+    with pytest.raises(UserError, match='each class of train has one training clip, so none is left to choose'):
+        ensemble_checkpoints(seeds, str(tmp_path / 'out'), 'validation', recipes=['logreg'], data=store, pictures=False)

@@ -178,6 +178,14 @@ def test_clusters_may_be_those_of_the_training_split():
     assert same['top1'] == other['top1'] and same['num_test'] == 20
 
 
+def test_more_neighbours_than_clips_are_said(capsys):
+    train, test = (extract_features(Encoder(), Clips(rows)) for rows in (range(12), range(40, 60)))
+    evaluate(train, test, 'knn', ['1nn', '20nn', '1nn-bank:k=9,size=6'])
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith('note')] == [
+        'note: knn 20nn: there are only 12 training clips, and all of them vote instead of 20',
+        'note: knn 1nn-bank:k=9,size=6: there are only 6 training clips, and all of them vote instead of 9']
+
+
 def test_a_part_of_the_bank(capsys):
     train, test = (extract_features(Encoder(), Clips(rows)) for rows in (range(40), range(40, 60)))
     rows = evaluate(train, test, 'knn', ['1nn', '1nn-bank', '1nn-bank:size=12,draws=3', '1nn-bank:k=20'], seed=1)

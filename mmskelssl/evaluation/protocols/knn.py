@@ -17,6 +17,8 @@ def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     Recipes on a part of it add ``bank`` (its number of clips), ``draws`` (top 1 of each part, in percent) and
     ``draws_std`` (their standard deviation) to the rows.
     """
+    from mmengine.dist import is_main_process
+
     from mmskelssl.evaluation.knn import knn_scores
     counts = {name: recipe for name in recipes if not isinstance(recipe := RECIPES[name], BankRecipe)}
     start, votes = time.perf_counter(), {}
@@ -26,6 +28,9 @@ def run(task: Task, recipes: Sequence[str]) -> Iterator[Outcome]:
     seconds = time.perf_counter() - start
     for name in recipes:
         recipe = RECIPES[name]
+        bank = len(task.train) if not isinstance(recipe, BankRecipe) else min(recipe.size, len(task.train))
+        if bank < (k := recipe.k if isinstance(recipe, BankRecipe) else recipe) and is_main_process():
+            print(f'note: knn {name}: there are only {bank} training clips, and all of them vote instead of {k}')
         if isinstance(recipe, BankRecipe):
             yield _on_parts(task, name, recipe)
         else:
