@@ -1,6 +1,7 @@
 """Writes the files of an evaluation: results.json, scores by sample id, pictures and lists of the labels used."""
 import itertools
 import json
+import os
 import os.path as osp
 import re
 from collections.abc import Mapping, Sequence
@@ -112,16 +113,28 @@ class Output:
 def free_name(folder: str, base: str, suffix: str, taken: set[str], earlier: Mapping) -> str:
     """A name below a folder, BASE.SUFFIX or BASE-2.SUFFIX and so on, that overwrites no other measurement's file.
 
+    A new name is taken by an empty file, so that no other process that writes to the folder takes it as well.
+
     Args:
         taken: Names that this command has used; the new one is added.
         earlier: The row of the same measurement in results.json, if there is one: its files may be written again.
     """
     for i in itertools.count(1):
         name = f'{base}{"" if i == 1 else f"-{i}"}.{suffix}'
-        if name not in taken and (name in earlier.values() or not osp.lexists(osp.join(folder, name))):
+        if name not in taken and (name in earlier.values() or _reserve(osp.join(folder, name))):
             break
     taken.add(name)
     return name
+
+
+def _reserve(path: str) -> bool:
+    """Create an empty file. Return whether there was none, nor anything else of its name."""
+    os.makedirs(osp.dirname(path), exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        return False
+    return True
 
 
 def _by_name(per_class: Mapping[int, float], classes: Sequence[str]) -> dict[str, float]:

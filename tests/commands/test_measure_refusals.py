@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from mmskelssl import cli
-from mmskelssl.commands import measure
+from mmskelssl.commands import measure, output
 from mmskelssl.commands.measure import ensemble_checkpoints, evaluate_checkpoints
 from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.results import read_results
-from mmskelssl.evaluation.scores import load_scores
+from mmskelssl.evaluation.scores import Scores, load_scores, save_scores
 from tests.conftest import write_tiny_store
 
 
@@ -141,3 +141,26 @@ def test_weights_cannot_be_chosen_without_clips(seeds, tmp_path):
     store = write_tiny_store(tmp_path / 'one', 'ntu25', persons=1, samples=12, classes=8)
     with pytest.raises(UserError, match='each class of train has one training clip, so none is left to choose'):
         ensemble_checkpoints(seeds, str(tmp_path / 'out'), 'validation', recipes=['logreg'], data=store, pictures=False)
+
+
+def test_commands_at_the_same_time_write_different_files(tmp_path, monkeypatch):
+    """The second one looks for a name while the first has one, but has not written its file yet."""
+    def add(i: int) -> None:
+        row = dict(encoder='SimCLR', method='SimCLR', stream='joint', data='tiny', split='test', protocol='linear',
+                   recipe='logreg', label_fraction=1., checkpoint=f'{i}.pth', per_class={}, top1=50., ci95=[0., 100.])
+        outputs[i].add_ensemble(Scores(['a', 'b'], np.full((2, 2), float(i)), np.array([0, 1]), row, ['x', 'y']))
+
+    def save(path: str, scores: Scores) -> None:
+        monkeypatch.setattr(output, 'save_scores', save_scores)
+        add(1)
+        save_scores(path, scores)
+
+    outputs = [output.Output(str(tmp_path), pictures=False) for _ in range(2)]
+    monkeypatch.setattr(output, 'save_scores', save)
+    add(0)
+    for one in outputs:
+        one.finish()
+    rows = read_results(str(tmp_path / 'results.json'))
+    assert len({row['scores'] for row in rows}) == 2
+    for row in rows:
+        assert (load_scores(str(tmp_path / row['scores'])).scores == int(row['checkpoint'][0])).all()
