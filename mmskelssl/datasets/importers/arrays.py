@@ -120,7 +120,7 @@ class _Clips:
                 print(f'{name}: shape {clip.shape} is read as 2 persons of {clip.shape[1]} frames (--axes NTVC: 2 '
                       'clips)')
             try:
-                return name, self._meaning(clip), clip
+                return name, self._meaning(clip, 'depth' in known), clip
             except ValueError as found:
                 raise UserError(f'{self.source.path}: {name}: {found}') from None
         name, clip = blank or ('', np.zeros((1, self.layout.num_joints, 3)))
@@ -132,13 +132,16 @@ class _Clips:
             try:
                 _, clip, known = clips_in(self.source.called(name), self.source.read(name), self.layout.num_joints,
                                           self.axes)[0]
-                if 'scores' in known or clip.shape[-1] == 3 and self._meaning(clip) == 'score':
+                if 'scores' in known or clip.shape[-1] == 3 and self._meaning(
+                        clip, 'depth' in known) == 'score':
                     return True
             except Exception:  # noqa: BLE001, S112  its import reports the reason
                 continue
         return False
 
-    def _meaning(self, clip: np.ndarray) -> Third:
+    def _meaning(self, clip: np.ndarray, deep: bool = False) -> Third:
+        if deep and not self.third:
+            return 'depth'
         return third_number(clip, self.layout, self.third) if clip.shape[-1] == 3 else self.third or 'depth'
 
     def __call__(self, name: str, data: bytes) -> list[dict]:
@@ -161,7 +164,7 @@ class _Clips:
             identifier = '/'.join(part for part in (own, key) if part) or 'clip'
             known = self.about.of(name, key) if self.about.table else {}
             apart = about.pop('scores', None)
-            keypoints, scores = self._coordinates(clip)
+            keypoints, scores = self._coordinates(clip, about.pop('depth', False))
             scores = apart if scores is None else scores
             left = '' if scores is None or self.scored else f'its scores are dropped, because {self.first} has none'
             note = '; '.join(filter(None, [known.pop('note', ''), about.pop('note', ''), left]))
@@ -173,11 +176,16 @@ class _Clips:
                                 note=note) | about | known)
         return samples
 
-    def _coordinates(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return coordinates (M, T, V, C), and scores (M, T, V) if the third number is a score."""
+    def _coordinates(self, clip: np.ndarray, deep: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return coordinates (M, T, V, C), and scores (M, T, V) if the third number is a score.
+
+        Args:
+            clip: As read.
+            deep: Whether the file says that the third number is z.
+        """
         count, scores = clip.shape[-1], None
         if count == 3 and self.channels == 2:
-            third = self._meaning(clip)
+            third = self._meaning(clip, deep)
             if third == 'depth':
                 raise ValueError(f'its third number is a depth, which the joints of {self.first} do not have: import '
                                  'them separately, or set --third')
@@ -187,7 +195,7 @@ class _Clips:
         if clip.shape[-1] != self.channels:
             raise ValueError(f'{count} numbers per joint, but {self.first} has {self.channels}: import them '
                              'separately')
-        if count == 3 and self.channels == 3 and self._meaning(clip) == 'score':
+        if count == 3 and self.channels == 3 and self._meaning(clip, deep) == 'score':
             raise ValueError(f'its third number is a score, but that of {self.first} is a depth: import them '
                              'separately, or set --third')
         if self.like is not None:

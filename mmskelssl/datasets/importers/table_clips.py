@@ -9,18 +9,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Person
-from mmskelssl.datasets.importers.pose.values import in_order
+from mmskelssl.datasets.importers.pose.values import check_restart, in_order
 from mmskelssl.datasets.importers.table import Table
 from mmskelssl.layouts import LAYOUTS
 from mmskelssl.layouts.skeleton import MAX_JOINTS
 
 FRAME = ('frame', 'frame_id', 'frame_number', 'frame_idx', 'frame_index', 'frameid', 'framenum', 'frame_num')
 TIME = ('time', 'timestamp', 'timestamp_ms', 'time_ms', 'seconds', 't', 'index', 'idx', '', 'unnamed: 0')
-TRACK = ('person', 'person_id', 'track_id', 'body', 'body_id', 'id', 'instance', 'subject_id')
+TRACK = ('person', 'person_id', 'person_idx', 'person_index', 'track', 'track_id', 'track_idx', 'body', 'body_id',
+         'individual', 'instance', 'instance_id', 'subject_id', 'id')
 CLIP = ('video', 'video_id', 'clip', 'clip_id', 'sequence', 'sequence_id', 'file', 'filename', 'file_name', 'name')
 LABEL = ('label', 'class', 'action', 'activity')
 JOINT = ('joint', 'joint_name', 'joint_id', 'keypoint', 'keypoint_name', 'keypoint_id', 'landmark', 'landmark_id',
          'landmark_name', 'landmark_index', 'bodypart', 'body_part', 'bodyparts', 'point', 'marker', 'part')
+UNNAMED = ('', 'unnamed: 0')  # the column of row names that pandas and R write
 MAX_MISSING = 10_000_000  # joints of a table with a row each, of which most are missing
 _SCORE = ('score', 's', 'v', 'vis', 'visibility', 'c', 'conf', 'confidence', 'likelihood', 'prob', 'p')
 _AXIS = 'x|y|z|' + '|'.join(sorted(_SCORE, key=len, reverse=True))
@@ -38,7 +40,7 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
     """
     if not table.names:
         return [_plain(table, joints)]
-    own = {what: next((i for i, name in enumerate(table.names) if name in names), None)
+    own = {what: next((table.names.index(name) for name in names if name in table.names), None)
            for what, names in dict(frame=FRAME, time=TIME, track=TRACK, clip=CLIP, label=LABEL, joint=JOINT).items()}
     places = {}  # (joint, axis) -> column
     for i, name in enumerate(table.names):
@@ -54,13 +56,22 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
     _check_joints(names)
     if not names or any((joint, 'y') not in places for joint in names):
         raise ValueError(f'columns {", ".join(table.names)[:100]}: no columns JOINT_x and JOINT_y, nor joint, x, y')
-    rest = [name for i, name in enumerate(table.names) if i not in own.values() and i not in places.values()]
-    if rest:
-        lost[f'columns that are not coordinates ({", ".join(rest)[:60]})'] += 1
-    axes = 'xyz' if all((joint, 'z') in places for joint in names) else 'xy'
+    flat = [joint for joint in names if (joint, 'z') not in places]
+    if 0 < len(flat) < len(names):
+        raise ValueError(f'{len(names) - len(flat)} joints have a column for z, but {flat[0]!r} has none: add its '
+                         'column, or remove those of the others')
+    axes = 'xy' if flat else 'xyz'
+    scored = all((joint, 'score') in places for joint in names)
+    used = {places[joint, axis] for joint in names for axis in (*axes, *['score'] * scored)}
+    rest = {i: name for i, name in enumerate(table.names) if name not in UNNAMED and i not in own.values()
+            and i not in used}
+    alone = {i: rest.pop(i) for i in places.values() if i in rest}
+    for what, left in (('are not coordinates', rest), ('other joints do not have', alone)):
+        if left:
+            lost[f'columns that {what} ({", ".join(left.values())[:60]})'] += 1
     points = np.stack([np.stack([table.numbers(places[joint, axis]) for axis in axes], 1) for joint in names], 1)
     scores = None
-    if all((joint, 'score') in places for joint in names):
+    if scored:
         scores = np.stack([table.numbers(places[joint, 'score']) for joint in names], 1)
     return _build(table, own, points, scores, names, lost)
 
@@ -185,11 +196,13 @@ def _build(table: Table, own: dict, points: np.ndarray, scores: np.ndarray | Non
     for i, row in enumerate(table.rows):
         if not kept[i]:
             continue
-        track = row[own['track']].strip() if own['track'] is not None else None
+        track = row[own['track']].strip() or None if own['track'] is not None else None
         clips[row[own['clip']].strip() if own['clip'] is not None else ''].append(
-            (i, Person(points[i], None if scores is None else np.nan_to_num(scores[i]), track)))
+            (i, Person(points[i], None if scores is None else np.nan_to_num(scores[i]), track, points.shape[2] > 2)))
     made = []
     for name, rows in clips.items():
+        if order is not None:
+            check_restart([(int(order[i]) if whole else float(order[i]), [one]) for i, one in rows])
         if order is None:
             frames = [[one] for _, one in rows]
         elif whole:

@@ -1,6 +1,6 @@
 """Bodies in 3D: CMU Panoptic's ``bodies`` (19 joints), Azure Kinect's ``joint_positions`` (32), Toyota Smarthome."""
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
-from mmskelssl.datasets.importers.pose.values import frame_list, frame_number, in_order, numbers, person
+from mmskelssl.datasets.importers.pose.values import frame_list, frame_number, numbers, ordered, person
 
 PROGRAM = 'CMU Panoptic, Azure Kinect or Toyota Smarthome'
 LAYOUTS = {19: 'panoptic19', 32: 'azure32', 13: 'smarthome13'}
@@ -28,9 +28,11 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     frames = []
     for i, frame in enumerate(frame_list(content, 'frames')):
         people = _smarthome(frame, f'frame {i}', lost) if 'njts' in content else _azure(frame, f'frame {i}', lost)
-        number = frame_number(frame)
-        frames.append((i if number is None else number, people))
-    return [Clip(in_order(frames), units='unknown' if 'njts' in content else 'm')]
+        frames.append((frame_number(frame), people))
+    names = content.get('joint_names')  # of Azure Kinect
+    names = tuple(names) if isinstance(names, list) and len(names) == 32 and all(
+        isinstance(name, str) for name in names) else ()
+    return [Clip(ordered(frames, lost), joints=names, units='unknown' if 'njts' in content else 'm')]
 
 
 def _panoptic(bodies: list, lost: Lost) -> list:

@@ -24,10 +24,14 @@ class Person(NamedTuple):
         points: (V, C), C 2 to 4, NaN where a joint is not seen.
         scores: (V,) confidences. None if the file has none, or has them as the third number of ``points``.
         track: Identity over time. None if the file does not state it.
+        depth: Whether the file calls the third number z, so that it is no score.
+        names: Names of the joints, if the file has them for each person.
     """
     points: np.ndarray
     scores: np.ndarray | None = None
     track: int | str | None = None
+    depth: bool = False
+    names: tuple[str, ...] = ()
 
 
 class Clip(NamedTuple):

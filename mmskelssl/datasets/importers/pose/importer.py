@@ -15,6 +15,7 @@ from mmskelssl.datasets.importers.pose.kind import Kind, kind_of, scores_of_othe
 from mmskelssl.datasets.importers.pose.pictures import Grouping, grouping_of, numbered, pose_files
 from mmskelssl.datasets.importers.pose.recognise import ENDINGS, TABLES, Found, recognise
 from mmskelssl.datasets.importers.pose.skeletons import Joints, group_of, layout_for
+from mmskelssl.datasets.importers.pose.values import same_joints
 from mmskelssl.datasets.importers.source import Source
 from mmskelssl.datasets.importers.third import Third, check_size, said, third_number, units_of
 from mmskelssl.datasets.pose_tracking import track_persons
@@ -124,7 +125,6 @@ class _Clips:
         """Read one clip from many pictures. A few consecutive unreadable ones become frames without persons."""
         frames: list[list[Person]] = []
         lost: Lost = Counter()
-        names: tuple[str, ...] = ()
         last, label, run = None, None, 0
         for file in files:
             try:
@@ -132,9 +132,9 @@ class _Clips:
                 if len(found.clips) != 1 or len(found.clips[0].frames) != 1:
                     raise ValueError(f'{sum(len(clip.frames) for clip in found.clips)} frames in it, but the first '
                                      'files are pictures')
-                frames.append(found.clips[0].frames[0])
+                clip = found.clips[0]
+                frames.append([one._replace(names=one.names or clip.joints) for one in clip.frames[0]])
                 lost += found.lost
-                names = names or found.clips[0].joints
                 last, run = found if found.layouts or last is None else last, 0
             except ValueError as error:
                 run += 1
@@ -144,6 +144,7 @@ class _Clips:
                 lost['unreadable files, imported as frames without persons'] += 1
         if last is None:
             raise ValueError('none of its files can be read')
+        frames, names = same_joints(frames, lost)
         return Found(last.what, [Clip(numbered(files, frames), joints=names, label=label)], last.layouts, lost)
 
     def _sample(self, file: str, clip: Clip, found: Found) -> dict:
@@ -195,6 +196,9 @@ class _Clips:
         known = [[person.track for person in frame if person.track is not None] for frame in clip.frames]
         ids = known if sum(map(len, known)) == len(people) else None
         keypoints, notes = track_persons(arrays, self.persons, scores=True, ids=ids)
+        if ids is None and any(known) and any(len(frame) > 1 for frame in clip.frames):
+            notes.append(f'only {sum(map(len, known))} of {len(people)} detections have an identity, so persons are '
+                         'matched by distance')
         notes = [*notes, *left]
         if group:
             keypoints = np.concatenate([keypoints[:, :, list(part)] for part in group[1]])
@@ -217,7 +221,7 @@ class _Clips:
         widths = {person.points.shape[1] for person in people}
         if self.third or widths == {2} or self.kind.coordinates == 3 or self.kind.third != 'drop':
             return self.kind.third
-        third: Third = 'depth' if any(person.scores is not None for person in people) else third_number(
+        third: Third = 'depth' if any(person.scores is not None or person.depth for person in people) else third_number(
             np.concatenate([person.points for person in people if person.points.shape[1] == 3]), self.kind.layout)
         if third == 'depth':
             raise ValueError(f'each joint has a depth, but not in {self.kind.first}: import them separately, or set '
@@ -237,6 +241,9 @@ class _Clips:
                              'import them separately')
         if points.shape[1] > wanted and third == 'score' and person.scores is not None:
             raise ValueError(f'each joint has a depth and a score, but {self.kind.first} has only a score: import them '
+                             'separately, or set --third drop')
+        if person.depth and third == 'score' and not self.third:
+            raise ValueError(f'each joint has a z, but the third number in {self.kind.first} is a score: import them '
                              'separately, or set --third drop')
         scores = np.ones(len(points)) if scores is None else np.clip(np.nan_to_num(scores), 1e-6, None)
         points = points[:, :wanted]

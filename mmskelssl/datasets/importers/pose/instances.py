@@ -7,11 +7,12 @@ from mmskelssl.datasets.importers.pose.values import (
     SCORE_KEYS,
     frame_list,
     frame_number,
-    in_order,
     is_numbers,
     numbers,
+    ordered,
     person,
     person_of,
+    same_joints,
 )
 
 PROGRAM = 'MMPose, Ultralytics or OpenPifPaf'
@@ -51,7 +52,8 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
 
     numbers_alone = _a_person(content) is None and options.files == 'pictures'
     if numbers_alone or _is_picture(content) and options.files != 'clips':
-        return [Clip([_people(content, 'the picture', read_person)], joints=_names(content))]
+        people, names = same_joints([_people(content, 'the picture', read_person)], lost)
+        return [Clip(people, joints=_names(content) or names)]
     frames = []
     for i, frame in enumerate(_nested(frame_list(content, *_FRAMES))):
         number = frame_number(frame)
@@ -60,9 +62,8 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     if _a_person(content) is None and most > max(2, len(frames)):
         raise ValueError(f'nested lists of {len(frames)} frames, with up to {most} persons: are these frames of '
                          f'{len(frames)} persons? `arrays` takes them, with --axes MTVC')
-    numbered = [(number, people) for number, people in frames if number is not None]
-    ordered = in_order(numbered) if len(numbered) == len(frames) else [people for _, people in frames]
-    return [Clip(ordered, joints=_names(content))]
+    in_time, names = same_joints(ordered(frames, lost), lost)
+    return [Clip(in_time, joints=_names(content) or names)]
 
 
 def _frames_of_numbers(content):

@@ -87,7 +87,10 @@ def _kind(name: str, found: Found, asked: SkeletonLayout | None, joints: Joints 
         layout, _ = layout_for(count, clip.joints, found.layouts, asked)
     points = np.concatenate([person.points for person in people if person.points.shape[1] == people[0].points.shape[1]])
     width, scores = points.shape[1], people[0].scores is not None
-    meaning = 'depth' if scores and width == 3 else third_number(points[:, :3], layout, third) if width > 2 else 'drop'
+    if width == 3 and (scores or people[0].depth):
+        meaning: Third = 'depth'
+    else:
+        meaning = third_number(points[:, :3], layout, third) if width > 2 else 'drop'
     if third and width > 2:
         meaning = third
     coordinates = 3 if meaning == 'depth' or width == 4 else 2

@@ -1,6 +1,6 @@
 """Kinetics-skeleton, as published with ST-GCN: OpenPose's 18 joints, relative to the picture, with the class."""
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
-from mmskelssl.datasets.importers.pose.values import frame_list, frame_number, in_order, person
+from mmskelssl.datasets.importers.pose.values import frame_list, frame_number, ordered, person
 
 PROGRAM = 'Kinetics-skeleton'
 LAYOUTS = {18: 'coco18'}
@@ -16,11 +16,11 @@ def detects(content) -> str | None:
 def read(content, options: Options, lost: Lost) -> list[Clip]:
     frames = []
     for i, frame in enumerate(frame_list(content, 'data')):
-        number, people = frame_number(frame), frame['skeleton']
+        people = frame['skeleton']
         if not isinstance(people, list | None):
             raise ValueError(f'frame {i}: skeleton is not a list of persons')
         found = [person(one.get('pose') if isinstance(one, dict) else None, f'frame {i}', lost,
                         one.get('score') if isinstance(one, dict) else None, joints=18) for one in people or []]
-        frames.append((i if number is None else number, [one for one in found if one]))
+        frames.append((frame_number(frame), [one for one in found if one]))
     label = content.get('label')
-    return [Clip(in_order(frames), label=label if isinstance(label, str) and label else None)]
+    return [Clip(ordered(frames, lost), label=label if isinstance(label, str) and label else None)]

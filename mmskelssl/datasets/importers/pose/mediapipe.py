@@ -10,9 +10,11 @@ from mmskelssl.datasets.importers.pose.values import (
     frame_list,
     frame_number,
     from_dicts,
-    in_order,
+    identity,
     is_numbers,
+    ordered,
     person,
+    same_joints,
 )
 
 PROGRAM = 'MediaPipe'
@@ -56,7 +58,6 @@ def _what(content) -> str | None:
 
 
 def read(content, options: Options, lost: Lost) -> list[Clip]:
-    names: tuple[str, ...] = ()
     frames = []
     if isinstance(content, dict) and not any(key in content for key in _FRAMES):
         key = next((key for key in (*KEYS['world'], *KEYS['image']) if key in content), '')
@@ -68,15 +69,10 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
     else:
         wanted = 'world'
     for i, frame in enumerate(frames_in):
-        people = []
-        for one, found_names in _people(frame, f'frame {i}', wanted, lost):
-            if one is not None:
-                people.append(one)
-                names = names or found_names
-        frames.append((frame_number(frame), people))
-    numbered = [(number, people) for number, people in frames if number is not None]
-    ordered = in_order(numbered) if len(numbered) == len(frames) else [people for _, people in frames]
-    return [Clip(ordered, joints=names, units=_units(ordered, wanted, options))]
+        people = [one and one._replace(names=names) for one, names in _people(frame, f'frame {i}', wanted, lost)]
+        frames.append((frame_number(frame), [one for one in people if one]))
+    in_time, names = same_joints(ordered(frames, lost), lost)
+    return [Clip(in_time, joints=names, units=_units(in_time, wanted, options))]
 
 
 def _units(frames: list[list[Person]], wanted: str, options: Options) -> str:
@@ -154,7 +150,8 @@ def _people(frame, what: str, wanted: str, lost: Lost) -> Iterator[tuple[Person 
     first = frame[0]
     if isinstance(first, dict) and _is_named(first):  # several persons of TensorFlow.js
         for pose in frame:
-            yield from _people(pose, what, wanted, lost) if isinstance(pose, dict) else ()
+            for one, names in _people(pose, what, wanted, lost) if isinstance(pose, dict) else ():
+                yield one and one._replace(track=identity(pose.get('id'))), names
         return
     alone = isinstance(first, dict) and ('x' in first or not first) or is_numbers(first) and len(first) < 6
     for points in [frame] if alone or is_numbers(frame) else frame:

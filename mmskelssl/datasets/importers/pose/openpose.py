@@ -5,6 +5,7 @@ from mmskelssl.datasets.importers.pose.values import person
 PROGRAM = 'OpenPose'
 LAYOUTS = {25: 'openpose25', 18: 'coco18', 21: 'hand21'}
 _POINTS = ('pose_keypoints_2d', 'pose_keypoints')
+_IN_3D = 'pose_keypoints_3d'
 _HANDS = ('hand_left_keypoints_2d', 'hand_right_keypoints_2d')
 
 
@@ -30,6 +31,9 @@ def read(content, options: Options, lost: Lost) -> list[Clip]:
             track = None if track == -1 else track
             for key in _HANDS if options.hands else [next((key for key in _POINTS if key in found), '')]:
                 points = found.get(key)
+                if not points and isinstance(found.get(_IN_3D), list) and any(found[_IN_3D]):
+                    lost[f'persons with {_IN_3D} only, which is not read'] += 1
+                    continue
                 if isinstance(points, list) and not any(points):
                     points = None  # OpenPose writes zeros or an empty list for bodies and hands that it does not detect
                 name = f'{track} {key.split("_")[1]}' if options.hands and track is not None else track

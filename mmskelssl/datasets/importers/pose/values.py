@@ -125,27 +125,88 @@ def person_of(found, what: str, lost: Lost, joints: int = 0) -> Person | None:
         return None
     points = found['keypoints']
     scores = next((found[key] for key in SCORE_KEYS if found.get(key) is not None), None)
+    depth = False
+    names: tuple[str, ...] = ()
     if isinstance(points, dict) and points:
+        depth = points.get('z') is not None
         scores = points.get('visible', points.get('score', points.get('confidence', scores)))
         axes = [points.get(axis) for axis in 'xyz' if points.get(axis) is not None]
         points = numbers(axes, what).T.tolist() if len(axes) > 1 and all(axes) else None
     elif isinstance(points, list) and points and isinstance(points[0], dict):
-        points, scores, _ = from_dicts(points, what)
-    track = next((found[key] for key in TRACK_KEYS if isinstance(found.get(key), int | str)), None)
-    return person(points, what, lost, scores, track, joints)
+        depth = any(isinstance(point, dict) and 'z' in point for point in points)
+        try:
+            points, scores, names = from_dicts(points, what)
+        except ValueError as error:
+            lost[UNREADABLE + str(error).removeprefix(f'{what}: ')] += 1
+            return None
+    track = next((track for key in TRACK_KEYS if (track := identity(found.get(key))) is not None), None)
+    one = person(points, what, lost, scores, track, joints)
+    return one and one._replace(depth=depth, names=names)
+
+
+def identity(value) -> int | str | None:
+    """Return the identity of a person: a number or text, or a list of one of them, as AlphaPose writes; else None."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        return value or None
+    number = None if isinstance(value, bool) else _whole(value)
+    return None if number == -1 else number  # of a person who is not tracked
 
 
 def from_dicts(points: Sequence, what: str) -> tuple[list, list | None, tuple[str, ...]]:
-    """Return (rows, scores, names) of joints given as dicts with x, y[, z], optional score or visibility, and name."""
+    """Return (rows, scores, names) of joints given as dicts with x, y[, z], optional score or visibility, and name.
+
+    Joints that are numbered, but not named, are put into the order of their numbers. Empty dicts are missing joints.
+    """
     if not all(isinstance(point, dict) for point in points):
         raise ValueError(f'{what}: some joints are dicts, others are not')
     points = [{**point, **point['position']} if isinstance(point.get('position'), dict) else point  # PoseNet's
               for point in points]
-    axes = 'xyz' if all('z' in point for point in points) else 'xy'
-    rows = [[point.get(axis) for axis in axes] for point in points]
-    key = next((key for key in ('score', 'visibility', 'confidence') if key in points[0]), None)
+    there = [point for point in points if point.get('x') is not None]
+    key = next((key for key in ('score', 'visibility', 'confidence') if any(key in point for point in there)), None)
+    for part in ('z', key):
+        if part and 0 < sum(part in point for point in there) < len(there):
+            raise ValueError(f'{what}: some joints have {part}, others do not')
     names = tuple(str(point.get('name', point.get('part', ''))) for point in points)
+    if not any(names):
+        points = _by_their_numbers(points)
+    axes = 'xyz' if any('z' in point for point in points) else 'xy'
+    rows = [[point.get(axis) for axis in axes] for point in points]
     return rows, [point.get(key) for point in points] if key else None, names if all(names) else ()
+
+
+def _by_their_numbers(points: Sequence[dict]) -> Sequence[dict]:
+    """Return joints in the order of their numbers, if these are 0, 1, 2, ... or 1, 2, 3, ..."""
+    for key in ('id', 'index', 'landmark_id', 'joint_id'):
+        place = {number: point for point in points if type(number := point.get(key)) is int}
+        for first in (0, 1):
+            wanted = range(first, first + len(points))
+            if set(place) == set(wanted):
+                return [place[number] for number in wanted]
+    return points
+
+
+def same_joints(frames: list[list[Person]], lost: Lost) -> tuple[list[list[Person]], tuple[str, ...]]:
+    """Put the joints of all persons into the order of the first person whose joints have names.
+
+    Returns:
+        The frames, and the names. Persons with other joints are left out, and counted.
+    """
+    names = next((one.names for people in frames for one in people if one.names), ())
+    made: list[list[Person]] = []
+    for people in frames:
+        made.append([])
+        for one in people:
+            if not one.names or one.names == names:
+                made[-1].append(one)
+            elif sorted(one.names) == sorted(names) and len(set(names)) == len(names):
+                order = [one.names.index(name) for name in names]
+                made[-1].append(one._replace(points=one.points[order], names=names, scores=None if one.scores is None
+                                             else one.scores[order]))
+            else:
+                lost[f'{UNREADABLE}joints with other names than those of the first person'] += 1
+    return made, names
 
 
 def frame_list(content, *keys: str) -> list:
@@ -188,6 +249,39 @@ def in_order(frames: Sequence[tuple[int, list]]) -> list[list]:
     for number, people in frames:
         ordered[(number - first) // step] += people
     return ordered
+
+
+def ordered(frames: Sequence[tuple[int | None, list[Person]]], lost: Lost) -> list[list[Person]]:
+    """Order frames by the numbers that a file states, see :func:`in_order`, or leave them if it does not number all."""
+    numbered = [(number, people) for number, people in frames if number is not None]
+    if len(numbered) < len(frames):
+        if numbered:
+            lost['frames without a number, so that all are read in their order'] += len(frames) - len(numbered)
+        return [people for _, people in frames]
+    check_restart(numbered)
+    return in_order(numbered)
+
+
+def check_restart(frames: Sequence[tuple[float, list[Person]]]) -> None:
+    """Refuse frames whose numbers begin again, such as those of two videos: their persons would be put together.
+
+    Persons may come one after the other if their identities differ.
+
+    Args:
+        frames: Numbers and persons in the order of the file.
+
+    Raises:
+        ValueError: A number comes again after another one, and the persons cannot be told apart.
+    """
+    seen: dict[float, set] = {}
+    last: float | None = None
+    for number, people in frames:
+        tracks, known = {one.track for one in people}, seen.setdefault(number, set())
+        if number != last and tracks and known and (None in tracks | known or tracks & known):
+            raise ValueError(f'frame {number} comes again after frame {last}: are these several videos, which need a '
+                             'file or the name of a clip each, or several persons, who need identities?')
+        known |= tracks
+        last = number
 
 
 _SUFFIX = r'(?:[_.-](?:keypoints|keypoints2d|poses?|results?|predictions?|labels?|body|skeletons?|frame))?'
