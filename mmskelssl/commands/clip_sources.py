@@ -3,6 +3,7 @@ import argparse
 import contextlib
 import json
 import os.path as osp
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from dataclasses import replace
 from mmskelssl.commands import prepare
 from mmskelssl.datasets.importers.detect import suggestions
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.schema import unique_keys
 from mmskelssl.errors import UserError, printable
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.clips import ClipSet, clips_in_memory, clips_of_store
@@ -17,12 +19,23 @@ from mmskelssl.layouts import LAYOUTS, SkeletonLayout, get_layout
 from mmskelssl.layouts.library import read_layout
 
 MAX_LINE = 1 << 26  # characters of a JSON line
+_OPTIONS = re.compile(r'--(axes|files|joints|labels|model|scale|third|up)\b')  # of importers
 _UNKNOWN = ('LAYOUT', 'LAYOUT.json')
 
 
 def say(text: str) -> None:
     """Print a note to stderr, because stdout is for the results."""
     print(f'note: {printable(text)}', file=sys.stderr)
+
+
+def refuse_inputs(paths: Sequence[str], *outputs: str | None) -> None:
+    """Refuse to write over the clips that are read, or two outputs to one file."""
+    files = [out for out in outputs if out]
+    for i, out in enumerate(files):
+        if any(path != '-' and osp.exists(path) and osp.exists(out) and osp.samefile(path, out) for path in paths):
+            raise UserError(f'{out} holds the clips: choose another file to write')
+        if osp.realpath(out) in map(osp.realpath, files[:i]):
+            raise UserError(f'{out} is given twice: choose another file for one of the outputs')
 
 
 def read_clips(paths: Sequence[str], model, folder: str, split: str = 'all', layout: str | None = None,
@@ -51,6 +64,9 @@ def read_clips(paths: Sequence[str], model, folder: str, split: str = 'all', lay
             store = SkeletonStore(path)
             sets.append(_named(clips_of_store(store, split, fps), path, len(paths) > 1))
         else:
+            if split != 'all':
+                raise UserError(f'{path} is no store, so it has no split {split!r}: leave out --split, or import it '
+                                'with mmskelssl prepare, and give the store')
             stores = _import(path, model, osp.join(folder, str(number)), layout)
             sets += [_named(clips_of_store(store, 'all', fps), path, len(paths) > 1) for store in stores]
         places += [path] * (len(sets) - len(places))
@@ -90,7 +106,13 @@ def _import(path: str, model, folder: str, layout: str | None) -> list[SkeletonS
         parser = argparse.ArgumentParser(allow_abbrev=False)
         prepare.add_arguments(parser)
         with contextlib.redirect_stdout(sys.stderr):
-            prepare.import_source(parser.parse_args(argv))
+            try:
+                prepare.import_source(parser.parse_args(argv))
+            except UserError as error:
+                text = str(error).replace(f'{out}: ', f'{path}: ').replace(', so no store was written', '')
+                if _OPTIONS.search(text):
+                    text += '; mmskelssl prepare has this option: import the files with it, and give the store'
+                raise UserError(text) from error
         store = SkeletonStore(out)
         for what in ('skipped', 'repaired', 'noted'):
             for entry in store.index['provenance'][what]:
@@ -167,7 +189,7 @@ def _json_clip(line: str, number: int, fps: float | None,
     if len(line) > MAX_LINE:
         raise UserError(f'{where}: longer than {MAX_LINE >> 20} MiB')
     try:
-        given = json.loads(line)
+        given = json.loads(line, object_pairs_hook=unique_keys)
     except (RecursionError, ValueError) as error:
         raise UserError(f'{where}: not JSON ({" ".join(str(error).split())[:100]})') from error
     given = given if isinstance(given, dict) else dict(keypoints=given)
@@ -176,7 +198,7 @@ def _json_clip(line: str, number: int, fps: float | None,
     if 'keypoints' not in given:
         raise UserError(f'{where}: no keypoints')
     name = given.get('id', f'line {number}')
-    if not isinstance(name, (str, int)):
+    if not isinstance(name, (str, int)) or isinstance(name, bool):
         raise UserError(f'{where}: its id is not text')
     if given.get('layout') is None and layout is None:
         raise UserError(f'{where}: no layout, and the encoder was trained on several: add --layout')

@@ -109,11 +109,13 @@ def run_on_clips(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from mmskelssl.commands.clip_sources import read_clips
+    from mmskelssl.commands.clip_sources import read_clips, refuse_inputs
     from mmskelssl.commands.feature_files import save_features, save_projector
     from mmskelssl.evaluation.features import Features
     from mmskelssl.inference.extractor import open_encoder
     from mmskelssl.inference.windows import columns, cut
+    if args.data and args.out:
+        refuse_inputs([args.data], args.out)
     if not (args.data and args.out):
         raise UserError('--data CLIPS and --out FILE are needed for a saved encoder, for files and for windows')
     if args.window is None and (args.stride is not None or args.persons):

@@ -49,9 +49,11 @@ def run(args: argparse.Namespace) -> None:
     import_plugins(args.imports)
     if suffix not in ('.onnx', '.pt2'):
         from mmskelssl.engine.work_dir import last_checkpoint
+        from mmskelssl.inference.saved import WEIGHTS
+        from mmskelssl.inference.saved.hub import find_folder, is_saved
         path = args.checkpoint
-        if osp.isfile(osp.join(path, 'model.safetensors')):
-            raise UserError(f'{path} is a saved model: its weights are already in {path}/model.safetensors')
+        if is_saved(path):
+            raise UserError(f'{path} is a saved model: its weights are already in {find_folder(path)}/{WEIGHTS}')
         print(f'{export_weights(last_checkpoint(path), args.out, args.prefix)} tensors written to {args.out}')
         return
     from mmskelssl.inference.graphs import open_model

@@ -64,7 +64,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
+    from mmskelssl.commands.clip_sources import refuse_inputs
     from mmskelssl.inference.output import check_output
+    from mmskelssl.inference.segments import check_limits
     from mmskelssl.visualization.files import check_suffix
     if args.top < 1:
         raise UserError(f'--top {args.top}: expected 1 or more')
@@ -81,6 +83,11 @@ def _check(args: argparse.Namespace) -> None:
     for name, value in _OF_WINDOWS.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+    if args.segments and not args.segments.lower().endswith(('.csv', '.json')):
+        raise UserError(f'{args.segments}: the suffix must be .csv or .json')
+    if args.window is not None:
+        check_limits(args.enter, args.leave, args.shortest)
+    refuse_inputs(args.clips, args.out, args.draw, args.segments, args.timeline)
 
 
 def _clips(args: argparse.Namespace, classifier, sets) -> None:

@@ -29,8 +29,11 @@ def run(args: argparse.Namespace) -> None:
     from mmskelssl.engine.work_dir import last_checkpoint
     from mmskelssl.evaluation.results import read_results
     from mmskelssl.inference.extractor import FeatureExtractor
+    from mmskelssl.inference.saved.hub import find_folder, is_saved
     if args.results and not osp.isfile(args.results):
         raise UserError(f'{args.results}: no such file')
+    if is_saved(args.checkpoint):
+        raise UserError(f'{args.checkpoint} is a saved model already: copy its folder, {find_folder(args.checkpoint)}')
     extractor = FeatureExtractor(last_checkpoint(args.checkpoint), 'cpu', imports=args.imports, fps=args.fps)
     extractor.save_pretrained(args.out, args.half, args.overwrite, args.data_licence,
                               read_results(args.results) if args.results else ())

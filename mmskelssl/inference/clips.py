@@ -1,11 +1,12 @@
 """Clips in memory or in a store, prepared for an encoder when they are read."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from mmcv.transforms import Compose
 
+from mmskelssl.datasets.importers.third import check_metres
 from mmskelssl.datasets.preprocessing import check_shape, run_transform
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
@@ -57,7 +58,12 @@ def clips_in_memory(clips, layout: SkeletonLayout, channels: int, fps: float | N
     if shape is not None and len(shape) not in (4, 5):
         raise UserError(f'clips: an array of shape {tuple(shape)}, expected (N, T, V, C) or (N, M, T, V, C); put a '
                         'single clip into a list')
-    given = list(clips)
+    try:
+        given = [] if isinstance(clips, str | bytes | Mapping) else list(clips)
+    except TypeError:
+        given = []
+    if not given and not (isinstance(clips, Sequence | np.ndarray) and not isinstance(clips, str | bytes)):
+        raise UserError(f'clips: expected a list of arrays, got {type(clips).__name__}')
     if not given:
         raise UserError('clips: expected at least one clip, got none')
     names = [f'clip {i}' for i in range(len(given))] if ids is None else list(ids)
@@ -111,11 +117,12 @@ class PreparedClips:
         transform: The encoder's pipeline, see :func:`~mmskelssl.engine.rebuild.build_pipeline`.
         layout: The encoder's layout.
         change: Changes keypoints and scores before the pipeline, such as to another layout or frame rate.
+        metres: Whether to refuse clips whose unit cannot be metres.
     """
 
     def __init__(self, clips: ClipSet, transform: Compose, layout: SkeletonLayout,
-                 change: Callable[[Keypoints], Keypoints] | None = None):
-        self.clips, self.transform, self.layout, self.change = clips, transform, layout, change
+                 change: Callable[[Keypoints], Keypoints] | None = None, metres: bool = False):
+        self.clips, self.transform, self.layout, self.change, self.metres = clips, transform, layout, change, metres
         self.ids = list(clips.ids)
         self.labels = np.full(len(clips), -1) if clips.labels is None else clips.labels
         self.shape: tuple | None = None
@@ -130,6 +137,11 @@ class PreparedClips:
 
     def _prepare(self, i: int) -> dict:
         keypoints, scores = self.clips.read(i)
+        if self.metres:
+            try:
+                check_metres(keypoints)
+            except ValueError as error:
+                raise UserError(f'{self.ids[i]}: {error}; the encoder was trained in metres') from None
         if self.change is not None:
             keypoints, scores = self.change((keypoints, scores))
         return run_transform(self.transform, keypoints, self.layout, self.ids[i], self.ids[i], scores)

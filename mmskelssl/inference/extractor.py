@@ -105,6 +105,9 @@ class FeatureExtractor:
         self.channels = coordinates(model, name)
         known = training_store(info['dataset'])
         self.fps = check_fps(fps or about.get('fps') or (known and known.head.get('fps')), f'{name}: fps')
+        units = about.get('units') or (known and known.head.get('units')) or ''
+        self._in_metres = units.partition(',')[0] == 'm' and not any(
+            step['type'].endswith('FitRange') for step in info['dataset']['pipeline'])
         self.scores = bool(getattr(model.data_preprocessor, 'scores', False))
         self._transform = build_pipeline(packed_pipeline(info['dataset']['pipeline'], self.scores), name)
         self.model = move_to(model, device)
@@ -151,7 +154,7 @@ class FeatureExtractor:
         if self.is_open:
             raise UserError(f'{self.checkpoint}: open it for the layout of the clips, with layout=...')
         change = change_for(clips, self.layout, self.channels, self.fps, self.checkpoint, convert)
-        return PreparedClips(clips, self._transform, self.layout, change)
+        return PreparedClips(clips, self._transform, self.layout, change, self._in_metres)
 
     def of_store(self, store: str | PathLike | None = None, split: str = 'all', fps: float | None = None) -> Features:
         """Extract features, labels and ids of the clips of a store, preprocessed as described in the checkpoint.

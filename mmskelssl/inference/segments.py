@@ -30,6 +30,13 @@ class Segment:
     probability: float
 
 
+def check_limits(enter: float, leave: float, shortest: float) -> None:
+    """Raise a UserError if the limits of :func:`segments` are not 0 <= leave <= enter <= 1 and a duration."""
+    if not 0 <= leave <= enter <= 1 or not shortest >= 0:
+        raise UserError(f'segments: --enter {enter}, --leave {leave} and --shortest {shortest}; expected 0 <= leave <= '
+                        'enter <= 1, and a duration')
+
+
 def segments(ids: Sequence[str], windows: Sequence[Window], predictions: Predictions, enter: float = ENTER,
              leave: float = LEAVE, shortest: float = SHORTEST) -> list[Segment]:
     """Merge consecutive windows of one class.
@@ -53,9 +60,7 @@ def segments(ids: Sequence[str], windows: Sequence[Window], predictions: Predict
     Raises:
         UserError: If the limits are not 0 <= leave <= enter <= 1.
     """
-    if not 0 <= leave <= enter <= 1 or shortest < 0:
-        raise UserError(f'segments: --enter {enter}, --leave {leave} and --shortest {shortest}; expected 0 <= leave <= '
-                        'enter <= 1, and a duration')
+    check_limits(enter, leave, shortest)
     enter = max(enter, predictions.threshold)
     made: list[Segment] = []
     for rows in _tracks(windows):

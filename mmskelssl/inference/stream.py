@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmskelssl.errors import UserError
+from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.classifier import SkeletonClassifier
 from mmskelssl.inference.timeline import PERSONS
 from mmskelssl.inference.windows import frames_of
@@ -56,17 +57,20 @@ class SkeletonStream:
 
     def __init__(self, classifier: SkeletonClassifier, fps: float | None = None, window: float = 2.,
                  stride: float = .5, persons: str | None = None, max_persons: int = 16):
-        rate = fps or classifier.fps
+        given = check_fps(fps, 'fps')
+        rate = given or classifier.fps
         if rate is None:
             raise UserError('the frame rate of the stream is not known, so its windows are not: give fps')
         self.persons = persons or classifier.persons
         if self.persons not in PERSONS:
             raise UserError(f'persons is {persons!r}: choose one of {", ".join(PERSONS)}')
+        if type(max_persons) is not int or max_persons < 1:
+            raise UserError(f'max_persons is {max_persons!r}: expected a number of persons, 1 or more')
         self.classifier, self.fps, self.max_persons = classifier, rate, max_persons
         self.length, self.step = frames_of(window, rate, 'window'), frames_of(stride, rate, 'stride')
         self.shape = classifier.layout.num_joints, classifier.channels + classifier.takes_scores
         self._frames: deque[dict[Hashable, np.ndarray]] = deque(maxlen=self.length)
-        self.count = 0
+        self.count = self._closed = 0
 
     def push(self, frame) -> list[Event]:
         """Add a frame and return the answers to the windows that end with it.
@@ -85,7 +89,10 @@ class SkeletonStream:
 
     def close(self) -> list[Event]:
         """Return the answers to the last window, which ends with the stream, unless they have been returned."""
-        return self._answers() if self.count and not self._ends_a_window() else []
+        if self._closed == self.count or self._ends_a_window():
+            return []
+        self._closed = self.count
+        return self._answers()
 
     def _ends_a_window(self) -> bool:
         return self.count >= self.length and (self.count - self.length) % self.step == 0
@@ -94,22 +101,30 @@ class SkeletonStream:
         if frame is None:
             return {}
         if not isinstance(frame, Mapping):
-            array = np.asarray(frame)
+            array = self._array(frame, '')
             frame = dict(enumerate(array if array.ndim == 3 else array[None]))
         people = {}
         for track, pose in frame.items():
-            pose = np.asarray(pose)
+            pose = self._array(pose, f', person {track!r}')
             if pose.shape != self.shape or pose.dtype.kind not in 'fiu':
                 raise UserError(f'frame {self.count}, person {track!r}: an array of {pose.dtype} and shape '
                                 f'{pose.shape}, expected numbers of shape {self.shape}: the joints of layout '
                                 f'{self.classifier.layout.name!r} and their coordinates')
+            with np.errstate(over='ignore'):
+                pose = pose.astype(np.float32)
             if not np.isfinite(pose).all():
                 raise UserError(f'frame {self.count}, person {track!r} contains NaN or Inf')
             if pose.any():
-                people[track] = pose.astype(np.float32)
+                people[track] = pose
         if len(people) > self.max_persons:
             raise UserError(f'frame {self.count} shows {len(people)} persons, more than max_persons={self.max_persons}')
         return people
+
+    def _array(self, values, whose: str) -> np.ndarray:
+        try:
+            return np.asarray(values)
+        except (RuntimeError, TypeError, ValueError) as error:  # torch tensors can raise any of them
+            raise UserError(f'frame {self.count}{whose} is not an array of numbers: {error}') from error
 
     def _answers(self) -> list[Event]:
         tracks = {track: None for people in self._frames for track in people}  # in the order of appearance

@@ -45,8 +45,8 @@ class Window:
 
 def frames_of(seconds: float, fps: float, what: str) -> int:
     """Return the number of frames of a duration, at least one."""
-    if not 0 < seconds < float('inf'):
-        raise UserError(f'{what} is {seconds}: expected seconds above 0')
+    if not isinstance(seconds, int | float) or not 0 < seconds < float('inf'):
+        raise UserError(f'{what} is {seconds!r}: expected seconds above 0')
     return max(1, round(seconds * fps))
 
 

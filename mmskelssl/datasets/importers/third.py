@@ -10,6 +10,7 @@ Third = Literal['score', 'depth', 'drop']
 FLAT = frozenset(('coco17', 'coco18', 'openpose25', 'halpe26', 'halpe136', 'coco_wholebody133', 'posetrack17',
                   'animal17', 'face68', 'coco23', 'vitpose25', 'mpii16'))
 PIXELS = 20  # larger coordinates cannot be metres of a body in front of a camera
+DUST = .01  # smaller coordinates cannot be metres either
 BEYOND = 1e9  # larger than any picture or room: numbers of a damaged file
 HIGHEST = 2  # COCO's visibility of an annotated joint; confidences end at about 1
 
@@ -29,7 +30,7 @@ def third_number(points: np.ndarray, layout: SkeletonLayout, asked: Third | None
     """
     if asked:
         return asked
-    joints = points.reshape(-1, points.shape[-1])
+    joints = points.reshape(-1, points.shape[-1]).astype(np.float64)  # BEYOND is infinite in half precision
     joints = joints[(np.abs(joints) < BEYOND).all(1) & (joints[:, :2] != 0).any(1)]
     if not len(joints):
         return 'score' if layout.name in FLAT else 'depth'
@@ -74,10 +75,11 @@ def check_size(points: np.ndarray, first: np.ndarray, name: str) -> None:
 
 
 def check_metres(points: np.ndarray) -> None:
-    """Raise a ValueError if the bodies of a clip (M, T, V, C) are so large that its unit cannot be metres."""
-    if 2 * np.sqrt(3) * np.abs(points[..., :3]).max(initial=0) <= PIXELS:  # nearly always, and quick to find out
+    """Raise a ValueError if the bodies of a clip (M, T, V, C) are so large or small that its unit cannot be metres."""
+    largest = np.abs(points[..., :3]).max(initial=0)
+    if largest > DUST and 2 * np.sqrt(3) * largest <= PIXELS:  # nearly always, and quick to find out
         return
-    if (size := body_size(points)) > PIXELS:
+    if (size := body_size(points)) > PIXELS or 0 < size < DUST:
         raise ValueError(f'its bodies are {size:.3g} in size, which cannot be metres: convert the numbers, or import '
                          'the files in metres')
 

@@ -26,7 +26,8 @@ def valid_frames(results: dict) -> int:
         UserError: All coordinates of the sample are zero.
     """
     if not results['keypoint'].any():
-        raise UserError(f'sample {results.get("frame_dir")}: every coordinate is zero, there is no body in it')
+        raise UserError(f'sample {results.get("frame_dir")}: every coordinate is zero, there is no body in it: '
+                        'leave it out')
     count = int((np.abs(results['keypoint'][0, :, 0]).sum(-1) != 0).sum())
     return count or results['keypoint'].shape[1]
 

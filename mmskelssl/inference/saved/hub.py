@@ -23,6 +23,9 @@ def find_folder(source: str | os.PathLike, revision: str | None = None) -> str:
         revision: Branch, tag or commit on the hub.
     """
     name = os.fspath(source)
+    if revision is not None and (osp.isdir(name) or name.startswith('zoo/')):
+        raise UserError(f'{name} is on this machine, and only repositories on the hub have a revision: leave out '
+                        f'revision={revision!r}')
     if name.startswith('zoo/') and not osp.isdir(name):
         if name.removeprefix('zoo/') not in (names := zoo_names()):
             raise UserError(f'{name}: no such model; the zoo has {", ".join(names) or "none"}')
@@ -63,12 +66,18 @@ def push_folder(save: Callable[[str], None], repo_id: str, private: bool = False
     Returns:
         The address of the upload.
     """
+    if not _HUB_ID.fullmatch(repo_id):
+        raise UserError(f'{repo_id!r}: expected OWNER/NAME, the name of a repository on the hub')
     api = _hub('To upload models').HfApi(token=token)
     with tempfile.TemporaryDirectory() as parent:
         folder = osp.join(parent, 'model')
         save(folder)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message='Upload with mmskelssl'))
+        try:
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message='Upload with mmskelssl'))
+        except Exception as error:  # noqa: BLE001  the hub's errors are of many kinds
+            raise UserError(f'{repo_id} cannot be uploaded to the hub: {" ".join(str(error).split())[:200]}'
+                            ) from error
 
 
 def _hub(why: str):
