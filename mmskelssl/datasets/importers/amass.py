@@ -68,7 +68,11 @@ class _Motions:
         rate = arrays.get('mocap_framerate', arrays.get('mocap_frame_rate'))
         if rate is not None and self.fps:
             positions = resample(positions, _rate(rate), self.fps)
-        return [dict(name=self.about.names[name], keypoints=positions[None]) | self.about.of(name)]
+        known = self.about.of(name)
+        notes = [known.pop('note', ''), 'its frame rate is unknown, so all frames are kept' if self.fps and rate is None
+                 else '']
+        return [dict(name=self.about.names[name], keypoints=positions[None], note='; '.join(filter(None, notes)))
+                | known]
 
 
 def _rate(rate: np.ndarray) -> float:

@@ -40,9 +40,40 @@ def clips_in(name: str, data: bytes, joints: int, axes: str | None = None) -> li
                 isinstance(part, dict) for part in content):
             raise ValueError(f'{outline(content)}, where nested lists or a dict with "keypoints" should be; files of '
                              'pose estimators are read by `pose`')
-        array = np.asarray(content['keypoints'] if isinstance(content, dict) else content, np.float64)
+        return _from_json(content, joints, axes)
     clips = clips_of(array, joints, axes)
     return [(f'{i:06d}' if len(clips) > 1 else '', clip, {}) for i, clip in enumerate(clips)]
+
+
+def _from_json(content, joints: int, axes: str | None) -> list[tuple[str, np.ndarray, dict]]:
+    """Return the clips of nested lists, or of a dict with ``keypoints`` and perhaps scores, a label and a subject."""
+    facts: dict = content if isinstance(content, dict) else {}
+    clips = clips_of(_numbers(facts['keypoints'] if facts else content, 'keypoints'), joints, axes)
+    known: dict = {}
+    if facts.get('label') not in (None, ''):
+        text = isinstance(facts['label'], str)
+        known['action' if text else 'label'] = facts['label'] if text else _label(facts['label'], 'label')
+    if facts.get('subject') is not None:
+        known['subject'] = _label(facts['subject'], 'subject')
+    key = next((key for key in SCORES if facts.get(key) is not None), None)
+    if key:
+        scores = _numbers(facts[key], key)
+        if len(clips) > 1 or clips[0].shape[:-1] != (scores.shape if scores.ndim == 3 else (1, *scores.shape)):
+            raise ValueError(f'{key} have shape {scores.shape}, expected one number for each joint of a clip, '
+                             f'{clips[0].shape[:-1]}')
+        known['scores'] = scores.reshape(clips[0].shape[:-1])
+        if clips[0].shape[-1] == 2:
+            clips = [np.where(known['scores'][..., None] > 0, clips[0], 0)]
+    if rest := sorted(set(facts) - {'keypoints', 'label', 'subject', key}):
+        known['note'] = f'keys of the file that are not read: {", ".join(map(str, rest))[:80]}'
+    return [(f'{i:06d}' if len(clips) > 1 else '', clip, dict(known)) for i, clip in enumerate(clips)]
+
+
+def _numbers(values, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values, np.float64)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f'{what}: lists of different lengths, or values that are not numbers') from None
 
 
 def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:

@@ -14,6 +14,7 @@ from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
 
 LABELS = 'labels.csv'
+_COLUMNS = ('label', 'subject', 'split')  # in addition to name
 # Names of folders that are splits rather than classes.
 _PARTS = dict(train='train', training='train', test='test', testing='test', val='test', valid='test',
               validation='test')
@@ -55,6 +56,11 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
         raise UserError(f'{labels}: {error}') from error
     if 'name' not in columns:
         raise UserError(f'{labels}: its first line should name its columns: name, and any of label, subject, split')
+    if rest := [name for name in columns if name and name not in ('name', *_COLUMNS)]:
+        if not set(columns) & set(_COLUMNS):
+            raise UserError(f'{labels}: its columns {", ".join(rest)[:100]} are not read: name them label, subject or '
+                            'split')
+        print(f'note: {labels}: its columns {", ".join(rest)[:100]} are not read, only {", ".join(_COLUMNS)}')
     if twice := next((name for name in columns if name and columns.count(name) > 1), None):
         raise UserError(f'{labels}: two columns are named {twice!r}: keep one of them')
     table = {}

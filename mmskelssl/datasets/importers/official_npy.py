@@ -75,6 +75,10 @@ def _whole(label) -> int:
     return operator.index(label)
 
 
+def _text(name) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
 def _load(positions: str, labels: str):
     try:
         clips = np.load(positions, mmap_mode='r', allow_pickle=False)
@@ -89,8 +93,8 @@ def _load(positions: str, labels: str):
     content = load_pickle(labels)
     try:
         names, classes = content
-        names, classes = [str(name).rsplit('.', 1)[0] for name in names], [_whole(label) for label in classes]
-    except (TypeError, ValueError) as error:
+        names, classes = [_text(name).rsplit('.', 1)[0] for name in names], [_whole(label) for label in classes]
+    except (TypeError, ValueError) as error:  # also of bytes that are no text
         raise UserError(f'{labels} does not hold (names, labels): {error}') from error
     if not len(names) == len(classes) == len(clips):
         raise UserError(f'{labels} has {len(names)} names and {len(classes)} labels for the {len(clips)} clips of '

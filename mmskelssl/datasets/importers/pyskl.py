@@ -50,6 +50,9 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
         raise UserError(f"{path}: 'split' must be a dict of lists of frame_dir")
     if not isinstance(classes, list | tuple):
         raise UserError(f"{path}: 'classes' must be a list of names")
+    if len(set(map(str, classes))) < len(classes):
+        raise UserError(f"{path}: two of the 'classes' have the same name: give each its own")
+    key = _name_key(data['annotations'], splits)
     labels = [sample.get('label') for sample in data['annotations'] if isinstance(sample, dict)]
     if not classes and all(label is None or isinstance(label, str) for label in labels):  # never next to numbers
         classes = sorted({label for label in labels if label is not None}, key=natural)
@@ -72,19 +75,23 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
     writer.describe(skeleton, 2 if flat else width, units or unit, scored, said(meaning))
     writer.index['classes'] = classes
     for i, sample in enumerate(track(data['annotations'], 'importing', disable=len(data['annotations']) < 5000)):
-        name = sample.get('frame_dir', i) if isinstance(sample, dict) else i
-        if not isinstance(name, (str, int)):
-            writer.skip(str(i), f'its frame_dir is a {type(name).__name__}, not a name')
+        name = sample.get(key, i) if isinstance(sample, dict) else i
+        if not isinstance(name, str | int | np.integer):
+            writer.skip(str(i), f'its {key} is a {type(name).__name__}, not a name')
             continue
         name = str(name)
         try:
             keypoint = _in_order(np.asarray(sample['keypoint'], np.float32), sample, axes)
+            whole = keypoint.shape[1:2]
+            keypoint, note = _of_stated_length(keypoint, sample.get('total_frames'))
             if first is not None and keypoint.ndim == 4:
                 width = 2 if flat else None
                 check_size(keypoint[..., :width], first[..., :width], 'the first sample')
             score = sample.get('keypoint_score')
             if score is not None:
                 score = _in_order(np.asarray(score, np.float32)[..., None], sample, axes)[..., 0]
+                if keypoint.ndim == 4 and score.shape[1:2] == whole:
+                    score = score[:, :keypoint.shape[1]]
                 if score.shape != keypoint.shape[:-1]:
                     raise ValueError(f'keypoint_score of shape {score.shape} for keypoint of shape {keypoint.shape}')
             if flat and keypoint.shape[-1] == 3:
@@ -107,6 +114,8 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                                                                 'a name, but those of other samples are integers'))
             label = classes.index(label) if isinstance(label, str) else label
             writer.add(name, keypoint, label, subject_of(name), score)
+            if note:
+                writer.note(name, note)
         except KeyError as error:
             writer.skip(name, f'no key {error}')
         except (IndexError, TypeError, ValueError) as error:
@@ -119,12 +128,33 @@ def import_pyskl(path: str, writer: StoreWriter, *, layout: Layout, joints: Join
                 writer.skip(name, f'split {split} names it, but it has no annotation')
                 skipped.add(name)
         writer.set_split(_split_name(split, splits), [name for name in names if name in there])
+    if splits and (free := len(there - {name for ids in writer.splits.values() for name in ids})):
+        print(f"note: {path}: {free} of {len(there)} clips are in none of the file's splits")
     if not splits:
         part = re.fullmatch(r'(?:.*?_)??((?:xsub|xview|xset)_)?(train|val|test)', stem(path))
         name = f'{part[1] or ""}{dict(val="test").get(part[2], part[2])}' if part else 'train'
         writer.set_split(name, (sample['id'] for sample in writer.samples))
     if set(writer.splits) >= {'train', 'test'} and not any('xsub' in split for split in writer.splits):
         odd_even_subjects(writer)
+
+
+def _name_key(annotations: list, splits: dict) -> str:
+    """Return the key that names samples: ``frame_dir``, or ``filename`` as in some files of mmaction2."""
+    wanted = {str(name) for names in splits.values() for name in names}
+    keys = ('frame_dir', 'filename')
+    found = {key: {str(sample[key]) for sample in annotations if isinstance(sample, dict) and isinstance(
+        sample.get(key), str | int | np.integer)} for key in keys}
+    return max(keys, key=lambda key: (len(found[key] & wanted), len(found[key])))
+
+
+def _of_stated_length(keypoint: np.ndarray, stated) -> tuple[np.ndarray, str]:
+    """Return keypoints (M, T, V, C) without empty frames after ``total_frames``, and a note if the lengths differ."""
+    frames = keypoint.shape[1] if keypoint.ndim == 4 else 0
+    if not isinstance(stated, int | np.integer) or isinstance(stated, bool) or stated == frames or not frames:
+        return keypoint, ''
+    if 0 < stated < frames and not keypoint[:, stated:].any():
+        return keypoint[:, :stated], f'{frames - stated} empty frames after its total_frames ({stated}) left out'
+    return keypoint, f'its total_frames is {stated}, but its keypoint has {frames} frames, which are all kept'
 
 
 def _first(annotations: list) -> np.ndarray | None:

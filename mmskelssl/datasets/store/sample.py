@@ -84,8 +84,8 @@ def checked_entry(name: str, offset: int, frames: np.ndarray, label: int | None,
     try:
         entry = dict(
             id=name, offset=offset, persons=frames.shape[0], frames=frames.shape[1],
-            label=None if label is None else operator.index(label),
-            subject=None if subject is None else operator.index(subject), **extra)
+            label=None if label is None else _whole(label),
+            subject=None if subject is None else _whole(subject), **extra)
         json.dumps(entry, allow_nan=False)
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f'sample {name}: label and subject must be integers, other values plain: {error}') from None
@@ -94,3 +94,9 @@ def checked_entry(name: str, offset: int, frames: np.ndarray, label: int | None,
             raise UserError(f'sample {name}: {what} {entry[what]} is negative or huge (at most {end - 1}); omit '
                             'it if there is none')
     return entry
+
+
+def _whole(value) -> int:
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f'{value} is not a number')
+    return operator.index(value)

@@ -58,6 +58,14 @@ def test_amass(tmp_path, model):
     np.testing.assert_allclose(store.keypoints(1)[0, 1, 18], [x, z, -y], atol=1e-5)
 
 
+def test_amass_without_a_frame_rate_says_so(tmp_path, model):
+    content = npz(poses=np.zeros((9, 156)), trans=np.zeros((9, 3)))
+    for fps, said in ((30., ['its frame rate is unknown, so all frames are kept']), (0, [])):
+        store = load(tmp_path, 'amass', {'a.npz': content}, model=model[0], fps=fps)
+        assert store.frames.tolist() == [9]
+        assert [entry['reason'] for entry in store.index['provenance']['noted']] == said
+
+
 def test_amass_without_a_body_model_says_where_to_get_one(tmp_path):
     with pytest.raises(UserError, match='the body model computes the joints: download .* --model MODEL.npz'):
         load(tmp_path, 'amass', {'a.npz': npz(poses=np.zeros((3, 156)), trans=np.zeros((3, 3)))})

@@ -115,7 +115,7 @@ def sound(importer):
         head = ('PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n'
                 '60\t60\t3\t3\tmm\nFrame#\tTime\tA\t\t\tB\t\t\tC\n\t\tX1\tY1\tZ1\tX2\tY2\tZ2\tX3\tY3\tZ3\n')
         files = {f'{name}.trc': head + '\n'.join('\t'.join(map(str, [i + 1, i / 60, *row])) for i, row in enumerate(
-            numbers(3, 9).tolist())) for name in 'ab'}
+            (100 * numbers(3, 9)).tolist())) for name in 'ab'}
         target = 'a.trc'
     else:
         annotations = [dict(frame_dir=name, label=0, keypoint=numbers(1, 3, 20, 3)) for name in 'ab']
