@@ -82,7 +82,8 @@ class _Clips:
         if lost:
             raise ValueError(f'no marker {", ".join(lost)[:100]}; it has {", ".join(tracks.names)[:300]}')
         points = tracks.points[:, [place[joint] for joint in self.layout.joints]]
-        gone = np.asarray((points == 0).all(-1))  # 0, 0, 0 also means that a marker is not seen, unless it always stands there
+        # 0, 0, 0 also means that a marker is not seen, unless it stands there throughout.
+        gone = np.asarray((points == 0).all(-1))
         points = np.where((gone & ~gone.all(0))[..., None], np.nan, points)
         if self.up == 'z':
             points = np.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
