@@ -95,7 +95,7 @@ def pool_folds(rows: Sequence[dict]) -> list[dict]:
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        key = tuple(row.get(name) for name in ('encoder', 'method', 'stream', 'pretrain_seed', *_RECIPE))
+        key = tuple(row.get(name) for name in (*_ENCODER, 'stream', 'pretrain_seed', *_RECIPE))
         groups.setdefault(key, []).append(row)
     pooled = []
     for folds in groups.values():

@@ -67,7 +67,9 @@ def read_results(path: str) -> list[dict]:
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
-        rows = [dict(row) for row in content['results']]
+        rows = list(content['results'])
+        if not all(isinstance(row, dict) for row in rows):
+            raise TypeError('a row is not an object')
     except FileNotFoundError:
         return []
     except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:

@@ -11,14 +11,21 @@ Examples:
 """
 import argparse
 import glob
-import json
 import os.path as osp
 import re
 import sys
 
 from mmskelssl.commands.benchmark_rows import average_seeds, pool_folds
-from mmskelssl.errors import UserError, one_line_errors
-from mmskelssl.evaluation.results import column_of, data_name, encoder_name, number_text, row_title, shown
+from mmskelssl.errors import UserError, one_line_errors, printable
+from mmskelssl.evaluation.results import (
+    column_of,
+    data_name,
+    encoder_name,
+    number_text,
+    read_results,
+    row_title,
+    shown,
+)
 from mmskelssl.evaluation.splits import is_fold
 
 _BLOCK = re.compile(r'(<!-- results (\S+)((?: \w+=\S+)*) -->\n).*?(<!-- end -->)', re.S)
@@ -32,17 +39,44 @@ def rows_of(folder: str) -> list[dict]:
         raise UserError(f'{folder}: no results.json in it')
     rows = []
     for file in files:
-        with open(file, encoding='utf-8') as stream:
-            rows += json.load(stream)['results']
-    rows = _pooled(rows)
-    return rows + _means(rows)
+        found = read_results(file)
+        for i, row in enumerate(found):
+            if problem := _problem(row):
+                raise UserError(f'{file}: row {i + 1}: {problem}; correct it, or measure again')
+        rows += found
+    try:
+        rows = _pooled(rows)
+        return rows + _means(rows)
+    except KeyError as error:  # needed only for rows over folds or seeds
+        raise UserError(f'{folder}: a row of several folds or seeds has no {error.args[0]}; measure again') from error
+
+
+def _problem(row: dict) -> str | None:
+    """Return what a table lacks in a row, or None."""
+    attention = row.get('protocol') == 'attention'
+    for key in ('encoder', 'protocol', 'data', *(() if attention else ('recipe', 'split'))):
+        if not isinstance(row.get(key), str):
+            return f'{key} is {row.get(key)!r}, not a text'
+    if attention:
+        return None
+    key, interval = ('map', 'map_ci95') if row['protocol'] == 'retrieval' else ('top1', 'ci95')
+    for name, numbers, count in ((key, [row.get(key)], 1), (interval, row.get(interval) or [0, 0], 2), (
+            'num_test', [row.get('num_test', 1)], 1), ('std', [row.get('std', 0)], 1),
+            ('label_fraction', [row.get('label_fraction') or 1], 1)):
+        if not (isinstance(numbers, list) and len(numbers) == count and all(map(_is_number, numbers))):
+            return f'{name} is {repr(row.get(name))[:80]}, not {"a number" if count == 1 else "two numbers"}'
+    return None
+
+
+def _is_number(value) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9  # NaN is not
 
 
 def _pooled(rows: list[dict]) -> list[dict]:
     """Replace single folds by rows over all folds, unless ``evaluate`` has measured all and pooled them itself."""
     def key(row: dict) -> tuple:
-        return tuple(row.get(name) for name in ('encoder', 'method', 'stream', 'pretrain_seed', 'split', 'protocol',
-                                                'recipe', 'label_fraction'))
+        return tuple(row.get(name) for name in ('encoder', 'method', 'backbone', 'data', 'stream', 'pretrain_seed',
+                                                'split', 'protocol', 'recipe', 'label_fraction'))
     others = [row for row in rows if not is_fold(row['split'])]
     there = {key(row) for row in others}
     return others + [row for row in pool_folds([row for row in rows if is_fold(row['split'])]) if key(row) not in there]
@@ -108,8 +142,13 @@ def table(rows: list[dict], splits: str = '', recipes: str = '', encoders: str =
     if across == 'encoders':
         grid = [list(line) for line in zip(*grid, strict=True)]
         grid[0][0] = ''
-    lines = ['| ' + ' | '.join(line) + ' |' for line in grid]
+    lines = ['| ' + ' | '.join(map(_cell, line)) + ' |' for line in grid]
     return '\n'.join([lines[0], '|---' * len(grid[0]) + '|', *lines[1:]]) + '\n'
+
+
+def _cell(text: str) -> str:
+    """Return text for a cell of a Markdown table. Names come from files, and are neither markup nor further cells."""
+    return printable(text).replace('<', '&lt;').replace('|', r'\|')
 
 
 def _differences(one: dict, other: dict) -> str:
@@ -132,7 +171,7 @@ def masks_table(rows: list[dict]) -> str:
     lines = ['| mask | data | least moving | second | third | most moving quarter |', '|---' * 6 + '|']
     for row in rows:
         shares, (low, high) = ' | '.join(f'{share:.1f}' for share in row['quarters']), row['ci95']
-        lines.append(f'| {row["encoder"]} | {row["data"]} | {shares} ({low:.1f}–{high:.1f}) |')
+        lines.append(f'| {_cell(row["encoder"])} | {_cell(row["data"])} | {shares} ({low:.1f}–{high:.1f}) |')
     for data, uniform in dict.fromkeys((row['data'], tuple(row['uniform'])) for row in rows):
         lines.append(f'| uniform | {data} | ' + ' | '.join(f'{share:.1f}' for share in uniform) + ' |')
     return '\n'.join(lines) + '\n'
