@@ -1,5 +1,6 @@
 """A plug-in adds an importer, a recipe and a protocol. Published recipes do not change."""
 import json
+import shutil
 
 import pytest
 
@@ -101,8 +102,9 @@ def test_a_recipe_and_a_protocol(checkpoint, tmp_path, capsys):
     assert 'linear weak: LogRegRecipe(C=0.001' in capsys.readouterr().out
 
 
-def test_protocols_without_scores_are_not_joined(checkpoint, capsys):
-    message = fails(capsys, 'evaluate', 'ensemble', checkpoint, checkpoint, '--of', 'retrieval')
+def test_protocols_without_scores_are_not_joined(checkpoint, tmp_path, capsys):
+    other = shutil.copy(checkpoint, tmp_path)
+    message = fails(capsys, 'evaluate', 'ensemble', checkpoint, other, '--of', 'retrieval')
     assert message == 'error: --of retrieval: its scores cannot be fused\n'
 
 
