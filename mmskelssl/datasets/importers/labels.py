@@ -56,7 +56,8 @@ def label_table(source: Source | None, files: Sequence[str], labels: str) -> dic
         raise UserError(f'{labels}: {error}') from error
     if 'name' not in columns:
         raise UserError(f'{labels}: its first line should name its columns: name, and any of label, subject, split')
-    if rest := [name for name in columns if name and name not in ('name', *_COLUMNS)]:
+    rest = [name for name in columns if name and name not in ('name', *_COLUMNS)]
+    if rest and source:  # relabel checks its columns, of which it has more
         if not set(columns) & set(_COLUMNS):
             raise UserError(f'{labels}: its columns {", ".join(rest)[:100]} are not read: name them label, subject or '
                             'split')
