@@ -2,7 +2,7 @@
 import json
 import os.path as osp
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from mmskelssl.catalogue import Catalogue
 from mmskelssl.commands.arguments import refuse_twice
 from mmskelssl.commands.benchmark_rows import pool_folds
 from mmskelssl.commands.output import Output
+from mmskelssl.commands.score_files import fuse_files
 from mmskelssl.datasets.skeleton_dataset import about_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.checkpoint import load_backbone
@@ -30,7 +31,7 @@ from mmskelssl.evaluation.ensemble import (
 from mmskelssl.evaluation.features import FeatureBank, usable_device
 from mmskelssl.evaluation.processes import together
 from mmskelssl.evaluation.protocols import PROTOCOLS, measure, measure_encoder, recipes_of, tasks
-from mmskelssl.evaluation.scores import Scores, load_scores
+from mmskelssl.evaluation.scores import Scores
 from mmskelssl.evaluation.splits import SplitPair, is_fold, parse_pairs, subset
 from mmskelssl.inference.encoder import Encoder, move_to, pair_with_data
 from mmskelssl.inference.pools import pool_of
@@ -39,13 +40,6 @@ from mmskelssl.models.checks import check_seed
 
 # Keys that all members of an ensemble share.
 _ALIKE = ('data', 'data_hash', 'split', 'train_split', 'test_split', 'protocol', 'recipe', 'label_fraction')
-# Options that files of scores have no use for.
-_OF_ENCODERS = dict(recipes='--recipe', pairs='--split-pairs', untrained='--untrained', data='--data', seed='--seed',
-                    device='--device', names='--names')
-
-
-# Fields that a row of a file of scores does not have, or that name a file in another folder.
-_OF_OTHERS = ('seeds', 'std', 'by_seed', 'folds', 'subset', 'provenance')
 
 
 def evaluate_checkpoints(paths: Sequence[str], protocols: Sequence[str], out: str, imports: Sequence[str] = (),
@@ -126,26 +120,7 @@ def ensemble_checkpoints(paths: Sequence[str], out: str, weights: str = 'equal',
         return evaluate_checkpoints(paths, protocols, out, fusion=weights, **options)
     if len(files) < len(paths):
         raise UserError('an ensemble is either of checkpoints or of files of scores')
-    if weights == 'validation':
-        raise UserError('--weights validation fits the probes again: give the checkpoints, not their scores')
-    refuse_twice(files)
-    unread = [option for key, option in _OF_ENCODERS.items() if options.get(key)]
-    if unread or [*protocols] != ['linear']:
-        raise UserError(f'{unread[0] if unread else "--of"}: files of scores are fused as they are; leave it out, or '
-                        'give the checkpoints')
-    members = []
-    for path in files:
-        scores = load_scores(path)
-        name = osp.splitext(osp.basename(path))[0]
-        row: dict = dict(encoder=name, method=name, data='', split='test', stream='joint', protocol='ensemble',
-                         recipe='file', epoch=None, label_fraction=1.0, seed=None)
-        row.update({key: value for key, value in scores.row.items() if key not in _OF_OTHERS}, checkpoint=path)
-        if row['protocol'] in PROTOCOLS and not getattr(PROTOCOLS[row['protocol']], 'SCORED', True):
-            raise UserError(f'{path}: its row is of the protocol {row["protocol"]}, which has no scores to fuse')
-        members.append(replace(scores, row=row))
-    output = Output(out, options.get('pictures', True))
-    output.add_ensemble(fuse(members, fixed_weights(weights, [member.row['stream'] for member in members]), weights))
-    return output.finish()
+    return fuse_files(files, out, weights, protocols, options)
 
 
 @dataclass
