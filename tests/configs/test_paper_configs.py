@@ -17,7 +17,7 @@ METHODS, DATASETS = ('skeletonclr', 'aimclr', 'actclr'), ('ntu60', 'ntu120', 'pk
 CRRL = ('crrlmotion', 'crrlreconstruct', 'crrl')
 STAGED = ('actclr', 'crrl', 'mamp')
 # Methods whose configs are not named after the class.
-CLASSES = dict(mamp='nntuning', mampmasked='mamp', decorrelation='featuredecorrelation')
+CLASSES = dict(mamp='nntuning', mampmasked='mamp', decorrelation='featuredecorrelation', simclrjoints='simclr')
 
 # docs/methods.md 0.1, 0.4, 0.6 and 1.4
 COMMON = {

@@ -231,11 +231,8 @@ def test_arrays_that_become_lists(lost, entries):
 def test_scores_that_become_lists(tmp_path, lost, entries):
     sound = dict(ids=np.array(['a', 'b']), scores=np.ones((2, 2), np.float32), labels=np.arange(2))
     (tmp_path / 'a.npz').write_bytes(packed(**{**sound, **entries}))
-    with bounded(100, 5):
-        try:
-            assert list(load_scores(str(tmp_path / 'a.npz')).classes) == ['0', '1']  # of another number, so not read
-        except UserError as error:
-            assert 'do not match' in str(error) or 'its row is not a text' in str(error)
+    with bounded(100, 5), pytest.raises(UserError, match='do not match|3000000 classes for 2 columns|row is not a text'):
+        load_scores(str(tmp_path / 'a.npz'))
     lost('nothing')
 
 
