@@ -231,7 +231,8 @@ def test_arrays_that_become_lists(lost, entries):
 def test_scores_that_become_lists(tmp_path, lost, entries):
     sound = dict(ids=np.array(['a', 'b']), scores=np.ones((2, 2), np.float32), labels=np.arange(2))
     (tmp_path / 'a.npz').write_bytes(packed(**{**sound, **entries}))
-    with bounded(100, 5), pytest.raises(UserError, match='do not match|3000000 classes for 2 columns|row is not a text'):
+    refusal = 'do not match|3000000 classes for 2 columns|row is not a text'
+    with bounded(100, 5), pytest.raises(UserError, match=refusal):
         load_scores(str(tmp_path / 'a.npz'))
     lost('nothing')
 
