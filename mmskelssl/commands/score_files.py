@@ -3,6 +3,8 @@ import os.path as osp
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from mmskelssl.commands.arguments import refuse_twice
 from mmskelssl.commands.output import Output
 from mmskelssl.errors import UserError
@@ -39,9 +41,22 @@ def fuse_files(paths: Sequence[str], out: str, weights: str, protocols: Sequence
         raise UserError(f'{unread[0] if unread else "--of"}: files of scores are fused as they are; leave it out, or '
                         'give the checkpoints')
     members = [_member(path) for path in paths]
+    _check_alike(paths, members)
     output = Output(out, options.get('pictures', True))
     output.add_ensemble(fuse(members, fixed_weights(weights, [member.row['stream'] for member in members]), weights))
     return output.finish()
+
+
+def _check_alike(paths: Sequence[str], members: Sequence[Scores]) -> None:
+    """Refuse probes of different shares of the labels. Tell if only some scores are probabilities."""
+    shares = [member.row['label_fraction'] for member in members]
+    if other := next((i for i, share in enumerate(shares) if share != shares[0]), 0):
+        raise UserError(f'{paths[0]} is of {shares[0]:.4g} of the labels, and {paths[other]} of {shares[other]:.4g}: '
+                        'fuse files of the same share')
+    scales = [bool((one.scores >= 0).all() and np.allclose(one.scores.sum(1), 1, atol=1e-3)) for one in members]
+    if len({*scales}) > 1:
+        print(f'note: {paths[scales.index(True)]} has probabilities, and {paths[scales.index(False)]} has scores on '
+              'another scale. The larger ones count more: bring them to one scale, or choose --weights')
 
 
 def _member(path: str) -> Scores:

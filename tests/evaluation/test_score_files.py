@@ -1,7 +1,10 @@
 """Files of scores of other programs: types, names of classes, and sums out of range."""
+import json
+
 import numpy as np
 import pytest
 
+from mmskelssl.commands.score_files import fuse_files
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.ensemble import fuse
 from mmskelssl.evaluation.scores import Scores, join, load_scores
@@ -54,3 +57,18 @@ def test_the_member_that_names_its_classes_names_those_of_the_ensemble(unnamed):
 def test_sums_that_cannot_be_saved(weights):
     with pytest.raises(UserError, match="weighted scores of sample 'a' exceed the range of float32"):
         fuse([member(['x', 'y', 'z']), member(['x', 'y', 'z'])], weights, 'numbers')
+
+
+def test_shares_of_the_labels_are_not_mixed(tmp_path):
+    rows = [json.dumps(dict(label_fraction=share)) for share in (.1, .5)]
+    files = [write(tmp_path / f'{name}.npz', row=row) for name, row in zip('ab', rows, strict=True)]
+    with pytest.raises(UserError, match=r'a.npz is of 0.1 of the labels, and .*b.npz of 0.5: fuse files of the same'):
+        fuse_files(files, str(tmp_path / 'out'), 'equal', ['linear'], dict(pictures=False))
+    assert not (tmp_path / 'out/results.json').exists()
+
+
+@pytest.mark.parametrize('scores, told', [(np.full((4, 3), 1 / 3), True), (SCORES * 2, False)])
+def test_probabilities_next_to_other_scores_are_told(tmp_path, capsys, scores, told):
+    files = [write(tmp_path / 'a.npz'), write(tmp_path / 'b.npz', scores=scores)]
+    fuse_files(files, str(tmp_path / 'out'), 'equal', ['linear'], dict(pictures=False))
+    assert ('b.npz has probabilities, and' in capsys.readouterr().out) == told
