@@ -137,14 +137,14 @@ class SkeletonPreprocessor(BaseDataPreprocessor):
         scores = None
         if self.scores:
             x, scores = x.split([x.shape[1] - 1, 1], 1)
-        if self.stream == 'invariant':
+        if self.stream == 'invariant':  # it does not depend on alignment, and has velocities of its own
             x = to_stream(x, self.stream, self.layout, num_frames, scores)
-            return x if scores is None else torch.cat([x, scores], 1)
-        if self.alignment != 'none':
-            local = align_shoulders(centre_frames(x, self.layout, scores=scores), self.layout, scores)
-            x = local if self.alignment == 'frame' else torch.cat([x, local], 1)
-        x = to_stream(x, self.stream, self.layout, num_frames)
-        x = torch.cat([x, to_stream(x, 'motion', self.layout, num_frames)], 1) if self.velocity else x
+        else:
+            if self.alignment != 'none':
+                local = align_shoulders(centre_frames(x, self.layout, scores=scores), self.layout, scores)
+                x = local if self.alignment == 'frame' else torch.cat([x, local], 1)
+            x = to_stream(x, self.stream, self.layout, num_frames)
+            x = torch.cat([x, to_stream(x, 'motion', self.layout, num_frames)], 1) if self.velocity else x
         return self.place(x if scores is None else torch.cat([x, scores], 1))
 
     def place(self, x: Tensor) -> Tensor:

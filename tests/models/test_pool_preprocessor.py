@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmskelssl.augment import SpatialFlip
+from mmskelssl.augment.streams import STREAMS
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 from mmskelssl.layouts.union import union_layout
@@ -91,9 +92,10 @@ def test_parts_follow_each_layout():
         start += len(given)
 
 
-def test_each_layout_is_prepared_as_by_its_own_preprocessor():
+@pytest.mark.parametrize('stream', STREAMS)
+def test_each_layout_is_prepared_as_by_its_own_preprocessor(stream):
     """Also alignment, velocity and random views, which draw one after another from one generator."""
-    options = dict(alignment='both', velocity=True, keep_absent=True, seed=3, views=dict(
+    options = dict(stream=stream, alignment='both', velocity=True, keep_absent=True, seed=3, views=dict(
         first=[dict(type='Rescale', amplitude=.3, centred=True), dict(type='YawRotate', degrees=90)],
         second=['first', dict(type='GaussianNoise', p=.5, std=.1)]))
     x, frames = clips(), torch.full((4,), 6)
