@@ -5,16 +5,23 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
+from mmengine.optim.scheduler.param_scheduler import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from mmskelssl.engine.compiling import PARTS
 from mmskelssl.engine.config_keys import check_top_level
-from mmskelssl.engine.signatures import arguments_at, classes_named
+from mmskelssl.engine.signatures import Arguments, arguments_at, classes_named
+from mmskelssl.engine.value_types import wrong_types
 from mmskelssl.errors import UserError
 
 _CHECKED = ('model', 'data', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks',
-            'custom_hooks', 'visualizer', 'log_processor', 'env_cfg', 'auto_scale_lr')
+            'custom_hooks', 'visualizer', 'log_processor', 'env_cfg', 'auto_scale_lr', 'model_wrapper_cfg')
+# What must be a dict, if it is there, and whether it may also be None.
+_DICTS = {'optim_wrapper.optimizer': False, 'train_dataloader.sampler': True, 'train_dataloader.batch_sampler': True,
+          'auto_scale_lr': True, 'model_wrapper_cfg': True, 'visualizer': True, 'log_processor': True,
+          'env_cfg': False, 'env_cfg.mp_cfg': False, 'env_cfg.dist_cfg': False}
 _VALIDATION = ('nothing is validated by the training loop; default_hooks.knn.interval says how often features are '
                'measured')
 # Arguments of mmengine's loop that are not supported here.
@@ -31,16 +38,19 @@ def check_config(cfg: Config) -> None:
     """
     check_top_level(cfg)
     mistakes = [*_values(cfg)]
+    known = {mistake.partition(': ')[0] for mistake in mistakes}
     for key in _CHECKED:
-        mistakes += _arguments(cfg.get(key), key)
+        mistakes += [mistake for mistake in _arguments(cfg.get(key), key) if mistake.partition(': ')[0] not in known]
     if mistakes:
         raise UserError(f'{cfg.filename or "the config"}: {"; ".join(mistakes)}')
 
 
 def _arguments(node, path: str) -> Iterator[str]:
-    """Yield the mistakes in the names of a part of a config."""
+    """Yield the mistakes in the names of a part of a config, and in the types of values that no class checks."""
     if isinstance(node, Mapping):
         found = arguments_at(path, node)
+        if found is not None:
+            yield from (f'{path}.{name}: {problem}' for name, problem in wrong_types(node, found))
         for name, value in node.items():
             where = f'{path}.{name}'
             if where in _UNUSED:
@@ -89,6 +99,13 @@ def _values(cfg: Config) -> Iterator[str]:
     yield from _loop(cfg.get('train_cfg'))
     yield from _loader(cfg.get('train_dataloader'))
     yield from _optimiser(cfg.get('optim_wrapper'))
+    for where, empty in _DICTS.items():
+        *parents, key = where.split('.')
+        node = cfg.get(parents[0]) if parents else cfg
+        value = node.get(key, {}) if isinstance(node, (Mapping, Config)) else {}
+        if not isinstance(value, Mapping) and not (empty and value is None):
+            yield f'{where}: {value!r} is not a dict'
+    yield from _schedule(cfg.get('param_scheduler'))
     level = cfg.get('log_level', 'INFO')
     if type(level) is not int and not (isinstance(level, str) and type(logging.getLevelName(level)) is int):
         yield f'log_level: {level!r} is not a level; write DEBUG, INFO, WARNING or ERROR'
@@ -104,9 +121,9 @@ def _values(cfg: Config) -> Iterator[str]:
     scale = cfg.get('auto_scale_lr')
     if isinstance(scale, Mapping) and scale.get('enable') and 'base_batch_size' not in scale:
         yield 'auto_scale_lr.base_batch_size is missing: the batch size that the learning rate was chosen for'
-    wrapper = cfg.get('model_wrapper_cfg') or {}
-    if wrapper.get('type', 'MMDistributedDataParallel') not in ('MMDistributedDataParallel',
-                                                                'mmskelssl.SyncBNDataParallel'):
+    wrapper = cfg.get('model_wrapper_cfg')
+    if isinstance(wrapper, Mapping) and wrapper.get('type', 'MMDistributedDataParallel') not in (
+            'MMDistributedDataParallel', 'mmskelssl.SyncBNDataParallel'):
         yield (f'model_wrapper_cfg.type: {wrapper["type"]!r} is not supported: every process needs the whole model; '
                'write MMDistributedDataParallel')
 
@@ -122,9 +139,26 @@ def _loop(loop) -> Iterator[str]:
                'ResumableTrainLoop, or leave type out')
 
 
+def _schedule(schedulers) -> Iterator[str]:
+    for i, part in enumerate(schedulers if isinstance(schedulers, (list, tuple)) else [schedulers or {'type': ''}]):
+        if not isinstance(part, Mapping) or 'type' not in part:
+            yield f'param_scheduler.{i}: {part!r} is not a dict with a type; write [dict(type=...), ...]'
+        elif _derives(part['type'], ReduceOnPlateauParamScheduler):
+            yield (f'param_scheduler.{i}.type: {part["type"]} acts only after a validation loop, and a run has none: '
+                   'write another schedule')
+
+
+def _derives(name, base: type) -> bool:
+    return any(isinstance(kind, type) and issubclass(kind, base) for _, kind in classes_named(name))
+
+
 def _loader(loader) -> Iterator[str]:
     if not isinstance(loader, Mapping):
         return
+    sampler = loader.get('sampler')
+    if isinstance(sampler, Mapping) and _derives(sampler.get('type'), InfiniteSampler):
+        yield (f'train_dataloader.sampler.type: {sampler["type"]} never ends an epoch, and training is counted in '
+               'epochs; write DefaultSampler')
     if loader.get('shuffle') is not None:  # DataLoader ignores False next to a sampler
         yield 'train_dataloader.shuffle is not read: write train_dataloader.sampler.shuffle'
     if loader.get('timeout') and not loader.get('num_workers'):
@@ -182,6 +216,10 @@ def _clipping(clip: Mapping) -> Iterator[str]:
                    f'{", ".join(sorted(known))} (_delete_=True drops those of a base file)')
     if not _is_number(clip.get(limit)) or not clip[limit] > 0:
         yield f'optim_wrapper.clip_grad.{limit}: {clip.get(limit)!r} is not a number above 0'
+    # torch takes the text 'inf' as norm_type
+    others = {name: value for name, value in clip.items() if name != limit and (name, value) != ('norm_type', 'inf')}
+    for name, problem in wrong_types(others, Arguments({name: function for name in known - {'type'}})):
+        yield f'optim_wrapper.clip_grad.{name}: {problem}'
 
 
 def _is_number(value) -> bool:

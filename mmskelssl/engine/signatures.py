@@ -1,9 +1,10 @@
 """Finds the arguments of the classes that a config names, from their signatures."""
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, LogProcessor
 from torch import nn
@@ -15,6 +16,9 @@ from mmskelssl.datasets.skeleton_dataset import ABOUT, SkeletonDataset
 # Keys that builders remove before they call the class.
 _BUILDERS = dict(HOOKS={'priority'}, OPTIM_WRAPPERS={'constructor', 'paramwise_cfg'},
                  PARAM_SCHEDULERS={'convert_to_iter_based'})
+# Arguments that builders give themselves.
+_GIVEN = dict(OPTIMIZERS={'params'}, PARAM_SCHEDULERS={'optimizer'}, DATA_SAMPLERS={'dataset'},
+              LOOPS={'runner', 'dataloader'})
 # Keys of `data` that are not arguments of the data set. Some are refused elsewhere with a reason.
 _DATA = {'split', 'prepare', 'shuffle', 'train_split', 'test_split', ABOUT}
 _ENTRY = re.compile(r'data\.stores\.\d+')
@@ -68,7 +72,9 @@ def arguments_at(path: str, node: Mapping) -> Arguments | None:
     if 'type' in node:
         return _with(_of_type(node['type']), {'type', '_scope_'})
     if path == 'train_cfg':
-        return _with(_of_class(EpochBasedTrainLoop), {'by_epoch', 'type'})
+        return _with(_of_class(EpochBasedTrainLoop, _GIVEN['LOOPS']), {'by_epoch', 'type'})
+    if path == 'model_wrapper_cfg':
+        return _with(_of_class(MMDistributedDataParallel), {'type'})
     if path == 'log_processor':
         return _with(_of_class(LogProcessor), {'type'})
     return None
@@ -105,13 +111,13 @@ def _of_type(name) -> Arguments:
     found = classes_named(name)
     if not found:
         return Arguments({}, True, str(name))
-    parts = [_with(_of_class(kind), _BUILDERS.get(where, set())) for where, kind in found]
+    parts = [_with(_of_class(kind, _GIVEN.get(where, set())), _BUILDERS.get(where, set())) for where, kind in found]
     return Arguments({key: owner for part in reversed(parts) for key, owner in part.owners.items()},
                      any(part.open for part in parts), parts[0].what)
 
 
-def _of_class(kind) -> Arguments:
-    """Return the arguments of a class and of its bases, as far as ``**kwargs`` passes them on."""
+def _of_class(kind, given: Collection[str] = ()) -> Arguments:
+    """Return the arguments of a class and of its bases, as far as ``**kwargs`` passes them on, without those given."""
     owners: dict[str, object] = {}
     what, handed_on = getattr(kind, '__name__', str(kind)), True
     for base in kind.__mro__ if inspect.isclass(kind) else [kind]:
@@ -124,7 +130,8 @@ def _of_class(kind) -> Arguments:
             parameters = inspect.signature(function).parameters.values()
         except (TypeError, ValueError):  # compiled
             break
-        owners.update((parameter.name, base) for parameter in parameters if parameter.name not in {'self', *owners} and
+        known = {'self', *given, *owners}
+        owners.update((parameter.name, base) for parameter in parameters if parameter.name not in known and
                       parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY))
         handed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     else:
