@@ -55,13 +55,15 @@ def complete_hooks(cfg: Config) -> None:
         if kind and waits_for_validation(kind):
             raise UserError(f'{where}: {kind.__name__} acts only when a loop validates or tests, and a run has no such '
                             'loop: leave it out, or write a hook with after_train_epoch')
-    framework = {hook_class(hooks[name]): name for name in _FRAMEWORK if hooks.get(name)}
     for i, hook in enumerate(custom):
         _check(f'custom_hooks.{i}', hook)
-        name = framework.get(hook_class(hook))
+    framework = {name: hook_class(hooks[name]) for name in _FRAMEWORK if hooks.get(name)}
+    others = {f'default_hooks.{name}': hook for name, hook in hooks.items() if hook and name not in framework}
+    for where, hook in {**others, **{f'custom_hooks.{i}': hook for i, hook in enumerate(custom)}}.items():
+        name = next((name for name, kind in framework.items() if _is_again(hook_class(hook), kind)), None)
         if name:
-            raise UserError(f'custom_hooks.{i}: the run has this hook as default_hooks.{name}: set its options there, '
-                            'and remove it from custom_hooks')
+            raise UserError(f'{where}: the run has this hook as default_hooks.{name}: set its options there, '
+                            f'and remove {where}')
 
 
 def _refuse_method_hooks(cfg: Config) -> None:
@@ -111,6 +113,13 @@ def hook_class(hook: Mapping) -> type | None:
     theirs = HOOKS.parent.module_dict
     found = {'': {**theirs, **HOOKS.module_dict}, 'mmskelssl': HOOKS.module_dict, 'mmengine': theirs}
     return found.get(scope, {}).get(name)
+
+
+def _is_again(kind: type | None, known: type | None) -> bool:
+    """Return whether a hook does what a ``known`` one does. Two that save checkpoints overwrite each other's files."""
+    if kind is None or known is None or kind is stock.Hook:
+        return False
+    return issubclass(known, kind) or all(issubclass(one, stock.CheckpointHook) for one in (kind, known))
 
 
 def _ensured(name: str, hook):

@@ -11,8 +11,8 @@ class SkeletonRunner(QuietRunner):
     started = False
 
     def call_hook(self, fn_name: str, **kwargs) -> None:
-        self.started |= fn_name == 'before_train'
         super().call_hook(fn_name, **kwargs)
+        self.started |= fn_name == 'before_train'
 
     def _log_env(self, env_cfg: dict) -> None:
         self._env_cfg = env_cfg  # logged later

@@ -19,6 +19,10 @@ class PlainCheckpointHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         dropped: list[str] = []
+        schedulers = checkpoint.get('param_schedulers')
+        if isinstance(schedulers, list):  # OneCycleLR counts its function as state, and has it again when it is built
+            checkpoint['param_schedulers'] = [{key: value for key, value in state.items() if not callable(value)}
+                                              for state in schedulers]
         for key in checkpoint:
             if key != 'state_dict':
                 checkpoint[key] = to_plain(checkpoint[key], key, dropped)
