@@ -1,4 +1,5 @@
 """Reports the mistakes in a config by key before anything is built."""
+import ast
 import difflib
 import inspect
 import logging
@@ -37,7 +38,7 @@ def check_config(cfg: Config) -> None:
         UserError: If there is any mistake. The message lists all of them in one line.
     """
     check_top_level(cfg)
-    mistakes = [*_values(cfg)]
+    mistakes = [*_values(cfg), *_unwritable(cfg._cfg_dict)]
     known = {mistake.partition(': ')[0] for mistake in mistakes}
     for key in _CHECKED:
         mistakes += [mistake for mistake in _arguments(cfg.get(key), key) if mistake.partition(': ')[0] not in known]
@@ -137,6 +138,19 @@ def _loop(loop) -> Iterator[str]:
     if any(isinstance(kind, type) and not issubclass(kind, EpochBasedTrainLoop) for kind in kinds):
         yield (f'train_cfg.type: {loop["type"]!r} does not count epochs; write a class derived from '
                'ResumableTrainLoop, or leave type out')
+
+
+def _unwritable(node, path: str = '') -> Iterator[str]:
+    """Yield the values that cannot be written to the copy of the config in the work_dir, such as classes."""
+    if isinstance(node, (Mapping, list, tuple)):
+        for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+            yield from _unwritable(value, f'{path}.{key}' if path else str(key))
+    elif not isinstance(node, (str, int, float, type(None))):
+        try:
+            ast.parse(repr(node), mode='eval')
+        except SyntaxError:
+            yield (f"{path}: {node!r} cannot be written to the config of the run; name a class as text, as in "
+                   "type='SGD', and delete what the file imports for itself (del SGD)")
 
 
 def _schedule(schedulers) -> Iterator[str]:

@@ -3,7 +3,9 @@ import ast
 import difflib
 import os.path as osp
 import re
+import traceback
 
+import mmengine
 from mmengine.config import Config
 
 from mmskelssl.engine.plugins import look_beside, trust
@@ -25,8 +27,25 @@ def read_config(path: str) -> Config:
             cause = cause.__context__
         raise UserError(f'{path}: custom_imports: {cause}; a module must be in the folder of the config, '
                         'be installed, or be on PYTHONPATH') from error
-    except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
-        raise UserError(f'{path}: {type(error).__name__}: {error}') from error
+    except Exception as error:  # a config is code, and may fail in any way
+        if _is_pure_python(path):
+            raise UserError(f'{path}: configs with read_base() are not read: write _base_ = [...] with the names of '
+                            'files instead') from error
+        raise UserError(f'{path}: {type(error).__name__}: {" ".join(str(error).split())}{_line(error)}') from error
+
+
+def _is_pure_python(path: str) -> bool:
+    """Return whether a file is of mmengine's other style of configs, which import their bases."""
+    with open(path, encoding='utf-8', errors='replace') as file:
+        return re.search(r'^with read_base\(\)', file.read(), re.MULTILINE) is not None
+
+
+def _line(error: Exception) -> str:
+    """Return the last line outside of mmengine that an error came through, which is one of a config or its module."""
+    ours = [osp.dirname(file) + osp.sep for file in (mmengine.__file__, __file__)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+              if osp.isfile(frame.filename) and not frame.filename.startswith(tuple(ours))]
+    return f' ({frames[-1].filename}, line {frames[-1].lineno})' if frames else ''
 
 
 def base_files(path: str) -> list[str]:

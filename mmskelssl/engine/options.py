@@ -37,6 +37,9 @@ def apply_options(stages: list[tuple[str, Config]], options: Mapping) -> None:
         for cfg in _takers(stages, key):
             try:
                 cfg.merge_from_dict({key.split('.', 2)[2] if key.startswith('stages.') else key: value})
+            except AttributeError as error:  # mmengine sets keys in the items of a list, but not the items themselves
+                raise UserError(f'--cfg-options {key}={value}: give the whole list, '
+                                f'{key.rpartition(".")[0]}=[...]') from error
             except (IndexError, KeyError, TypeError) as error:
                 raise UserError(f'--cfg-options {key}={value}: {" ".join(str(error).split())}') from error
 
