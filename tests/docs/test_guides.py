@@ -18,6 +18,15 @@ def place(tmp_path):
     return tmp_path
 
 
+def test_the_example_arrays_fill_a_batch():
+    """Other tests shorten the batches of the commands."""
+    page = read('docs/add_a_dataset.md')
+    command = next(line for line in commands(page) if 'data.store=work_dirs/arrays' in line)
+    size = re.search(r'train_dataloader.batch_size=(\d+)', command)
+    clips = re.search(r'The example has (\d+) training clips', page)
+    assert size and clips and int(size[1]) <= int(clips[1])
+
+
 @pytest.mark.slow
 def test_data_commands(tmp_path, monkeypatch, warm_python):
     """The commands of docs/data.md run in order, because earlier ones write the raw files of later ones."""
