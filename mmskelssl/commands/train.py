@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH',
                         help='continue an interrupted run from its newest intact checkpoint, or from PATH')
     parser.add_argument('--allow-change', action='store_true',
-                        help='resume even if config, data, batch size or number of processes have changed')
+                        help='with --resume, also if config, data, batch size or number of processes have changed')
     parser.add_argument('--init-from', metavar='CKPT',
                         help="start from this encoder; replaces the recipe's earlier stages")
     parser.add_argument('--amp', nargs='?', const=True, default=False, type=_amp, metavar='auto',

@@ -78,6 +78,10 @@ def train(config: str, work_dir: str | None = None, resume: str | None = None, i
     last_cfg = stages[-1][1]
     work_dir = work_dir or last_cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(config))[0])
     resume, init_from = start_of(last_cfg, resume, init_from)
+    if init_from and resume not in (None, 'auto'):
+        raise UserError(f'--resume {resume} continues a run, and --init-from {init_from} starts one: give one of them')
+    if allow_change and not resume:
+        raise UserError('--allow-change is for a run that is resumed: add --resume, or leave it out')
     carries = {stage['name']: stage.get('carry', ['backbone.', 'projector.'])
                for stage in earlier_stages(last_cfg)}
     staged = bool(carries)

@@ -264,3 +264,13 @@ def test_the_published_recipes_run(ntu, tmp_path, monkeypatch, config, options):
     model, info = build_from_checkpoint(sorted(tmp_path.rglob('epoch_1.pth'))[0])
     assert info['method'].lower() == config.split('_')[0]
     assert model.extract_feat(torch.zeros(2, 3, 64, 25, 2), torch.tensor([64, 9])).isfinite().all()
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['--allow-change'], '--allow-change is for a run that is resumed: add --resume'),
+    (['--resume', 'a.pth', '--init-from', 'b.pth'], '--resume a.pth continues a run, and --init-from b.pth')])
+def test_options_that_would_be_ignored(tmp_path, monkeypatch, capsys, arguments, message):
+    (tmp_path / 'b.pth').touch()
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(monkeypatch, capsys, train_tool, 'skeletonclr_toy', '--work-dir', 'here', *arguments)
+    assert not (tmp_path / 'here').exists()
