@@ -70,6 +70,7 @@ class Appended:
                                                                 encode(keypoints, self.store.storage))
         stored = self.store.scores(i)
         if not same or stored is not None and scores is not None and not np.array_equal(stored, scores):
+            self.store.verify_hash([i])  # damaged frames differ, too
             raise UserError(f'sample {name}: {self.store.path} has another clip of this id: rename one of them, or '
                             'import all clips again with --overwrite')
         self.known.add(name)

@@ -31,6 +31,7 @@ def convert(path: str, out: str, to: str, missing: Missing = 'ends', overwrite: 
     refuse_pool(store)
     plan = conversion(store.layout, read_layout(to), missing)
     how = plan.describe()
+    store.verify_hash()  # the copy has hashes of its own, which would call damaged frames sound
     with StoreWriter(out, plan.target, classes=store.classes, **kind_of(store), source=f'convert {path}',
                      overwrite=overwrite,
                      options=dict(to=to, missing=missing, data_hash=store.data_hash, joints=how)) as writer:

@@ -62,6 +62,7 @@ def merge(paths: list[str], out: str, overwrite: bool = False, to: str | None = 
                                  storage=first.storage if len({store.storage for store in stores.values()}) == 1
                                  else 'float32')
     for store in stores.values():
+        store.verify_hash()  # the pool has hashes of its own, which would call damaged frames sound
         if kind['scores'] and not store.has_scores:
             print(f'note: {store.path} has no scores: joints away from the origin get 1')
     with StoreWriter(out, layout, **kind, source=f'merge {" ".join(paths)}', options=options,

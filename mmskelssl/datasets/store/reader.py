@@ -177,16 +177,19 @@ class SkeletonStore:
         """Return whether the columns match ``index.json``."""
         return self.content.columns_are_sound()
 
-    def damage(self) -> Iterator[Damage]:
-        """Compare all files with their hashes, one after the other."""
-        return self.content.damage()
+    def damage(self, samples: Sequence[int] | None = None) -> Iterator[Damage]:
+        """Compare all files with their hashes, one after the other; in shards, only those of ``samples`` if given."""
+        return self.content.damage(samples)
 
-    def verify_hash(self) -> None:
+    def verify_hash(self, samples: Sequence[int] | None = None) -> None:
         """Compare all frames and the whole index with their hashes. Raises a UserError if they differ.
 
         Files of a store at an address are compared when they are fetched.
+
+        Args:
+            samples: Positions of the samples that will be read. Other shards are not compared.
         """
-        for damage in () if self.remote else self.damage():
+        for damage in () if self.remote else self.damage(samples):
             raise UserError(f'{self.path}/{damage.error}')
 
 

@@ -177,12 +177,14 @@ class Shards:
         """Return the positions of the samples of each shard."""
         return [range(end - len(shard), end) for shard, end in zip(self.shards, self.ends, strict=True)]
 
-    def damage(self) -> Iterator[Damage]:
-        """Compare the files of all shards with their hashes, one shard after the other."""
+    def damage(self, samples: Sequence[int] | None = None) -> Iterator[Damage]:
+        """Compare the files of all shards, or of those of ``samples``, with their hashes, one after the other."""
         from rich.progress import track  # imported here: help texts do not need it
-        parts = zip(self._each(), self.parts(), strict=True)
-        for shard, part in track(parts, 'comparing hashes', total=len(self.shards), disable=len(self.shards) < 8):
-            yield from shard.damage(part)
+        chosen = None if samples is None else set(np.searchsorted(self.ends, samples, 'right').tolist())
+        parts = enumerate(zip(self._each(), self.parts(), strict=True))
+        for i, (shard, part) in track(parts, 'comparing hashes', total=len(self.shards), disable=len(self.shards) < 8):
+            if chosen is None or i in chosen:
+                yield from shard.damage(part)
 
     def thaw(self) -> None:
         """Read all samples and splits, so that they can be changed (:func:`~mmskelssl.datasets.store.edit.edited`)."""

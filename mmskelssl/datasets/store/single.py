@@ -1,6 +1,6 @@
 """Stores of versions 1 and 2: one array, ``index.json`` and its columns in ``index.npz``."""
 import os.path as osp
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -101,8 +101,8 @@ class SingleArray:
         """Return a view (M, T, V) of the scores of its joints."""
         return self._sample(self._scores, i)
 
-    def damage(self) -> Iterator[Damage]:
-        """Compare all frames and the whole index with their hashes."""
+    def damage(self, samples: Sequence[int] | None = None) -> Iterator[Damage]:
+        """Compare all frames and the whole index with their hashes, whichever samples are asked for."""
         for what, name in (('frames', 'keypoints.npy'), ('scores', 'scores.npy')):
             if (name == 'keypoints.npy' or self.has_scores) and file_hash(
                     osp.join(self.path, name)) != self.head.get(ARRAYS[name]):

@@ -55,6 +55,7 @@ def subset(path: str, out: str, split: str | None = None, classes: Sequence[str]
         if count > len(rows):
             raise UserError(f'--count {count}: only {len(rows)} samples meet the conditions')
         rows = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
+    store.verify_hash(rows.tolist())  # the copy has hashes of its own, which would call damaged frames sound
     options = dict(split=split, classes=list(classes), subjects=list(subjects), ids=ids, count=count, seed=seed,
                    data_hash=store.data_hash)
     names = [store.classes[label] for label in labels] if classes and store.classes else store.classes
