@@ -63,7 +63,7 @@ def import_arrays(path: str, writer: StoreWriter, *, layout: Layout, axes: Axes 
     writer.describe(skeleton, channels, units or (
         units_of(points[..., :2]) if channels == 2 else 'm' if metres else 'unknown'), scored,
                     said(read.meaning) if points.shape[-1] == 3 else 'score' if by_number else 'none')
-    if points.shape[-1] == 3:
+    if read.first and points.shape[-1] == 3:
         print(f'{path}: the third number of a joint is read as its {read.meaning} (--third)'.replace(
             'read as its drop', 'dropped'))
     if stream is None:

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -18,7 +19,7 @@ from mmskelssl.datasets.importers.restricted_pickle import load_pickle
 from mmskelssl.datasets.importers.source import Source
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import LAYOUTS
-from mmskelssl.npz import read_npz
+from mmskelssl.npz import loaded, read_npz
 
 # Pattern of file names, description and importer.
 _NAMES = (
@@ -155,7 +156,7 @@ def _arrays(source: Source, files: list[str]) -> Iterator[str]:
                     return
                 shape = max(shapes.values(), key=len)
             else:
-                shape = np.load(io.BytesIO(data), allow_pickle=False).shape
+                shape = loaded(partial(np.load, io.BytesIO(data), allow_pickle=False)).shape
         except Exception as failure:  # noqa: BLE001  a damaged file can raise anything
             error = error or f'{source.called(name)}: {failure}'
             continue

@@ -16,8 +16,7 @@ from mmskelssl.errors import UserError
 LABELS = 'labels.csv'
 _COLUMNS = ('label', 'subject', 'split')  # in addition to name
 # Names of folders that are splits rather than classes.
-_PARTS = dict(train='train', training='train', test='test', testing='test', val='test', valid='test',
-              validation='test')
+_PARTS = dict(train='train', training='train', test='test', testing='test', val='val', valid='val', validation='val')
 
 
 def label_table(source: Source | None, files: Sequence[str], labels: str) -> dict[str, dict]:
@@ -103,7 +102,10 @@ def _from_folders(files: Sequence[str], asked: bool) -> dict[str, dict]:
               'uses the folder of each clip')
         return {}
     parts = [i for i, names in levels.items() if {name.lower() for name in names} <= _PARTS.keys()]
-    table = {name: dict(split=_PARTS[levels[parts[-1]][n].lower()]) if parts else {} for n, name in enumerate(files)}
+    splits = [_PARTS[name.lower()] for name in levels[parts[-1]]] if parts else []
+    if 'test' not in splits:  # what measures the results is called test
+        splits = ['test' if split == 'val' else split for split in splits]
+    table = {name: dict(split=splits[n]) if parts else {} for n, name in enumerate(files)}
     if asked:
         for name in files:
             folders = PurePosixPath(name).parts[:-1]

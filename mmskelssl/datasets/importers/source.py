@@ -32,6 +32,8 @@ class Source:
         self._zip: zipfile.ZipFile | None = None
         self._entries: dict[str, zipfile.ZipInfo] = {}
         self.is_zip = osp.isfile(self.path) and is_zip(self.path) and not self.path.lower().endswith('.npz')
+        if not self.is_zip and osp.isfile(self.path) and self.path.lower().endswith('.zip'):
+            raise UserError(f'{self.path}: a damaged zip archive (it has no end): is it the whole file?')
 
     def __getstate__(self):
         return dict(self.__dict__, _zip=None, _entries={})  # each process opens the archive itself

@@ -5,11 +5,12 @@ Columns other than coordinates (a frame number, a person, a class) have known na
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Person
-from mmskelssl.datasets.importers.pose.values import check_restart, in_order
+from mmskelssl.datasets.importers.pose.values import check_restart, in_order, picture_place
 from mmskelssl.datasets.importers.table import Table
 from mmskelssl.layouts import LAYOUTS
 from mmskelssl.layouts.skeleton import MAX_JOINTS
@@ -19,11 +20,13 @@ TIME = ('time', 'timestamp', 'timestamp_ms', 'time_ms', 'seconds', 't', 'index',
 TRACK = ('person', 'person_id', 'person_idx', 'person_index', 'track', 'track_id', 'track_idx', 'body', 'body_id',
          'individual', 'instance', 'instance_id', 'subject_id', 'id')
 CLIP = ('video', 'video_id', 'clip', 'clip_id', 'sequence', 'sequence_id', 'file', 'filename', 'file_name', 'name')
+PICTURE = ('image', 'image_id', 'image_name', 'image_path', 'image_file', 'img', 'img_name', 'picture')
 LABEL = ('label', 'class', 'action', 'activity')
 JOINT = ('joint', 'joint_name', 'joint_id', 'keypoint', 'keypoint_name', 'keypoint_id', 'landmark', 'landmark_id',
          'landmark_name', 'landmark_index', 'bodypart', 'body_part', 'bodyparts', 'point', 'marker', 'part')
 UNNAMED = ('', 'unnamed: 0')  # the column of row names that pandas and R write
 MAX_MISSING = 10_000_000  # joints of a table with a row each, of which most are missing
+_ENDING = re.compile(r'\.(jpe?g|png|bmp|webp|tiff?)', re.IGNORECASE)  # of pictures
 _SCORE = ('score', 's', 'v', 'vis', 'visibility', 'c', 'conf', 'confidence', 'likelihood', 'prob', 'p')
 _AXIS = 'x|y|z|' + '|'.join(sorted(_SCORE, key=len, reverse=True))
 _AFTER = re.compile(rf'(.+)[_ .:/-]+({_AXIS})|(.+?)[_ ]*[(\[]({_AXIS})[)\]]|(\d+)({_AXIS})', re.IGNORECASE)
@@ -40,6 +43,7 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
     """
     if not table.names:
         return [_plain(table, joints)]
+    table = _by_picture(table)
     own = {what: next((table.names.index(name) for name in names if name in table.names), None)
            for what, names in dict(frame=FRAME, time=TIME, track=TRACK, clip=CLIP, label=LABEL, joint=JOINT).items()}
     places = {}  # (joint, axis) -> column
@@ -74,6 +78,24 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
     if scored:
         scores = np.stack([table.numbers(places[joint, 'score']) for joint in names], 1)
     return _build(table, own, points, scores, names, lost)
+
+
+def _by_picture(table: Table) -> Table:
+    """Replace a column of pictures (``walk_0001.jpg``) by their clips and, unless it is stated, the frame number."""
+    for i, name in enumerate(table.names):
+        cells = [row[i].strip() for row in table.rows] if name in (*PICTURE, *CLIP) else []
+        if not any(cells) or not all(_ENDING.fullmatch(PurePosixPath(cell).suffix) for cell in cells if cell):
+            continue
+        places = [picture_place(cell) if cell else ('', None) for cell in cells]
+        if any(cell and number is None for cell, (_, number) in zip(cells, places, strict=True)):
+            continue  # single pictures
+        names = (*table.names[:i], *table.names[i + 1:])
+        clip = not set(names) & set(CLIP)
+        frame = not set(names) & ({*FRAME, *TIME} - {*UNNAMED, 'index', 'idx'})
+        return table._replace(names=(*names, *['clip'] * clip, *['frame'] * frame), rows=[
+            [*row[:i], *row[i + 1:], *[prefix] * clip, *['' if number is None else str(number)] * frame]
+            for row, (prefix, number) in zip(table.rows, places, strict=True)])
+    return table
 
 
 def _check_joints(names: Sequence[str]) -> None:

@@ -54,6 +54,8 @@ def test_folders_of_different_depth_are_no_classes(tmp_path, capsys):
     assert not store.classes and 'not used as classes' in capsys.readouterr().out
     parts = load(tmp_path / 'p', 'arrays', {'train/a.npy': data(clip()), 'val/b.npy': data(clip())}, layout='kinect20')
     assert not parts.classes and parts.splits == dict(train=['train/a'], test=['val/b'])
+    parts = load(tmp_path / 'p', 'arrays', {'Test/c.npy': data(clip())}, layout='kinect20')
+    assert parts.splits == dict(train=['train/a'], val=['val/b'], test=['Test/c'])
 
 
 @pytest.mark.parametrize('files, labels, splits', [
@@ -313,6 +315,9 @@ def test_detect(tmp_path):
     (tmp_path / 'p.pkl').write_bytes(annotations(clip(1, 4, 17, 2)))
     text, command = detect(str(tmp_path / 'p.pkl'))
     assert 'annotations of pyskl' in text and 'prepare pyskl' in command and '--layout coco17' in command
+    np.save(tmp_path / 'o.npy', np.array([clip(), clip()[:2]], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match=r'o.npy: Object array, .* clips that differ in length go under a key each'):
+        list(detect(str(tmp_path / 'o.npy')))
     (tmp_path / 'x').mkdir()
     (tmp_path / 'x' / 'v.xyz').write_text('')
     with pytest.raises(UserError, match='no files that an importer reads; it holds 1 .xyz'):

@@ -109,6 +109,14 @@ def test_an_encrypted_or_damaged_entry_is_a_reason(tmp_path):
         Source(tmp_path / 'a.zip').read('a.txt')
 
 
+def test_an_incomplete_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'a.ZIP', 'w') as archive:
+        archive.writestr('a.txt', b'a')
+    (tmp_path / 'a.ZIP').write_bytes((tmp_path / 'a.ZIP').read_bytes()[:-30])
+    with pytest.raises(UserError, match=r'a.ZIP: a damaged zip archive \(it has no end\)'):
+        Source(tmp_path / 'a.ZIP')
+
+
 @pytest.mark.parametrize('data, text', [(b'', ''), (b'\xef\xbb\xbfa\r\n', 'a\r\n'), ('é'.encode(), 'é')])
 def test_text(data, text):
     assert text_of(data) == text

@@ -68,6 +68,44 @@ def test_rows_of_one_frame_are_several_persons(tmp_path):
     assert store.keypoints(0).shape == (2, 5, 17, 2)
 
 
+@pytest.mark.parametrize('column', ['filename', 'image'])
+@pytest.mark.parametrize('importer', ['pose', 'arrays'])
+def test_rows_that_are_named_by_their_pictures(tmp_path, column, importer):
+    """In order of the numbers, with a gap; an index of pandas says nothing about the order of frames."""
+    rows = [((t, f'{clip}_{t:04d}.jpg'), t) for clip in ('run', 'walk') for t in (3, 1, 0)]
+    store = imported(tmp_path, table(rows, ['', column]), 'csv', importer,
+                     **(dict(layout='coco17') if importer == 'arrays' else {}))
+    assert store.ids == ['a/run', 'a/walk'] and store.frames.tolist() == [4, 4] and not notes(store)
+    np.testing.assert_allclose(store.keypoints(1)[0, [0, 1, 3]], POINTS + np.array([0, 1, 3])[:, None, None], rtol=1e-6)
+
+
+def test_two_persons_of_a_picture_and_pictures_next_to_a_video(tmp_path):
+    pictures = table([((f'v/{t}.png',), t + across) for t in range(4) for across in (0, 500)], ['file'])
+    store = imported(tmp_path, pictures, 'csv')
+    assert store.ids == ['a'] and (store.persons.tolist(), store.frames.tolist()) == ([2], [4])
+    (tmp_path / 'next').mkdir()
+    both = table([((f'clip{t // 3}', f'{t}.png'), t) for t in range(6)], ['video', 'img'])
+    assert imported(tmp_path / 'next', both, 'csv').frames.tolist() == [3, 3]
+
+
+def test_pictures_without_a_number_are_clips(tmp_path):
+    store = imported(tmp_path, table([((f'{name}.jpg',), 0) for name in ('cat', 'dog')], ['file']), 'csv')
+    assert store.ids == ['a/cat.jpg', 'a/dog.jpg']
+
+
+def test_identities_in_labels_of_ultralytics(tmp_path):
+    """The first person of a video has the identity 1. Only identities tell that the two change their places."""
+    (tmp_path / 'in').mkdir()
+    for t in range(6):
+        rows = [[0, .5, .5, .2, .9, *np.tile([.2 + .5 * ((who + t) % 2), .5, .9], 17), who] for who in (1, 2)]
+        (tmp_path / 'in' / f'v_{t}.txt').write_text('\n'.join(' '.join(map(str, row)) for row in rows))
+    with StoreWriter(tmp_path / 'store', source='test') as writer:
+        IMPORTERS['pose'](str(tmp_path / 'in'), writer)
+    store = SkeletonStore(tmp_path / 'store')
+    np.testing.assert_allclose(store.keypoints(0)[0, :, 0, 0], [.7, .2] * 3, rtol=1e-6)
+    assert store.persons.tolist() == [2] and not notes(store)
+
+
 def test_a_frame_without_a_number_among_others(tmp_path):
     frames = [dict(dict(frame_id=2 * t) if t != 3 else {}, instances=[one(t)]) for t in range(5)]
     store = imported(tmp_path, dict(instance_info=frames))

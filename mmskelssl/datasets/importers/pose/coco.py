@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from mmskelssl.datasets.importers.labels import natural
 from mmskelssl.datasets.importers.pose.contract import Clip, Lost, Options
-from mmskelssl.datasets.importers.pose.values import in_order, last_number, person_of
+from mmskelssl.datasets.importers.pose.values import in_order, person_of, picture_place
 
 PROGRAM = 'COCO'
 LAYOUTS = {17: 'coco17', 26: 'halpe26', 133: 'coco_wholebody133', 136: 'halpe136'}
@@ -88,12 +88,8 @@ def joint_names(content: dict) -> tuple[str, ...]:
 
 def _place(video, name: str) -> tuple[str, int | None]:
     """Return (clip, frame number) of a picture."""
-    path = PurePosixPath(name.replace('\\', '/'))
-    prefix, number = last_number(path.name)
-    if isinstance(video, int | str):
-        return str(video), number
-    folder = path.parent.as_posix().removeprefix('.')
-    return '/'.join(part for part in (folder, prefix) if part), number
+    clip, number = picture_place(name)
+    return (str(video) if isinstance(video, int | str) else clip), number
 
 
 def _is_posetrack(content: dict) -> bool:

@@ -3,6 +3,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -207,6 +208,14 @@ def same_joints(frames: list[list[Person]], lost: Lost) -> tuple[list[list[Perso
             else:
                 lost[f'{UNREADABLE}joints with other names than those of the first person'] += 1
     return made, names
+
+
+def picture_place(name: str) -> tuple[str, int | None]:
+    """Return (clip, frame number) of a picture: its folder and the name before the last number, and the number."""
+    path = PurePosixPath(name.replace('\\', '/'))
+    prefix, number = last_number(path.name)
+    folder = path.parent.as_posix().removeprefix('.')
+    return '/'.join(part for part in (folder, prefix) if part), number
 
 
 def frame_list(content, *keys: str) -> list:

@@ -26,7 +26,7 @@ def read(content: str, options: Options, lost: Lost) -> list[Clip]:
             raise ValueError(f'line {i}: {len(row)} numbers, expected class, x, y, w, h and V times x, y[, visibility]')
         points = np.reshape(row[5:5 + joints * width], (joints, width))
         extra = row[5 + joints * width:]  # confidence and identity, with save_conf and tracking
-        track = int(extra[-1]) if len(extra) and extra[-1] == int(extra[-1]) and extra[-1] > 1 else None
+        track = int(extra[-1]) if len(extra) and extra[-1] == int(extra[-1]) and extra[-1] > 0 else None
         scores = points[:, 2].tolist() if width == 3 else None
         points = np.where((points[:, :2] != 0).any(1)[:, None], points[:, :2], np.nan)
         people.append(person(points.tolist(), f'line {i}', lost, scores, track))
