@@ -10,6 +10,7 @@ from mmskelssl import __version__
 from mmskelssl.atomic import write_atomically
 from mmskelssl.datasets.store.columns import write_columns
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.remote import is_remote
 from mmskelssl.datasets.store.schema import check_index, plain
 from mmskelssl.datasets.store.shard_edit import write_changed
 from mmskelssl.datasets.store.shards import Shards
@@ -21,8 +22,10 @@ def locked(path: str) -> Iterator[None]:
     """Wait until no other process changes a store, and keep others from changing it.
 
     Raises:
-        UserError: The folder does not exist.
+        UserError: The folder does not exist, or the path is an address.
     """
+    if is_remote(path):
+        raise UserError(f'{path} is an address, where nothing is changed: copy the store here')
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:

@@ -14,6 +14,7 @@ import pytest
 from mmskelssl.datasets.skeleton_dataset import SkeletonDataset, preprocessed
 from mmskelssl.datasets.store import remote
 from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.split import draw_split
 from mmskelssl.datasets.store.verify import verify
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.engine.config import open_store
@@ -97,6 +98,8 @@ def test_it_is_preprocessed_in_the_users_cache(served, tmp_path, monkeypatch):
     data = SkeletonDataset(address, 'train', pipeline)
     assert (data.clips == preprocessed(SkeletonStore(folder), pipeline)[0]).all() and not (tmp_path / 'http:').exists()
     assert len(open_store(dict(store=address))) == 6
+    with pytest.raises(UserError, match='s is an address, where nothing is changed: copy the store here'):
+        draw_split(address, .2)
 
 
 @pytest.mark.parametrize('damage, message', [
