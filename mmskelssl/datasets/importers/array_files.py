@@ -94,6 +94,8 @@ def _from_table(data: bytes, joints: int) -> list[tuple[str, np.ndarray, dict]]:
         if keypoints.shape[2] != joints:
             raise ValueError(f'{keypoints.shape[2]} joints, but the layout has {joints}')
         about: dict = dict(action=clip.label) if clip.label else {}
+        if clip.joints:
+            about['joints'] = clip.joints
         if people[0].depth:
             about['depth'] = True  # the header says z
         if scores is not None and keypoints.shape[3] == 2:

@@ -10,6 +10,7 @@ from mmskelssl.datasets.importers.axes import check_axes
 from mmskelssl.datasets.importers.import_files import add_or_skip, import_files
 from mmskelssl.datasets.importers.labels import Labels, check_share, is_table, name_classes, set_splits
 from mmskelssl.datasets.importers.options import Jobs, LabelSource, Layout, SplitSeed, TestShare, ThirdNumber
+from mmskelssl.datasets.importers.pose.skeletons import layout_for
 from mmskelssl.datasets.importers.source import Source, evenly
 from mmskelssl.datasets.importers.third import PIXELS, Third, check_size, said, third_number, units_of
 from mmskelssl.datasets.importers.train_test import TrainTest, is_train_test
@@ -164,8 +165,12 @@ class _Clips:
             identifier = '/'.join(part for part in (own, key) if part) or 'clip'
             known = self.about.of(name, key) if self.about.table else {}
             apart = about.pop('scores', None)
+            joints = about.pop('joints', ())
             keypoints, scores = self._coordinates(clip, about.pop('depth', False))
             scores = apart if scores is None else scores
+            order = layout_for(len(joints), joints, {}, self.layout)[1] if joints else None
+            if order:
+                keypoints, scores = keypoints[:, :, order], None if scores is None else scores[:, :, order]
             left = '' if scores is None or self.scored else f'its scores are dropped, because {self.first} has none'
             note = '; '.join(filter(None, [known.pop('note', ''), about.pop('note', ''), left]))
             if self.labels == 'none':

@@ -113,7 +113,7 @@ def _pose(source: Source, files: list[str]) -> Iterator[str]:
         try:
             layout, options = layout_for(count, clip.joints, found.layouts, None)[0].name, []
         except (UserError, ValueError):
-            named = _layouts((count, 3))
+            named = _layouts((count, 3)) if not clip.joints else []
             layout = f'unknown, perhaps {" or ".join(named[:4])}' if named else 'unknown'
             options = ['--layout', named[0] if named else 'LAYOUT.json']
         yield (f'{source.path}: looks like {found.what}, {count} joints: layout {layout}; {len(files)} files, the '

@@ -12,14 +12,14 @@ import numpy as np
 from mmskelssl.datasets.importers.pose.contract import MAX_FRAMES
 from mmskelssl.datasets.importers.text import number, plain_nan
 
-_CAMEL = re.compile(r'(.*[a-z0-9])([XYZ])')
+_WORD = re.compile(r'(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])')  # begins here: left|Foot|X, L|Foot
 
 
 class Table(NamedTuple):
     """A table of text.
 
     Args:
-        names: Names of the columns in lower case. Empty without a header.
+        names: Names of the columns in lower case, ``leftFootX`` as ``left_foot_x``. Empty without a header.
         rows: Cells of each row.
         lines: Line number of each row.
         comma: Whether the decimal sign may be a comma.
@@ -71,10 +71,7 @@ def read_table(text: str, joints: int = 0) -> Table:
     if len(rows) > 1 and _is_count(rows[0]):  # pandas numbers columns without names
         rows, lines = [row[not rows[0][0].strip():] for row in rows[1:]], lines[1:]
     header = not all(_is_number(cell, comma) for cell in rows[0])
-    names = tuple(cell.strip().lower() for cell in rows[0]) if header else ()
-    original = tuple(cell.strip() for cell in rows[0]) if header else ()
-    names = tuple(f'{match[1]}_{match[2]}'.lower() if (match := _CAMEL.fullmatch(cell)) else name
-                  for cell, name in zip(original, names, strict=True))
+    names = tuple(_WORD.sub('_', cell.strip()).lower() for cell in rows[0]) if header else ()
     rows, lines = (rows[1:], lines[1:]) if header else (rows, lines)
     if not rows:
         raise ValueError('a header, but no line of numbers')

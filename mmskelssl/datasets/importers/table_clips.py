@@ -44,7 +44,8 @@ def table_clips(table: Table, joints: int, lost: Lost) -> list[Clip]:
     if not table.names:
         return [_plain(table, joints)]
     table = _by_picture(table)
-    own = {what: next((table.names.index(name) for name in names if name in table.names), None)
+    plain = [name.replace('_', '') for name in table.names]
+    own = {what: next((plain.index(found) for name in names if (found := name.replace('_', '')) in plain), None)
            for what, names in dict(frame=FRAME, time=TIME, track=TRACK, clip=CLIP, label=LABEL, joint=JOINT).items()}
     places = {}  # (joint, axis) -> column
     for i, name in enumerate(table.names):

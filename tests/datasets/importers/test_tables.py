@@ -6,6 +6,7 @@ import pytest
 
 from mmskelssl.datasets.importers.axes import check_axes, clips_of, drop_padding
 from mmskelssl.datasets.importers.pose.contract import Clip
+from mmskelssl.datasets.importers.pose.joint_names import key_of
 from mmskelssl.datasets.importers.table import read_table
 from mmskelssl.datasets.importers.table_clips import table_clips
 from mmskelssl.datasets.importers.text import any_text, label_text, number
@@ -42,6 +43,22 @@ def test_wide(header, separator, decimal):
     one, = clips(wide(separator, HEADERS[header], decimal))
     np.testing.assert_array_equal(points(one), CLIP)
     assert (one.joints == NAMES) == (header in ('nose_x', 'x_nose', 'nose.x'))
+
+
+@pytest.mark.parametrize('header', [
+    ['noseX', 'noseY', 'leftHandX', 'leftHandY', 'rightHandX', 'rightHandY'],
+    ['Nose.X', 'Nose.Y', 'LHand.X', 'LHand.Y', 'RHand.X', 'RHand.Y'],
+    ['Nose (x)', 'Nose (y)', 'HandLeft (x)', 'HandLeft (y)', 'HandRight (x)', 'HandRight (y)']])
+def test_names_of_joints_in_camel_case(header):
+    one, = clips(wide(header=header))
+    assert list(map(key_of, one.joints)) == list(map(key_of, NAMES))
+
+
+@pytest.mark.parametrize('columns', ['frameIndex,trackId,', 'FrameNumber,PersonID,', 'frame_id,body,'])
+def test_names_of_other_columns_in_camel_case(columns):
+    one, = clips(f'{columns}noseX,noseY\n7,b,1,2\n6,b,3,4\n6,a,5,6', 1)
+    assert [[person.track for person in frame] for frame in one.frames] == [['b', 'a'], ['b']]
+    assert clips('TimeStamp,noseX,noseY\n2,1,2\n1,3,4', 1)[0].frames[0][0].points.tolist() == [[3, 4]]
 
 
 def test_decimal_commas_are_no_further_columns():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mmskelssl.datasets.importers import IMPORTERS
+from mmskelssl.datasets.importers.detect import detect
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.datasets.store.writer import StoreWriter
 from mmskelssl.errors import UserError
@@ -66,6 +67,31 @@ def test_persons_one_after_the_other_with_identities(tmp_path):
 def test_rows_of_one_frame_are_several_persons(tmp_path):
     store = imported(tmp_path, table([((t,), t + across) for t in range(5) for across in (0, 300)], ['frame']), 'csv')
     assert store.keypoints(0).shape == (2, 5, 17, 2)
+
+
+@pytest.mark.parametrize('importer', ['pose', 'arrays'])
+@pytest.mark.parametrize('long', [False, True])
+def test_names_of_columns_give_the_order_of_the_joints(tmp_path, importer, long):
+    order = np.random.default_rng(1).permutation(17)
+    values = np.concatenate([POINTS, np.linspace(.1, .9, 17)[:, None]], 1)[order].astype(str).tolist()
+    names = [NAMES[i] for i in order]
+    if long:
+        text = '\n'.join(['frame,joint,x,y,score', *(','.join(map(str, (t, name, *row))) for t in range(3)
+                                                     for name, row in zip(names, values, strict=True))])
+    else:
+        text = '\n'.join([','.join(f'{name}_{axis}' for name in names for axis in ('x', 'y', 'score')),
+                          *[','.join(sum(values, []))] * 3])
+    store = imported(tmp_path, text, 'csv', importer, layout='coco17')
+    np.testing.assert_allclose(store.keypoints(0)[0], [POINTS] * 3, rtol=1e-6)
+    np.testing.assert_allclose(store.scores(0)[0, 0], np.linspace(.1, .9, 17), rtol=1e-6)
+
+
+@pytest.mark.parametrize('importer', ['pose', 'arrays'])
+def test_names_of_columns_that_the_layout_does_not_have(tmp_path, importer):
+    text = table([((), t) for t in range(3)]).replace('nose', 'head')
+    with pytest.raises(UserError, match='joints of the file are not those of coco17: it has head and lacks nose'):
+        imported(tmp_path, text, 'csv', importer, layout='coco17')
+    assert '--layout LAYOUT.json' in [*detect(str(tmp_path / 'in'))][1]
 
 
 @pytest.mark.parametrize('column', ['filename', 'image'])
@@ -131,6 +157,13 @@ def test_alphapose_writes_identities_as_floats_and_lists(tmp_path, wrap):
     moved = np.abs(np.diff(store.keypoints(0), axis=1)).max((0, 2, 3))
     np.testing.assert_allclose(moved, 300 * np.eye(9)[4], atol=1e-3)
     assert not notes(store)
+
+
+@pytest.mark.parametrize('key', ['track_id', 'person_id'])
+def test_persons_who_change_places_keep_their_identities(tmp_path, key):
+    store = imported(tmp_path, dict(frames=[dict(frame=t, persons=[one(t, 500 * ((who + t) % 2), **{key: who})
+                                                                   for who in (1, 2)]) for t in range(6)]))
+    assert (np.abs(np.diff(store.keypoints(0)[:, :, 0, 0])) > 400).all() and not notes(store)
 
 
 def named(t, order=1, across=0, **more):

@@ -15,7 +15,7 @@ MAX_BYTES = 64 << 20
 FRAME_KEYS = ('frame_id', 'frame_index', 'frame', 'frame_idx', 'frameNum', 'frame_number')
 PEOPLE_KEYS = ('people', 'persons', 'instances', 'predictions', 'annotations', 'bodies', 'poses')
 SCORE_KEYS = ('keypoint_scores', 'keypoints_score', 'keypoints_scores', 'keypoint_score')
-TRACK_KEYS = ('track_id', 'id_', 'idx', 'body_id')
+TRACK_KEYS = ('track_id', 'person_id', 'id_', 'idx', 'body_id')
 COUNTS = (17, 18, 25, 26, 133, 136, 33, 21, 15, 19, 20, 13, 22, 23, 24, 32, 68)  # joints of known skeletons
 
 
