@@ -25,9 +25,12 @@ def relabel(path: str, table: str | None = None, rename: Sequence[str] = (), ove
     if not table and not rename:
         raise UserError('relabel needs a table of labels, or --rename OLD=NEW')
     rows = label_table(None, (), table) if table else {}
-    columns = {key for row in rows.values() for key in row} & set(COLUMNS)
+    there = dict.fromkeys(key for row in rows.values() for key in row)
+    columns = set(there) & set(COLUMNS)
     if rows and not columns:
         raise UserError(f'{table} has a column name, but none of {", ".join(COLUMNS)}')
+    if rest := [key for key in there if key not in ('name', *COLUMNS)]:
+        print(f'note: {table}: its columns {", ".join(rest)[:100]} are not read, only {", ".join(COLUMNS)}')
     names = dict(_pair(text) for text in rename)
     options: dict = dict(table=table, rename=list(rename))
     with edited(path, 'relabel', options) as store:

@@ -84,7 +84,7 @@ def _labels(store: SkeletonStore, classes: Sequence[str]) -> list[int]:
 
 def _positions(store: SkeletonStore, file: str) -> list[int]:
     try:
-        with open(file, encoding='utf-8') as stream:
+        with open(file, encoding='utf-8-sig') as stream:  # with or without a byte order mark
             names = [line.strip() for line in stream if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'{file} cannot be read: {error}') from error

@@ -137,8 +137,10 @@ def test_relabel_from_a_table(tmp_path, capsys):
     assert edit['options'] == dict(table=str(table), rename=[], changed=3, not_found=['ghost'])
     with pytest.raises(UserError, match="has a split 'fold', which .* sets: replace it with --overwrite"):
         relabel(path, str(table))
-    table.write_text('name,label\n' + ''.join(f'clip{i:02d},{"ab"[i % 2]}\n' for i in range(6)))
+    assert 'are not read' not in out
+    table.write_text('name,label,subjet\n' + ''.join(f'clip{i:02d},{"ab"[i % 2]},7\n' for i in range(6)))
     relabel(path, str(table))  # classes without a sample are removed
+    assert 'its columns subjet are not read, only label, subject, recording, split' in capsys.readouterr().out
     assert SkeletonStore(path).classes == ['a', 'b'] and SkeletonStore(path).labels.tolist() == [0, 1] * 3
 
 
@@ -180,7 +182,7 @@ def test_subset(tmp_path):
         np.testing.assert_array_equal(new.keypoints(i), old.keypoints(old.positions[name]))
         assert new.classes[new.labels[i]] == old.classes[old.labels[old.positions[name]]]
     assert new.index['provenance']['options']['classes'] == ['wave', 'sit']
-    ids.write_text('clip03\n\nclip01\n')
+    ids.write_text('\ufeffclip03\r\n\nclip01\n')  # as spreadsheets write it
     subset(path, str(tmp_path / 'b'), ids=str(ids))
     named = SkeletonStore(tmp_path / 'b')
     assert named.ids == ['clip01', 'clip03'] and named.classes == CLASSES
