@@ -8,6 +8,7 @@ import numpy as np
 from mmskelssl.errors import UserError
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.classifier import SkeletonClassifier
+from mmskelssl.inference.clips import clips_in_memory
 from mmskelssl.inference.timeline import PERSONS
 from mmskelssl.inference.windows import frames_of
 
@@ -80,7 +81,8 @@ class SkeletonStream:
                 absent person; a dict of track ids to (V, C); or None if nobody is seen.
 
         Raises:
-            UserError: If the frame has another shape or is not finite. The stream is then as before.
+            UserError: If the frame has another shape or is not finite; the stream is then as before. Or if the window
+                cannot be classified, such as one that cannot be in metres.
         """
         people = self._people(frame)
         self._frames.append(people)
@@ -141,7 +143,10 @@ class SkeletonStream:
             who, shown = ([None], [clips]) if clips.any((0, 2, 3)).sum() >= enough else ([], [])
         if not shown:
             return []
-        made = self.classifier(shown, fps=self.fps)
         start, end = (self.count - len(self._frames)) / self.fps, self.count / self.fps
+        names = [f'window {start:.2f}-{end:.2f} s' + ('' if track is None else f' of person {track!r}')
+                 for track in who]
+        made = self.classifier(clips_in_memory(shown, self.classifier.layout, self.classifier.channels, self.fps,
+                                               names, self.classifier.takes_scores))
         return [Event(track, start, end, name, float(chances.max()), chances)
                 for track, name, chances in zip(who, made.names, made.probabilities, strict=True)]

@@ -67,7 +67,8 @@ def cut(clips: ClipSet, window: float, stride: float, fps: float, per_person: bo
         window: Duration of a window in seconds.
         stride: Seconds from the start of a window to the start of the next one.
         fps: Frames per second of recordings that do not state theirs.
-        per_person: Cut each person's track by itself. Otherwise, a window shows all persons.
+        per_person: Cut each person's track by itself. Otherwise, a window shows all persons that are present in it, in
+            the order of appearance.
         min_share: Share of a window's frames in which a person is present. Windows with fewer are dropped.
 
     Returns:
@@ -97,13 +98,19 @@ def cut(clips: ClipSet, window: float, stride: float, fps: float, per_person: bo
     def read(number: int) -> Keypoints:
         one = made[number]
         keypoints, scores = clips.read(one.clip)
-        people = slice(None) if one.person is None else slice(one.person, one.person + 1)
         part = slice(one.first, one.first + one.frames)
+        people = _present(keypoints[:, part]) if one.person is None else slice(one.person, one.person + 1)
         return keypoints[people, part], None if scores is None else scores[people, part]
 
     names = [name_of(clips.ids, one) for one in made]
     labels = None if clips.labels is None else clips.labels[[one.clip for one in made]]
     return ClipSet(names, read, clips.layout, clips.channels, rate, labels, clips.classes), made
+
+
+def _present(keypoints: np.ndarray) -> np.ndarray:
+    """Return the persons (M', T, V, C) of a window, in the order of appearance, as a stream shows them."""
+    seen = np.asarray(keypoints.any((2, 3)))
+    return np.asarray([person for person in seen.argmax(1).argsort(kind='stable') if seen[person].any()])
 
 
 def columns(ids: Sequence[str], windows: Sequence[Window]) -> dict[str, list]:

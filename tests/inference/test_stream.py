@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from mmskelssl.apis import FeatureExtractor, SkeletonClassifier
+from mmskelssl.engine.train import train
 from mmskelssl.errors import UserError
 from mmskelssl.inference.fit import fit_classifier
 from mmskelssl.inference.stream import SkeletonStream
@@ -41,6 +42,35 @@ def test_equal_to_the_windows_of_the_recording(classifier, recording, persons, w
         assert (event.person, event.label) == (cut.person, name)
         assert (event.start, event.end) == pytest.approx((cut.start, cut.end))
         np.testing.assert_allclose(event.probabilities, chances, atol=1e-5)
+
+
+@pytest.fixture(scope='module')
+def of_two(tiny_store, tmp_path_factory):
+    """A classifier of two persons."""
+    checkpoint = train('configs/simclr_toy.py', str(tmp_path_factory.mktemp('two') / 'run'), cfg_options={
+        'data.store': tiny_store, 'train_cfg.max_epochs': 1, 'model.backbone.channels': (8, 8, 16, 16)})
+    return fit_classifier([FeatureExtractor(checkpoint, 'cpu')], tiny_store, left_out=0, fps=30)
+
+
+def test_windows_of_several_persons_show_those_who_are_there(of_two):
+    """Of four tracks, the first two end, and the last one comes before the third."""
+    made = random_clip(np.random.default_rng(6), of_two.layout, 4, 120)
+    made[:2, 40:] = made[2, :50] = made[3, :30] = 0
+    whole = of_two.over_time([made], 1, .5, 30, 'together')
+    stream = SkeletonStream(of_two, 30, 1, .5, 'together')
+    events = [event for frame in made.swapaxes(0, 1) for event in stream.push(frame)]
+    assert [event.end for event in events] == [window.end for window in whole.windows]
+    np.testing.assert_allclose([event.probabilities for event in events], whole.predictions.probabilities, atol=1e-5)
+    np.testing.assert_allclose(whole.predictions.probabilities[3], of_two([made[[3, 2], 45:75]]).probabilities[0],
+                               atol=1e-5)
+
+
+def test_an_impossible_unit_is_reported_with_its_window(classifier, monkeypatch):
+    monkeypatch.setattr(classifier.networks[0], '_in_metres', True)
+    stream = SkeletonStream(classifier, 30, 1.)
+    with pytest.raises(UserError, match=r"^window 0.00-1.00 s of person 'anna': its bodies .* cannot be metres"):
+        for frame in 1000 * random_clip(np.random.default_rng(7), KINECT, 1, 30)[0]:
+            stream.push(dict(anna=frame))
 
 
 def test_tracks_come_and_go(classifier, recording):

@@ -62,8 +62,8 @@ def test_windows_are_parts_of_the_recording(recording):
     clips = clips_in_memory([recording], KINECT, 3, 30, ['day'])
     parts, windows = cut(clips, 2, .5, 30)
     assert len(parts) == 17 and parts.fps == 30 and parts.ids[1] == 'day 0.50-2.50 s'
-    for i in (0, 5, 16):
-        assert (parts.read(i)[0] == recording[:, 15 * i:15 * i + 60]).all()
+    for i, persons in ((0, 1), (5, 2), (16, 2)):  # of those that are present
+        np.testing.assert_array_equal(parts.read(i)[0], recording[:persons, 15 * i:15 * i + 60])
     parts, windows = cut(clips, 2, .5, 30, per_person=True)
     assert [window.first for window in windows if window.person == 0] == [*range(0, 241, 15)]
     second = [window for window in windows if window.person == 1]
