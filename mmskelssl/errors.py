@@ -33,6 +33,11 @@ def printable(text) -> str:
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
+def plottable(text) -> str:
+    """Return :func:`printable` text for Matplotlib, which parses text between two dollar signs as mathematics."""
+    return printable(text).replace('$', r'\$')
+
+
 def one_line_errors(main: Callable) -> Callable:
     """Decorate the ``main`` of a command so that errors a user can fix print one line on stderr.
 

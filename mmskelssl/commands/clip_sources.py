@@ -11,7 +11,7 @@ from dataclasses import replace
 from mmskelssl.commands import prepare
 from mmskelssl.datasets.importers.detect import suggestions
 from mmskelssl.datasets.store.reader import SkeletonStore
-from mmskelssl.datasets.store.schema import unique_keys
+from mmskelssl.datasets.store.schema import is_name, unique_keys
 from mmskelssl.errors import UserError, printable
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.clips import ClipSet, clips_in_memory, clips_of_store
@@ -198,8 +198,8 @@ def _json_clip(line: str, number: int, fps: float | None,
     if 'keypoints' not in given:
         raise UserError(f'{where}: no keypoints')
     name = given.get('id', f'line {number}')
-    if not isinstance(name, (str, int)) or isinstance(name, bool):
-        raise UserError(f'{where}: its id is not text')
+    if not is_name(name) and type(name) is not int:
+        raise UserError(f'{where}: its id is not text without control characters')
     if given.get('layout') is None and layout is None:
         raise UserError(f'{where}: no layout, and the encoder was trained on several: add --layout')
     if given.get('layout') is not None:

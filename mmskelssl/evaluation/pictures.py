@@ -5,13 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmskelssl.atomic import write_atomically
-from mmskelssl.errors import printable
-
-
-def _plain(text: str) -> str:
-    """Escape dollar signs. Matplotlib parses text between two of them as mathematics and fails if it is not."""
-    return printable(text).replace('$', r'\$')
-
+from mmskelssl.errors import plottable
 
 NUMBERED = 80  # classes up to which cells are large enough for numbers
 
@@ -32,7 +26,7 @@ def draw_errors(path: str, labels: np.ndarray, predictions: np.ndarray, classes:
             first clips found.
     """
     from matplotlib.figure import Figure
-    classes, title = [_plain(name) for name in classes], _plain(title)
+    classes, title = [plottable(name) for name in classes], plottable(title)
     present, supports = np.unique(labels, return_counts=True)
     table = np.zeros((len(classes), len(classes)))
     known = predictions >= 0

@@ -5,7 +5,7 @@ import os.path as osp
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from mmskelssl.errors import UserError
+from mmskelssl.errors import UserError, plottable
 
 # Title, scalars to draw, label of the y axis.
 PANELS = (('loss', ('loss',), ''),
@@ -107,8 +107,10 @@ def plot_curves(work_dirs: str | list[str], out: str, over: str = 'iterations',
         for run, stages in runs.items():
             for label, points in _lines(run, stages, names, over):
                 parts = [run] * (len(runs) > 1) + [label] * bool(label)
-                axis.plot(*points, marker='.' if len(points[0]) < 60 else None, linewidth=1.2, label=' '.join(parts))
-        axis.set(title=title, xlabel='iteration' if over == 'iterations' else 'CPU minutes of training', ylabel=unit)
+                axis.plot(*points, marker='.' if len(points[0]) < 60 else None, linewidth=1.2,
+                          label=plottable(' '.join(parts)))
+        axis.set(title=plottable(title), ylabel=unit,
+                 xlabel='iteration' if over == 'iterations' else 'CPU minutes of training')
         axis.grid(alpha=0.3)
         if axis.get_legend_handles_labels()[1]:
             axis.legend(fontsize='small')

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmskelssl.atomic import write_atomically
-from mmskelssl.errors import printable
+from mmskelssl.errors import plottable
 
 
 def draw_scatter(path: str, points: np.ndarray, labels: np.ndarray, classes: Sequence[str], title: str) -> None:
@@ -23,15 +23,10 @@ def draw_scatter(path: str, points: np.ndarray, labels: np.ndarray, classes: Seq
     axis = figure.add_subplot()
     for i, label in enumerate(np.unique(labels)):
         chosen = points[labels == label]
-        name = _plain(classes[label]) if label >= 0 else 'no label'
+        name = plottable(classes[label]) if label >= 0 else 'no label'
         axis.scatter(chosen[:, 0], chosen[:, 1], s=9, color=f'C{i % 10}', label=f'{name} ({len(chosen)})')
-    axis.set(title=_plain(title), xticks=[], yticks=[])
+    axis.set(title=plottable(title), xticks=[], yticks=[])
     figure.legend(loc='outside right upper', fontsize='small')
     data = io.BytesIO()
     figure.savefig(data, format='png', dpi=120)
     write_atomically(path, data.getvalue())
-
-
-def _plain(text: str) -> str:
-    """Escape dollar signs. Matplotlib parses text between two of them as mathematics."""
-    return printable(text).replace('$', r'\$')

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from mmskelssl.errors import UserError
+from mmskelssl.errors import UserError, printable
 from mmskelssl.layouts import SkeletonLayout
 
 # BGR colours (left, right, trunk) of the first and the second person. Further persons repeat them.
@@ -196,6 +196,7 @@ def text_bar(width: int, text: str, note: str = '') -> np.ndarray:
     """Draw a line of text, (30,width,3), with a grey note at its end. Text that does not fit is drawn smaller."""
     bar = np.full((30, width, 3), 255, np.uint8)
     room = width - 20
+    note = printable(note)  # as in write_line
     if note:
         size = cv2.getTextSize(note, _FONT, .4, 1)[0][0]
         cv2.putText(bar, note, (width - size - 10, 21), _FONT, .4, NOTE, 1, cv2.LINE_AA)
@@ -206,6 +207,7 @@ def text_bar(width: int, text: str, note: str = '') -> np.ndarray:
 
 def write_line(image: np.ndarray, text: str, x: int, y: int, room: int, scale: float, colour=_INK, centred=False):
     """Write ``text`` in place with its baseline at (x, y), within ``room`` pixels and optionally centred in them."""
+    text = printable(text)  # OpenCV ends the process for text that is not UTF-8, such as some names of files
     size = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
     if size > room:  # text sizes are discrete, so choose a slightly smaller one
         scale *= .97 * max(room, 1) / size

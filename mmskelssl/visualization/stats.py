@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mmskelssl.errors import UserError
+from mmskelssl.errors import UserError, plottable
 
 _COLOUR, _NAMED = '#3b78b5', 40
 
@@ -96,7 +96,7 @@ def _classes(axis, labels: np.ndarray, classes: list[str], count: int) -> None:
     axis.set(xlabel='samples', ylim=(count - .4, -.6))
     if count <= _NAMED:  # more names would overlap
         names = [classes[i] if i < len(classes) else str(i) for i in range(count)]
-        axis.set_yticks(np.arange(count), [name if len(name) <= 28 else f'{name[:27]}…' for name in names],
+        axis.set_yticks(np.arange(count), [plottable(name if len(name) <= 28 else f'{name[:27]}…') for name in names],
                         fontsize='small')
     else:
         axis.set_ylabel('class')

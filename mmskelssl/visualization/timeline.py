@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmskelssl.errors import UserError
+from mmskelssl.errors import UserError, plottable
 from mmskelssl.layouts import SkeletonLayout
 from mmskelssl.visualization.clips import strip
 
@@ -48,11 +48,11 @@ def draw_timeline(tracks: Sequence[Track], classes: Sequence[str], layout: Skele
     axes = figure.subplots(2 * len(shown), 1, squeeze=False, height_ratios=[1.2, 1] * len(shown))[:, 0]
     for track, above, below in zip(shown, axes[::2], axes[1::2], strict=True):
         above.imshow(strip(track.keypoints, layout, 12, 150, width=110, follow=True)[..., ::-1], aspect='auto')
-        above.set_title(track.title.replace('$', r'\$'), fontsize=9, loc='left')
+        above.set_title(plottable(track.title), fontsize=9, loc='left')
         above.axis('off')
         for label in chosen:
             below.plot(track.times, track.probabilities[:, label], '.-', color=colours[label], lw=1.2, ms=3,
-                       label=classes[label].replace('$', r'\$'))
+                       label=plottable(classes[label]))
         for start, end, label in track.spans:
             if label >= 0:
                 below.axvspan(start, end, color=colours.get(label, 'grey'), alpha=.15, lw=0)

@@ -90,7 +90,8 @@ def test_clips_that_cannot_be_in_the_metres_of_the_training(classifier, factor):
 
 @pytest.mark.parametrize('line, message', [
     ('{"id": "a", "id": "b", "keypoints": %s}', "the key 'id' appears twice"),
-    ('{"id": true, "keypoints": %s}', 'its id is not text')])
+    ('{"id": true, "keypoints": %s}', 'its id is not text'),
+    (r'{"id": "\ud8ff", "keypoints": %s}', 'its id is not text without control characters')])
 def test_json_lines(saved, refused, monkeypatch, line, message):
     monkeypatch.setattr('sys.stdin', io.StringIO(line % json.dumps(CLIP.tolist())))
     assert message in refused('predict', saved, '-')

@@ -12,8 +12,9 @@ from mmskelssl.cli import main
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.inference.change import resampled
-from mmskelssl.inference.clips import clips_of_store
+from mmskelssl.inference.clips import clips_in_memory, clips_of_store
 from mmskelssl.inference.fit import fit_classifier
+from mmskelssl.inference.output import draw_predictions, draw_segments
 from mmskelssl.layouts import get_layout
 from mmskelssl.layouts.convert import convert_layout
 from tests.conftest import StoreWriter, random_clip
@@ -209,6 +210,14 @@ def test_drawing(predict, tiny_kinect_store, tmp_path):
     assert '16 of 16 clips drawn' in printed.err
     video = cv2.VideoCapture(str(tmp_path / 'a.mp4'))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) > 10 and video.read()[1].std() > 5
+
+
+def test_drawing_a_file_whose_name_is_not_utf8(classifier, clips, tmp_path):
+    """OpenCV ends the process for such text, and Matplotlib raises an error."""
+    named = clips_in_memory(clips[:1], classifier.layout, 3, 30, ['\udcff$x_{$.npy'])
+    draw_predictions(str(tmp_path / 'a.png'), [named], classifier(named), 30)
+    draw_segments(str(tmp_path / 'b.png'), classifier.over_time(named), [])
+    assert all(cv2.imread(str(tmp_path / name)).std() > 5 for name in ('a.png', 'b.png'))
 
 
 def test_bad_arguments(refused, tiny_kinect_store, tmp_path, capsys):

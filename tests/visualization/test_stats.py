@@ -19,7 +19,7 @@ def statistics(n=60, count=4, **changed):
     {}, dict(classes=[]), dict(labels=[-1] * 60, classes=[]), dict(labels=[-1, 2] * 30),
     dict(ranges=[[0, 1920], [0, 1080]]), dict(energy=np.zeros(60)),
     dict(persons=[1] * 60, lengths=[50] * 60), dict(labels=np.arange(60) * 2, classes=[]),
-    dict(name='NW-UCLA', units='m')])
+    dict(name='NW-UCLA', units='m'), dict(classes=['$x_{$', 'b', 'c'])])
 def test_pictures(tmp_path, changed):
     plot_stats(statistics(**changed), str(tmp_path / 'new' / 'stats.png'))
     image = cv2.imread(str(tmp_path / 'new' / 'stats.png'))
