@@ -4,6 +4,7 @@ import statistics
 
 import numpy as np
 import pytest
+import torch
 
 from mmskelssl.datasets.transforms import (
     AlignSequence,
@@ -15,6 +16,7 @@ from mmskelssl.datasets.transforms import (
     ResizeFrames,
     SelectPersons,
 )
+from mmskelssl.datasets.transforms.clip_batch import ClipBatch
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 
@@ -231,6 +233,19 @@ def test_persons_are_taken_in_file_order_or_by_energy():
     np.testing.assert_array_equal(padded[:3], results['keypoint'])
     with pytest.raises(UserError, match='energy'):
         SelectPersons(2, by='size')
+
+
+@pytest.mark.parametrize('count', [1, 2, 3])
+def test_a_person_who_is_never_there_is_passed_over(count):
+    """As where a tracker keeps a place for someone who is in another part of the recording."""
+    results = sample(persons=3, frames=5)
+    results['keypoint'][0] = 0
+    expected = np.concatenate([results['keypoint'][1:], results['keypoint'][:1]])[:count]
+    np.testing.assert_array_equal(run(SelectPersons(count), results)['keypoint'], expected)
+    clips = ClipBatch(torch.from_numpy(results['keypoint']).permute(3, 1, 2, 0)[None], get_layout('ntu25'),
+                      torch.tensor([5]))
+    made = SelectPersons(count).batch(clips).x
+    np.testing.assert_array_equal(made[0].permute(3, 1, 2, 0).numpy(), expected)
 
 
 @pytest.mark.parametrize('frames', [10, 17, 30])

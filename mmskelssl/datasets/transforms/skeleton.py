@@ -59,8 +59,8 @@ class SelectPersons(BaseTransform):
 
     Args:
         max_persons: Number of persons M.
-        by: ``file-order`` keeps the first persons (AimCLR lineage); ``energy`` keeps those who move most while they
-            are visible.
+        by: ``file-order`` keeps the first persons who are present (AimCLR lineage); ``energy`` keeps those who move
+            most while they are visible.
     """
 
     def __init__(self, max_persons: int = 2, by: str = 'file-order'):
@@ -70,8 +70,11 @@ class SelectPersons(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
-        order = np.arange(len(keypoint))
-        if self.by == 'energy':
+        if len(keypoint) == 1:
+            order = np.arange(1)
+        elif self.by == 'file-order':
+            order = np.argsort(~keypoint.any((1, 2, 3)), kind='stable')
+        else:
             there = keypoint.any((2, 3))  # (M, T)
             energy = [clip[seen].std(0).sum() if seen.any() else 0 for clip, seen in zip(keypoint, there, strict=True)]
             order = np.argsort(np.negative(energy), kind='stable')
@@ -84,29 +87,29 @@ class SelectPersons(BaseTransform):
         return results
 
     def batch(self, clips: ClipBatch) -> ClipBatch:
-        select = self._first if self.by == 'file-order' else self._liveliest(clips.x)
+        select = self._order(clips.x)
         return clips.having(x=select(clips.x), scores=None if clips.scores is None else select(clips.scores))
 
-    def _first(self, x: Tensor) -> Tensor:
-        if not exporting() and x.shape[4] >= self.max_persons:
-            return x[..., :self.max_persons]
-        x = x.permute(0, 4, 2, 3, 1)  # as stored, so that sums round as they do for single clips
-        nobody = x.new_zeros(len(x), self.max_persons, *x.shape[2:])
-        return torch.cat([x, nobody], 1)[:, :self.max_persons].permute(0, 4, 2, 3, 1)
-
-    def _liveliest(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return a function that selects the persons of ``x`` with the most energy."""
+    def _order(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return a function that selects persons, in the order of ``transform``. Sorting could not be exported."""
+        if not exporting() and x.shape[4] == self.max_persons == 1:
+            return lambda x: x
         seen = (x != 0).any(3, keepdim=True).any(1, keepdim=True).to(x.dtype)  # (N, 1, T, 1, M)
-        count = seen.sum(2, keepdim=True).clamp(min=1)
-        mean = (x * seen).sum(2, keepdim=True) / count
-        energy = (((x - mean).square() * seen).sum(2) / count[:, :, 0]).sqrt().sum((1, 2))  # (N, M)
-        # The rank of each person: how many move more, or as much and come first. Sorting could not be exported.
+        value = seen.amax((1, 2, 3)) if self.by == 'file-order' else _energy(x, seen)  # (N, M)
+        # The rank of each person: how many have a higher value, or the same and come first.
         place = torch.arange(x.shape[4], device=x.device)
-        ahead = (energy[:, :, None] > energy[:, None]) | ((energy[:, :, None] == energy[:, None]) &
-                                                          (place[:, None] < place))
+        ahead = (value[:, :, None] > value[:, None]) | ((value[:, :, None] == value[:, None]) &
+                                                        (place[:, None] < place))
         rank = ahead.sum(1)[:, None]  # (N, 1, M)
         chosen = (torch.arange(self.max_persons, device=x.device)[:, None] == rank).to(x.dtype)  # rows of one 1 or none
         return lambda x: torch.einsum('nkm,nmtvc->nktvc', chosen, x.permute(0, 4, 2, 3, 1)).permute(0, 4, 2, 3, 1)
+
+
+def _energy(x: Tensor, seen: Tensor) -> Tensor:
+    """Return how much each person of clips (N, C, T, V, M) moves (N, M) in the frames ``seen`` (N, 1, T, 1, M)."""
+    count = seen.sum(2, keepdim=True).clamp(min=1)
+    mean = (x * seen).sum(2, keepdim=True) / count
+    return (((x - mean).square() * seen).sum(2) / count[:, :, 0]).sqrt().sum((1, 2))
 
 
 @TRANSFORMS.register_module()
