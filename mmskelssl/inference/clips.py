@@ -8,6 +8,7 @@ from mmcv.transforms import Compose
 
 from mmskelssl.datasets.importers.third import check_metres
 from mmskelssl.datasets.preprocessing import check_shape, run_transform
+from mmskelssl.datasets.store.mend import unmasked
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
@@ -92,7 +93,7 @@ def clips_of_store(store: SkeletonStore, split: str = 'all', fps: float | None =
 def check_clip(clip, layout: SkeletonLayout, channels: int, name: str, scores: bool = False) -> np.ndarray:
     """Return a clip as (M, T, V, C) float32, or (M, T, V, C + 1) with ``scores``, without a copy if possible."""
     try:
-        clip = np.asarray(clip)
+        clip = np.asarray(unmasked(clip))
     except (RuntimeError, TypeError, ValueError) as error:  # torch tensors can raise any of them
         raise UserError(f'{name} is not an array: {error}') from error
     if clip.dtype.kind not in 'fiu':

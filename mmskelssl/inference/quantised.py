@@ -11,7 +11,9 @@ from mmskelssl.datasets.store.verify import split_pairs
 from mmskelssl.errors import UserError
 from mmskelssl.evaluation.knn import knn_classify
 from mmskelssl.evaluation.metrics import accuracies
+from mmskelssl.inference.change import change_for
 from mmskelssl.inference.classifier import SkeletonClassifier
+from mmskelssl.inference.clips import clips_of_store
 from mmskelssl.inference.extractor import FeatureExtractor
 from mmskelssl.inference.graphs import networks_of, quiet, takes_lengths
 from mmskelssl.inference.onnx import Session, import_packages, open_session
@@ -113,8 +115,10 @@ def measure_cost(model: FeatureExtractor | SkeletonClassifier, before: bytes, af
 def answers(session: Session, network: FeatureExtractor, store: str, split: str, whole: bool) -> np.ndarray:
     """Return the outputs (N, ...) of an ONNX model for the clips of a split."""
     if whole:
-        source = SkeletonStore(store)
-        return np.stack([session(np.asarray(source.keypoints(i))) for i in source.split(split)])
+        clips = clips_of_store(SkeletonStore(store), split)
+        change = change_for(clips, network.layout, network.channels, network.fps, network.checkpoint)
+        raw = map(clips.read, range(len(clips)))  # resampled, as the file does not know their frame rate
+        return np.stack([session(np.asarray(keypoints)) for keypoints, _ in (map(change, raw) if change else raw)])
     return np.concatenate([session(*batch) for batch in batches(network, store, split)])
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmskelssl.datasets.store.mend import unmasked
 from mmskelssl.errors import UserError
 from mmskelssl.inference.change import check_fps
 from mmskelssl.inference.classifier import SkeletonClassifier
@@ -124,7 +125,7 @@ class SkeletonStream:
 
     def _array(self, values, whose: str) -> np.ndarray:
         try:
-            return np.asarray(values)
+            return np.asarray(unmasked(values))
         except (RuntimeError, TypeError, ValueError) as error:  # torch tensors can raise any of them
             raise UserError(f'frame {self.count}{whose} is not an array of numbers: {error}') from error
 

@@ -6,6 +6,7 @@ that no frame is left out.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Window:
 
 def frames_of(seconds: float, fps: float, what: str) -> int:
     """Return the number of frames of a duration, at least one."""
-    if not isinstance(seconds, int | float) or not 0 < seconds < float('inf'):
+    if not isinstance(seconds, Real) or not 0 < seconds < float('inf'):
         raise UserError(f'{what} is {seconds!r}: expected seconds above 0')
     return max(1, round(seconds * fps))
 

@@ -103,6 +103,18 @@ def test_what_is_no_list_of_clips(classifier, clips):
         classifier(clips)
 
 
+def test_numbers_of_numpy(classifier):
+    stream = SkeletonStream(classifier, np.int64(30), np.float32(2), np.int64(1))
+    assert (stream.fps, stream.length, stream.step) == (30, 60, 30)
+    assert classifier([CLIP], fps=np.float32(30)).names == classifier([CLIP], fps=30.).names
+
+
+def test_masked_values_are_missing(classifier):
+    assert len(classifier([np.ma.array(CLIP, mask=False)])) == 1
+    with pytest.raises(UserError, match='clip 0 contains NaN or Inf; fill its gaps first'):
+        classifier([np.ma.masked_less(CLIP, 0)])
+
+
 @pytest.mark.parametrize('options, message', [
     (dict(fps=0), 'fps is 0: expected frames per second'), (dict(fps=-1), 'fps is -1'), (dict(fps='30'), "fps is '30'"),
     (dict(fps=float('nan')), 'fps is nan'), (dict(fps=float('inf')), 'fps is inf'), (dict(window='2'), "window is '2'"),
@@ -117,7 +129,8 @@ def test_numbers_of_a_stream(classifier, options, message):
 @pytest.mark.parametrize('frame, message', [
     ([[1, 2], [3]], 'frame 1 is not an array of numbers'), ([None, CLIP[0, 0]], 'frame 1 is not an array of numbers'),
     ({7: [[1, 2], [3]]}, 'frame 1, person 7 is not an array'),
-    (CLIP[0, 0].astype(float) * 1e300, 'frame 1, person 0 contains NaN or Inf')])
+    (CLIP[0, 0].astype(float) * 1e300, 'frame 1, person 0 contains NaN or Inf'),
+    (np.ma.masked_less(CLIP[0, 0], 0), 'frame 1, person 0 contains NaN or Inf')])
 def test_frames_that_cannot_be_read_leave_a_stream_as_it_was(classifier, frame, message):
     stream = SkeletonStream(classifier, 30, .1, .1)
     stream.push(CLIP[0, 0])

@@ -2,6 +2,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from mmskelssl.datasets.skeleton_dataset import describe_data
 from mmskelssl.datasets.store.reader import SkeletonStore
 from mmskelssl.engine.rebuild import build_model
 from mmskelssl.errors import UserError
+from mmskelssl.inference import quantised
 from mmskelssl.inference.classifier import SkeletonClassifier
-from mmskelssl.inference.clips import clips_in_memory
+from mmskelssl.inference.clips import clips_in_memory, clips_of_store
 from mmskelssl.inference.extractor import FeatureExtractor
-from mmskelssl.inference.graphs import PreparedGraph, WholeGraph, trace
+from mmskelssl.inference.graphs import PreparedGraph, WholeGraph, networks_of, trace
 from mmskelssl.inference.onnx import (
     compare,
     describe,
@@ -207,6 +209,20 @@ def test_quantisation_and_its_cost(two_streams, whole_file, tiny_store):
     assert str(cost).startswith("top-1 on 16 clips of 'test': ")
     with pytest.raises(UserError, match='name a store to measure the loss of accuracy on'):
         measure_cost(two_streams, whole_file[1], small, True)
+
+
+def test_clips_of_another_frame_rate_are_resampled_before_they_are_measured(two_streams, whole_file, tiny_store,
+                                                                            monkeypatch):
+    at = {}
+    monkeypatch.setattr(quantised, 'clips_of_store',
+                        lambda source, split: at.setdefault('clips', replace(clips_of_store(source, split), fps=75.)))
+    network = networks_of(two_streams)[0]
+    monkeypatch.setattr(network, 'fps', 30.)
+    made = quantised.answers(open_session(whole_file[1]), network, tiny_store, 'test', True)
+    np.testing.assert_allclose(made, two_streams(at['clips']).probabilities, atol=1e-5)
+    monkeypatch.setattr(network, 'fps', 75.)
+    other = quantised.answers(open_session(whole_file[1]), network, tiny_store, 'test', True)
+    assert np.abs(made - other).max() > 1e-3
 
 
 def test_a_file_that_differs_is_not_written(two_streams, whole_file):

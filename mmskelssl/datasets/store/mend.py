@@ -2,6 +2,13 @@
 import numpy as np
 
 
+def unmasked(values):
+    """Return a masked array with NaN in its masked places, and anything else as it is. NumPy drops masks silently."""
+    if not isinstance(values, np.ma.MaskedArray) or values.dtype.kind not in 'fiu':
+        return values
+    return values.astype(np.result_type(values, np.float32)).filled(np.nan)
+
+
 def fill_gaps(keypoints: np.ndarray) -> tuple[np.ndarray | None, str]:
     """Fill NaN and Inf coordinates by linear interpolation over time between the frames with a known joint.
 

@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from mmskelssl.datasets.store.mend import fill_gaps
+from mmskelssl.datasets.store.mend import fill_gaps, unmasked
 from mmskelssl.datasets.store.schema import MAX_CLASSES, SUBJECTS, is_name, plain
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import SkeletonLayout
@@ -27,7 +27,7 @@ def checked_frames(name: str, keypoints: np.ndarray, scores: np.ndarray | None, 
     Raises:
         UserError: The sample does not fit the store, or its gaps cannot be filled in.
     """
-    keypoints = np.asarray(keypoints)
+    keypoints = np.asarray(unmasked(keypoints))
     wanted = (layout.num_joints, channels)
     if keypoints.ndim != 4 or keypoints.shape[2:] != wanted:
         raise UserError(f'sample {name}: keypoints have shape {keypoints.shape}; layout {layout.name!r} needs '

@@ -4,6 +4,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from numbers import Real
 
 from mmskelssl.datasets.store.storage import STORAGE
 from mmskelssl.errors import UserError
@@ -100,7 +101,7 @@ def is_name(value) -> bool:
 
 def is_rate(value) -> bool:
     """Return whether a value is a number of frames per second."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= MAX_FPS
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= MAX_FPS
 
 
 def _refuse(text: str):

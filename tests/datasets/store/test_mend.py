@@ -1,7 +1,9 @@
 """Repairs of sequences, tested on small hand-made cases."""
 import numpy as np
 
-from mmskelssl.datasets.store.mend import drop_empty, fill_gaps
+from mmskelssl.datasets.store.mend import drop_empty, fill_gaps, unmasked
+from mmskelssl.datasets.store.reader import SkeletonStore
+from mmskelssl.datasets.store.writer import StoreWriter
 
 NAN = np.nan
 
@@ -69,3 +71,18 @@ def test_empty_frames_and_persons():
     whole, text = drop_empty(clip[2:, :2])
     assert text == '' and whole.shape == (1, 2, 2, 3)
     assert drop_empty(clip[1:2]) == (None, 'every coordinate is zero, there is no body in it')
+
+
+def test_masked_values_are_gaps():
+    clip = np.ma.masked_equal(track(1, 2, 5), 2)
+    np.testing.assert_allclose(fill_gaps(unmasked(clip))[0][0, 1, 0], [3, 30])
+    assert unmasked(5) == 5 and unmasked(np.ma.array([1, 2], mask=[1, 0], dtype=np.int16)).dtype == np.float32
+
+
+def test_masks_of_imported_arrays(tmp_path):
+    clip = np.random.default_rng(0).random((1, 3, 15, 3)) + 1
+    clip[0, 1, 4, 0] = 9
+    with StoreWriter(tmp_path / 'store', 'sbu15') as writer:
+        writer.add('a', np.ma.masked_equal(clip, 9))
+    store = SkeletonStore(str(tmp_path / 'store'))
+    np.testing.assert_allclose(store.keypoints(0)[0, 1, 4], clip[0, [0, 2], 4].mean(0), atol=1e-6)
