@@ -11,6 +11,10 @@
 launch() {
     local processes=$1 nodes=${NNODES:-1}
     shift
+    [[ $processes =~ ^[1-9][0-9]*$ ]] || {
+        echo "error: GPUS is '$processes': give the number of processes on this machine" >&2
+        exit 2
+    }
     local where
     if [ -n "${RDZV_ENDPOINT:-}" ]; then
         # With a shared store, a machine that replaces another one would wait in vain for the address of the store, which

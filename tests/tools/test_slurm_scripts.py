@@ -78,3 +78,11 @@ def test_wrong_numbers_of_gpus_are_refused(call, given):
     run = call('tools/slurm_train.sh', 'part', 'job', 'config.py', 'place', **given)
     assert run.returncode == 2 and not run.stdout
     assert run.stderr.startswith('error: GPUS=') and len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize('script, before', [('tools/dist_train.sh', ['a.py']), ('tools/dist_test.sh', ['a.py', 'a.pth'])])
+@pytest.mark.parametrize('processes', ['two', '0', '-1', ''])
+def test_processes_that_are_no_number(call, script, before, processes):
+    run = call(script, *before, processes)
+    assert run.returncode == 2 and run.stderr == (
+        f"error: GPUS is '{processes}': give the number of processes on this machine\n")
