@@ -80,7 +80,8 @@ def test_wrong_numbers_of_gpus_are_refused(call, given):
     assert run.stderr.startswith('error: GPUS=') and len(run.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize('script, before', [('tools/dist_train.sh', ['a.py']), ('tools/dist_test.sh', ['a.py', 'a.pth'])])
+@pytest.mark.parametrize('script, before', [
+    ('tools/dist_train.sh', ['a.py']), ('tools/dist_test.sh', ['a.py', 'a.pth'])])
 @pytest.mark.parametrize('processes', ['two', '0', '-1', ''])
 def test_processes_that_are_no_number(call, script, before, processes):
     run = call(script, *before, processes)
