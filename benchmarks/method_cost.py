@@ -42,7 +42,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'results'
 METHODS = sorted(path.name.removesuffix('_nwucla.py') for path in (ROOT / 'configs').glob('*_nwucla.py')
                  if path.name not in ('crrlmotion_nwucla.py', 'mampmasked_nwucla.py'))  # stages of others
-MEASURED = ('nwucla', 'nwucla_without_negatives', 'nwucla_masked', 'nwucla_slim')  # folders of results, the joint stream of seed 0
+# Folders of results, of which the joint stream of seed 0 is drawn.
+MEASURED = ('nwucla', 'nwucla_without_negatives', 'nwucla_masked', 'nwucla_slim')
 SPLIT, RECIPE = 'test_clean', 'logreg'
 # Where a name may stand, in points from its dot.
 PLACES = ((7, 0), (-7, 0), (0, 9), (0, -9), (7, 9), (7, -9), (-7, 9), (-7, -9), (0, 18), (0, -18))
