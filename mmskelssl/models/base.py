@@ -100,7 +100,7 @@ class SkeletonEncoder(BaseModel):
             pooled = (features * valid).sum((3, 4)) / (length * features.shape[4])
             features = features.masked_fill(~valid, -torch.inf) if self.pooling == 'mean_max' else features
         else:
-            pooled = features.mean((3, 4))
+            pooled = features.permute(0, 1, 3, 4, 2).mean((2, 3))  # in this order its gradient has the channels last
         if self.pooling == 'mean_max':
             pooled = torch.cat([pooled, features.amax((3, 4))], 2)
         if self.concat_persons is None:

@@ -5,10 +5,19 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+HALF = (torch.bfloat16, torch.float16)
+
 
 def widen(x):
     """Convert a half-precision tensor to float32. Return anything else unchanged."""
-    return x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16) else x
+    return x.float() if isinstance(x, Tensor) and x.dtype in HALF else x
+
+
+def computes_in_half(x: Tensor) -> bool:
+    """Return whether a product with ``x`` is computed in half precision, because of its type or by autocast."""
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type) in HALF
+    return x.dtype in HALF
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager:

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmskelssl.errors import UserError
 from mmskelssl.layouts import get_layout
 from mmskelssl.models.backbones import STGCN
+from mmskelssl.models.classifier import FrozenEncoder
 from mmskelssl.models.modules.actionlet import actionlet_mask, pool_parts
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
@@ -217,6 +219,27 @@ def test_skipping_without_reading_who_is_absent(masked, monkeypatch):
     for ours, expected in zip(*made, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
     assert not made[1][0][1, 1].any()
+
+
+@pytest.mark.parametrize('autocast', [False, True])
+def test_every_map_and_gradient_has_the_channels_last(autocast):
+    """An operation on maps of both memory orders takes several times as long as on one."""
+    model = FrozenEncoder(dict(type='STGCN', layout='ntu25')).train()
+    aten, found = torch.ops.aten, []
+    heavy = {aten.convolution, aten.convolution_backward, aten.native_batch_norm, aten.native_batch_norm_backward,
+             aten.threshold_backward, aten.relu_, aten.mul, aten.add, aten.add_}
+
+    class Orders(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            maps = [x for x in args if isinstance(x, torch.Tensor) and x.dim() == 4 and min(x.shape) > 1]
+            if function.overloadpacket in heavy:
+                found.append((str(function), [(x.shape, x.stride()) for x in maps
+                                              if not x.is_contiguous(memory_format=torch.channels_last)]))
+            return function(*args, **(kwargs or {}))
+
+    with Orders(), torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        model.extract_feat(torch.randn(4, 3, 50, 25, 2)).square().sum().backward()
+    assert len(found) > 100 and not [(name, maps) for name, maps in found if maps]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import mmskelssl.ops.graph_conv as graph_conv_file
 from mmskelssl.ops.absent import encode_persons, plain_encode_persons
 from mmskelssl.ops.batch_norm import can_fold, conv_norm, plain_conv_norm
 from mmskelssl.ops.graph_conv import graph_conv, plain_graph_conv
@@ -30,11 +31,32 @@ def same(ours, plain, inputs):
 
 @pytest.mark.parametrize('memory', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('normalise', [False, True])
-def test_graph_conv(memory, normalise):
-    x = rand(3, 4, 5, 7).to(memory_format=memory).requires_grad_()
+@pytest.mark.parametrize('frames, way', [(5, '_gathered'), (20, '_dense')])
+def test_graph_conv(memory, normalise, frames, way, monkeypatch):
+    monkeypatch.setattr(graph_conv_file, {'_gathered': '_dense', '_dense': '_gathered'}[way], None)  # not called
+    x = rand(3, 4, frames, 7).to(memory_format=memory).requires_grad_()
     inputs = [x, *(rand(*shape, seed=i).requires_grad_() for i, shape in enumerate([(3, 7, 7), (18, 4, 1, 1), (18,)]))]
     norm = trained_norm(6) if normalise else None
     same(graph_conv(*inputs, norm), plain_graph_conv(*inputs, norm), inputs)
+
+
+@pytest.mark.parametrize('channels, way', [(32, '_dense'), (64, '_gathered')])
+def test_graph_conv_under_autocast(channels, way, monkeypatch):
+    """In half precision the matrix from all joints to all joints may be larger. Its sums are not rounded on the way."""
+    monkeypatch.setattr(graph_conv_file, {'_gathered': '_dense', '_dense': '_gathered'}[way], None)
+    inputs = [rand(16, channels, 50, 25), rand(3, 25, 25, seed=1) * (rand(3, 25, 25, seed=2) > 1.5),
+              rand(3 * channels, channels, 1, 1, seed=3) / channels ** .5, rand(3 * channels, seed=4)]
+    exact, rounded = ([x.to(dtype, copy=True).requires_grad_() for x in inputs]
+                      for dtype in (torch.float64, torch.float32))
+    plain = plain_graph_conv(*exact)
+    with torch.autocast('cpu', torch.bfloat16):
+        ours = graph_conv(*rounded)
+    assert ours.dtype == torch.bfloat16
+    plain.square().sum().backward()
+    ours.float().square().sum().backward()
+    for name, a, b in zip(['out', 'x', 'adjacency', 'weight', 'bias'], [ours, *(x.grad for x in rounded)],
+                          [plain, *(x.grad for x in exact)], strict=True):
+        assert float((a.detach() - b.detach()).norm() / b.detach().norm()) < 0.006, name
 
 
 @pytest.mark.parametrize('convolve', [F.conv2d, lambda *args: F.conv2d(*args, stride=(2, 1))])

@@ -43,6 +43,17 @@ class GraphConv(nn.Module):
         return graph_conv(x, adjacency, self.conv.weight, self.conv.bias, norm)
 
 
+def every_nth_frame(x: Tensor, n: int) -> Tensor:
+    """Return frames 0, n, 2n, ... of maps (B, C, T, V), channels last in memory, like its gradient.
+
+    A slice of the frames alone is in no order that a convolution takes: its result and every gradient before it would
+    then have the channels first, and each operation that mixes both orders takes several times as long.
+    """
+    if exporting():  # the strides would become conditions on the length
+        return x[:, :, ::n]
+    return x.permute(0, 2, 3, 1)[:, ::n].contiguous().permute(0, 3, 1, 2)
+
+
 class Shortcut(nn.Sequential):
     """Residual path of a block that changes width or length: every ``stride``-th frame, 1x1 convolution, BN.
 
@@ -57,7 +68,7 @@ class Shortcut(nn.Sequential):
 
     def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """(B, C, T, V) -> (B, C', ceil(T / stride), V)."""
-        return apply_to_rows(self[1], self[0](x[:, :, ::self.stride]), rows)
+        return apply_to_rows(self[1], self[0](every_nth_frame(x, self.stride)), rows)
 
 
 class STGCNBlock(nn.Module):
@@ -100,7 +111,7 @@ class STGCNBlock(nn.Module):
         out = self.gcn(x, adjacency, norm).relu_()
         out = conv_norm(out, conv, last, partial(temporal_conv, stride=conv.stride[0], padding=conv.padding[0]))
         if isinstance(self.residual, Shortcut):
-            x = conv_norm(x[:, :, ::self.residual.stride], *self.residual)
+            x = conv_norm(every_nth_frame(x, self.residual.stride), *self.residual)
         return (out if self.residual is None else out.add_(x)).relu_()
 
 
