@@ -79,8 +79,10 @@ def temporal(channels: int, frames: int, stride: int = 1) -> Pair:
                      [maps(channels, frames), rand(channels, channels, 9, 1), rand(channels)], stride, 4)
 
 
-def graph(channels: int, frames: int, out_channels: int) -> Pair:
-    return both_ways(graph_conv, plain_graph_conv,
+def graph(channels: int, frames: int, out_channels: int, half: bool = False) -> Pair:
+    def side(function):
+        return torch.autocast('cpu', torch.bfloat16)(function) if half else function
+    return both_ways(side(graph_conv), side(plain_graph_conv),
                      [maps(channels, frames), rand(3, 25, 25), rand(3 * out_channels, channels, 1, 1),
                       rand(3 * out_channels)])
 
@@ -145,8 +147,10 @@ OPS: dict[str, tuple[str, Callable[[], Pair]]] = {
     'temporal_conv.256': ('9x1 convolution, 256 channels, 13 frames', lambda: temporal(256, 13)),
     'temporal_conv.wide': ('9x1 convolution, 64 channels, 64 frames (SkeAttnCLR)', lambda: temporal(64, 64)),
     'temporal_conv.stride': ('9x1 convolution, 128 channels, 64 frames, stride 2', lambda: temporal(128, 64, 2)),
+    'graph_conv.3': ('graph convolution, 3 to 16 channels, 50 frames', lambda: graph(3, 50, 16)),
     'graph_conv.16': ('graph convolution, 16 to 16 channels, 50 frames', lambda: graph(16, 50, 16)),
     'graph_conv.256': ('graph convolution, 64 to 256 channels, 13 frames', lambda: graph(64, 13, 256)),
+    'graph_conv.half': ('graph convolution, 16 to 16 channels, 50 frames, bfloat16', lambda: graph(16, 50, 16, True)),
     'dropout': ('dropout of 0.5, 16 channels, 50 frames', lambda: both_ways(
         lambda x: dropout(x, .5), lambda x: F.dropout(x, .5), [maps(16, 50)])),
     'batch_norm.16': ('9x1 convolution and batch norm in eval, 16 channels, 50 frames', lambda: folding(16, 50)),

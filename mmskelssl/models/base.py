@@ -91,18 +91,19 @@ class SkeletonEncoder(BaseModel):
             (N, D), or (N, 2D) for ``mean_max`` pooling, or ``concat_persons`` times as many.
         """
         check_map(features, self.backbone)
+        cells = features.permute(0, 1, 3, 4, 2)  # with the channels last, in which order the gradient then is
         if mask is not None:
             pooled = masked_pool(features, mask)
-            features = features * mask.unsqueeze(2).to(features.dtype) if self.pooling == 'mean_max' else features
+            cells = cells * mask.unsqueeze(4).to(cells.dtype) if self.pooling == 'mean_max' else cells
         elif num_frames is not None and self.backbone.variable_length:
-            valid = frame_mask(num_frames, features.shape[3]).view(features.shape[0], 1, 1, -1, 1)
+            valid = frame_mask(num_frames, features.shape[3]).view(features.shape[0], 1, -1, 1, 1)
             length = num_frames.clamp(min=1).view(-1, 1, 1)
-            pooled = (features * valid).sum((3, 4)) / (length * features.shape[4])
-            features = features.masked_fill(~valid, -torch.inf) if self.pooling == 'mean_max' else features
+            pooled = (cells * valid).sum((2, 3)) / (length * cells.shape[3])
+            cells = cells.masked_fill(~valid, -torch.inf) if self.pooling == 'mean_max' else cells
         else:
-            pooled = features.permute(0, 1, 3, 4, 2).mean((2, 3))  # in this order its gradient has the channels last
+            pooled = cells.mean((2, 3))
         if self.pooling == 'mean_max':
-            pooled = torch.cat([pooled, features.amax((3, 4))], 2)
+            pooled = torch.cat([pooled, cells.amax((2, 3))], 2)
         if self.concat_persons is None:
             return pooled.mean(1)
         if pooled.shape[1] != self.concat_persons:

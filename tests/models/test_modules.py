@@ -221,10 +221,11 @@ def test_skipping_without_reading_who_is_absent(masked, monkeypatch):
     assert not made[1][0][1, 1].any()
 
 
+@pytest.mark.parametrize('pooling', ['mean', 'mean_max'])
 @pytest.mark.parametrize('autocast', [False, True])
-def test_every_map_and_gradient_has_the_channels_last(autocast):
+def test_every_map_and_gradient_has_the_channels_last(autocast, pooling):
     """An operation on maps of both memory orders takes several times as long as on one."""
-    model = FrozenEncoder(dict(type='STGCN', layout='ntu25')).train()
+    model = FrozenEncoder(dict(type='STGCN', layout='ntu25'), pooling=pooling).train()
     aten, found = torch.ops.aten, []
     heavy = {aten.convolution, aten.convolution_backward, aten.native_batch_norm, aten.native_batch_norm_backward,
              aten.threshold_backward, aten.relu_, aten.mul, aten.add, aten.add_}

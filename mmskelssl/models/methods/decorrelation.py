@@ -67,8 +67,9 @@ class FeatureDecorrelation(SelfSupervisedModel):
 
     def levels(self, features: Tensor) -> dict[str, Tensor]:
         """Reduce a feature map (N, M, D, T', V') to a feature (N, D) for each level."""
-        made = dict(clip=self.pool(features), time=features.mean(4).amax(3).mean(1))
-        return made | (dict(joint=features.mean(3).amax(3).mean(1)) if 'joint' in self.projectors else {})
+        cells = features.permute(0, 1, 3, 4, 2)  # as in the pooling
+        made = dict(clip=self.pool(features), time=cells.mean(3).amax(2).mean(1))
+        return made | (dict(joint=cells.mean(2).amax(2).mean(1)) if 'joint' in self.projectors else {})
 
 
 def agreement(embeddings: list[Tensor]) -> Tensor:
