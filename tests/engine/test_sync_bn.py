@@ -63,17 +63,38 @@ def test_two_processes_equal_one(tmp_path):
     assert not torch.allclose(apart['queue.keys'], one['queue.keys'], atol=1e-3)  # every rank its own statistics
 
 
-def test_bfloat16_is_summed_in_float32(monkeypatch):
+@pytest.fixture
+def another_process(monkeypatch):
     """Simulate another process with the same clips."""
     monkeypatch.setattr(sync_bn, 'get_world_size', lambda: 2)
-    monkeypatch.setattr('mmskelssl.models.modules.norm.summed', lambda x: 2 * x)
+    monkeypatch.setattr(sync_bn, 'all_gather', lambda x: [x, x])
+    monkeypatch.setattr(sync_bn, 'all_reduce', lambda x: x.mul_(2))
+
+
+def test_statistics_of_bfloat16_are_float32(another_process):
     norm, plain = SyncBatchNorm(4), nn.BatchNorm1d(4)
     x = 3 * torch.randn(300, 4).bfloat16() + 1
     made = norm(x)
     assert made.dtype == torch.bfloat16
-    torch.testing.assert_close(made.float(), plain(x.float()), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(made.float(), plain(torch.cat([x, x]).float())[:300], rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(norm.running_mean, plain.running_mean)
-    torch.testing.assert_close(norm.running_var, plain.running_var, rtol=1e-2, atol=0)
+    torch.testing.assert_close(norm.running_var, plain.running_var)
+
+
+@pytest.mark.parametrize('shape', [(6, 4), (6, 4, 5), (3, 4, 5, 7)])
+def test_values_and_gradients(another_process, shape):
+    norm, plain = SyncBatchNorm(4).double(), nn.BatchNorm2d(4).double()
+    plain._check_input_dim = lambda x: None
+    with torch.no_grad():
+        for p, q in zip(norm.parameters(), plain.parameters(), strict=True):
+            q.copy_(p.normal_())
+    x, weight = torch.randn(2, *shape, dtype=torch.float64)
+    ours, twice = x.clone().requires_grad_(), x.clone().requires_grad_()
+    (norm(ours) * weight).square().sum().backward()
+    (plain(torch.cat([twice, twice])) * torch.cat([weight, weight])).square().sum().backward()
+    torch.testing.assert_close(2 * ours.grad, twice.grad)  # the same clip is in both processes
+    for p, q in zip(norm.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(2 * p.grad, q.grad)  # the wrapper averages them
 
 
 def test_one_process_keeps_its_batch_norm():

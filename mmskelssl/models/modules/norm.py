@@ -81,16 +81,21 @@ def batch_norm(norm: _BatchNorm, x: Tensor, rows: Tensor | None = None, synchron
     mean = total(x) / count
     centred = x - mean.view(shape)
     variance = total(centred.square()) / count
-    if norm.running_mean is not None and norm.running_var is not None:
-        assert norm.num_batches_tracked is not None and norm.momentum is not None
-        with torch.no_grad():
-            norm.num_batches_tracked.add_(1)
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(variance * count / (count - 1).clamp(min=1), norm.momentum)
+    with torch.no_grad():
+        update_running(norm, mean, variance, count)
     scale = (variance + norm.eps).rsqrt()
     if norm.affine:
         return (centred * (norm.weight * scale).view(shape) + norm.bias.view(shape)).to(given)
     return (centred * scale.view(shape)).to(given)
+
+
+def update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+    """Update the running statistics by the mean (F,) and biased variance (F,) of ``count`` values per channel."""
+    if norm.running_mean is not None and norm.running_var is not None:
+        assert norm.num_batches_tracked is not None and norm.momentum is not None
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * count / (count - 1).clamp(min=1), norm.momentum)
 
 
 def apply_to_rows(layer: nn.Module, x: Tensor, rows: Tensor | None) -> Tensor:
