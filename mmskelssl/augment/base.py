@@ -114,9 +114,14 @@ class BatchAugment:
             rows = chosen.nonzero().squeeze(1)
             if not len(rows):
                 return x
-            part = x.index_select(0, rows)  # takes half as long as indexing
-            changed = self._apply(part, generator, scores)
-            return x.index_copy_(0, rows, changed) if overwrite else x.index_copy(0, rows, changed)
+            if overwrite:
+                return self._overwrite(x, rows, generator, scores)
+            return x.index_copy(0, rows, self._apply(x.index_select(0, rows), generator, scores))
+
+    def _overwrite(self, x: Tensor, rows: Tensor, generator: torch.Generator, scores: int) -> Tensor:
+        """Augment the samples ``rows`` (N',) in place. Subclasses that change little of them need not copy them."""
+        part = x.index_select(0, rows)  # takes half as long as indexing
+        return x.index_copy_(0, rows, self._apply(part, generator, scores))
 
     def __repr__(self) -> str:
         settings = ', '.join(f'{key}={value!r}' for key, value in vars(self).items() if key != 'layout')

@@ -182,6 +182,11 @@ class GaussianNoise(BatchAugment):
             noise = noise * (x != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)
         return x + noise
 
+    def _overwrite(self, x, rows, generator, scores):
+        if scores or not self.absent:
+            return super()._overwrite(x, rows, generator, scores)
+        return x.index_add_(0, rows, self.draw(x[:len(rows)], generator)['noise'])  # any rows have the right shape
+
 
 @BATCH_AUGMENTS.register_module()
 class AxisMask(BatchAugment):
@@ -198,6 +203,14 @@ class AxisMask(BatchAugment):
         points = split_axes(x, 'AxisMask')
         keep = torch.arange(points.shape[2], device=x.device) != axis[:, None]
         return (points * keep[:, None, :, None]).view(x.shape)
+
+    def _overwrite(self, x, rows, generator, scores):
+        if scores or not x.is_contiguous():
+            return super()._overwrite(x, rows, generator, scores)
+        axis = self.draw(x[:len(rows)], generator)['axis']
+        groups = torch.arange(0, x.shape[1], split_axes(x, 'AxisMask').shape[2], device=x.device)
+        x.flatten(0, 1).flatten(1).index_fill_(0, (rows[:, None] * x.shape[1] + groups + axis[:, None]).flatten(), 0)
+        return x
 
 
 @BATCH_AUGMENTS.register_module()

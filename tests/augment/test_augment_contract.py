@@ -56,6 +56,19 @@ def test_any_shape_and_type_and_input_unchanged(name, dtype, layout):
 
 
 @pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('scores', [0, 1])
+@pytest.mark.parametrize('channels, contiguous', [(3, True), (6, True), (3, False)])
+def test_a_result_that_may_overwrite_the_clips_is_the_same(name, scores, channels, contiguous):
+    x = clips(c=channels + scores)
+    x[2, :, :, :, 1] = 0
+    x = x if contiguous else x.transpose(2, 3).contiguous().transpose(2, 3)
+    for p in (.5, 1.):
+        augment = build(name, p=p)
+        torch.testing.assert_close(augment(x.clone(), generator(), scores, overwrite=True),
+                                   augment(x, generator(), scores), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('name', NAMES)
 def test_same_generator_same_clips_and_global_state_untouched(name):
     x, augment = clips(), build(name, p=.7)
     torch.manual_seed(1)
