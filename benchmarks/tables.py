@@ -23,7 +23,7 @@ from mmskelssl.errors import UserError, one_line_errors
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'results/performance'
 # File -> the script that writes it, which has the titles of the columns and a function from a result to its cells.
-SCRIPTS = {'cpu_amx.json': run, 'cpu.json': run, 'importing.json': run, 'transformer.json': run, 'ops.json': ops,
+SCRIPTS = {'cpu.json': run, 'cpu_amx.json': run, 'importing.json': run, 'transformer.json': run, 'ops.json': ops,
            'steps_cpu.json': gpu_step, 'threads.json': threads, 'thread_choice.json': thread_choice,
            'method_cost.json': method_cost, 'latency.json': latency, 'encoders.json': encoders,
            'store_size.json': store_size, 'reading.json': reading}
