@@ -9,11 +9,11 @@ SPINS = 1_000
 _USERS_OWN = ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')
 
 
-def limit_spinning() -> None:
-    """Let waiting threads sleep early, in this process and its child processes.
+def limit_spinning(spins: int = SPINS) -> None:
+    """Let waiting threads sleep after ``spins`` turns, in this process and its child processes.
 
     Call this function before torch is imported, because OpenMP reads the environment when it is loaded. Results do not
     change, because the number of threads stays the same. Settings of the user in the environment are kept.
     """
     if not any(name in os.environ for name in _USERS_OWN):
-        os.environ['GOMP_SPINCOUNT'] = str(SPINS)
+        os.environ['GOMP_SPINCOUNT'] = str(spins)

@@ -9,6 +9,9 @@ import shlex
 import sys
 
 from mmskelssl.cli import main as mmskelssl
+from mmskelssl.threads import limit_spinning
+
+SPINS = 10_000  # more than by default: faster on a quiet machine, and on a busy one --threads auto chooses one thread
 
 
 def steps(out: str, data: str) -> list[tuple[str, list[str]]]:
@@ -20,8 +23,8 @@ def steps(out: str, data: str) -> list[tuple[str, list[str]]]:
     return [
         *made,
         (f'pre-training without labels: configs/aimclr_toy.py -> {out}',
-         ['train', 'aimclr_toy', '--amp', 'auto', '--work-dir', out, '--resume', *sys.argv[1:], '--cfg-options',
-          f'data.store={data}', 'default_hooks.knn.interval=8', *variable('OPTIONS')]),
+         ['train', 'aimclr_toy', '--threads', 'auto', '--amp', 'auto', '--work-dir', out, '--resume', *sys.argv[1:],
+          '--cfg-options', f'data.store={data}', 'default_hooks.knn.interval=8', *variable('OPTIONS')]),
         ('measuring: the untrained encoder against the pre-trained one',
          ['evaluate', 'all', out, '--untrained', '--recipe', '1nn', 'logreg', '--split-pairs', 'train:test',
           '--out', out]),
@@ -31,6 +34,7 @@ def steps(out: str, data: str) -> list[tuple[str, list[str]]]:
 
 
 def main() -> None:
+    limit_spinning(SPINS)
     out, data = os.environ.get('WORK_DIR') or 'work_dirs/quickstart', os.environ.get('DATA_DIR') or 'data/toy'
     for what, command in steps(out, data):
         print(f'== {what}', flush=True)
