@@ -183,7 +183,7 @@ class GaussianNoise(BatchAugment):
         return x + noise
 
     def _overwrite(self, x, rows, generator, scores):
-        if scores or not self.absent:
+        if type(self) is not GaussianNoise or scores or not self.absent:  # a subclass may change more
             return super()._overwrite(x, rows, generator, scores)
         return x.index_add_(0, rows, self.draw(x[:len(rows)], generator)['noise'])  # any rows have the right shape
 
@@ -205,7 +205,7 @@ class AxisMask(BatchAugment):
         return (points * keep[:, None, :, None]).view(x.shape)
 
     def _overwrite(self, x, rows, generator, scores):
-        if scores or not x.is_contiguous():
+        if type(self) is not AxisMask or scores or not x.is_contiguous():
             return super()._overwrite(x, rows, generator, scores)
         axis = self.draw(x[:len(rows)], generator)['axis']
         groups = torch.arange(0, x.shape[1], split_axes(x, 'AxisMask').shape[2], device=x.device)

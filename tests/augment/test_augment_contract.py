@@ -68,6 +68,16 @@ def test_a_result_that_may_overwrite_the_clips_is_the_same(name, scores, channel
                                    augment(x, generator(), scores), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize('name', sorted(SOMETIMES))
+def test_what_a_subclass_does_also_happens_in_place(name):
+    class Own(BATCH_AUGMENTS.get(name)):
+        def apply(self, x, **params):
+            return super().apply(x, **params) + 7
+
+    x, augment = clips(), Own(layout='ntu25')
+    torch.testing.assert_close(augment(x.clone(), generator(), overwrite=True), augment(x, generator()), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_same_generator_same_clips_and_global_state_untouched(name):
     x, augment = clips(), build(name, p=.7)
