@@ -15,7 +15,7 @@ from mmskelssl.models.backbones.base import build_backbone, check_map
 from mmskelssl.models.checks import check_arguments, check_choice, check_integer, check_number, check_switch
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
-from mmskelssl.models.modules.pooling import frame_mask, masked_pool, max_pool
+from mmskelssl.models.modules.pooling import frame_mask, masked_pool
 from mmskelssl.models.modules.queue import FeatureQueue
 from mmskelssl.models.monitors import in_batch_top1, mean_cosine
 from mmskelssl.ops.precision import widen
@@ -103,7 +103,7 @@ class SkeletonEncoder(BaseModel):
         else:
             pooled = cells.mean((2, 3))
         if self.pooling == 'mean_max':
-            pooled = torch.cat([pooled, max_pool(cells)], 2)
+            pooled = torch.cat([pooled, cells.amax((2, 3))], 2)
         if self.concat_persons is None:
             return pooled.mean(1)
         if pooled.shape[1] != self.concat_persons:

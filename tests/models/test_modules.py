@@ -17,7 +17,7 @@ from mmskelssl.models.classifier import FrozenEncoder
 from mmskelssl.models.modules.actionlet import actionlet_mask, pool_parts
 from mmskelssl.models.modules.heads import Projector
 from mmskelssl.models.modules.momentum import MomentumEncoder
-from mmskelssl.models.modules.pooling import masked_pool, max_pool
+from mmskelssl.models.modules.pooling import masked_pool
 from mmskelssl.models.modules.queue import FeatureQueue
 
 
@@ -176,20 +176,6 @@ def test_masked_pool_of_ones_is_the_mean():
     features = torch.randn(2, 2, 4, 3, 5, dtype=torch.float64)
     pooled = masked_pool(features, torch.ones(2, 2, 3, 5, dtype=torch.float64))
     torch.testing.assert_close(pooled, features.mean((3, 4)), rtol=1e-5, atol=1e-6)
-
-
-def test_the_maximum_has_one_gradient():
-    cells = torch.randn(2, 2, 3, 5, 4, dtype=torch.float64)
-    cells[0, 0, 1:, :, 0] = 9  # ten equal cells
-    with torch.no_grad():
-        largest = max_pool(cells)
-    made = max_pool(cells.requires_grad_())
-    torch.testing.assert_close(made, largest, rtol=0, atol=0)
-    weight = torch.randn(2, 2, 4, dtype=torch.float64)
-    (made * weight).sum().backward()
-    assert ((cells.grad != 0).sum((2, 3)) == 1).all()
-    torch.testing.assert_close(cells.grad.sum((2, 3)), weight)
-    assert (cells.detach()[cells.grad != 0].sort().values == largest.flatten().sort().values).all()
 
 
 def test_pool_parts_keeps_the_sum():

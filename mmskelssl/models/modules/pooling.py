@@ -2,23 +2,10 @@
 import torch
 from torch import Tensor
 
-from mmskelssl.tracing import exporting
-
 
 def frame_mask(num_frames: Tensor, frames: int) -> Tensor:
     """Return a bool mask (N, T) of the real frames of padded clips."""
     return torch.arange(frames, device=num_frames.device) < num_frames.unsqueeze(1)
-
-
-def max_pool(cells: Tensor) -> Tensor:
-    """Return the maximum (N, M, D) of cells (N, M, T', V, D).
-
-    In training, one of several equal cells has the gradient. ``amax`` would divide it among them, and takes two to
-    three times as long forward and backward.
-    """
-    if torch.is_grad_enabled() and not exporting():
-        return cells.flatten(2, 3).max(2).values
-    return cells.amax((2, 3))
 
 
 def masked_pool(features: Tensor, mask: Tensor) -> Tensor:
